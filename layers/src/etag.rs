@@ -1,0 +1,259 @@
+//! Entity tags: a hash of the value, so that the same value has the same tag, after a change and back again too.
+//!
+//! GCE's are sixteen lower-case hex digits without quotes. Clients give them back in `last_etag`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use gce_metadata_layers::EtagLayer;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let service = ServiceBuilder::new()
+//!     .layer(EtagLayer::new())
+//!     .service(service_fn(async |_: Request<()>| {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"NONE"))))
+//!     }));
+//! let answer = service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(answer.headers()["etag"].len(), 16);
+//! # }
+//! ```
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::combinators::Collect;
+use http_body_util::{BodyExt, Collected};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tower_layer::Layer;
+use tower_service::Service;
+use twox_hash::XxHash3_64;
+
+/// Says what the entity tag of a response is made of. Left in a response's extensions by whoever knows better than to
+/// hash its body.
+#[derive(Debug, Clone, Default)]
+pub enum EntityTag {
+    /// The bytes of the body, as for a response that carries no `EntityTag` at all.
+    #[default]
+    OfBody,
+    /// These bytes: the value behind a body that is only one of its forms.
+    Of(Bytes),
+    /// Nothing: the response has no tag.
+    Never,
+}
+
+/// The entity tag of these bytes.
+///
+/// ```
+/// # use gce_metadata_layers::entity_tag;
+/// assert_eq!(entity_tag(b"TRUE"), entity_tag(b"TRUE"));
+/// assert_ne!(entity_tag(b"TRUE"), entity_tag(b"FALSE"));
+/// ```
+pub fn entity_tag(value: &[u8]) -> HeaderValue {
+    let hash = XxHash3_64::oneshot(value).to_be_bytes();
+    let mut digits = [0; 16];
+    for (byte, pair) in hash.iter().zip(digits.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+    }
+    // Hex digits are always a valid header value; the empty one can't be reached.
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+/// Adds [`Etag`] to a service.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EtagLayer(());
+
+impl EtagLayer {
+    /// The layer; it has no settings.
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<S> Layer<S> for EtagLayer {
+    type Service = Etag<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Etag { inner }
+    }
+}
+
+/// Sets `ETag` on every answer with status 200 that has none yet and whose length is known. A body that streams without
+/// a length passes untouched; one that fails before its end becomes an empty 500.
+#[derive(Debug, Clone)]
+pub struct Etag<S> {
+    inner: S,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Etag<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body + From<Bytes>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        ResponseFuture { state: State::Calling { inner: self.inner.call(request) } }
+    }
+}
+
+pin_project! {
+    /// The future of [`Etag`].
+    pub struct ResponseFuture<F, B>
+    where
+        B: Body,
+    {
+        #[pin]
+        state: State<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F, B>
+    where
+        B: Body,
+    {
+        Calling { #[pin] inner: F },
+        Reading { parts: Option<http::response::Parts>, #[pin] body: Collect<B> },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body + From<Bytes>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                Projected::Calling { inner } => {
+                    let mut response = ready!(inner.poll(cx))?;
+                    if response.status() != StatusCode::OK || response.headers().contains_key(header::ETAG) {
+                        return Poll::Ready(Ok(response));
+                    }
+                    match response.extensions().get().unwrap_or(&EntityTag::OfBody) {
+                        EntityTag::Never => return Poll::Ready(Ok(response)),
+                        EntityTag::Of(value) => {
+                            let tag = entity_tag(value);
+                            response.headers_mut().insert(header::ETAG, tag);
+                            return Poll::Ready(Ok(response));
+                        }
+                        EntityTag::OfBody if response.body().size_hint().exact().is_none() => {
+                            return Poll::Ready(Ok(response));
+                        }
+                        EntityTag::OfBody => {
+                            let (parts, body) = response.into_parts();
+                            state.set(State::Reading { parts: Some(parts), body: body.collect() });
+                        }
+                    }
+                }
+                Projected::Reading { parts, body } => {
+                    let read = ready!(body.poll(cx)).map(Collected::to_bytes);
+                    return Poll::Ready(Ok(match (read, parts.take()) {
+                        (Ok(bytes), Some(mut parts)) => {
+                            parts.headers.insert(header::ETAG, entity_tag(&bytes));
+                            Response::from_parts(parts, B::from(bytes))
+                        }
+                        _ => {
+                            let mut failed = Response::new(B::from(Bytes::new()));
+                            *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                            failed
+                        }
+                    }));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::mock_exchange;
+    use http_body_util::Full;
+
+    async fn tag(inner: Response<Full<Bytes>>) -> Option<HeaderValue> {
+        let answer = mock_exchange(EtagLayer::new(), Request::new(()), inner).await;
+        answer.headers().get(header::ETAG).cloned()
+    }
+
+    fn full(body: &'static str) -> Response<Full<Bytes>> {
+        Response::new(Full::from(body))
+    }
+
+    fn with(entity_tag: EntityTag, body: &'static str) -> Response<Full<Bytes>> {
+        let mut response = full(body);
+        response.extensions_mut().insert(entity_tag);
+        response
+    }
+
+    #[test]
+    fn a_tag_is_sixteen_hex_digits_and_stays_the_same_for_ever() {
+        // XXH3-64 of nothing, from the algorithm's own documentation.
+        assert_eq!(entity_tag(b""), "2d06800538d394c2");
+        assert_eq!(entity_tag(b"NONE").len(), 16);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_hashed_and_given_back() {
+        let answer = mock_exchange(EtagLayer::new(), Request::new(()), full("NONE")).await;
+        assert_eq!(answer.headers()[header::ETAG], entity_tag(b"NONE"));
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "NONE");
+    }
+
+    #[tokio::test]
+    async fn the_value_behind_the_body_goes_first() {
+        assert_eq!(tag(with(EntityTag::Of("\"NONE\"".into()), "NONE")).await, Some(entity_tag(b"\"NONE\"")));
+        assert_eq!(tag(with(EntityTag::OfBody, "NONE")).await, Some(entity_tag(b"NONE")));
+        assert_eq!(tag(with(EntityTag::Never, "NONE")).await, None);
+    }
+
+    #[tokio::test]
+    async fn refusals_and_tagged_answers_pass() {
+        let mut refused = full("page");
+        *refused.status_mut() = StatusCode::NOT_FOUND;
+        assert_eq!(tag(refused).await, None);
+        let mut tagged = full("value");
+        tagged.headers_mut().insert(header::ETAG, HeaderValue::from_static("mine"));
+        assert_eq!(tag(tagged).await, Some(HeaderValue::from_static("mine")));
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_a_length_passes() {
+        struct Endless;
+        impl Body for Endless {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+                panic!("a body without a length must not be read");
+            }
+        }
+        impl From<Bytes> for Endless {
+            fn from(_: Bytes) -> Self {
+                Self
+            }
+        }
+        let answer = mock_exchange(EtagLayer::new(), Request::new(()), Response::new(Endless)).await;
+        assert!(!answer.headers().contains_key(header::ETAG));
+    }
+}

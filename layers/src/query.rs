@@ -1,0 +1,147 @@
+//! The query parameters that mean the same on every path of the metadata server.
+//!
+//! They are read in one place, because clients are sloppy in more ways than any one layer should know: they capitalise
+//! booleans, glue a slash to a value, and send parameters that the path has no use for. Nothing here is ever an error;
+//! what can't be read counts as absent.
+
+use std::time::Duration;
+
+/// The form that `alt=` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `alt=text`: a bare value, a line per item of a list, a line per value below a directory.
+    Text,
+    /// `alt=json`.
+    Json,
+}
+
+/// What a request asks of the node that its path names.
+///
+/// ```
+/// use gce_metadata_layers::{Format, Query};
+///
+/// let query = Query::parse(Some("recursive=True&alt=text&unknown=1"));
+/// assert!(query.recursive);
+/// assert_eq!(query.alt, Some(Format::Text));
+/// assert!(!query.wait_for_change);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// `recursive=true`: everything below the directory instead of its listing.
+    pub recursive: bool,
+    /// `alt=json` or `alt=text`. Any other value counts as absent.
+    pub alt: Option<Format>,
+    /// `wait_for_change=true`: answer when the value is another one.
+    pub wait_for_change: bool,
+    /// `last_etag=…`: the entity tag that the client has seen last.
+    pub last_etag: Option<String>,
+    /// `timeout_sec=…` in whole seconds: how long to wait at most. A value that isn't a number counts as absent.
+    pub timeout: Option<Duration>,
+}
+
+impl Query {
+    /// Reads the query string of a request, without its `?`.
+    ///
+    /// Of a parameter that is given twice, the first one counts.
+    pub fn parse(query: Option<&str>) -> Self {
+        let mut parsed = Self::default();
+        let Some(query) = query else { return parsed };
+        let (mut recursive, mut alt, mut wait, mut timeout) = (None, None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "recursive" => _ = recursive.get_or_insert_with(|| boolean(&value).unwrap_or(false)),
+                "alt" => _ = alt.get_or_insert_with(|| format(&value)),
+                "wait_for_change" => _ = wait.get_or_insert_with(|| boolean(&value).unwrap_or(false)),
+                "timeout_sec" => _ = timeout.get_or_insert_with(|| value.parse().ok().map(Duration::from_secs)),
+                "last_etag" => _ = parsed.last_etag.get_or_insert_with(|| value.into_owned()),
+                _ => {}
+            }
+        }
+        parsed.recursive = recursive.unwrap_or(false);
+        parsed.alt = alt.flatten();
+        parsed.wait_for_change = wait.unwrap_or(false);
+        parsed.timeout = timeout.flatten();
+        parsed
+    }
+}
+
+/// Reads a boolean parameter as the metadata server does: `true`, `t`, `yes`, `y` and `1` or their opposites, in any
+/// case, and with the slash that some clients glue to the last value of a URL. `None` is neither.
+///
+/// ```
+/// use gce_metadata_layers::boolean;
+///
+/// assert_eq!(boolean("TRUE/"), Some(true));
+/// assert_eq!(boolean("No"), Some(false));
+/// assert_eq!(boolean("perhaps"), None);
+/// ```
+pub fn boolean(value: &str) -> Option<bool> {
+    let value = value.trim_end_matches('/');
+    let is_one_of = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    if is_one_of(&["true", "t", "yes", "y", "1"]) {
+        Some(true)
+    } else if is_one_of(&["false", "f", "no", "n", "0"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn format(value: &str) -> Option<Format> {
+    let value = value.trim_end_matches('/');
+    if value.eq_ignore_ascii_case("json") {
+        Some(Format::Json)
+    } else if value.eq_ignore_ascii_case("text") {
+        Some(Format::Text)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn no_query_asks_for_nothing() {
+        assert_eq!(Query::parse(None), Query::default());
+        assert_eq!(Query::parse(Some("")), Query::default());
+    }
+
+    #[test]
+    fn everything_at_once() {
+        let query = Query::parse(Some("wait_for_change=true&last_etag=411261ca6c9e654e&timeout_sec=60&alt=json&recursive=1"));
+        assert_eq!(
+            query,
+            Query {
+                recursive: true,
+                alt: Some(Format::Json),
+                wait_for_change: true,
+                last_etag: Some("411261ca6c9e654e".into()),
+                timeout: Some(Duration::from_secs(60)),
+            }
+        );
+    }
+
+    #[test]
+    fn clients_are_sloppy() {
+        assert!(Query::parse(Some("recursive=true/")).recursive, "ohai glues a path to the value");
+        assert!(Query::parse(Some("recursive=True")).recursive, "Python prints its own booleans");
+        assert!(!Query::parse(Some("recursive=xyz")).recursive);
+        assert!(!Query::parse(Some("recursive")).recursive);
+        assert_eq!(Query::parse(Some("timeout_sec=-1")).timeout, None);
+        assert_eq!(Query::parse(Some("timeout_sec=1.5")).timeout, None);
+        assert_eq!(Query::parse(Some("timeout_sec=0")).timeout, Some(Duration::ZERO));
+        assert_eq!(Query::parse(Some("alt=yaml")).alt, None);
+        assert_eq!(Query::parse(Some("%61lt=%6Ason")).alt, Some(Format::Json), "encoding is fine in a query");
+        assert!(!Query::parse(Some("recursive=no&recursive=yes")).recursive, "the first one counts");
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_panics(query in ".*") {
+            let _ = Query::parse(Some(&query));
+        }
+    }
+}

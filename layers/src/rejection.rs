@@ -1,0 +1,236 @@
+//! Everything the metadata server says instead of a value, and the pages it says it with.
+//!
+//! A layer or a route names the refusal; this file knows its status, its media type and its wording.
+
+use crate::request_head::RequestHead;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
+const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
+
+/// Why a request gets no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// 301: the path names a directory but lacks its slash. The query stays behind the slash.
+    MissingSlash,
+    /// 400: a parameter that this node can't take.
+    BadRequest,
+    /// 400 with a line of plain words, for the preconditions that GCE words itself.
+    Precondition(&'static str),
+    /// 403: neither `Metadata-Flavor: Google` nor its predecessor.
+    MissingFlavor,
+    /// 403 for any other reason, such as a forwarded request.
+    Forbidden,
+    /// 403: `/0.1/` and `/computeMetadata/v1beta1/`.
+    LegacyEndpoint,
+    /// 404.
+    NotFound,
+    /// 405.
+    MethodNotAllowed,
+    /// 429: a limit of the caller's own.
+    TooManyRequests,
+    /// 503: the server can't answer now, and may soon.
+    Unavailable,
+    /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
+    Internal,
+}
+
+impl Rejection {
+    /// The status code of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingSlash => StatusCode::MOVED_PERMANENTLY,
+            Self::BadRequest | Self::Precondition(_) => StatusCode::BAD_REQUEST,
+            Self::MissingFlavor | Self::Forbidden | Self::LegacyEndpoint => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The whole answer to the request that `head` is the head of.
+    ///
+    /// ```
+    /// use gce_metadata_layers::{Rejection, RequestHead};
+    ///
+    /// let request = http::Request::get("/computeMetadata/v1/nothing").body(()).unwrap();
+    /// let answer: http::Response<bytes::Bytes> = Rejection::NotFound.into_response(&RequestHead::of(&request));
+    /// assert_eq!(answer.status(), 404);
+    /// ```
+    pub fn into_response<B: From<Bytes>>(self, head: &RequestHead) -> Response<B> {
+        let (body, content_type) = match &self {
+            Self::MissingSlash => (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
+            Self::Precondition(words) => ((*words).to_owned(), BARE_HTML),
+            _ => (self.page(head), HTML),
+        };
+        let mut response = Response::new(B::from(Bytes::from(body)));
+        *response.status_mut() = self.status();
+        if self == Self::MissingSlash
+            && let Some(location) = location(head)
+        {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+
+    /// Google's error page: the same frame for all, another title and paragraph for each.
+    fn page(&self, head: &RequestHead) -> String {
+        let url = escape(head.path_and_query());
+        let (title, paragraph) = match self {
+            Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
+            Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
+            Self::LegacyEndpoint => (
+                "Forbidden",
+                no_permission(&url, "Legacy metadata endpoints are disabled. Please use the /v1/ endpoint. "),
+            ),
+            Self::NotFound => {
+                ("Not Found", format!("The requested URL <code>{url}</code> was not found on this server.  "))
+            }
+            Self::MethodNotAllowed => {
+                let method = escape(head.method().as_str());
+                let words = "is inappropriate for the URL";
+                ("Method Not Allowed", format!("The request method <code>{method}</code> {words} <code>{url}</code>.  "))
+            }
+            Self::TooManyRequests => ("Too Many Requests", "The rate limit for this server has been exceeded.  ".into()),
+            Self::Unavailable => (
+                "Service Unavailable",
+                "The service you requested is not available at this time.  ".into(),
+            ),
+            Self::Internal => {
+                ("Server Error", "The server encountered an error and could not complete your request.  ".into())
+            }
+            Self::MissingSlash | Self::BadRequest | Self::Precondition(_) => {
+                ("Bad Request", "Your client has issued a malformed or illegal request.  ".into())
+            }
+        };
+        let code = self.status().as_u16();
+        let paragraph = format!("{paragraph}<ins>That’s all we know.</ins>");
+        format!(
+            "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport content=\"initial-scale=1, \
+             minimum-scale=1, width=device-width\">\n  <title>Error {code} ({title})!!1</title>\n  <style>\n    {STYLE}\n  \
+             </style>\n  <a href=//www.google.com/><span id=logo aria-label=Google></span></a>\n  <p><b>{code}.</b> \
+             <ins>That’s an error.</ins>\n  <p>{paragraph}\n"
+        )
+    }
+}
+
+fn no_permission(url: &str, because: &str) -> String {
+    format!("Your client does not have permission to get URL <code>{url}</code> from this server. {because}")
+}
+
+/// The same place with a slash. The query moves behind it, because clients send `attributes?recursive=true` and expect
+/// the redirect to lead to what they asked for.
+fn location(head: &RequestHead) -> Option<HeaderValue> {
+    let host = head.host().unwrap_or("metadata.google.internal");
+    let mut location = format!("http://{host}{}/", head.path().as_str());
+    if let Some(query) = head.query() {
+        location.push('?');
+        location.push_str(query);
+    }
+    HeaderValue::try_from(location).ok()
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// One line on the real page, part of what a byte-exact answer is.
+const STYLE: &str = "*{margin:0;padding:0}html,code{font:15px/22px arial,sans-serif}html{background:#fff;color:#222;\
+padding:15px}body{margin:7% auto 0;max-width:390px;min-height:180px;padding:30px 0 15px}* > body{background:\
+url(//www.google.com/images/errors/robot.png) 100% 5px no-repeat;padding-right:205px}p{margin:11px 0 22px;\
+overflow:hidden}ins{color:#777;text-decoration:none}a img{border:0}@media screen and (max-width:772px){body{\
+background:none;margin-top:0;max-width:none;padding-right:0}}#logo{background:\
+url(//www.google.com/images/branding/googlelogo/1x/googlelogo_color_150x54dp.png) no-repeat;margin-left:-5px}\
+@media only screen and (min-resolution:192dpi){#logo{background:\
+url(//www.google.com/images/branding/googlelogo/2x/googlelogo_color_150x54dp.png) no-repeat 0% 0%/100% 100%;\
+-moz-border-image:url(//www.google.com/images/branding/googlelogo/2x/googlelogo_color_150x54dp.png) 0}}\
+@media only screen and (-webkit-min-device-pixel-ratio:2){#logo{background:\
+url(//www.google.com/images/branding/googlelogo/2x/googlelogo_color_150x54dp.png) no-repeat;\
+-webkit-background-size:100% 100%}}#logo{display:inline-block;height:54px;width:150px}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn answer(rejection: Rejection, uri: &str) -> (Response<Bytes>, String) {
+        let request = Request::get(uri).header("host", "metadata.google.internal").body(()).unwrap();
+        let response: Response<Bytes> = rejection.into_response(&RequestHead::of(&request));
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        (response, body)
+    }
+
+    #[test]
+    fn the_404_page_is_googles() {
+        let (response, body) = answer(Rejection::NotFound, "/computeMetadata/v1/x/?recursive=true&a='%3Cb%3E'");
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=UTF-8");
+        assert!(body.starts_with("<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport "));
+        assert!(body.contains("  <title>Error 404 (Not Found)!!1</title>\n  <style>\n    *{margin:0;padding:0}html,code"));
+        assert!(body.ends_with(
+            "</a>\n  <p><b>404.</b> <ins>That’s an error.</ins>\n  <p>The requested URL \
+             <code>/computeMetadata/v1/x/?recursive=true&amp;a=&#39;%3Cb%3E&#39;</code> was not found on this server.  \
+             <ins>That’s all we know.</ins>\n"
+        ));
+    }
+
+    #[test]
+    fn the_403_pages_say_why() {
+        let (response, body) = answer(Rejection::MissingFlavor, "/computeMetadata/v1/");
+        assert_eq!(response.status(), 403);
+        assert!(body.contains("<title>Error 403 (Forbidden)!!1</title>"));
+        assert!(body.contains(
+            "<p>Your client does not have permission to get URL <code>/computeMetadata/v1/</code> from this server. \
+             Missing Metadata-Flavor:Google header. <ins>That’s all we know.</ins>\n"
+        ));
+        let (_, body) = answer(Rejection::LegacyEndpoint, "/0.1/");
+        assert!(body.contains("Legacy metadata endpoints are disabled. Please use the /v1/ endpoint."));
+        let (_, body) = answer(Rejection::Forbidden, "/");
+        assert!(body.contains("<code>/</code> from this server.  <ins>"));
+    }
+
+    #[test]
+    fn the_405_page_names_the_method() {
+        let (response, body) = answer(Rejection::MethodNotAllowed, "/computeMetadata/v1/");
+        assert_eq!(response.status(), 405);
+        assert!(body.contains(
+            "<p>The request method <code>GET</code> is inappropriate for the URL <code>/computeMetadata/v1/</code>.  <ins>"
+        ));
+    }
+
+    #[test]
+    fn a_redirect_keeps_the_query_behind_the_slash() {
+        let (response, body) = answer(Rejection::MissingSlash, "/computeMetadata/v1//instance?recursive=true&alt=json");
+        assert_eq!(response.status(), 301);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
+        assert_eq!(
+            response.headers()[header::LOCATION],
+            "http://metadata.google.internal/computeMetadata/v1/instance/?recursive=true&alt=json"
+        );
+        assert_eq!(body, "/computeMetadata/v1/instance/\n");
+    }
+
+    #[test]
+    fn a_precondition_is_worded_plainly() {
+        let (response, body) = answer(Rejection::Precondition("non-empty audience parameter required"), "/");
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
+        assert_eq!(body, "non-empty audience parameter required");
+    }
+}

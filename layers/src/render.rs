@@ -1,0 +1,236 @@
+//! The one place where a node becomes bytes.
+//!
+//! Below this layer a response's body is the node that the path names; above it, bytes. So an endpoint can't choose a
+//! media type of its own by accident, and a stack with the layer in the wrong place does not compile.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use gce_metadata_layers::{Query, Rejection, RenderLayer, Represent, Representation};
+//! use http::{HeaderValue, Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! struct Zone(&'static str);
+//!
+//! impl Represent for Zone {
+//!     fn represent(&self, _: &Query) -> Result<Representation, Rejection> {
+//!         let body = Bytes::from_static(self.0.as_bytes());
+//!         Ok(Representation::new(body, HeaderValue::from_static("application/text")))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let service = ServiceBuilder::new()
+//!     .layer(RenderLayer::<Bytes>::new())
+//!     .service(service_fn(async |_: Request<()>| {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Zone("us-central1-a")))
+//!     }));
+//! let answer = service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(answer.body(), "us-central1-a");
+//! # }
+//! ```
+
+use crate::etag::EntityTag;
+use crate::query::Query;
+use crate::rejection::Rejection;
+use crate::request_head::RequestHead;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use pin_project_lite::pin_project;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// What a path can name: something with a form for every query.
+pub trait Represent {
+    /// The bytes that answer this query, or why there are none.
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection>;
+}
+
+/// A node in the form that a query asked for.
+#[derive(Debug, Clone)]
+pub struct Representation {
+    body: Bytes,
+    content_type: HeaderValue,
+    entity_tag: EntityTag,
+}
+
+impl Representation {
+    /// These bytes, which are also what the entity tag is made of.
+    pub fn new(body: Bytes, content_type: HeaderValue) -> Self {
+        Self { body, content_type, entity_tag: EntityTag::OfBody }
+    }
+
+    /// Makes the entity tag of the value itself, so that its text and its JSON have the same one.
+    pub fn tagged_by(self, value: Bytes) -> Self {
+        Self { entity_tag: EntityTag::Of(value), ..self }
+    }
+
+    /// No entity tag: for a value that is made anew for each request.
+    pub fn untagged(self) -> Self {
+        Self { entity_tag: EntityTag::Never, ..self }
+    }
+
+    /// The bytes.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Their media type.
+    pub fn content_type(&self) -> &HeaderValue {
+        &self.content_type
+    }
+}
+
+/// Adds [`Render`] to a service whose responses can be represented; `B` is the body type to make.
+#[derive(Debug)]
+pub struct RenderLayer<B>(PhantomData<fn() -> B>);
+
+impl<B> RenderLayer<B> {
+    /// The layer; it has no settings.
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<B> Default for RenderLayer<B> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<B> Clone for RenderLayer<B> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<S, B> Layer<S> for RenderLayer<B> {
+    type Service = Render<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Render { inner, body: PhantomData }
+    }
+}
+
+/// Turns `Response<R: Represent>` into `Response<B>`, and a refusal of [`Represent::represent`] into its page.
+#[derive(Debug)]
+pub struct Render<S, B> {
+    inner: S,
+    body: PhantomData<fn() -> B>,
+}
+
+impl<S: Clone, B> Clone for Render<S, B> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), body: PhantomData }
+    }
+}
+
+impl<S, ReqBody, R, B> Service<Request<ReqBody>> for Render<S, B>
+where
+    S: Service<Request<ReqBody>, Response = Response<R>>,
+    R: Represent,
+    B: From<Bytes>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let head = RequestHead::of(&request);
+        ResponseFuture { inner: self.inner.call(request), head, body: PhantomData }
+    }
+}
+
+pin_project! {
+    /// The future of [`Render`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F, B> {
+        #[pin]
+        inner: F,
+        head: RequestHead,
+        body: PhantomData<fn() -> B>,
+    }
+}
+
+impl<F, R, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Represent,
+    B: From<Bytes>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (mut parts, node) = ready!(this.inner.poll(cx))?.into_parts();
+        Poll::Ready(Ok(match node.represent(&Query::parse(this.head.query())) {
+            Ok(Representation { body, content_type, entity_tag }) => {
+                parts.headers.insert(header::CONTENT_TYPE, content_type);
+                parts.extensions.insert(entity_tag);
+                Response::from_parts(parts, B::from(body))
+            }
+            Err(rejection) => {
+                let mut response = rejection.into_response(this.head);
+                // What the inner service left for the layers above concerns this answer too.
+                response.extensions_mut().extend(parts.extensions);
+                response
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use tower_test::mock;
+
+    /// A node that shows what it was asked.
+    struct Echo;
+
+    impl Represent for Echo {
+        fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+            if query.wait_for_change {
+                return Err(Rejection::BadRequest);
+            }
+            let body = Bytes::from(format!("recursive={}", query.recursive));
+            Ok(Representation::new(body, HeaderValue::from_static("application/text")).untagged())
+        }
+    }
+
+    async fn render(uri: &str) -> Response<Bytes> {
+        let (mut service, mut handle) =
+            mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Echo>>| RenderLayer::<Bytes>::new().layer(mock));
+        assert!(service.poll_ready().is_ready());
+        let answer = service.call(Request::get(uri).body(()).unwrap());
+        let served = async {
+            let (_, respond) = handle.next_request().await.unwrap();
+            let mut response = Response::new(Echo);
+            response.extensions_mut().insert("left by the router");
+            respond.send_response(response);
+        };
+        tokio::join!(answer, served).0.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_node_sees_the_query() {
+        let answer = render("/x/?recursive=true").await;
+        assert_eq!(answer.body(), "recursive=true");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/text");
+        assert!(matches!(answer.extensions().get(), Some(EntityTag::Never)));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_becomes_its_page_and_keeps_the_extensions() {
+        let answer = render("/x/?wait_for_change=true").await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert!(answer.body().starts_with(b"<!DOCTYPE html>"));
+        assert_eq!(answer.extensions().get(), Some(&"left by the router"));
+    }
+}

@@ -1,0 +1,50 @@
+//! What an answer may need of its request after the request is gone.
+
+use crate::path::MetadataPath;
+use http::{HeaderValue, Method, Request, Uri, header};
+
+/// The method, the target and the `Host` of a request: enough to write a refusal or a redirect.
+///
+/// A layer takes it before it hands the request on. It is cheap: no bytes are copied.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+impl RequestHead {
+    /// The head of this request.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: request.headers().get(header::HOST).cloned(),
+        }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path as the server reads it.
+    pub fn path(&self) -> MetadataPath<'_> {
+        MetadataPath::new(self.uri.path())
+    }
+
+    /// Path and query as they came, which is what Google's error pages show.
+    pub fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |target| target.as_str())
+    }
+
+    /// The query without its `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.uri.query()
+    }
+
+    /// The `Host` header, or the authority of an absolute target.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_ref().and_then(|host| host.to_str().ok()).or_else(|| self.uri.authority().map(|it| it.as_str()))
+    }
+}

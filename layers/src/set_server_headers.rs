@@ -1,0 +1,116 @@
+//! The headers that every answer of the metadata server carries, refusals and redirects included.
+//!
+//! Client libraries decide by `Metadata-Flavor: Google` whether they run on Google's cloud at all.
+//!
+//! ```
+//! use gce_metadata_layers::SetServerHeadersLayer;
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let service = ServiceBuilder::new()
+//!     .layer(SetServerHeadersLayer::new())
+//!     .service(service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new(()))));
+//! let answer = service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(answer.headers()["metadata-flavor"], "Google");
+//! # }
+//! ```
+
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tower_layer::Layer;
+use tower_service::Service;
+
+const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (METADATA_FLAVOR, HeaderValue::from_static("Google")),
+    (header::SERVER, HeaderValue::from_static("Metadata Server for VM")),
+    (header::X_XSS_PROTECTION, HeaderValue::from_static("0")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN")),
+];
+
+/// Adds [`SetServerHeaders`] to a service.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetServerHeadersLayer(());
+
+impl SetServerHeadersLayer {
+    /// The layer; it has no settings.
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<S> Layer<S> for SetServerHeadersLayer {
+    type Service = SetServerHeaders<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SetServerHeaders { inner }
+    }
+}
+
+/// Sets `Metadata-Flavor`, `Server`, `X-XSS-Protection` and `X-Frame-Options` on whatever the inner service answers.
+#[derive(Debug, Clone)]
+pub struct SetServerHeaders<S> {
+    inner: S,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SetServerHeaders<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        ResponseFuture { inner: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    /// The future of [`SetServerHeaders`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(self.project().inner.poll(cx))?;
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(name, value);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::mock_exchange;
+
+    #[tokio::test]
+    async fn refusals_carry_the_headers_too() {
+        let refused = Response::builder().status(403).header("server", "somebody else").body(()).unwrap();
+        let answer = mock_exchange(SetServerHeadersLayer::new(), Request::new(()), refused).await;
+        assert_eq!(answer.status(), 403);
+        assert_eq!(answer.headers().len(), 4);
+        assert_eq!(answer.headers()["metadata-flavor"], "Google");
+        assert_eq!(answer.headers()["server"], "Metadata Server for VM");
+        assert_eq!(answer.headers()["x-xss-protection"], "0");
+        assert_eq!(answer.headers()["x-frame-options"], "SAMEORIGIN");
+    }
+}

@@ -1,0 +1,189 @@
+//! Time is paused throughout: it moves on by itself when nothing else can happen, and then to the next deadline.
+
+use super::*;
+use crate::etag::{EtagLayer, entity_tag};
+use http_body_util::{BodyExt, Full};
+use std::convert::Infallible;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower_test::mock;
+
+type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+/// A node whose value is what the channel holds; an empty one is a deleted key.
+fn node(
+    layer: WaitForChangeLayer<&'static str>,
+    reader: &watch::Receiver<&'static str>,
+) -> impl Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send> + Clone + use<> {
+    let reader = reader.clone();
+    ServiceBuilder::new().layer(layer).layer(EtagLayer::new()).service(service_fn(move |_: Request<()>| {
+        let value = *reader.borrow();
+        let status = if value.is_empty() { 404 } else { 200 };
+        async move { Ok(Response::builder().status(status).body(Full::from(value)).unwrap()) }
+    }))
+}
+
+fn get(query: &str) -> Request<()> {
+    Request::get(format!("/event?wait_for_change=true{query}")).body(()).unwrap()
+}
+
+async fn body(answer: Answer) -> String {
+    String::from_utf8(answer.unwrap().into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+fn tag(value: &str) -> String {
+    entity_tag(value.as_bytes()).to_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_next_change_and_answers_with_its_tag() {
+    let (writer, reader) = watch::channel("a");
+    let mut waiting = task::spawn(node(WaitForChangeLayer::new(reader.clone()), &reader).oneshot(get("")));
+    assert_pending!(waiting.poll());
+    writer.send("b").unwrap();
+    assert!(waiting.is_woken());
+    let answer = assert_ready!(waiting.poll());
+    assert_eq!(answer.as_ref().unwrap().headers()["etag"], tag("b"));
+    assert_eq!(body(answer).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_something_else_does_not_answer() {
+    let (writer, reader) = watch::channel("a");
+    let mut waiting = task::spawn(node(WaitForChangeLayer::new(reader.clone()), &reader).oneshot(get("")));
+    assert_pending!(waiting.poll());
+    writer.send("a").unwrap();
+    assert_pending!(waiting.poll());
+    writer.send("b").unwrap();
+    assert_eq!(body(assert_ready!(waiting.poll())).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_differs_answers_at_once() {
+    let (_writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    for last in ["0", "NONE", "ffffffffffffffff", ""] {
+        let answer = task::spawn(service.clone().oneshot(get(&format!("&last_etag={last}")))).poll();
+        assert_eq!(body(assert_ready!(answer)).await, "a", "last_etag={last}");
+    }
+    let mut waiting = task::spawn(service.oneshot(get(&format!("&last_etag={}", tag("a")))));
+    assert_pending!(waiting.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_of_the_past_answers_even_if_the_change_came_before_the_request() {
+    let (writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    writer.send("b").unwrap();
+    let answer = task::spawn(service.oneshot(get(&format!("&last_etag={}", tag("a"))))).poll();
+    assert_eq!(body(assert_ready!(answer)).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_is_up_after_timeout_sec_with_the_current_value() {
+    let (_writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    let start = Instant::now();
+    let answer = service.clone().oneshot(get("&timeout_sec=30")).await;
+    assert_eq!(start.elapsed().as_secs(), 30);
+    assert_eq!(answer.as_ref().unwrap().status(), 200);
+    assert_eq!(answer.as_ref().unwrap().headers()["etag"], tag("a"));
+    assert_eq!(body(answer).await, "a");
+
+    let at_once = task::spawn(service.clone().oneshot(get("&timeout_sec=0"))).poll();
+    assert_eq!(body(assert_ready!(at_once)).await, "a");
+    for for_ever in ["&timeout_sec=-1", "&timeout_sec=soon", "&timeout_sec=18446744073709551615"] {
+        let mut waiting = task::spawn(service.clone().oneshot(get(for_ever)));
+        assert_pending!(waiting.poll(), "{for_ever}");
+        tokio::time::advance(Duration::from_secs(86_400)).await;
+        assert_pending!(waiting.poll(), "{for_ever}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_wait_for_change_nothing_waits() {
+    let (_writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    let uri = format!("/event?timeout_sec=60&last_etag={}", tag("a"));
+    let answer = task::spawn(service.oneshot(Request::get(uri).body(()).unwrap())).poll();
+    assert_eq!(body(assert_ready!(answer)).await, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_key_answers_404_and_an_absent_one_does_not_wait() {
+    let (writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    let mut waiting = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(waiting.poll());
+    writer.send("").unwrap();
+    assert_eq!(assert_ready!(waiting.poll()).unwrap().status(), 404);
+    assert_eq!(assert_ready!(task::spawn(service.oneshot(get("&last_etag=0"))).poll()).unwrap().status(), 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_answers_everyone() {
+    let (writer, reader) = watch::channel("a");
+    let stop = CancellationToken::new();
+    let service = node(WaitForChangeLayer::new(reader.clone()).until(stop.clone()), &reader);
+    let mut waiting = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(waiting.poll());
+    stop.cancel();
+    assert_eq!(body(assert_ready!(waiting.poll())).await, "a");
+
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    let mut waiting = task::spawn(service.oneshot(get("")));
+    assert_pending!(waiting.poll());
+    drop(writer);
+    assert_eq!(body(assert_ready!(waiting.poll())).await, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_frees_its_place() {
+    let (_writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()).most_waiters(1), &reader);
+    let mut first = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(first.poll());
+    let one_more = assert_ready!(task::spawn(service.clone().oneshot(get(""))).poll());
+    assert_eq!(one_more.unwrap().status(), 503);
+    drop(first);
+    assert_pending!(task::spawn(service.oneshot(get(""))).poll());
+}
+
+/// A change between the moment a request is read and the moment its first answer is made.
+#[tokio::test(start_paused = true)]
+async fn a_change_during_the_first_answer_is_not_lost() {
+    let (writer, reader) = watch::channel(());
+    let (mut service, mut handle) =
+        mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| WaitForChangeLayer::new(reader.clone()).layer(mock));
+    assert!(service.poll_ready().is_ready());
+    let mut waiting = task::spawn(service.call(get("")));
+    assert_pending!(waiting.poll());
+    writer.send(()).unwrap();
+    let tagged = |tag| Response::builder().header("etag", tag).body(Bytes::new()).unwrap();
+    handle.next_request().await.unwrap().1.send_response(tagged("old"));
+    assert_pending!(waiting.poll());
+    handle.next_request().await.unwrap().1.send_response(tagged("new"));
+    assert_eq!(assert_ready!(waiting.poll()).unwrap().headers()["etag"], "new");
+}
+
+/// The mock panics if the layer calls it without having polled it ready, the first time and every time after.
+#[tokio::test(start_paused = true)]
+async fn every_call_is_made_on_a_ready_service() {
+    let (writer, reader) = watch::channel(());
+    let (mut service, mut handle) =
+        mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| WaitForChangeLayer::new(reader.clone()).layer(mock));
+    assert!(service.poll_ready().is_ready());
+    let mut waiting = task::spawn(service.call(get("&timeout_sec=9")));
+    let same = || Response::builder().header("etag", "same").body(Bytes::new()).unwrap();
+    assert_pending!(waiting.poll());
+    handle.next_request().await.unwrap().1.send_response(same());
+    assert_pending!(waiting.poll());
+    handle.allow(0);
+    writer.send(()).unwrap();
+    assert_pending!(waiting.poll(), "the inner service is busy, so nothing is called");
+    assert_pending!(handle.poll_request());
+    handle.allow(1);
+    assert_pending!(waiting.poll());
+    handle.next_request().await.unwrap().1.send_response(same());
+    assert_pending!(waiting.poll());
+}

@@ -1,0 +1,163 @@
+//! Service accounts: each is served by its e-mail and by its aliases, whichever of them a config names.
+//!
+//! gcloud looks for the e-mail among the lines of `service-accounts/`, the client libraries ask for `default`. A real dump
+//! has both, and nothing is added to it.
+
+use crate::tree::{Dir, Leaf, Node, Tree};
+use serde_json::{Value, json};
+
+const DEFAULT: &str = "default";
+const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// A service account of the VM, as a token source needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServiceAccount {
+    /// The e-mail, which identifies the account by whatever name it was asked for.
+    pub email: String,
+    /// The scopes that the VM gives it.
+    pub scopes: Vec<String>,
+    /// The names besides its e-mail; `default` for the one that libraries use unasked.
+    pub aliases: Vec<String>,
+}
+
+impl ServiceAccount {
+    /// Whether this is the account that the libraries use unasked.
+    pub fn is_default(&self) -> bool {
+        self.aliases.iter().any(|alias| alias == DEFAULT)
+    }
+}
+
+impl Tree {
+    /// The account with this e-mail or alias.
+    pub fn service_account(&self, name: &str) -> Option<ServiceAccount> {
+        let accounts = self.get("instance/service-accounts")?;
+        let Node::Dir(account) = &**accounts.child(name)? else { return None };
+        Some(ServiceAccount {
+            // An account without an e-mail is known by the name it has.
+            email: strings(account, "email").into_iter().next().unwrap_or_else(|| name.to_owned()),
+            scopes: strings(account, "scopes"),
+            aliases: strings(account, "aliases"),
+        })
+    }
+}
+
+fn strings(account: &Dir, name: &str) -> Vec<String> {
+    let leaf = account.entries().find(|(segment, _)| *segment == name);
+    match leaf.map(|(_, node)| &**node) {
+        Some(Node::Leaf(leaf)) => of_leaf(leaf),
+        _ => Vec::new(),
+    }
+}
+
+fn of_leaf(leaf: &Leaf) -> Vec<String> {
+    match leaf.value() {
+        Value::String(one) => vec![one.clone()],
+        Value::Array(items) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Adds the missing names of each account, and the `aliases`, `email` and `scopes` that clients rely on.
+pub(crate) fn complete(v1: &mut Value) {
+    let Some(Value::Object(accounts)) = v1.pointer_mut("/instance/serviceAccounts") else { return };
+    let default_email = accounts.get(DEFAULT).and_then(|account| account["email"].as_str()).map(str::to_owned);
+    let only_one = accounts.len() == 1;
+    for (name, account) in accounts.iter_mut() {
+        let Value::Object(account) = account else { continue };
+        if name != DEFAULT && !account.contains_key("email") {
+            account.insert("email".into(), name.as_str().into());
+        }
+        let email = account.get("email").and_then(Value::as_str);
+        let is_default = name == DEFAULT || only_one || (email.is_some() && email == default_email.as_deref());
+        account.entry("aliases").or_insert_with(|| if is_default { json!([DEFAULT]) } else { json!([]) });
+        account.entry("scopes").or_insert_with(|| json!([CLOUD_PLATFORM]));
+    }
+    for account in accounts.values().cloned().collect::<Vec<_>>() {
+        for name in names(&account) {
+            accounts.entry(name).or_insert_with(|| account.clone());
+        }
+    }
+}
+
+/// The e-mail and the aliases.
+fn names(account: &Value) -> Vec<String> {
+    let aliases = account["aliases"].as_array().into_iter().flatten();
+    aliases.chain([&account["email"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// Gives the default account another e-mail; its old one is gone.
+pub(crate) fn rename_default(accounts: &mut Value, email: &str) {
+    let old = std::mem::replace(&mut accounts[DEFAULT]["email"], email.into());
+    if let (Some(accounts), Some(old)) = (accounts.as_object_mut(), old.as_str())
+        && old != email
+    {
+        accounts.remove(old);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(accounts: Value) -> Value {
+        let mut v1 = json!({"instance": {"serviceAccounts": accounts}});
+        complete(&mut v1);
+        v1["instance"]["serviceAccounts"].take()
+    }
+
+    #[test]
+    fn a_default_is_listed_by_its_email_too() {
+        let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
+        assert_eq!(completed(json!({"default": account})), json!({"default": account, "a@example.com": account}));
+        let bare = completed(json!({"default": {"email": "a@example.com"}}));
+        assert_eq!(bare["a@example.com"]["aliases"], json!(["default"]));
+        assert_eq!(bare["default"]["scopes"], json!([CLOUD_PLATFORM]));
+    }
+
+    #[test]
+    fn an_email_is_served_by_its_aliases_too() {
+        let account = json!({"aliases": ["default", "worker"], "email": "a@example.com", "scopes": []});
+        let all = completed(json!({"a@example.com": account}));
+        assert_eq!(all, json!({"a@example.com": account, "default": account, "worker": account}));
+        assert_eq!(completed(json!({"a@example.com": {}}))["default"]["email"], "a@example.com");
+    }
+
+    #[test]
+    fn a_second_account_does_not_become_the_default() {
+        let all = completed(json!({"default": {"email": "a@example.com"}, "b@example.com": {}}));
+        assert_eq!(all["b@example.com"]["aliases"], json!([]));
+        assert_eq!(all["default"]["email"], "a@example.com");
+        assert_eq!(all.as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_complete_one_stays_as_it_is() {
+        let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
+        let dump = json!({"a@example.com": account, "default": account});
+        assert_eq!(completed(dump.clone()), dump);
+        assert_eq!(completed(json!({})), json!({}));
+    }
+
+    #[test]
+    fn a_new_email_replaces_the_old_one() {
+        let account = json!({"aliases": ["default"], "email": "old@example.com", "scopes": ["s"]});
+        let mut accounts = json!({"default": account, "old@example.com": account});
+        rename_default(&mut accounts, "new@example.com");
+        let all = completed(accounts);
+        assert_eq!(all["new@example.com"], json!({"aliases": ["default"], "email": "new@example.com", "scopes": ["s"]}));
+        assert_eq!(all.get("old@example.com"), None);
+    }
+
+    #[test]
+    fn an_account_is_found_by_any_name() {
+        let accounts = json!({"a@example.com": {"aliases": ["default"], "scopes": ["s"]}});
+        let json = json!({"instance": {"serviceAccounts": accounts}});
+        let tree = crate::Metadata::from_json(json).unwrap().tree();
+        let account = tree.service_account("default").unwrap();
+        assert_eq!(tree.service_account("a@example.com").unwrap(), account);
+        assert_eq!(account.email, "a@example.com");
+        assert!(account.is_default());
+        assert_eq!(tree.service_account("b@example.com"), None);
+        assert_eq!(tree.service_account("0"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! What stands at the end of a route.
+
+mod above;
+mod access_tokens;
+mod id_tokens;
+mod published;
+
+pub(crate) use above::{Above, Legacy};
+pub(crate) use access_tokens::AccessTokens;
+pub(crate) use id_tokens::IdTokens;
+pub(crate) use published::Published;
+
+use crate::snapshot::Reader;
+use crate::token::TokenError;
+use crate::tree::{Leaf, Node};
+use crate::accounts::ServiceAccount;
+use bytes::Bytes;
+use gce_metadata_layers::{MetadataPath, Query, Rejection, Representation, Represent, RequestHead};
+use http::{HeaderValue, Method};
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Answers the requests of one route.
+pub trait Endpoint: Send + Sync {
+    /// Whether the route takes this method. The others are answered 405.
+    fn allows(&self, method: &Method) -> bool {
+        method == Method::GET || method == Method::HEAD
+    }
+
+    /// Answers one request.
+    fn call(&self, call: Call<'_>) -> Reply;
+}
+
+/// A request as an endpoint sees it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Method, query and host.
+    pub head: &'a RequestHead,
+    /// The path.
+    pub path: MetadataPath<'a>,
+    /// What the route's placeholders stand for.
+    pub params: matchit::Params<'a, 'a>,
+}
+
+impl Call<'_> {
+    /// The first value of a query parameter.
+    pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.head.query()?;
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The service account that the route's `{account}` names.
+    fn account(&self, reader: &Reader) -> Option<ServiceAccount> {
+        reader.snapshot().tree().service_account(self.params.get("account")?)
+    }
+}
+
+/// The outcome of a call: at hand, or on its way.
+pub enum Reply {
+    /// It needed nothing but memory.
+    Now(Option<Result<Answer, Rejection>>),
+    /// It asks somebody else first.
+    Later(Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>),
+}
+
+impl From<Result<Answer, Rejection>> for Reply {
+    fn from(outcome: Result<Answer, Rejection>) -> Self {
+        Self::Now(Some(outcome))
+    }
+}
+
+impl Future for Reply {
+    type Output = Result<Answer, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// What a route answers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Answer {
+    /// A node of the tree: in every form, with an entity tag, and worth waiting for.
+    Published(Arc<Node>),
+    /// A value made for this request: in every form, without a tag, and nothing to wait for.
+    Computed {
+        /// The value.
+        leaf: Leaf,
+        /// The media type of its text.
+        text_type: HeaderValue,
+    },
+    /// Bytes that have one form only.
+    Document {
+        /// The bytes.
+        body: Bytes,
+        /// Their media type.
+        content_type: HeaderValue,
+    },
+}
+
+impl Represent for Answer {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        match self {
+            Self::Published(node) => node.represent(query),
+            Self::Computed { .. } if query.wait_for_change => Err(Rejection::BadRequest),
+            Self::Computed { leaf, text_type } => Ok(leaf.represent(query.alt, text_type.clone()).untagged()),
+            Self::Document { body, content_type } => {
+                Ok(Representation::new(body.clone(), content_type.clone()).untagged())
+            }
+        }
+    }
+}
+
+/// The refusal for a token that could not be had. The client learns the status, the log the reason.
+fn refused(error: &TokenError, account: &str) -> Rejection {
+    match error {
+        TokenError::NoSource { .. } => Rejection::NotFound,
+        TokenError::Refused { .. } => {
+            tracing::warn!(account, "{error}");
+            Rejection::Forbidden
+        }
+        TokenError::Unavailable { .. } => {
+            tracing::warn!(account, "{error}");
+            Rejection::Unavailable
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What stands above `/computeMetadata/v1/`: two fixed listings, and the APIs of the past.
+
+use super::{Answer, Call, Endpoint, Reply};
+use bytes::Bytes;
+use gce_metadata_layers::Rejection;
+use http::HeaderValue;
+
+/// A fixed listing. It has no other form, and in particular no recursive one: these paths demand no header, so nothing of
+/// the metadata may show here.
+#[derive(Debug)]
+pub(crate) struct Above {
+    listing: &'static str,
+}
+
+impl Above {
+    pub(crate) fn new(listing: &'static str) -> Self {
+        Self { listing }
+    }
+}
+
+impl Endpoint for Above {
+    fn call(&self, call: Call<'_>) -> Reply {
+        if !call.path.is_directory() {
+            return Err(Rejection::MissingSlash).into();
+        }
+        let body = Bytes::from_static(self.listing.as_bytes());
+        Ok(Answer::Document { body, content_type: HeaderValue::from_static("application/text") }).into()
+    }
+}
+
+/// `/0.1/` and `/computeMetadata/v1beta1/`, which GCE lists and refuses.
+#[derive(Debug)]
+pub(crate) struct Legacy;
+
+impl Endpoint for Legacy {
+    fn call(&self, _: Call<'_>) -> Reply {
+        Err(Rejection::LegacyEndpoint).into()
+    }
+}

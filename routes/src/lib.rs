@@ -1,0 +1,30 @@
+//! The metadata of a Google Compute Engine VM: its tree, its routes, and the ports that its tokens come through.
+//!
+//! - [`Metadata`] is a VM as JSON: a config, or the dump of a real one. [`Metadata::tree`] makes the [`Tree`] of it.
+//! - [`Publisher`] holds the current tree and is how it changes; a [`Reader`] is how it is read.
+//! - [`Router`] is a [`tower::Service`] from a request to the node that its path names.
+//!   [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of that.
+//! - [`token`] says what a source of tokens is asked and what it answers.
+//!
+//! There is one tree, and one place that renders it. So what is listed is served, in every form, with an entity tag, and
+//! can be waited for. Only what is computed for each request has a route of its own.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod accounts;
+pub mod endpoint;
+mod metadata;
+mod router;
+mod sample;
+mod schema;
+mod snapshot;
+pub mod token;
+mod tree;
+mod v1;
+
+pub use accounts::ServiceAccount;
+pub use metadata::{Metadata, MetadataError};
+pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
+pub use snapshot::{Publisher, Reader, Snapshot};
+pub use token::TokenSources;
+pub use tree::{Array, Dir, EditError, Leaf, Node, Tree};

@@ -1,0 +1,263 @@
+//! What a VM's metadata is before it is a tree: JSON in GCE's own shape, checked and completed.
+
+use crate::accounts;
+use crate::schema::{self, Rule};
+use crate::tree::Tree;
+use serde_json::{Map, Value};
+
+/// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
+///
+/// ```
+/// use gce_metadata_routes::Metadata;
+/// use serde_json::json;
+///
+/// let config = json!({"computeMetadata": {"v1": {"project": {"projectId": "my-project"}}}});
+/// let tree = Metadata::from_json(config).unwrap().with_project_id("another").tree();
+/// assert_eq!(tree.text("project/project-id").unwrap(), "another");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// An object, and so is every node in it that `schema` says is one.
+    v1: Value,
+}
+
+/// Why JSON is no VM's metadata, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", display(path))]
+pub struct MetadataError {
+    path: Vec<String>,
+    problem: String,
+}
+
+impl MetadataError {
+    fn new(path: &[String], problem: impl Into<String>) -> Self {
+        Self { path: path.to_vec(), problem: problem.into() }
+    }
+
+    /// Where in the JSON: the keys that lead there, an index as `[0]`. Empty for the whole document.
+    pub fn path(&self) -> &[String] {
+        &self.path
+    }
+}
+
+/// The path as jq writes it, but for its first dot: `instance.disks[0].mode`.
+fn display(path: &[String]) -> String {
+    if path.is_empty() { ".".to_owned() } else { path.join(".").replace(".[", "[") }
+}
+
+impl Metadata {
+    /// Reads a config (`{"computeMetadata":{"v1":{…}}}`) or a bare dump of a VM's `?recursive=true`.
+    ///
+    /// Keys that differ from GCE's own in case only become GCE's own. A service account that the JSON names in one way is
+    /// completed so that it is served in all: by e-mail and by alias.
+    pub fn from_json(json: Value) -> Result<Self, MetadataError> {
+        let mut path = Vec::new();
+        let Value::Object(mut document) = json else {
+            return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&json))));
+        };
+        let mut v1 = if let Some(outer) = document.remove("computeMetadata") {
+            path.push("computeMetadata".to_owned());
+            let Value::Object(mut outer) = outer else {
+                return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&outer))));
+            };
+            path.push("v1".to_owned());
+            match outer.remove("v1") {
+                Some(Value::Object(v1)) => v1,
+                Some(other) => {
+                    return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&other))));
+                }
+                None => return Err(MetadataError::new(&path[..1], "`v1` is missing: it holds instance and project")),
+            }
+        } else {
+            document
+        };
+        canonicalize(&mut v1, &mut Vec::new(), &mut path)?;
+        const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
+        if path.is_empty() && !ROOTS.iter().any(|root| v1.contains_key(*root)) {
+            let problem = "neither a config, which has computeMetadata.v1, nor a dump, which has instance and project";
+            return Err(MetadataError::new(&path, problem));
+        }
+        Ok(Self::complete(Value::Object(v1)))
+    }
+
+    /// Of an object that needs no checking.
+    pub(crate) fn complete(mut v1: Value) -> Self {
+        accounts::complete(&mut v1);
+        Self { v1 }
+    }
+
+    /// With another `project/project-id`.
+    pub fn with_project_id(mut self, id: &str) -> Self {
+        self.v1["project"]["projectId"] = id.into();
+        self
+    }
+
+    /// With another `project/numeric-project-id`.
+    pub fn with_numeric_project_id(mut self, id: u64) -> Self {
+        self.v1["project"]["numericProjectId"] = id.into();
+        self
+    }
+
+    /// With another e-mail for the default service account, which is made if there is none.
+    pub fn with_service_account(mut self, email: &str) -> Self {
+        accounts::rename_default(&mut self.v1["instance"]["serviceAccounts"], email);
+        accounts::complete(&mut self.v1);
+        self
+    }
+
+    /// The tree that serves it.
+    pub fn tree(&self) -> Tree {
+        Tree::from_json(&self.v1)
+    }
+}
+
+/// Gives GCE's keys their own case and refuses what can't be the node that its path says it is. `segments` is the place in
+/// the tree, `path` the place in the JSON.
+fn canonicalize(
+    map: &mut Map<String, Value>,
+    segments: &mut Vec<String>,
+    path: &mut Vec<String>,
+) -> Result<(), MetadataError> {
+    let is_users = schema::is(&refs(segments), Rule::UserKeys);
+    let as_written = std::mem::take(map);
+    let is_taken = |key: &str, map: &Map<String, Value>| as_written.contains_key(key) || map.contains_key(key);
+    for (written, value) in &as_written {
+        let mut value = value.clone();
+        // A key in another case gives way where GCE's own stands beside it.
+        let key = match schema::canonical_key(written) {
+            Some(known) if !is_users && !is_taken(known, map) => known.to_owned(),
+            _ => written.clone(),
+        };
+        segments.push(if is_users { key.clone() } else { schema::kebab_case(&key) });
+        path.push(written.clone());
+        canonicalize_value(&mut value, segments, path)?;
+        path.pop();
+        segments.pop();
+        map.insert(key, value);
+    }
+    Ok(())
+}
+
+fn canonicalize_value(
+    value: &mut Value,
+    segments: &mut Vec<String>,
+    path: &mut Vec<String>,
+) -> Result<(), MetadataError> {
+    let is = |rule| schema::is(&refs(segments), rule);
+    // What the Go emulator writes for an object or a list that it was not given.
+    if value.is_null() && is(Rule::Object) {
+        *value = Value::Object(Map::new());
+    } else if value.is_null() && is(Rule::ListDirectory) {
+        *value = Value::Array(Vec::new());
+    }
+    if is(Rule::Object) && !value.is_object() {
+        return Err(MetadataError::new(path, format!("an object is expected, not {}", kind(value))));
+    }
+    if is(Rule::ListDirectory) && !value.is_array() {
+        return Err(MetadataError::new(path, format!("a list is expected, not {}", kind(value))));
+    }
+    match value {
+        Value::Object(map) => canonicalize(map, segments, path)?,
+        Value::Array(items) => {
+            segments.push("0".into());
+            for (index, item) in items.iter_mut().enumerate() {
+                path.push(format!("[{index}]"));
+                canonicalize_value(item, segments, path)?;
+                path.pop();
+            }
+            segments.pop();
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn refs(segments: &[String]) -> Vec<&str> {
+    segments.iter().map(String::as_str).collect()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(json: Value) -> String {
+        Metadata::from_json(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_config_and_a_dump_are_the_same() {
+        let v1 = json!({"instance": {"id": 1}, "project": {"projectId": "p"}});
+        let config = json!({"computeMetadata": {"v1": v1.clone()}});
+        assert_eq!(Metadata::from_json(config).unwrap(), Metadata::from_json(v1).unwrap());
+        assert!(Metadata::from_json(json!({"computeMetadata": {"v1": {}}})).is_ok(), "a VM may have nothing to say");
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        assert_eq!(error(json!([])), ".: an object is expected, not a list");
+        assert!(error(json!({"computeMetdata": {}})).starts_with(".: neither a config"));
+        assert_eq!(error(json!({"computeMetadata": {"v2": {}}})), "computeMetadata: `v1` is missing: it holds instance and project");
+        let config = |v1| json!({"computeMetadata": {"v1": v1}});
+        assert_eq!(error(config(json!({"instance": 5}))), "computeMetadata.v1.instance: an object is expected, not a number");
+        assert_eq!(
+            error(config(json!({"instance": {"networkInterfaces": [{"accessConfigs": {}}]}}))),
+            "computeMetadata.v1.instance.networkInterfaces[0].accessConfigs: a list is expected, not an object"
+        );
+        assert_eq!(
+            error(json!({"instance": {"ServiceAccounts": {"default": "a@example.com"}}})),
+            "instance.ServiceAccounts.default: an object is expected, not a string"
+        );
+    }
+
+    #[test]
+    fn case_is_forgiven_in_gces_keys_only() {
+        let metadata = Metadata::from_json(json!({"instance": {
+            "shutdownDetails": {"TargetState": "UNKNOWN"}, "attributes": {"Name": "kept"}, "NAME": "vm", "odd": {"Own": 1},
+        }}));
+        let tree = metadata.unwrap().tree();
+        let json: Value = serde_json::from_slice(&tree.get("").unwrap().json()).unwrap();
+        assert_eq!(
+            json["instance"],
+            json!({"attributes": {"Name": "kept"}, "name": "vm", "odd": {"Own": 1}, "shutdownDetails": {"targetState": "UNKNOWN"}})
+        );
+    }
+
+    #[test]
+    fn two_spellings_of_one_key_both_stay() {
+        let tree = Metadata::from_json(json!({"instance": {"id": 1, "ID": 2}})).unwrap().tree();
+        let json: Value = serde_json::from_slice(&tree.get("instance").unwrap().json()).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn null_is_empty_where_it_is_known_what_of() {
+        let tree = Metadata::from_json(json!({"instance": {"attributes": null, "disks": null}})).unwrap().tree();
+        assert_eq!(tree.get("instance").unwrap().json(), r#"{"attributes":{},"disks":[]}"#);
+    }
+
+    #[test]
+    fn overrides_show_in_leaves_and_in_recursion() {
+        let tree = Metadata::from_json(json!({"project": {"projectId": "old"}}))
+            .unwrap()
+            .with_project_id("new")
+            .with_numeric_project_id(42)
+            .with_service_account("sa@example.com")
+            .tree();
+        assert_eq!(tree.text("project/project-id").unwrap(), "new");
+        assert_eq!(tree.get("project").unwrap().json(), r#"{"numericProjectId":42,"projectId":"new"}"#);
+        assert_eq!(tree.text("instance/service-accounts/default/email").unwrap(), "sa@example.com");
+        assert_eq!(tree.text("instance/service-accounts/sa@example.com/email").unwrap(), "sa@example.com");
+    }
+}

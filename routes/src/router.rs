@@ -1,0 +1,130 @@
+//! From a request to the endpoint that answers it, over matchit.
+//!
+//! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
+//! it, so a stack that renders in the wrong place does not compile.
+
+use crate::endpoint::{Answer, Call, Endpoint, Reply};
+use crate::snapshot::Reader;
+use crate::token::TokenSources;
+use crate::v1;
+use gce_metadata_layers::{MetadataPath, Query, Rejection, Representation, Represent, RequestHead};
+use http::{Request, Response};
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::Service;
+
+/// The innermost service of the stack.
+///
+/// ```
+/// use bytes::Bytes;
+/// use gce_metadata_layers::RenderLayer;
+/// use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
+/// use http::Request;
+/// use serde_json::json;
+/// use tower::{Layer, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let metadata = Metadata::from_json(json!({"project": {"projectId": "my-project"}})).unwrap();
+/// let publisher = Publisher::new(metadata.tree());
+/// let router = Router::new(publisher.reader(), TokenSources::default());
+/// let service = RenderLayer::<Bytes>::new().layer(router);
+/// let request = Request::get("/computeMetadata/v1/project/project-id").body(()).unwrap();
+/// assert_eq!(service.oneshot(request).await.unwrap().body(), "my-project");
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Router {
+    routes: Arc<matchit::Router<Arc<dyn Endpoint>>>,
+}
+
+impl Router {
+    /// The routes of `/computeMetadata/v1/` and of what stands above it.
+    pub fn new(reader: Reader, tokens: TokenSources) -> Self {
+        let mut router = Self { routes: Arc::default() };
+        for (path, endpoint) in v1::routes(&reader, &tokens) {
+            // The list is a constant of this crate, and a test walks it: none of its routes conflicts with another.
+            router = router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router);
+        }
+        router
+    }
+
+    /// With one more route, in matchit's syntax: `/{name}` for a segment, `/{*rest}` for all that follows.
+    ///
+    /// # Errors
+    /// If the route conflicts with another; the router comes back without it.
+    pub fn with_route(mut self, path: &str, endpoint: Arc<dyn Endpoint>) -> Result<Self, (Self, RouteConflict)> {
+        match Arc::make_mut(&mut self.routes).insert(path, endpoint) {
+            Ok(()) => Ok(self),
+            Err(conflict) => Err((self, RouteConflict(conflict.to_string()))),
+        }
+    }
+
+    fn route(&self, head: &RequestHead) -> Reply {
+        let path = head.path();
+        // A target without a path, such as CONNECT's, names the root.
+        let clean = if path.as_str().is_empty() { "/" } else { path.as_str() };
+        match self.routes.at(clean) {
+            Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
+            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(clean), params: found.params }),
+            Err(_) => Err(Rejection::NotFound).into(),
+        }
+    }
+}
+
+/// Why a route could not be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RouteConflict(String);
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for Router {
+    type Response = Response<Resolved>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture(self.route(&RequestHead::of(&request)))
+    }
+}
+
+/// The future of [`Router`].
+pub struct ResponseFuture(Reply);
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Resolved>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|outcome| Ok(Response::new(Resolved(outcome))))
+    }
+}
+
+/// What the path named, or why nothing.
+#[derive(Debug)]
+pub struct Resolved(Result<Answer, Rejection>);
+
+impl Represent for Resolved {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        match &self.0 {
+            Ok(answer) => answer.represent(query),
+            Err(rejection) => Err(rejection.clone()),
+        }
+    }
+}

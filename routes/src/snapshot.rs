@@ -1,0 +1,161 @@
+//! The current tree: one value that writers replace and requests read without a lock.
+//!
+//! Whoever changes metadata (a config file, a test, an admin API) is a writer and holds the [`Publisher`]. Whoever answers
+//! is a reader and holds a [`Reader`]. What is published gets its entity tags, its recursion and its waiters for nothing.
+
+use crate::tree::{EditError, Tree};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// One state of the metadata.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    tree: Tree,
+    generation: u64,
+}
+
+impl Snapshot {
+    /// The metadata.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// How many states came before this one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// The writing end. Clones write to the same metadata.
+///
+/// ```
+/// use gce_metadata_routes::{Metadata, Publisher};
+/// use serde_json::json;
+///
+/// let metadata = Metadata::from_json(json!({"instance": {"maintenanceEvent": "NONE"}})).unwrap();
+/// let publisher = Publisher::new(metadata.tree());
+/// let reader = publisher.reader();
+/// publisher.set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
+/// assert_eq!(reader.snapshot().tree().text("instance/maintenance-event").unwrap(), "MIGRATE_ON_HOST_MAINTENANCE");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    sender: Arc<watch::Sender<Arc<Snapshot>>>,
+}
+
+impl Publisher {
+    /// A publisher of this tree.
+    pub fn new(tree: Tree) -> Self {
+        Self { sender: Arc::new(watch::Sender::new(Arc::new(Snapshot { tree, generation: 0 }))) }
+    }
+
+    /// An end to read from.
+    pub fn reader(&self) -> Reader {
+        Reader { receiver: self.sender.subscribe() }
+    }
+
+    /// Replaces everything. Publishing what is there already changes nothing and wakes nobody; the answer says whether
+    /// it changed.
+    pub fn publish(&self, tree: Tree) -> bool {
+        self.sender.send_if_modified(|current| replace(current, tree))
+    }
+
+    /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`.
+    ///
+    /// # Errors
+    /// If the path can't hold a value.
+    pub fn set(&self, path: &str, value: impl Into<Value>) -> Result<(), EditError> {
+        let value = value.into();
+        self.edit(|tree| tree.with(path, &value))
+    }
+
+    /// Removes what is at a path.
+    ///
+    /// # Errors
+    /// If there is nothing.
+    pub fn remove(&self, path: &str) -> Result<(), EditError> {
+        self.edit(|tree| tree.without(path))
+    }
+
+    /// Replaces the tree by one made of it. No other writer comes in between.
+    ///
+    /// # Errors
+    /// If `edit` fails; then nothing changes.
+    pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(), E> {
+        let mut outcome = Ok(());
+        self.sender.send_if_modified(|current| match edit(&current.tree) {
+            Ok(tree) => replace(current, tree),
+            Err(error) => {
+                outcome = Err(error);
+                false
+            }
+        });
+        outcome
+    }
+}
+
+fn replace(current: &mut Arc<Snapshot>, tree: Tree) -> bool {
+    if current.tree == tree {
+        return false;
+    }
+    *current = Arc::new(Snapshot { tree, generation: current.generation + 1 });
+    true
+}
+
+/// The reading end.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    receiver: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Reader {
+    /// The current state. It stays as it is while it is held.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.receiver.borrow())
+    }
+
+    /// The signal that there is another state, for those who wait.
+    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.receiver.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Metadata;
+    use serde_json::json;
+
+    fn tree(id: &str) -> Tree {
+        Metadata::from_json(json!({"project": {"projectId": id}})).unwrap().tree()
+    }
+
+    #[test]
+    fn what_is_there_already_wakes_nobody() {
+        let publisher = Publisher::new(tree("a"));
+        let changes = publisher.reader().changes();
+        assert!(!publisher.publish(tree("a")));
+        publisher.set("project/project-id", "a").unwrap();
+        assert!(!changes.has_changed().unwrap());
+        assert!(publisher.publish(tree("b")));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(publisher.reader().snapshot().generation(), 1);
+    }
+
+    #[test]
+    fn a_failed_edit_changes_nothing() {
+        let publisher = Publisher::new(tree("a"));
+        assert!(publisher.remove("project/none").is_err());
+        assert!(publisher.set("project/project-id/below", 1).is_err());
+        assert_eq!(publisher.reader().snapshot().generation(), 0);
+    }
+
+    #[test]
+    fn a_reader_keeps_the_state_it_took() {
+        let publisher = Publisher::new(tree("a"));
+        let before = publisher.reader().snapshot();
+        publisher.set("project/project-id", "b").unwrap();
+        assert_eq!(before.tree().text("project/project-id").unwrap(), "a");
+    }
+}

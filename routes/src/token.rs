@@ -1,0 +1,145 @@
+//! The ports that tokens come through: what an endpoint asks for, what a source answers, and how it fails.
+//!
+//! A source is a [`tower::Service`] for each of the two kinds of token. Where it gets them from (a key, a TPM, another
+//! service, nowhere real) is the source's own affair.
+
+use crate::accounts::ServiceAccount;
+use std::fmt;
+use std::time::Duration;
+use tower::util::BoxCloneSyncService;
+use zeroize::Zeroizing;
+
+/// A source of access tokens.
+pub type AccessTokenSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, TokenError>;
+
+/// A source of identity tokens.
+pub type IdTokenSource = BoxCloneSyncService<IdTokenRequest, IdToken, TokenError>;
+
+/// A request for an access token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccessTokenRequest {
+    /// Whose token.
+    pub account: ServiceAccount,
+    /// What for, sorted and each once: the scopes of the request if it named any, else those of the account.
+    pub scopes: Vec<String>,
+}
+
+/// An access token.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// The token itself.
+    pub token: Secret,
+    /// For how long it is still good.
+    pub expires_in: Duration,
+}
+
+/// A request for an identity token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdTokenRequest {
+    /// Whose token.
+    pub account: ServiceAccount,
+    /// Whom it is for: the `aud` claim. Never empty.
+    pub audience: String,
+    /// What it says of the VM, for `format=full`.
+    pub instance: Option<InstanceClaims>,
+}
+
+/// The `google.compute_engine` claims of an identity token: what the VM is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct InstanceClaims {
+    /// Seconds since 1970 at which the VM was made.
+    pub creation_timestamp: u64,
+    /// The VM's number.
+    pub id: String,
+    /// The VM's name.
+    pub name: String,
+    /// The licenses of its image, for `licenses=TRUE`.
+    pub license_ids: Option<Vec<String>>,
+    /// The project's name.
+    pub project_id: String,
+    /// The project's number.
+    pub project_number: u64,
+    /// The zone's short name, such as `us-central1-a`.
+    pub zone: String,
+}
+
+/// An identity token: a signed JSON Web Token.
+#[derive(Debug, Clone)]
+pub struct IdToken {
+    /// The token itself, in its compact form.
+    pub token: Secret,
+}
+
+/// Why there is no token. The client sees a status; what is said here is for the log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// No source has tokens for this account: 404.
+    #[error("no source of tokens for {account}")]
+    NoSource {
+        /// The account's e-mail.
+        account: String,
+    },
+    /// The source refused for good: 403.
+    #[error("token refused: {reason}")]
+    Refused {
+        /// Why, without secrets.
+        reason: String,
+    },
+    /// The source can't answer now: 503.
+    #[error("token source unavailable: {reason}")]
+    Unavailable {
+        /// Why, without secrets.
+        reason: String,
+    },
+}
+
+/// A string that is wiped when it is dropped and that no log prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The secret itself, for the answer that it goes into.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self::from(secret.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The sources that the router asks. Without a source of a kind its endpoint answers 404.
+#[derive(Debug, Clone, Default)]
+pub struct TokenSources {
+    /// For `service-accounts/…/token`.
+    pub access: Option<AccessTokenSource>,
+    /// For `service-accounts/…/identity`.
+    pub id: Option<IdTokenSource>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let token = AccessToken { token: "ya29.hidden".into(), expires_in: Duration::from_secs(1) };
+        assert_eq!(format!("{token:?}"), "AccessToken { token: Secret(…), expires_in: 1s }");
+        assert_eq!(token.token.expose(), "ya29.hidden");
+    }
+}

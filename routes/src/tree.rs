@@ -1,0 +1,189 @@
+//! The metadata of one VM at one moment: an immutable tree.
+//!
+//! Listings, leaves, recursive JSON, flattened text and entity tags are all functions of a node and a query. So whatever
+//! is in the tree is served in every form, and nothing has to be added anywhere for a new key.
+
+mod build;
+mod edit;
+pub(crate) mod represent;
+
+pub use edit::EditError;
+
+use bytes::Bytes;
+use gce_metadata_layers::Format;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// What stands below `/computeMetadata/v1/`. Cloning shares everything, and so does an edit all but the way to its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    root: Arc<Node>,
+}
+
+impl Tree {
+    /// The node that a path below `/computeMetadata/v1/` names: `instance/disks/0/mode`. Runs of slashes count as one.
+    ///
+    /// ```
+    /// use gce_metadata_routes::Metadata;
+    /// use serde_json::json;
+    ///
+    /// let tree = Metadata::from_json(json!({"project": {"numericProjectId": 123456789012_u64}})).unwrap().tree();
+    /// assert!(tree.get("project/numeric-project-id").is_some());
+    /// assert!(tree.get("project/numericProjectId").is_none());
+    /// ```
+    pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
+        path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
+    }
+
+    /// The text of the leaf at this path.
+    pub fn text(&self, path: &str) -> Option<String> {
+        match &**self.get(path)? {
+            Node::Leaf(leaf) => String::from_utf8(leaf.text().to_vec()).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// One place in the tree.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory of names.
+    Dir(Dir),
+    /// A directory of indices.
+    Array(Array),
+    /// A value.
+    Leaf(Leaf),
+    /// A leaf whose value is made for each request, by a route of its own.
+    Computed,
+}
+
+impl Node {
+    /// Whether the node's path ends in a slash.
+    pub fn is_directory(&self) -> bool {
+        matches!(self, Self::Dir(_) | Self::Array(_))
+    }
+
+    /// The node below this one with that name or index.
+    pub fn child(&self, segment: &str) -> Option<&Arc<Node>> {
+        match self {
+            Self::Dir(dir) => dir.entries.get(segment).map(|entry| &entry.node),
+            Self::Array(array) => array.items.get(index(segment)?),
+            Self::Leaf(_) | Self::Computed => None,
+        }
+    }
+}
+
+/// An index as GCE takes it: `0` or digits without a leading zero. `usize` alone would take `+1` and `01` too.
+fn index(segment: &str) -> Option<usize> {
+    let canonical = segment == "0" || !segment.starts_with('0');
+    (canonical && segment.bytes().all(|byte| byte.is_ascii_digit())).then(|| segment.parse().ok())?
+}
+
+/// A directory of names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dir {
+    entries: BTreeMap<Box<str>, Entry>,
+    forms: Forms,
+}
+
+impl Dir {
+    /// The names in the directory and what they name, in byte order, unlisted ones included.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Arc<Node>)> {
+        self.entries.iter().map(|(segment, entry)| (&**segment, &entry.node))
+    }
+}
+
+/// One name in a directory: kebab-case in paths, camelCase in JSON, and the same in both where the name is a user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    json_key: Box<str>,
+    node: Arc<Node>,
+    shown: Shown,
+}
+
+/// Where a directory shows an entry. It is served all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// In listings and in recursion.
+    Everywhere,
+    /// Tokens: recursion leaves them out.
+    ListingOnly,
+    /// A key that no request line can carry, such as one with a slash: a listing must not promise it.
+    RecursionOnly,
+    /// A built-in default.
+    Nowhere,
+}
+
+impl Shown {
+    fn in_listing(self) -> bool {
+        matches!(self, Self::Everywhere | Self::ListingOnly)
+    }
+
+    fn in_recursion(self) -> bool {
+        matches!(self, Self::Everywhere | Self::RecursionOnly)
+    }
+}
+
+/// A directory of indices.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Array {
+    items: Vec<Arc<Node>>,
+    forms: Forms,
+}
+
+/// A value: a string, a number, a list of those, or an object that GCE serves as one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leaf {
+    value: Value,
+    default: Format,
+    forms: Forms,
+}
+
+impl Leaf {
+    /// A leaf that answers text unless JSON is asked for, as nearly all do.
+    pub fn text_by_default(value: impl Into<Value>) -> Self {
+        Self { value: value.into(), default: Format::Text, forms: Forms::default() }
+    }
+
+    /// A leaf that answers JSON unless text is asked for.
+    pub fn json_by_default(value: impl Into<Value>) -> Self {
+        Self { value: value.into(), default: Format::Json, forms: Forms::default() }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+}
+
+/// The forms of a node, each made when it is first asked for and kept, because the node never changes.
+#[derive(Debug, Default)]
+struct Forms {
+    json: OnceLock<Bytes>,
+    text: OnceLock<Bytes>,
+    listing: OnceLock<Bytes>,
+}
+
+/// Forms follow from the node: equal nodes are equal whichever of them were asked for.
+impl PartialEq for Forms {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Forms {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_decimals_are_indices() {
+        assert_eq!(index("0"), Some(0));
+        assert_eq!(index("10"), Some(10));
+        for bad in ["", "-1", "+0", "+1", "00", "01", "1.0", "0x0", " 0", "18446744073709551616", "٠"] {
+            assert_eq!(index(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! JSON becomes a tree.
+
+use super::{Array, Dir, Entry, Forms, Leaf, Node, Shown, Tree};
+use crate::schema::{self, Rule};
+use gce_metadata_layers::Format;
+use http::uri::PathAndQuery;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+impl Tree {
+    /// The tree of what `?recursive=true` of `/computeMetadata/v1/` answers.
+    pub(crate) fn from_json(v1: &Value) -> Self {
+        let mut tree = Self { root: Arc::new(node(v1, &mut Vec::new())) };
+        for (path, json) in schema::defaults() {
+            if tree.get(path).is_none()
+                && let Ok(value) = serde_json::from_str(json)
+                && let Ok(with_default) = tree.with_shown(path, &value, Shown::Nowhere)
+            {
+                tree = with_default;
+            }
+        }
+        tree
+    }
+}
+
+/// The node of this value at this path; the path decides what JSON alone does not say.
+pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
+    match value {
+        Value::Object(_) if schema::is(path, Rule::ObjectLeaf) => {
+            Node::Leaf(Leaf::text_by_default(snake_cased(value.clone())))
+        }
+        Value::Object(object) => Node::Dir(dir(object, path)),
+        Value::Array(items) if is_directory(items) || schema::is(path, Rule::ListDirectory) => {
+            Node::Array(array(items, path))
+        }
+        _ => Node::Leaf(leaf(value.clone(), path)),
+    }
+}
+
+fn leaf(value: Value, path: &[&str]) -> Leaf {
+    let default = if schema::is(path, Rule::JsonByDefault) { Format::Json } else { Format::Text };
+    Leaf { value, default, forms: Forms::default() }
+}
+
+/// A list of plain values is a leaf of several lines. Any other one needs a path to each item.
+fn is_directory(items: &[Value]) -> bool {
+    items.iter().any(|item| item.is_object() || item.is_array())
+}
+
+fn array(items: &[Value], path: &mut Vec<&str>) -> Array {
+    // Rules are about lists, never about one index, so any segment stands for all of them.
+    path.push("0");
+    let items = items.iter().map(|item| Arc::new(node(item, path))).collect();
+    path.pop();
+    Array { items, forms: Forms::default() }
+}
+
+fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
+    let mut entries = BTreeMap::new();
+    for name in schema::computed_in(path) {
+        let entry = Entry { json_key: name.into(), node: Arc::new(Node::Computed), shown: Shown::ListingOnly };
+        entries.insert(Box::from(name), entry);
+    }
+    let segments = Segments::of(object, path);
+    for (key, value) in object {
+        let segment = segments.of_key(key);
+        if entries.contains_key(&*segment) {
+            continue;
+        }
+        let shown = if is_addressable(&segment) { Shown::Everywhere } else { Shown::RecursionOnly };
+        let node = Arc::new(child(value, path, &segment));
+        entries.insert(segment, Entry { json_key: key.as_str().into(), node, shown });
+    }
+    Dir { entries, forms: Forms::default() }
+}
+
+fn child(value: &Value, path: &[&str], segment: &str) -> Node {
+    let mut path = path.to_vec();
+    path.push(segment);
+    node(value, &mut path)
+}
+
+/// The segments of one object's keys: no two keys may get the same one, or one of them would be lost.
+struct Segments {
+    verbatim: bool,
+    shared: HashMap<String, usize>,
+}
+
+impl Segments {
+    fn of(object: &Map<String, Value>, path: &[&str]) -> Self {
+        let verbatim = schema::is(path, Rule::UserKeys);
+        let mut shared = HashMap::new();
+        if !verbatim {
+            for key in object.keys() {
+                *shared.entry(schema::kebab_case(key)).or_default() += 1;
+            }
+        }
+        Self { verbatim, shared }
+    }
+
+    /// Where `fooBar` and `foo-bar` stand side by side, each keeps its own spelling.
+    fn of_key(&self, key: &str) -> Box<str> {
+        if self.verbatim {
+            return key.into();
+        }
+        let segment = schema::kebab_case(key);
+        if self.shared.get(&segment) == Some(&1) { segment.into() } else { key.into() }
+    }
+}
+
+/// Whether a request line can name the segment.
+pub(super) fn is_addressable(segment: &str) -> bool {
+    let path = format!("/{segment}");
+    !segment.is_empty()
+        && !segment.contains('/')
+        && PathAndQuery::try_from(path.as_str()).is_ok_and(|parsed| parsed.as_str() == path && parsed.query().is_none())
+}
+
+fn snake_cased(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(key, value)| (schema::snake_case(&key), snake_cased(value))).collect())
+        }
+        // The Go emulator's config writes booleans as GCE writes them elsewhere.
+        Value::String(word) if word == "TRUE" => Value::Bool(true),
+        Value::String(word) if word == "FALSE" => Value::Bool(false),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tree(v1: Value) -> Tree {
+        Tree::from_json(&v1)
+    }
+
+    #[test]
+    fn lists_are_leaves_unless_a_path_to_each_item_is_needed() {
+        let tree = tree(json!({"instance": {
+            "disks": [], "tags": [], "aliases": [],
+            "networkInterfaces": [{"dnsServers": ["169.254.169.254"], "forwardedIps": ["192.0.2.1"], "ipAliases": []}],
+            "odd": [1, {"a": 2}, [3]],
+        }}));
+        assert!(tree.get("instance/disks").unwrap().is_directory());
+        assert!(!tree.get("instance/tags").unwrap().is_directory());
+        assert!(!tree.get("instance/aliases").unwrap().is_directory());
+        assert!(!tree.get("instance/network-interfaces/0/dns-servers").unwrap().is_directory());
+        assert!(tree.get("instance/network-interfaces/0/ip-aliases").unwrap().is_directory());
+        assert_eq!(tree.text("instance/network-interfaces/0/forwarded-ips/0").unwrap(), "192.0.2.1");
+        assert_eq!(tree.text("instance/odd/0").unwrap(), "1");
+        assert_eq!(tree.text("instance/odd/1/a").unwrap(), "2");
+        assert!(tree.get("instance/odd/3").is_none());
+    }
+
+    #[test]
+    fn keys_of_users_stay_and_the_others_become_segments() {
+        let tree = tree(json!({
+            "instance": {"attributes": {"sshKeys": "a", "ssh-keys": "b"}, "cpuPlatform": "c",
+                "partnerAttributes": {"iam.example.com": {"camelCase": "d"}},
+                "serviceAccounts": {"Me@Example.com": {"email": "e"}}},
+        }));
+        for (path, text) in [
+            ("instance/attributes/sshKeys", "a"),
+            ("instance/attributes/ssh-keys", "b"),
+            ("instance/cpu-platform", "c"),
+            ("instance/partner-attributes/iam.example.com/camelCase", "d"),
+            ("instance/service-accounts/Me@Example.com/email", "e"),
+        ] {
+            assert_eq!(tree.text(path).as_deref(), Some(text), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_lost_to_another_with_the_same_segment() {
+        let tree = tree(json!({"x": {"fooBar": 1, "foo-bar": 2, "FooBar": 3, "other": 4}}));
+        for (path, text) in [("x/fooBar", "1"), ("x/foo-bar", "2"), ("x/FooBar", "3"), ("x/other", "4")] {
+            assert_eq!(tree.text(path).as_deref(), Some(text), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_config_is_not_what_is_served() {
+        let account = json!({"email": "a@example.com", "token": "secret", "identity": ""});
+        let tree = tree(json!({"instance": {"serviceAccounts": {"default": account}}}));
+        assert_eq!(**tree.get("instance/service-accounts/default/token").unwrap(), Node::Computed);
+    }
+
+    #[test]
+    fn defaults_stand_where_the_config_says_nothing() {
+        let tree = tree(json!({"instance": {"maintenanceEvent": "TERMINATE_ON_HOST_MAINTENANCE"}}));
+        assert_eq!(tree.text("universe/universe-domain").unwrap(), "googleapis.com");
+        assert_eq!(tree.text("instance/maintenance-event").unwrap(), "TERMINATE_ON_HOST_MAINTENANCE");
+        assert!(tree.get("instance/service-accounts").unwrap().is_directory());
+    }
+
+    #[test]
+    fn maintenance_windows_are_snake_case_whoever_wrote_them() {
+        let window = json!({"canReschedule": "TRUE", "type": "SCHEDULED", "window_end_time": "2030-01-01T00:00:00Z"});
+        let tree = tree(json!({"instance": {"upcomingMaintenance": window}}));
+        assert_eq!(
+            tree.text("instance/upcoming-maintenance").unwrap(),
+            "can_reschedule true\ntype SCHEDULED\nwindow_end_time 2030-01-01T00:00:00Z\n"
+        );
+    }
+}

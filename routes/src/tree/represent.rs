@@ -1,0 +1,195 @@
+//! A node in the forms that a query can ask for.
+
+use super::{Array, Dir, Leaf, Node};
+use bytes::Bytes;
+use gce_metadata_layers::{Format, Query, Rejection, Representation, Represent};
+use http::HeaderValue;
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde_json::Value;
+
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("application/text");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Represent for Node {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        match self {
+            Self::Leaf(leaf) => Ok(leaf.represent(query.alt, TEXT)),
+            Self::Dir(_) | Self::Array(_) if query.recursive => Ok(match query.alt.unwrap_or(Format::Json) {
+                Format::Text => Representation::new(self.text(), TEXT).tagged_by(self.json()),
+                Format::Json => Representation::new(self.json(), JSON),
+            }),
+            // A listing has one form, and a change below it is no change of it.
+            Self::Dir(_) | Self::Array(_) if query.alt.is_some() || query.wait_for_change => Err(Rejection::BadRequest),
+            Self::Dir(_) | Self::Array(_) => Ok(Representation::new(self.listing(), TEXT)),
+            // The route that computes it goes first; without one there is nothing.
+            Self::Computed => Err(Rejection::NotFound),
+        }
+    }
+}
+
+impl Node {
+    /// Everything at and below the node as compact JSON, keys in byte order.
+    pub fn json(&self) -> Bytes {
+        match self {
+            Self::Dir(Dir { forms, .. }) | Self::Array(Array { forms, .. }) => {
+                forms.json.get_or_init(|| to_json(self)).clone()
+            }
+            Self::Leaf(leaf) => leaf.json(),
+            Self::Computed => Bytes::new(),
+        }
+    }
+
+    /// Everything below a directory, a line per value with its path; the text of a leaf.
+    pub fn text(&self) -> Bytes {
+        match self {
+            Self::Dir(Dir { forms, .. }) | Self::Array(Array { forms, .. }) => forms
+                .text
+                .get_or_init(|| {
+                    let mut lines = String::new();
+                    self.flatten(&mut String::new(), &mut lines);
+                    lines.into()
+                })
+                .clone(),
+            Self::Leaf(leaf) => leaf.text(),
+            Self::Computed => Bytes::new(),
+        }
+    }
+
+    /// The names in a directory, one per line, those of directories with a slash.
+    pub fn listing(&self) -> Bytes {
+        match self {
+            Self::Dir(dir) => dir.forms.listing.get_or_init(|| {
+                let listed = dir.entries.iter().filter(|(_, entry)| entry.shown.in_listing());
+                listed.map(|(segment, entry)| entry.node.line(segment)).collect::<String>().into()
+            }),
+            Self::Array(array) => array.forms.listing.get_or_init(|| {
+                let listed = array.items.iter().enumerate();
+                listed.map(|(index, node)| node.line(&index.to_string())).collect::<String>().into()
+            }),
+            Self::Leaf(_) | Self::Computed => return Bytes::new(),
+        }
+        .clone()
+    }
+
+    fn line(&self, name: &str) -> String {
+        format!("{name}{}", if self.is_directory() { "/\n" } else { "\n" })
+    }
+
+    fn flatten(&self, path: &mut String, lines: &mut String) {
+        match self {
+            Self::Dir(dir) => {
+                for (segment, entry) in dir.entries.iter().filter(|(_, entry)| entry.shown.in_recursion()) {
+                    below(path, segment, |path| entry.node.flatten(path, lines));
+                }
+            }
+            Self::Array(array) => {
+                for (index, node) in array.items.iter().enumerate() {
+                    below(path, &index.to_string(), |path| node.flatten(path, lines));
+                }
+            }
+            Self::Leaf(leaf) => flatten_value(&leaf.value, path, lines),
+            Self::Computed => {}
+        }
+    }
+}
+
+impl Leaf {
+    /// The form that is asked for, or else the leaf's own.
+    pub(crate) fn represent(&self, alt: Option<Format>, text_type: HeaderValue) -> Representation {
+        match alt.unwrap_or(self.default) {
+            Format::Text => Representation::new(self.text(), text_type).tagged_by(self.json()),
+            Format::Json => Representation::new(self.json(), JSON),
+        }
+    }
+
+    /// The value as text: bare if it is one, a line each if it is a list or an object.
+    pub fn text(&self) -> Bytes {
+        self.forms
+            .text
+            .get_or_init(|| match &self.value {
+                Value::Array(items) => items.iter().map(|item| plain(item) + "\n").collect::<String>().into(),
+                Value::Object(_) => {
+                    let mut lines = String::new();
+                    flatten_value(&self.value, &mut String::new(), &mut lines);
+                    lines.into()
+                }
+                one => plain(one).into(),
+            })
+            .clone()
+    }
+
+    /// The value as compact JSON.
+    pub fn json(&self) -> Bytes {
+        self.forms.json.get_or_init(|| to_json(&self.value)).clone()
+    }
+}
+
+/// A list of plain values repeats its path, one of anything else counts; what is empty vanishes.
+fn flatten_value(value: &Value, path: &mut String, lines: &mut String) {
+    match value {
+        Value::Object(object) => {
+            object.iter().for_each(|(key, value)| below(path, key, |path| flatten_value(value, path, lines)));
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            for (index, item) in items.iter().enumerate() {
+                below(path, &index.to_string(), |path| flatten_value(item, path, lines));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| flatten_value(item, path, lines)),
+        one => {
+            lines.push_str(path);
+            lines.push(' ');
+            lines.push_str(&plain(one));
+            lines.push('\n');
+        }
+    }
+}
+
+fn below(path: &mut String, segment: &str, visit: impl FnOnce(&mut String)) {
+    let parent = path.len();
+    if parent > 0 {
+        path.push('/');
+    }
+    path.push_str(segment);
+    visit(path);
+    path.truncate(parent);
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(string) => string.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Bytes {
+    // Neither nodes nor values can fail to serialize: their keys are strings, and a Vec takes every write.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// A list keeps its order; the keys of an object stand in byte order, which isn't that of their path segments.
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Dir(dir) => {
+                let mut shown: Vec<_> = dir.entries.values().filter(|entry| entry.shown.in_recursion()).collect();
+                shown.sort_unstable_by(|a, b| a.json_key.cmp(&b.json_key));
+                let mut map = serializer.serialize_map(Some(shown.len()))?;
+                shown.into_iter().try_for_each(|entry| map.serialize_entry(&*entry.json_key, &*entry.node))?;
+                map.end()
+            }
+            Self::Array(array) => {
+                let mut list = serializer.serialize_seq(Some(array.items.len()))?;
+                array.items.iter().try_for_each(|item| list.serialize_element(&**item))?;
+                list.end()
+            }
+            Self::Leaf(leaf) => leaf.value.serialize(serializer),
+            Self::Computed => serializer.serialize_unit(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

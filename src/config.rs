@@ -1,0 +1,10 @@
+//! What the process was told, without contradictions: the command line and the environment end here.
+//!
+//! The config file says *what* is served, this says *how* the process runs.
+
+mod env;
+mod file;
+mod locate;
+
+pub use env::{Environment, EnvironmentError, Overrides};
+pub use file::{ConfigError, ConfigFile};

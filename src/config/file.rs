@@ -1,0 +1,138 @@
+//! The config file: from its bytes to metadata, or to an error that names the place.
+
+use super::env::Overrides;
+use super::locate::locate;
+use gce_metadata_routes::{Metadata, MetadataError};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A config file and what stands over its values.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    path: PathBuf,
+    overrides: Overrides,
+}
+
+/// Why a config file can't be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It isn't JSON.
+    #[error("{}:{line}:{column}: at {place}: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The place in the JSON: keys, and indices as `[0]`.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is JSON, but not a VM's metadata.
+    #[error("{}:{line}:{column}: at {source}", path.display())]
+    NotMetadata {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong, and where in the JSON.
+        source: MetadataError,
+    },
+}
+
+impl ConfigFile {
+    /// The file at this path.
+    pub fn new(path: impl Into<PathBuf>, overrides: Overrides) -> Self {
+        Self { path: path.into(), overrides }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        std::fs::read(&self.path).map_err(|source| ConfigError::Unreadable { path: self.path.clone(), source })
+    }
+
+    /// Makes metadata of what was read.
+    pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
+        let path = || self.path.clone();
+        let text = String::from_utf8_lossy(bytes);
+        // Some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let json: Value = serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| (error.path().to_string(), error.into_inner()))
+            .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
+            .map_err(|(place, error)| {
+                let (line, column) = (error.line(), error.column());
+                let problem = error.to_string();
+                // serde_json says the place once more at the end.
+                let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+                ConfigError::Invalid { path: path(), line, column, place, problem }
+            })?;
+        let metadata = Metadata::from_json(json).map_err(|source| {
+            let (line, column) = locate(text, source.path()).unwrap_or((1, 1));
+            ConfigError::NotMetadata { path: path(), line, column, source }
+        })?;
+        Ok(self.overrides.apply(metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Metadata, String> {
+        let file = ConfigFile::new("config.json", Overrides::default());
+        file.parse(json.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_mistake_is_shown_in_the_file() {
+        assert_eq!(
+            parse("{\"instance\": {\n  \"disks\": [{\"mode\": READ}]}}").unwrap_err(),
+            "config.json:2:22: at instance.disks[0].mode: expected value"
+        );
+        assert_eq!(
+            parse("{\n\"project\": {\"attributes\":\n [] }}").unwrap_err(),
+            "config.json:3:2: at project.attributes: an object is expected, not a list"
+        );
+        assert!(parse("").unwrap_err().starts_with("config.json:1:0: at .: EOF while parsing a value"));
+        assert!(parse("{\"instance\": {}} {").unwrap_err().contains("trailing characters"));
+        assert!(parse("{\"a\": 1}").unwrap_err().contains("neither a config"));
+    }
+
+    #[test]
+    fn overrides_stand_over_every_load() {
+        let overrides = Overrides { project_id: Some("another".into()), ..Overrides::default() };
+        let metadata = ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
+        assert_eq!(metadata.tree().text("project/project-id").unwrap(), "another");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_mistake() {
+        assert!(parse("\u{feff}{\"instance\": {}}").is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = ConfigFile::new("/nowhere/config.json", Overrides::default()).read().unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/config.json: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,29 @@
+//! JSON Web Signatures in compact form, assembled here and signed elsewhere.
+
+use crate::signer::{BoxSigner, KeyInfo, SignError, SignRequest};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gce_metadata_routes::token::Secret;
+use serde::Serialize;
+use tower::ServiceExt;
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: String,
+    kid: &'a str,
+    typ: &'static str,
+}
+
+/// Signs these claims.
+pub(crate) async fn sign(signer: BoxSigner, key: &KeyInfo, claims: &impl Serialize) -> Result<Secret, SignError> {
+    let header = Header { alg: key.alg.to_string(), kid: &key.key_id, typ: "JWT" };
+    let signing_input = format!("{}.{}", encoded(&header)?, encoded(claims)?);
+    let request = SignRequest { alg: key.alg, message: signing_input.clone().into() };
+    let signature = signer.oneshot(request).await?;
+    Ok(format!("{signing_input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.0)).into())
+}
+
+fn encoded(part: &impl Serialize) -> Result<String, SignError> {
+    let json = serde_json::to_vec(part).map_err(|error| SignError::Failed(error.to_string()))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(json))
+}

@@ -1,0 +1,24 @@
+//! An emulator of Google Compute Engine's metadata server, to run, to embed, or to take apart.
+//!
+//! - [`Server`] runs one in this process: in a test, beside an application, or as the program of this package does.
+//! - [`metadata_stack`] is the whole thing as one [`tower::Service`], for a server that exists already.
+//! - [`layers`] has each concern as a layer of its own, [`routes`] the metadata tree below them.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod credentials;
+mod jws;
+mod reload;
+mod server;
+pub mod signer;
+mod stack;
+
+pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides};
+pub use credentials::{CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions};
+pub use gce_metadata_layers as layers;
+pub use gce_metadata_routes as routes;
+pub use gce_metadata_routes::{Metadata, Publisher, Reader, TokenSources};
+pub use reload::ReloadCounts;
+pub use server::{Address, Server, ServerBuilder, StartError};
+pub use stack::metadata_stack;

@@ -1,0 +1,26 @@
+//! Log lines go to standard error, as text or as JSON.
+
+use crate::args::{Args, LogFormat};
+use anyhow::Context;
+use std::io::IsTerminal;
+use std::str::FromStr;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// Starts logging. `RUST_LOG` goes before `-v`.
+pub(crate) fn start(args: &Args, rust_log: Option<&str>) -> anyhow::Result<()> {
+    let filter = match rust_log {
+        Some(filter) => Targets::from_str(filter)
+            .with_context(|| format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace"))?,
+        None => args.log_filter(),
+    };
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match args.log_format() {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    Ok(())
+}

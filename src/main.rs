@@ -1,0 +1,97 @@
+//! The program: options in, a server up, signals obeyed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod args;
+mod logging;
+
+use anyhow::Context;
+use args::Args;
+use clap::Parser;
+use gce_metadata_server::{Environment, Server};
+use std::io::Write;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// File descriptors that are not connections: sockets, the config's watch, standard streams.
+const SPARE_FILES: u64 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse_from(args::normalized(std::env::args_os())) {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return failed(&args::one_line(&error)),
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+fn failed(error: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let environment = Environment::read()?;
+    logging::start(args, environment.log_filter.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+    runtime.block_on(serve(args, environment))
+}
+
+async fn serve(args: &Args, environment: Environment) -> anyhow::Result<()> {
+    // Before anything is bound: a signal that comes early must not kill a half-started server.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+
+    let most_connections = args.most_connections(open_files());
+    let builder = args.server(environment).await?.most_connections(most_connections);
+    let server = builder.start().await?;
+    announce(args, &server);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => server.reload(),
+        }
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        drained = server.shutdown() => if !drained {
+            tracing::warn!("some connections did not finish in time and were closed");
+        },
+        _ = terminate.recv() => tracing::warn!("asked again: stopped without waiting"),
+        _ = interrupt.recv() => tracing::warn!("asked again: stopped without waiting"),
+    }
+    Ok(())
+}
+
+/// Raises the limit on open files as far as it goes. Each connection is one.
+fn open_files() -> Option<usize> {
+    let limit = rlimit::increase_nofile_limit(u64::MAX);
+    let limit = limit.inspect_err(|error| tracing::warn!("the limit on open files stays as it is: {error}")).ok()?;
+    usize::try_from(limit.saturating_sub(SPARE_FILES)).ok()
+}
+
+/// On standard output, ready to be pasted into a shell.
+fn announce(args: &Args, server: &Server) {
+    let mut out = std::io::stdout();
+    let source = args.served();
+    let lines = match server.url() {
+        Some(url) => {
+            let exports = server.env();
+            let exports = exports.iter().filter(|(name, _)| *name != "GCE_METADATA_ROOT");
+            let exports: String = exports.map(|(name, value)| format!("export {name}={value}\n")).collect();
+            format!("# Serving {source} at {url}. To point Google's libraries at it:\n{exports}")
+        }
+        None => format!("# Serving {source} at {}\n", server.address()),
+    };
+    // Nobody may be reading, which is no reason not to serve.
+    let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    tracing::info!(address = %server.address(), "listening");
+}

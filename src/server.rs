@@ -1,0 +1,123 @@
+//! A running server: its sockets, the task that follows its config, and how it stops.
+
+mod builder;
+mod connection;
+mod listener;
+
+pub use builder::{ServerBuilder, StartError};
+pub use listener::Address;
+
+use crate::reload::ReloadCounts;
+use gce_metadata_routes::Publisher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A metadata server that runs in this process.
+///
+/// Two of them don't know of each other. Dropping one stops it; [`shutdown`](Self::shutdown) also waits until its
+/// connections are done.
+///
+/// ```
+/// use gce_metadata_server::{Metadata, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().metadata(Metadata::sample()).access_token("ya29.made-up").start().await?;
+/// for (name, value) in server.env() {
+///     println!("export {name}={value}");
+/// }
+/// server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE")?;
+/// server.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    address: Address,
+    publisher: Publisher,
+    lifecycle: Lifecycle,
+    drain: Duration,
+    reloads: Arc<ReloadCounts>,
+    reload_wanted: Arc<Notify>,
+}
+
+/// How the tasks of a server are told to end, in two steps.
+#[derive(Debug, Clone, Default)]
+struct Lifecycle {
+    /// Accept nothing new, answer what waits, close what is idle.
+    stop: CancellationToken,
+    /// Close the rest.
+    abort: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// A server yet to be started: by default the sample VM, offline tokens, and a free port of 127.0.0.1.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// `http://HOST:PORT` for a client on this machine; `None` for a Unix socket.
+    pub fn url(&self) -> Option<String> {
+        self.reachable_at().map(|address| format!("http://{address}"))
+    }
+
+    /// How to change what is served.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// How often a changed config file was loaded.
+    pub fn reloads(&self) -> &ReloadCounts {
+        &self.reloads
+    }
+
+    /// Loads the config file now, if there is one, whether or not it has changed.
+    pub fn reload(&self) {
+        self.reload_wanted.notify_one();
+    }
+
+    /// The variables that point Google's client libraries and gcloud at this server. None for a Unix socket.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"];
+        self.reachable_at().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
+    }
+
+    /// A server on all interfaces is reached by the loopback one.
+    fn reachable_at(&self) -> Option<SocketAddr> {
+        let Address::Tcp(mut address) = self.address else { return None };
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Some(address)
+    }
+
+    /// Stops: accepts nothing new, answers whoever waits for a change, and lets requests finish until the drain time is
+    /// up. Says whether all did.
+    pub async fn shutdown(self) -> bool {
+        let Lifecycle { stop, abort, tasks } = self.lifecycle.clone();
+        stop.cancel();
+        tasks.close();
+        let drained = timeout(self.drain, tasks.wait()).await.is_ok();
+        abort.cancel();
+        tasks.wait().await;
+        drained
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.lifecycle.stop.cancel();
+        self.lifecycle.abort.cancel();
+    }
+}

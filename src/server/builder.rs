@@ -1,0 +1,238 @@
+//! From settings to a running server: everything is checked and bound before anything is served.
+
+use super::connection::{self, ConnectionLimits};
+use super::listener::Listener;
+use super::{Lifecycle, Server};
+use crate::config::{ConfigError, ConfigFile, Overrides};
+use crate::credentials::{CredentialSource, Credentials};
+use crate::reload::{Reload, ReloadCounts};
+use crate::signer::KeyError;
+use crate::stack::Stack;
+use bytes::Bytes;
+use gce_metadata_routes::token::Secret;
+use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
+use http_body_util::Full;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// Why a server could not be started. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The config file can't be served.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The offline issuer has no key.
+    #[error("offline issuer: {0}")]
+    Key(#[from] KeyError),
+    /// The socket can't be had.
+    #[error("can't listen at {address}: {source}{}", remedy(source))]
+    Listen {
+        /// The address or the path.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop the other process, or choose another place (--port 0 takes any free port)",
+        io::ErrorKind::PermissionDenied => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// Settings of a [`Server`].
+#[derive(Debug)]
+pub struct ServerBuilder {
+    served: Served,
+    overrides: Overrides,
+    tokens: Tokens,
+    place: Place,
+    most_connections: usize,
+    most_waiters: usize,
+    drain: Duration,
+}
+
+#[derive(Debug)]
+enum Served {
+    Given(Metadata),
+    File(PathBuf),
+}
+
+#[derive(Debug)]
+enum Tokens {
+    From(CredentialSource),
+    Given(TokenSources),
+}
+
+#[derive(Debug)]
+enum Place {
+    Tcp(SocketAddr),
+    Listener(TcpListener),
+    Unix { path: PathBuf, mode: Option<u32> },
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            served: Served::Given(Metadata::sample()),
+            overrides: Overrides::default(),
+            tokens: Tokens::From(CredentialSource::default()),
+            place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            most_connections: Self::MOST_CONNECTIONS,
+            most_waiters: Self::MOST_WAITERS,
+            drain: Self::DRAIN,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Connections at a time, unless another cap is set.
+    pub const MOST_CONNECTIONS: usize = 20_000;
+    /// Requests that wait for a change at a time, unless another cap is set.
+    pub const MOST_WAITERS: usize = 16_000;
+    /// How long a stopping server waits for its connections, unless another time is set.
+    pub const DRAIN: Duration = Duration::from_secs(10);
+
+    /// Serves this metadata.
+    pub fn metadata(self, metadata: Metadata) -> Self {
+        Self { served: Served::Given(metadata), ..self }
+    }
+
+    /// Serves this config file, and what it changes to.
+    pub fn metadata_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { served: Served::File(path.into()), ..self }
+    }
+
+    /// Sets values that stand over those of the metadata.
+    pub fn overrides(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
+    }
+
+    /// Hands out this access token for the default account.
+    pub fn access_token(self, token: impl Into<String>) -> Self {
+        let given = Secret::from(token.into());
+        self.fixed(|access_token, _| *access_token = Some(given))
+    }
+
+    /// Hands out this identity token for the default account.
+    pub fn id_token(self, token: impl Into<String>) -> Self {
+        let given = Secret::from(token.into());
+        self.fixed(|_, id_token| *id_token = Some(given))
+    }
+
+    fn fixed(self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
+        let (mut access_token, mut id_token) = match self.tokens {
+            Tokens::From(CredentialSource::Fixed { access_token, id_token }) => (access_token, id_token),
+            _ => (None, None),
+        };
+        set(&mut access_token, &mut id_token);
+        Self { tokens: Tokens::From(CredentialSource::Fixed { access_token, id_token }), ..self }
+    }
+
+    /// Takes tokens from this source. Without it the offline issuer makes them.
+    pub fn credentials(self, source: CredentialSource) -> Self {
+        Self { tokens: Tokens::From(source), ..self }
+    }
+
+    /// Takes tokens from services of the caller's own.
+    pub fn token_sources(self, sources: TokenSources) -> Self {
+        Self { tokens: Tokens::Given(sources), ..self }
+    }
+
+    /// Listens at this address; port 0 is any free port.
+    pub fn listen(self, address: SocketAddr) -> Self {
+        Self { place: Place::Tcp(address), ..self }
+    }
+
+    /// Takes connections from a listener that is there already.
+    pub fn listener(self, listener: TcpListener) -> Self {
+        Self { place: Place::Listener(listener), ..self }
+    }
+
+    /// Listens at a Unix socket, whose file gets `mode` (such as `0o660`) if one is given.
+    pub fn unix_socket(self, path: impl AsRef<Path>, mode: Option<u32>) -> Self {
+        Self { place: Place::Unix { path: path.as_ref().to_owned(), mode }, ..self }
+    }
+
+    /// Caps the connections at a time; more wait in the kernel's queue.
+    pub fn most_connections(self, most_connections: usize) -> Self {
+        Self { most_connections, ..self }
+    }
+
+    /// Caps the requests that wait for a change at a time; more are answered 503.
+    pub fn most_waiters(self, most_waiters: usize) -> Self {
+        Self { most_waiters, ..self }
+    }
+
+    /// Sets how long [`Server::shutdown`] waits for connections.
+    pub fn drain(self, drain: Duration) -> Self {
+        Self { drain, ..self }
+    }
+
+    /// Checks everything, binds the socket, and serves. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the config, the key or the socket can't be had.
+    pub async fn start(self) -> Result<Server, StartError> {
+        let (metadata, followed) = match self.served {
+            Served::Given(metadata) => (self.overrides.apply(metadata), None),
+            Served::File(path) => {
+                let file = ConfigFile::new(path, self.overrides);
+                let bytes = file.read()?;
+                (file.parse(&bytes)?, Some((file, bytes)))
+            }
+        };
+        let listener = bind(self.place).await?;
+        let address = listener.address().map_err(|source| StartError::Listen { address: "socket".into(), source })?;
+        let Credentials { tokens, routes } = match self.tokens {
+            Tokens::From(source) => source.open()?,
+            Tokens::Given(tokens) => Credentials { tokens, routes: Vec::new() },
+        };
+
+        let publisher = Publisher::new(metadata.tree());
+        let reader = publisher.reader();
+        let lifecycle = Lifecycle::default();
+        let router = routes.into_iter().fold(Router::new(reader.clone(), tokens), |router, (path, endpoint)| {
+            router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
+                tracing::error!(path, "left out: {conflict}");
+                router
+            })
+        });
+        let service = Stack::new(reader, router).until(lifecycle.stop.clone()).most_waiters(self.most_waiters);
+        let limits = ConnectionLimits {
+            most_connections: self.most_connections,
+            header_bytes: 64 * 1024,
+            header_time: Duration::from_secs(60),
+        };
+        let service = service.service::<connection::RequestBody, Full<Bytes>>();
+        lifecycle.tasks.spawn(connection::serve(listener, service, limits, lifecycle.clone()));
+
+        let reloads = Arc::new(ReloadCounts::default());
+        let reload_wanted = Arc::new(Notify::new());
+        if let Some((file, bytes)) = followed {
+            let reload =
+                Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
+            let stop = lifecycle.stop.clone();
+            lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
+        }
+        Ok(Server { address, publisher, lifecycle, drain: self.drain, reloads, reload_wanted })
+    }
+}
+
+async fn bind(place: Place) -> Result<Listener, StartError> {
+    let (address, bound) = match place {
+        Place::Tcp(address) => (address.to_string(), TcpListener::bind(address).await.map(Listener::Tcp)),
+        Place::Listener(listener) => return Ok(Listener::Tcp(listener)),
+        Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
+    };
+    bound.map_err(|source| StartError::Listen { address, source })
+}

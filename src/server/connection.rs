@@ -1,0 +1,136 @@
+//! From a socket to the stack: accept, a task per connection, hyper, drain.
+
+use super::Lifecycle;
+use super::listener::{Listener, Stream};
+use bytes::Bytes;
+use gce_metadata_layers::Connection;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceExt};
+
+/// What a client may use up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionLimits {
+    pub(super) most_connections: usize,
+    pub(super) header_bytes: usize,
+    pub(super) header_time: Duration,
+}
+
+/// Accepts connections until the server stops.
+pub(super) async fn serve<S, B>(listener: Listener, service: S, limits: ConnectionLimits, lifecycle: Lifecycle)
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // Also closes a connection that is idle for so long. A long poll is not idle.
+        .header_read_timeout(limits.header_time)
+        .max_buf_size(limits.header_bytes)
+        .title_case_headers(true)
+        .pipeline_flush(true);
+    let room = Arc::new(Semaphore::new(limits.most_connections.min(Semaphore::MAX_PERMITS)));
+    loop {
+        // At the cap nothing is accepted: clients queue in the kernel instead of in memory.
+        let place = tokio::select! {
+            place = Arc::clone(&room).acquire_owned() => place,
+            () = lifecycle.stop.cancelled() => return,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = lifecycle.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, connection)) => {
+                let serving = one_connection(http.clone(), stream, connection, service.clone(), lifecycle.clone());
+                lifecycle.tasks.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: trying at once again would only burn time.
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn one_connection<S, B>(
+    http: http1::Builder,
+    stream: Stream,
+    connection: Connection,
+    service: S,
+    lifecycle: Lifecycle,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let service = service.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(RequestBody::Incoming);
+        request.extensions_mut().insert(connection.clone());
+        request
+    });
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let outcome = tokio::select! {
+        outcome = serving.as_mut() => outcome,
+        () = lifecycle.stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = serving => outcome,
+                () = lifecycle.abort.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        // A client that leaves early or speaks no HTTP is its own affair.
+        tracing::debug!("connection ended: {error}");
+    }
+}
+
+/// A request body that can also be none, for a request that is asked again.
+#[derive(Debug, Default)]
+pub(crate) enum RequestBody {
+    #[default]
+    None,
+    Incoming(Incoming),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::None => Poll::Ready(None),
+            Self::Incoming(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Incoming(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Incoming(body) => body.size_hint(),
+        }
+    }
+}

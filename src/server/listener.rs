@@ -1,0 +1,124 @@
+//! A TCP or a Unix socket, and what to expect of a path that has one already.
+
+use gce_metadata_layers::Connection;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// Removed when the listener is dropped.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Listens at a path. A socket that nobody listens at any more is replaced; anything else there is left alone.
+    pub(super) async fn unix(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) if !metadata.file_type().is_socket() => {
+                return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
+            }
+            Ok(_) => match UnixStream::connect(path).await {
+                Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+                Err(error) => return Err(error),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(path)?;
+        let file = SocketFile(path.to_owned());
+        if let Some(mode) = mode {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        Ok(Self::Unix(listener, file))
+    }
+
+    pub(super) fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
+        }
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Connection)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                // An answer is one small write: waiting for more to send would only delay it.
+                stream.set_nodelay(true)?;
+                Ok((Either::Left(stream), Connection::from_remote(remote)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Either::Right(stream), Connection::default()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn error(path: &Path) -> io::Error {
+        Listener::unix(path, None).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metadata.sock");
+        // Dropping a std listener leaves its file behind, as a killed process does.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::unix(&path, Some(0o600)).await.unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(error(&path).await.kind(), ErrorKind::AddrInUse);
+        drop(listener);
+        assert!(!path.exists(), "removed at exit");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(error(&path).await.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        assert_eq!(error(&folder.path().join("none/metadata.sock")).await.kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,64 @@
+//! Who signs: a tower service from a message to its signature.
+//!
+//! Tokens are assembled in one place and signed in another, so that a key in memory and a key in a chip share all but the
+//! last step.
+
+mod pem;
+
+pub use pem::{KeyError, PemSigner};
+
+use bytes::Bytes;
+use std::fmt;
+use tower::util::BoxCloneSyncService;
+
+/// Any signer.
+pub type BoxSigner = BoxCloneSyncService<SignRequest, Signature, SignError>;
+
+/// The signature algorithms, by their names in JSON Web Signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JwsAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256: what Google signs with and accepts.
+    Rs256,
+}
+
+impl fmt::Display for JwsAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rs256 => "RS256",
+        })
+    }
+}
+
+/// A message to sign.
+#[derive(Debug, Clone)]
+pub struct SignRequest {
+    /// With which algorithm.
+    pub alg: JwsAlgorithm,
+    /// The message itself, not its digest: a signer hashes as it must.
+    pub message: Bytes,
+}
+
+/// A signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature(pub Bytes);
+
+/// Why there is no signature.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The key is fit for signing, and still it failed.
+    #[error("signing failed: {0}")]
+    Failed(String),
+}
+
+/// The public side of a signer's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// `kid`: forty hex digits, as long as those of Google's keys.
+    pub key_id: String,
+    /// What the key signs with.
+    pub alg: JwsAlgorithm,
+    /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER.
+    pub spki_sha256: [u8; 32],
+}

@@ -1,0 +1,166 @@
+//! The stack: every concern of the metadata server, one layer each, in the one order that works.
+
+use gce_metadata_layers::{
+    Connection, EtagLayer, RenderLayer, RequireFlavorLayer, SetServerHeadersLayer, WaitForChangeLayer,
+};
+use bytes::Bytes;
+use gce_metadata_routes::{Reader, Router, TokenSources};
+use http::{Request, Response};
+use http_body::Body;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceBuilder};
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+
+/// The whole metadata server as one tower service, to mount in any HTTP server.
+///
+/// ```
+/// use bytes::Bytes;
+/// use gce_metadata_server::{Metadata, Publisher, TokenSources, metadata_stack};
+/// use http::Request;
+/// use http_body_util::Full;
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let publisher = Publisher::new(Metadata::sample().tree());
+/// let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher.reader(), TokenSources::default());
+/// let answer = service.oneshot(Request::new(Full::default())).await.unwrap();
+/// assert_eq!(answer.headers()["metadata-flavor"], "Google");
+/// # }
+/// ```
+pub fn metadata_stack<ReqBody, ResBody>(
+    reader: Reader,
+    tokens: TokenSources,
+) -> impl Service<
+    Request<ReqBody>,
+    Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + use<ReqBody, ResBody>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ use<ReqBody, ResBody>
+where
+    ReqBody: Body + Default + Send + 'static,
+    ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
+{
+    Stack::new(reader.clone(), Router::new(reader, tokens)).service::<ReqBody, ResBody>()
+}
+
+/// What the stack is composed of, for those who set more than [`metadata_stack`] does.
+#[derive(Debug, Clone)]
+pub(crate) struct Stack {
+    reader: Reader,
+    router: Router,
+    stop: CancellationToken,
+    most_waiters: usize,
+}
+
+impl Stack {
+    pub(crate) fn new(reader: Reader, router: Router) -> Self {
+        Self { reader, router, stop: CancellationToken::new(), most_waiters: usize::MAX }
+    }
+
+    pub(crate) fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
+    pub(crate) fn most_waiters(self, most_waiters: usize) -> Self {
+        Self { most_waiters, ..self }
+    }
+
+    pub(crate) fn service<ReqBody, ResBody>(
+        self,
+    ) -> impl Service<
+        Request<ReqBody>,
+        Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + use<ReqBody, ResBody>>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + Sync
+    + use<ReqBody, ResBody>
+    where
+        ReqBody: Body + Default + Send + 'static,
+        ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
+    {
+        let wait_for_change =
+            WaitForChangeLayer::new(self.reader.changes()).until(self.stop).most_waiters(self.most_waiters);
+        ServiceBuilder::new()
+            // Outermost, so that refusals are traced too.
+            .layer(
+                TraceLayer::new_for_http()
+                    .make_span_with(span::<ReqBody>)
+                    .on_request(())
+                    .on_response(log_answer)
+                    .on_body_chunk(())
+                    .on_eos(())
+                    .on_failure(()),
+            )
+            // Refusals carry the headers too.
+            .layer(SetServerHeadersLayer::new())
+            // Before any work is done.
+            .layer(RequireFlavorLayer::new())
+            // Compares tags, and asks all below again.
+            .layer(wait_for_change)
+            // Needs bytes.
+            .layer(EtagLayer::new())
+            // A node becomes bytes, here and nowhere else.
+            .layer(RenderLayer::<ResBody>::new())
+            .service(self.router)
+    }
+}
+
+/// Path only: a query holds audiences, scopes and tags, none of which belongs in a log.
+fn span<B>(request: &Request<B>) -> Span {
+    let connection = request.extensions().get::<Connection>();
+    let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote)
+}
+
+fn log_answer<B>(response: &Response<B>, latency: Duration, _: &Span) {
+    tracing::debug!(status = response.status().as_u16(), seconds = latency.as_secs_f64(), "answered");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gce_metadata_routes::{Metadata, Publisher};
+    use http_body_util::{BodyExt, Full};
+    use serde_json::json;
+    use tower::ServiceExt;
+
+    async fn answer(request: http::request::Builder) -> (Response<()>, Bytes) {
+        let metadata = Metadata::from_json(json!({"instance": {"id": 7}})).unwrap();
+        let publisher = Publisher::new(metadata.tree());
+        let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher.reader(), TokenSources::default());
+        let (parts, body) = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap().into_parts();
+        (Response::from_parts(parts, ()), body.collect().await.unwrap().to_bytes())
+    }
+
+    /// What the types leave open: the headers stand outside the refusals, and a refusal comes before any waiting.
+    #[tokio::test]
+    async fn stack_order() {
+        let waiting = "/computeMetadata/v1/instance/id?wait_for_change=true";
+        let (refused, page) = answer(Request::get(waiting)).await;
+        assert_eq!(refused.status(), 403);
+        assert_eq!(refused.headers()["metadata-flavor"], "Google");
+        assert!(!refused.headers().contains_key("etag"));
+        assert!(String::from_utf8_lossy(&page).contains("Missing Metadata-Flavor:Google header."));
+
+        let (answered, body) = answer(Request::get(format!("{waiting}&timeout_sec=0")).header("Metadata-Flavor", "Google")).await;
+        assert_eq!((answered.status().as_u16(), &*body), (200, &b"7"[..]));
+        assert_eq!(answered.headers()["etag"], gce_metadata_layers::entity_tag(b"7"));
+    }
+
+    #[tokio::test]
+    async fn no_other_header_is_set() {
+        let (answered, _) = answer(Request::get("/computeMetadata/v1/instance/id").header("Metadata-Flavor", "Google")).await;
+        let mut names: Vec<_> = answered.headers().keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "etag", "metadata-flavor", "server", "x-frame-options", "x-xss-protection"]);
+    }
+}

@@ -189,7 +189,10 @@ impl Args {
     pub(crate) fn most_connections(&self, open_files: Option<usize>) -> usize {
         match open_files {
             Some(open_files) if open_files < self.max_connections => {
-                tracing::warn!(open_files, "fewer connections than asked for: the limit on open files (ulimit -n) is lower");
+                tracing::warn!(
+                    open_files,
+                    "fewer connections than asked for: the limit on open files (ulimit -n) is lower"
+                );
                 open_files.max(1)
             }
             _ => self.max_connections,
@@ -224,10 +227,14 @@ pub(crate) fn normalized(args: impl Iterator<Item = OsString>) -> Vec<OsString> 
     let doubled = |arg: OsString| {
         options_ended |= arg == "--";
         let Some(text) = arg.to_str() else { return arg };
-        let Some(name) = text.strip_prefix('-').filter(|name| !name.starts_with('-') && !options_ended) else { return arg };
+        let Some(name) = text.strip_prefix('-').filter(|name| !name.starts_with('-') && !options_ended) else {
+            return arg;
+        };
         let bare = name.split('=').next().unwrap_or(name);
-        let is_long = |known: &clap::Arg| known.get_long_and_visible_aliases().unwrap_or_default().contains(&bare)
-            || known.get_all_aliases().unwrap_or_default().contains(&bare);
+        let is_long = |known: &clap::Arg| {
+            known.get_long_and_visible_aliases().unwrap_or_default().contains(&bare)
+                || known.get_all_aliases().unwrap_or_default().contains(&bare)
+        };
         let is_short = name.starts_with(|first| shorts.contains(&first));
         let is_long = bare.len() > 1 && (command.get_arguments().any(is_long) || bare == "help" || !is_short);
         if is_long { format!("-{text}").into() } else { arg }
@@ -269,7 +276,10 @@ mod tests {
             assert_eq!((args.port, &*args.interface, args.v), (9090, "0.0.0.0", 5), "{line}");
         }
         let args = parse("-domainsocket /tmp/metadata.sock --socket-mode 0660").unwrap();
-        assert_eq!((args.domain_socket.as_deref(), args.socket_mode), (Some(Path::new("/tmp/metadata.sock")), Some(0o660)));
+        assert_eq!(
+            (args.domain_socket.as_deref(), args.socket_mode),
+            (Some(Path::new("/tmp/metadata.sock")), Some(0o660))
+        );
     }
 
     #[test]

@@ -12,8 +12,9 @@ use tracing_subscriber::{Layer, fmt};
 /// Starts logging. `RUST_LOG` goes before `-v`.
 pub(crate) fn start(args: &Args, rust_log: Option<&str>) -> anyhow::Result<()> {
     let filter = match rust_log {
-        Some(filter) => Targets::from_str(filter)
-            .with_context(|| format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace"))?,
+        Some(filter) => Targets::from_str(filter).with_context(|| {
+            format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace")
+        })?,
         None => args.log_filter(),
     };
     let lines = fmt::layer().with_writer(std::io::stderr);

@@ -39,7 +39,8 @@ fn failed(error: &str) -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let environment = Environment::read()?;
     logging::start(args, environment.log_filter.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
     runtime.block_on(serve(args, environment))
 }
 
@@ -82,15 +83,12 @@ fn open_files() -> Option<usize> {
 fn announce(args: &Args, server: &Server) {
     let mut out = std::io::stdout();
     let source = args.served();
-    let lines = match server.url() {
-        Some(url) => {
-            let exports = server.env();
-            let exports = exports.iter().filter(|(name, _)| *name != "GCE_METADATA_ROOT");
-            let exports: String = exports.map(|(name, value)| format!("export {name}={value}\n")).collect();
-            format!("# Serving {source} at {url}. To point Google's libraries at it:\n{exports}")
-        }
-        None => format!("# Serving {source} at {}\n", server.address()),
-    };
+    let at = server.url().unwrap_or_else(|| server.address().to_string());
+    let mut lines = format!("# Serving {source} at {at}\n");
+    let exports = server.env().into_iter().filter(|(name, _)| *name != "GCE_METADATA_ROOT");
+    for (name, value) in exports {
+        lines.push_str(&format!("export {name}={value}\n"));
+    }
     // Nobody may be reading, which is no reason not to serve.
     let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
     tracing::info!(address = %server.address(), "listening");

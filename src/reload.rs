@@ -152,12 +152,14 @@ impl Folders {
             _ => PathBuf::from("."),
         };
         let canonical = self.file.canonicalize().ok();
-        let wanted: BTreeSet<_> = [Some(folder(&self.file)), canonical.as_deref().map(folder)].into_iter().flatten().collect();
+        let wanted: BTreeSet<_> =
+            [Some(folder(&self.file)), canonical.as_deref().map(folder)].into_iter().flatten().collect();
         for gone in self.watched.difference(&wanted) {
             // It may be gone from the disk as well.
             let _ = watcher.unwatch(gone);
         }
-        self.watched = wanted.into_iter().filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()).collect();
+        self.watched =
+            wanted.into_iter().filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()).collect();
     }
 }
 

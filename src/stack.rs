@@ -1,9 +1,9 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
+use bytes::Bytes;
 use gce_metadata_layers::{
     Connection, EtagLayer, RenderLayer, RequireFlavorLayer, SetServerHeadersLayer, WaitForChangeLayer,
 };
-use bytes::Bytes;
 use gce_metadata_routes::{Reader, Router, TokenSources};
 use http::{Request, Response};
 use http_body::Body;
@@ -151,14 +151,16 @@ mod tests {
         assert!(!refused.headers().contains_key("etag"));
         assert!(String::from_utf8_lossy(&page).contains("Missing Metadata-Flavor:Google header."));
 
-        let (answered, body) = answer(Request::get(format!("{waiting}&timeout_sec=0")).header("Metadata-Flavor", "Google")).await;
+        let (answered, body) =
+            answer(Request::get(format!("{waiting}&timeout_sec=0")).header("Metadata-Flavor", "Google")).await;
         assert_eq!((answered.status().as_u16(), &*body), (200, &b"7"[..]));
         assert_eq!(answered.headers()["etag"], gce_metadata_layers::entity_tag(b"7"));
     }
 
     #[tokio::test]
     async fn no_other_header_is_set() {
-        let (answered, _) = answer(Request::get("/computeMetadata/v1/instance/id").header("Metadata-Flavor", "Google")).await;
+        let (answered, _) =
+            answer(Request::get("/computeMetadata/v1/instance/id").header("Metadata-Flavor", "Google")).await;
         let mut names: Vec<_> = answered.headers().keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "etag", "metadata-flavor", "server", "x-frame-options", "x-xss-protection"]);

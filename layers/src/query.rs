@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn everything_at_once() {
-        let query = Query::parse(Some("wait_for_change=true&last_etag=411261ca6c9e654e&timeout_sec=60&alt=json&recursive=1"));
+        let query =
+            Query::parse(Some("wait_for_change=true&last_etag=411261ca6c9e654e&timeout_sec=60&alt=json&recursive=1"));
         assert_eq!(
             query,
             Query {

@@ -94,13 +94,17 @@ impl Rejection {
             Self::MethodNotAllowed => {
                 let method = escape(head.method().as_str());
                 let words = "is inappropriate for the URL";
-                ("Method Not Allowed", format!("The request method <code>{method}</code> {words} <code>{url}</code>.  "))
+                (
+                    "Method Not Allowed",
+                    format!("The request method <code>{method}</code> {words} <code>{url}</code>.  "),
+                )
             }
-            Self::TooManyRequests => ("Too Many Requests", "The rate limit for this server has been exceeded.  ".into()),
-            Self::Unavailable => (
-                "Service Unavailable",
-                "The service you requested is not available at this time.  ".into(),
-            ),
+            Self::TooManyRequests => {
+                ("Too Many Requests", "The rate limit for this server has been exceeded.  ".into())
+            }
+            Self::Unavailable => {
+                ("Service Unavailable", "The service you requested is not available at this time.  ".into())
+            }
             Self::Internal => {
                 ("Server Error", "The server encountered an error and could not complete your request.  ".into())
             }
@@ -182,7 +186,9 @@ mod tests {
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=UTF-8");
         assert!(body.starts_with("<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport "));
-        assert!(body.contains("  <title>Error 404 (Not Found)!!1</title>\n  <style>\n    *{margin:0;padding:0}html,code"));
+        assert!(
+            body.contains("  <title>Error 404 (Not Found)!!1</title>\n  <style>\n    *{margin:0;padding:0}html,code")
+        );
         assert!(body.ends_with(
             "</a>\n  <p><b>404.</b> <ins>That’s an error.</ins>\n  <p>The requested URL \
              <code>/computeMetadata/v1/x/?recursive=true&amp;a=&#39;%3Cb%3E&#39;</code> was not found on this server.  \

@@ -144,7 +144,10 @@ mod tests {
         let mut accounts = json!({"default": account, "old@example.com": account});
         rename_default(&mut accounts, "new@example.com");
         let all = completed(accounts);
-        assert_eq!(all["new@example.com"], json!({"aliases": ["default"], "email": "new@example.com", "scopes": ["s"]}));
+        assert_eq!(
+            all["new@example.com"],
+            json!({"aliases": ["default"], "email": "new@example.com", "scopes": ["s"]})
+        );
         assert_eq!(all.get("old@example.com"), None);
     }
 

@@ -10,12 +10,12 @@ pub(crate) use access_tokens::AccessTokens;
 pub(crate) use id_tokens::IdTokens;
 pub(crate) use published::Published;
 
+use crate::accounts::ServiceAccount;
 use crate::snapshot::Reader;
 use crate::token::TokenError;
 use crate::tree::{Leaf, Node};
-use crate::accounts::ServiceAccount;
 use bytes::Bytes;
-use gce_metadata_layers::{MetadataPath, Query, Rejection, Representation, Represent, RequestHead};
+use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{HeaderValue, Method};
 use std::borrow::Cow;
 use std::pin::Pin;

@@ -208,9 +208,15 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         assert_eq!(error(json!([])), ".: an object is expected, not a list");
         assert!(error(json!({"computeMetdata": {}})).starts_with(".: neither a config"));
-        assert_eq!(error(json!({"computeMetadata": {"v2": {}}})), "computeMetadata: `v1` is missing: it holds instance and project");
+        assert_eq!(
+            error(json!({"computeMetadata": {"v2": {}}})),
+            "computeMetadata: `v1` is missing: it holds instance and project"
+        );
         let config = |v1| json!({"computeMetadata": {"v1": v1}});
-        assert_eq!(error(config(json!({"instance": 5}))), "computeMetadata.v1.instance: an object is expected, not a number");
+        assert_eq!(
+            error(config(json!({"instance": 5}))),
+            "computeMetadata.v1.instance: an object is expected, not a number"
+        );
         assert_eq!(
             error(config(json!({"instance": {"networkInterfaces": [{"accessConfigs": {}}]}}))),
             "computeMetadata.v1.instance.networkInterfaces[0].accessConfigs: a list is expected, not an object"

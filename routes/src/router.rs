@@ -7,7 +7,7 @@ use crate::endpoint::{Answer, Call, Endpoint, Reply};
 use crate::snapshot::Reader;
 use crate::token::TokenSources;
 use crate::v1;
-use gce_metadata_layers::{MetadataPath, Query, Rejection, Representation, Represent, RequestHead};
+use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::fmt;

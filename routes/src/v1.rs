@@ -3,7 +3,7 @@
 //! Whatever is published needs no route: the tree has it. A route of its own is for what is computed for each request, and
 //! for the little that stands above `/computeMetadata/v1/`.
 
-use crate::endpoint::{AccessTokens, Above, Endpoint, IdTokens, Legacy, Published};
+use crate::endpoint::{Above, AccessTokens, Endpoint, IdTokens, Legacy, Published};
 use crate::snapshot::Reader;
 use crate::token::TokenSources;
 use std::sync::Arc;

@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn either_token_alone_is_enough() {
         let environment = environment(&[("GOOGLE_ID_TOKEN", "e30.e30.")]).unwrap();
-        let Some(CredentialSource::Fixed { access_token: None, id_token: Some(token) }) = environment.fixed_tokens else {
+        let Some(CredentialSource::Fixed { access_token: None, id_token: Some(token) }) = environment.fixed_tokens
+        else {
             panic!("{:?}", environment.fixed_tokens)
         };
         assert_eq!(token.expose(), "e30.e30.");

@@ -111,7 +111,7 @@ mod tests {
         );
         assert_eq!(
             parse("{\n\"project\": {\"attributes\":\n [] }}").unwrap_err(),
-            "config.json:3:2: at project.attributes: an object is expected, not a list"
+            "config.json:3:1: at project.attributes: an object is expected, not a list"
         );
         assert!(parse("").unwrap_err().starts_with("config.json:1:0: at .: EOF while parsing a value"));
         assert!(parse("{\"instance\": {}} {").unwrap_err().contains("trailing characters"));
@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn overrides_stand_over_every_load() {
         let overrides = Overrides { project_id: Some("another".into()), ..Overrides::default() };
-        let metadata = ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
+        let metadata =
+            ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
         assert_eq!(metadata.tree().text("project/project-id").unwrap(), "another");
     }
 

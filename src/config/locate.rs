@@ -3,7 +3,7 @@
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Line and column, both from 1, of the value that `path` leads to: keys, and indices as `[0]`.
+/// Line and column of the value that `path` leads to, or of what stands just before it. `path` is keys, and indices as `[0]`.
 pub(super) fn locate(json: &str, path: &[String]) -> Option<(usize, usize)> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     // The walk ends in an error on purpose: serde_json adds to it where it was.

@@ -68,7 +68,8 @@ impl<S> CacheTokens<S> {
         }
         if tokens.len() >= MOST_TOKENS {
             let in_use = |slot: &Arc<Slot>| Arc::strong_count(slot) > 1;
-            let is_current = |slot: &Slot| slot.try_lock().is_ok_and(|it| it.as_ref().and_then(Cached::current).is_some());
+            let is_current =
+                |slot: &Slot| slot.try_lock().is_ok_and(|it| it.as_ref().and_then(Cached::current).is_some());
             tokens.retain(|_, slot| in_use(slot) || is_current(slot));
             if tokens.len() >= MOST_TOKENS {
                 tokens.retain(|_, slot| in_use(slot));
@@ -197,7 +198,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_do_not_fill_the_memory() {
         let (cache, _) = cached(3600);
-        let all = (0..3 * MOST_TOKENS).map(|number| ask(&cache, request("a@example.com", &[&number.to_string()])).boxed());
+        let all =
+            (0..3 * MOST_TOKENS).map(|number| ask(&cache, request("a@example.com", &[&number.to_string()])).boxed());
         futures_util::stream::iter(all).buffered(16).collect::<Vec<_>>().await;
         assert!(cache.tokens.lock().unwrap().len() <= MOST_TOKENS);
     }

@@ -6,8 +6,8 @@
 mod claims;
 mod discovery;
 
-use super::cache::CacheTokensLayer;
 use super::Credentials;
+use super::cache::CacheTokensLayer;
 use crate::jws;
 use crate::signer::{BoxSigner, KeyError, PemSigner};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -58,8 +58,7 @@ pub(super) fn open(options: OfflineOptions) -> Result<Credentials, KeyError> {
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
-    let tokens =
-        TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
+    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     Ok(Credentials { tokens, routes })
 }
 

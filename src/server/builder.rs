@@ -96,9 +96,9 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Connections at a time, unless another cap is set.
-    pub const MOST_CONNECTIONS: usize = 20_000;
+    pub const MOST_CONNECTIONS: usize = 16_000;
     /// Requests that wait for a change at a time, unless another cap is set.
-    pub const MOST_WAITERS: usize = 16_000;
+    pub const MOST_WAITERS: usize = 12_000;
     /// How long a stopping server waits for its connections, unless another time is set.
     pub const DRAIN: Duration = Duration::from_secs(10);
 
@@ -219,8 +219,7 @@ impl ServerBuilder {
         let reloads = Arc::new(ReloadCounts::default());
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
-            let reload =
-                Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
+            let reload = Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
         }

@@ -153,8 +153,9 @@ async fn a_client_that_leaves_frees_its_place() {
 #[tokio::test(start_paused = true)]
 async fn a_change_during_the_first_answer_is_not_lost() {
     let (writer, reader) = watch::channel(());
-    let (mut service, mut handle) =
-        mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| WaitForChangeLayer::new(reader.clone()).layer(mock));
+    let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| {
+        WaitForChangeLayer::new(reader.clone()).layer(mock)
+    });
     assert!(service.poll_ready().is_ready());
     let mut waiting = task::spawn(service.call(get("")));
     assert_pending!(waiting.poll());
@@ -170,8 +171,9 @@ async fn a_change_during_the_first_answer_is_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn every_call_is_made_on_a_ready_service() {
     let (writer, reader) = watch::channel(());
-    let (mut service, mut handle) =
-        mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| WaitForChangeLayer::new(reader.clone()).layer(mock));
+    let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| {
+        WaitForChangeLayer::new(reader.clone()).layer(mock)
+    });
     assert!(service.poll_ready().is_ready());
     let mut waiting = task::spawn(service.call(get("&timeout_sec=9")));
     let same = || Response::builder().header("etag", "same").body(Bytes::new()).unwrap();

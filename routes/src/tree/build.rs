@@ -119,9 +119,9 @@ pub(super) fn is_addressable(segment: &str) -> bool {
 
 fn snake_cased(value: Value) -> Value {
     match value {
-        Value::Object(object) => {
-            Value::Object(object.into_iter().map(|(key, value)| (schema::snake_case(&key), snake_cased(value))).collect())
-        }
+        Value::Object(object) => Value::Object(
+            object.into_iter().map(|(key, value)| (schema::snake_case(&key), snake_cased(value))).collect(),
+        ),
         // The Go emulator's config writes booleans as GCE writes them elsewhere.
         Value::String(word) if word == "TRUE" => Value::Bool(true),
         Value::String(word) if word == "FALSE" => Value::Bool(false),

@@ -120,7 +120,9 @@ impl<'a> Edit<'a> {
             Node::Array(array) => {
                 let mut items = array.items.clone();
                 match super::index(segment) {
-                    Some(index) if index < items.len() => items[index] = self.put(&items[index], depth + 1, new, shown)?,
+                    Some(index) if index < items.len() => {
+                        items[index] = self.put(&items[index], depth + 1, new, shown)?
+                    }
                     Some(index) if index == items.len() => {
                         items.push(self.put(&Node::Dir(Dir::default()), depth + 1, new, shown)?);
                     }

@@ -2,7 +2,7 @@
 
 use super::{Array, Dir, Leaf, Node};
 use bytes::Bytes;
-use gce_metadata_layers::{Format, Query, Rejection, Representation, Represent};
+use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation};
 use http::HeaderValue;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};

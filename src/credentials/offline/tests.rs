@@ -84,7 +84,10 @@ fn keys(value: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_standard_token_has_gces_claims_and_no_other() {
     let issuer = Issuer::new(OfflineOptions::default());
-    for query in ["audience=https://service.example.com", "audience=https%3A%2F%2Fservice.example.com&format=standard&licenses=TRUE"] {
+    for query in [
+        "audience=https://service.example.com",
+        "audience=https%3A%2F%2Fservice.example.com&format=standard&licenses=TRUE",
+    ] {
         let claims = issuer.identity("default", query).await;
         assert_eq!(keys(&claims), ["aud", "azp", "exp", "iat", "iss", "sub"]);
         assert_eq!(claims["aud"], "https://service.example.com");
@@ -194,7 +197,11 @@ async fn access_tokens_are_cached_by_account_and_scopes() {
         let (status, content_type, body) = issuer.get(&format!("{accounts}/{query}")).await;
         assert_eq!((status, &*content_type), (200, "application/json"));
         assert!(body.starts_with(r#"{"access_token":"ya29.c."#), "{body}");
-        assert!(body.ends_with(r#","expires_in":3599,"token_type":"Bearer"}"#) || body.ends_with(r#","expires_in":3600,"token_type":"Bearer"}"#), "{body}");
+        assert!(
+            body.ends_with(r#","expires_in":3599,"token_type":"Bearer"}"#)
+                || body.ends_with(r#","expires_in":3600,"token_type":"Bearer"}"#),
+            "{body}"
+        );
         serde_json::from_str::<Value>(&body).unwrap()["access_token"].as_str().unwrap().to_owned()
     };
     let first = token("default/token").await;

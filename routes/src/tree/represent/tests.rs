@@ -79,7 +79,10 @@ fn recursion_is_compact_json_in_byte_order_without_tokens() {
         )
     );
     let tree = tree(&json!({"x": {"ipv6": 1, "ipAliases": [], "ip": {}, "a": "<&>\"\n\u{e9}"}}));
-    assert_eq!(answer(&tree, "x", "recursive=true").0, "{\"a\":\"<&>\\\"\\n\u{e9}\",\"ip\":{},\"ipAliases\":[],\"ipv6\":1}");
+    assert_eq!(
+        answer(&tree, "x", "recursive=true").0,
+        "{\"a\":\"<&>\\\"\\n\u{e9}\",\"ip\":{},\"ipAliases\":[],\"ipv6\":1}"
+    );
 }
 
 #[test]

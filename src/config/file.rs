@@ -18,12 +18,12 @@ pub struct ConfigFile {
 #[non_exhaustive]
 pub enum ConfigError {
     /// It can't be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// It isn't JSON.
     #[error("{}:{line}:{column}: at {place}: {problem}", path.display())]
@@ -40,7 +40,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// It is JSON, but not a VM's metadata.
-    #[error("{}:{line}:{column}: at {source}", path.display())]
+    #[error("{}:{line}:{column}: at {error}", path.display())]
     NotMetadata {
         /// The file.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum ConfigError {
         /// The column, from 1.
         column: usize,
         /// What is wrong, and where in the JSON.
-        source: MetadataError,
+        error: MetadataError,
     },
 }
 
@@ -66,7 +66,7 @@ impl ConfigFile {
 
     /// Reads the file.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        std::fs::read(&self.path).map_err(|source| ConfigError::Unreadable { path: self.path.clone(), source })
+        std::fs::read(&self.path).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.
@@ -77,7 +77,7 @@ impl ConfigFile {
         let text = text.trim_start_matches('\u{feff}');
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let json: Value = serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| (error.path().to_string(), error.into_inner()))
+            .map_err(|error| (place(error.path()), error.into_inner()))
             .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
             .map_err(|(place, error)| {
                 let (line, column) = (error.line(), error.column());
@@ -86,11 +86,20 @@ impl ConfigFile {
                 let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
                 ConfigError::Invalid { path: path(), line, column, place, problem }
             })?;
-        let metadata = Metadata::from_json(json).map_err(|source| {
-            let (line, column) = locate(text, source.path()).unwrap_or((1, 1));
-            ConfigError::NotMetadata { path: path(), line, column, source }
+        let metadata = Metadata::from_json(json).map_err(|error| {
+            let (line, column) = locate(text, error.path()).unwrap_or((1, 1));
+            ConfigError::NotMetadata { path: path(), line, column, error }
         })?;
         Ok(self.overrides.apply(metadata))
+    }
+}
+
+/// The path without the `?` for a key that could not even be read.
+fn place(path: &serde_path_to_error::Path) -> String {
+    let path = path.to_string();
+    match path.trim_end_matches('?').trim_end_matches('.') {
+        "" => ".".to_owned(),
+        known => known.to_owned(),
     }
 }
 

@@ -29,14 +29,14 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The offline issuer has no key.
     #[error("offline issuer: {0}")]
-    Key(#[from] KeyError),
+    Key(KeyError),
     /// The socket can't be had.
-    #[error("can't listen at {address}: {source}{}", remedy(source))]
+    #[error("can't listen at {address}: {error}{}", remedy(error))]
     Listen {
         /// The address or the path.
         address: String,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -192,9 +192,9 @@ impl ServerBuilder {
             }
         };
         let listener = bind(self.place).await?;
-        let address = listener.address().map_err(|source| StartError::Listen { address: "socket".into(), source })?;
+        let address = listener.address().map_err(|error| StartError::Listen { address: "socket".into(), error })?;
         let Credentials { tokens, routes } = match self.tokens {
-            Tokens::From(source) => source.open()?,
+            Tokens::From(source) => source.open().map_err(StartError::Key)?,
             Tokens::Given(tokens) => Credentials { tokens, routes: Vec::new() },
         };
 
@@ -233,5 +233,5 @@ async fn bind(place: Place) -> Result<Listener, StartError> {
         Place::Listener(listener) => return Ok(Listener::Tcp(listener)),
         Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
     };
-    bound.map_err(|source| StartError::Listen { address, source })
+    bound.map_err(|error| StartError::Listen { address, error })
 }

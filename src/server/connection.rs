@@ -34,12 +34,12 @@ where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let mut http = http1::Builder::new();
+    // `pipeline_flush` would speed up pipelining, which no client of a metadata server does, and swallow hyper's 400s.
     http.timer(TokioTimer::new())
         // Also closes a connection that is idle for so long. A long poll is not idle.
         .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes)
-        .title_case_headers(true)
-        .pipeline_flush(true);
+        .title_case_headers(true);
     let room = Arc::new(Semaphore::new(limits.most_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         // At the cap nothing is accepted: clients queue in the kernel instead of in memory.

@@ -1,1 +1,14 @@
-//! x
+//! The server as its clients see it: over sockets, from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod conformance;
+mod dump;
+mod protocol;
+mod reload;
+mod support;
+mod waiting;
+mod walk;
+
+#[cfg(feature = "cli")]
+mod program;

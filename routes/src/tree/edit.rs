@@ -108,8 +108,8 @@ impl<'a> Edit<'a> {
                         Entry { node, shown, json_key: entry.json_key.clone() }
                     }
                     None => {
-                        let empty = Node::Dir(Dir::default());
-                        let node = self.put(&empty, depth + 1, new, shown)?;
+                        // Whoever finds the directory, listed or not, finds all of it.
+                        let node = self.put(&Node::Dir(Dir::default()), depth + 1, new, Shown::Everywhere)?;
                         Entry { node, shown, json_key: self.json_key(depth).into() }
                     }
                 };

@@ -1,0 +1,170 @@
+//! The tables in `tests/conformance`: a request each, and what the real server answers.
+
+use crate::support::{Answer, Client, dump, repository, request, serve};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    why: Option<String>,
+    path: String,
+    #[serde(default = "get")]
+    method: String,
+    /// Whether to send `Metadata-Flavor: Google`.
+    #[serde(default = "yes")]
+    flavor: bool,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default = "metadata_google_internal")]
+    host: String,
+    #[serde(default)]
+    send: String,
+    #[serde(default = "ok")]
+    status: u16,
+    r#type: Option<String>,
+    body: Option<String>,
+    #[serde(default)]
+    contains: Vec<String>,
+    location: Option<String>,
+    /// `Content-Length`, where there is no body to count.
+    length: Option<usize>,
+    /// Whether the answer has an entity tag: those with status 200 do.
+    etag: Option<bool>,
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn metadata_google_internal() -> String {
+    "metadata.google.internal".into()
+}
+
+/// What an answer may carry, and nothing else: `Location` on redirects, `ETag` where there is one.
+const ALWAYS: [&str; 7] =
+    ["content-length", "content-type", "date", "metadata-flavor", "server", "x-frame-options", "x-xss-protection"];
+
+impl Case {
+    async fn ask(&self, client: &mut Client) -> Answer {
+        let mut builder = request(&self.method, &self.path, &[("host", &self.host)]);
+        if self.flavor {
+            builder = builder.header("Metadata-Flavor", "Google");
+        }
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        client.send(builder, &self.send).await
+    }
+
+    fn check(&self, answer: &Answer) -> Result<(), String> {
+        let same = |what: &str, got: &dyn PartialEqDebug, wanted: &dyn PartialEqDebug| {
+            (got.text() == wanted.text()).then_some(()).ok_or(format!(
+                "{what}: {} instead of {}",
+                got.text(),
+                wanted.text()
+            ))
+        };
+        same("status", &answer.status.as_u16(), &self.status)?;
+        if let Some(wanted) = &self.r#type {
+            same("Content-Type", &answer.header("content-type"), &Some(wanted.as_str()))?;
+        }
+        same("Location", &answer.header("location"), &self.location.as_deref())?;
+        if let Some(wanted) = &self.body {
+            same("body", &answer.body, wanted)?;
+        }
+        for wanted in &self.contains {
+            answer.body.contains(wanted).then_some(()).ok_or(format!("body lacks {wanted:?}: {:?}", answer.body))?;
+        }
+        let length = self.length.unwrap_or(answer.body.len());
+        if self.method != "HEAD" || self.length.is_some() {
+            same("Content-Length", &answer.header("content-length"), &Some(length.to_string().as_str()))?;
+        }
+
+        let tagged = self.etag.unwrap_or(self.status == 200);
+        same("has an ETag", &answer.header("etag").is_some(), &tagged)?;
+        let is_tag = |tag: &str| tag.len() == 16 && tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if let Some(tag) = answer.header("etag") {
+            is_tag(tag).then_some(()).ok_or(format!("ETag: {tag}"))?;
+        }
+
+        let mut wanted: Vec<_> = ALWAYS.to_vec();
+        wanted.extend(tagged.then_some("etag"));
+        wanted.extend(self.location.as_ref().map(|_| "location"));
+        wanted.sort_unstable();
+        let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        same("headers", &names, &wanted)?;
+        same("Metadata-Flavor", &answer.header("metadata-flavor"), &Some("Google"))?;
+        same("Server", &answer.header("server"), &Some("Metadata Server for VM"))?;
+        same("X-XSS-Protection", &answer.header("x-xss-protection"), &Some("0"))?;
+        same("X-Frame-Options", &answer.header("x-frame-options"), &Some("SAMEORIGIN"))
+    }
+}
+
+/// Two values are the same if they print the same.
+trait PartialEqDebug {
+    fn text(&self) -> String;
+}
+
+impl<T: std::fmt::Debug> PartialEqDebug for T {
+    fn text(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+async fn table(name: &str) {
+    let file = repository("tests/conformance").join(name);
+    let table: Table = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let server = serve(serde_json::from_str(&dump()).unwrap()).await;
+    let mut client = Client::connect(&server).await;
+    let mut failures = Vec::new();
+    for case in &table.case {
+        let answer = case.ask(&mut client).await;
+        let again = case.ask(&mut client).await;
+        let checked = case.check(&answer).and_then(|()| match answer.header("etag") == again.header("etag") {
+            true => Ok(()),
+            false => Err("ETag: another one for the same value".into()),
+        });
+        if let Err(difference) = checked {
+            let why = case.why.as_deref().unwrap_or_default();
+            failures.push(format!("{} {} ({why})\n    {difference}", case.method, case.path));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(table.case.len() > 10, "{name} lost its cases");
+}
+
+#[tokio::test]
+async fn paths() {
+    table("paths.toml").await;
+}
+
+#[tokio::test]
+async fn forms() {
+    table("forms.toml").await;
+}
+
+#[tokio::test]
+async fn refusals() {
+    table("refusals.toml").await;
+}
+
+#[tokio::test]
+async fn accounts() {
+    table("accounts.toml").await;
+}

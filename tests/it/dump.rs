@@ -1,0 +1,84 @@
+//! A dump of a real VM goes in and comes back, byte for byte.
+
+use crate::support::{dump, get, repository, serve};
+use gce_metadata_server::Metadata;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_dump_comes_back_byte_for_byte() {
+    let dump = dump();
+    let bare: Value = serde_json::from_str(&dump).unwrap();
+    for config in [bare.clone(), json!({"computeMetadata": {"v1": bare}})] {
+        let server = serve(config).await;
+        assert_eq!(get(&server, "?recursive=true").await.body, dump);
+        assert_eq!(get(&server, "?recursive=true&alt=json").await.body, dump);
+        assert_eq!(
+            get(&server, "instance/?recursive=true").await.json(),
+            serde_json::from_str::<Value>(&dump).unwrap()["instance"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn text_and_json_of_one_value_have_one_tag_and_the_listing_another() {
+    let server = serve(serde_json::from_str(&dump()).unwrap()).await;
+    let tag = async |path: &str| get(&server, path).await.etag().to_owned();
+    assert_eq!(tag("instance/id").await, tag("instance/id?alt=json").await);
+    assert_eq!(tag("instance/tags").await, tag("instance/tags?alt=text").await);
+    assert_eq!(tag("instance/?recursive=true").await, tag("instance/?recursive=true&alt=text").await);
+    assert_ne!(tag("instance/").await, tag("instance/?recursive=true").await);
+}
+
+#[test]
+fn the_built_in_sample_is_config_json() {
+    let config = std::fs::read_to_string(repository("config.json")).unwrap();
+    let metadata = Metadata::from_json(serde_json::from_str(&config).unwrap()).unwrap();
+    assert_eq!(metadata, Metadata::sample());
+}
+
+/// The Go emulator's own sample, where it is at hand: read as it stands, every one of its keys served.
+#[tokio::test]
+async fn the_go_emulators_sample_is_served() {
+    let Ok(sample) = std::fs::read_to_string(repository("../shared/seed/config.json")) else { return };
+    let server = serve(serde_json::from_str(&sample).unwrap()).await;
+    for (path, body) in [
+        ("instance/shutdown-details/target-state", "UNKNOWN"),
+        ("instance/id", "5775171277418378000"),
+        ("instance/cpu-platform", "Intel Broadwell"),
+        ("instance/scheduling/on-host-maintenance", "MIGRATE"),
+        ("instance/service-accounts/default/email", "metadata-sa@$PROJECT.iam.gserviceaccount.com"),
+        ("instance/service-accounts/metadata-sa@$PROJECT.iam.gserviceaccount.com/aliases", "default\n"),
+        ("instance/partner-attributes/testnamespace/key", "value1"),
+        (
+            "instance/upcoming-maintenance?alt=text",
+            "can_reschedule true\nlatest_window_start_time 2025-12-01T19:00:01Z\nmaintenance_status PENDING\ntype SCHEDULED\nwindow_end_time 2025-12-01T22:00:00Z\nwindow_start_time 2025-12-01T19:00:00Z\n",
+        ),
+        ("universe/universe-domain", "googleapis.com"),
+        ("", "instance/\noslogin/\nproject/\nuniverse/\n"),
+    ] {
+        assert_eq!(get(&server, path).await.body, body, "{path}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// No request line that HTTP allows upsets the server, and whatever it answers carries its headers.
+    #[test]
+    fn no_target_upsets_the_server(path in "/[!-~&&[^#?]]{0,40}", query in "[!-~&&[^#]]{0,40}") {
+        let target = format!("{path}?{query}");
+        prop_assume!(target.parse::<http::Uri>().is_ok());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = serve(json!({"instance": {"id": 1}})).await;
+            let mut client = crate::support::Client::connect(&server).await;
+            for prefix in ["", "/computeMetadata/v1", "/computeMetadata/v1/instance/service-accounts"] {
+                let request = crate::support::request("GET", &format!("{prefix}{target}"), &[("metadata-flavor", "Google")]);
+                let answer = client.send(request, "").await;
+                assert_eq!(answer.header("metadata-flavor"), Some("Google"));
+                assert!(answer.status.as_u16() < 500, "{}", answer.status);
+            }
+        });
+    }
+}

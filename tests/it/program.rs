@@ -1,0 +1,257 @@
+//! The program from outside: its options, what it prints, how it starts, fails and stops.
+
+use crate::support::repository;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+/// The program in a folder of its own, with nothing in its environment.
+fn program(folder: &Path, args: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+    command.current_dir(folder).env_clear().args(args.split(' ').filter(|word| !word.is_empty()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that serves; killed when dropped.
+struct Running {
+    child: Child,
+    out: Vec<String>,
+    url: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut out = vec![lines.next().expect("it says where it listens").unwrap()];
+        let url = out[0].rsplit(' ').next().unwrap().to_owned();
+        if url.starts_with("http://") {
+            out.extend(lines.take(2).map(Result::unwrap));
+        }
+        Self { child, out, url }
+    }
+
+    /// What curl makes of it.
+    fn curl(&self, args: &str) -> String {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-H", "Metadata-Flavor: Google"]).args(args.split(' '));
+        if let Some(address) = self.url.strip_prefix("http://") {
+            curl.args(["--connect-to", &format!("metadata.google.internal:80:{address}")]);
+        }
+        let output = curl.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.curl(&format!("http://metadata.google.internal/computeMetadata/v1/{path}"))
+    }
+
+    /// Sends a signal and comes back with the exit status and everything on standard error.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let mut err = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), err)
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A start that fails: its one line on standard error.
+fn refused(folder: &Path, args: &str) -> String {
+    let Output { status, stdout, stderr } = program(folder, args).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(stdout.is_empty(), "nothing is half-started");
+    let stderr = String::from_utf8(stderr).unwrap();
+    let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{stderr}");
+    assert!(
+        stderr.lines().all(|line| line.starts_with("error: ") || line.contains(" INFO ") || line.contains(" WARN ")),
+        "{stderr}"
+    );
+    errors[0].trim_start_matches("error: ").to_owned()
+}
+
+#[test]
+fn without_a_config_the_sample_is_served() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0"));
+    let address = running.url.trim_start_matches("http://").to_owned();
+    assert_eq!(running.out[0], format!("# Serving the built-in sample at http://{address}"));
+    assert_eq!(running.out[1], format!("export GCE_METADATA_HOST={address}"));
+    assert_eq!(running.out[2], format!("export GCE_METADATA_IP={address}"));
+    assert_eq!(running.get("project/project-id"), "sample-project");
+    let (status, log) = running.stop("-TERM");
+    assert_eq!(status, Some(0));
+    let offline: Vec<_> = log.lines().filter(|line| line.contains("tokens are made offline")).collect();
+    assert_eq!(offline.len(), 1, "{log}");
+    assert!(offline[0].contains("GOOGLE_ACCESS_TOKEN"), "it says how to get real ones: {log}");
+}
+
+#[test]
+fn a_config_in_the_folder_is_served_unasked() {
+    let folder = folder();
+    std::fs::write(folder.path().join("config.json"), r#"{"project": {"projectId": "found"}}"#).unwrap();
+    let running = Running::start(program(folder.path(), "--port 0"));
+    assert!(running.out[0].starts_with("# Serving config.json at "), "{}", running.out[0]);
+    assert_eq!(running.get("project/project-id"), "found");
+    assert_eq!(running.stop("-INT").0, Some(0));
+}
+
+/// The command line and the curl calls of the Go emulator's README, for tokens from the environment.
+#[test]
+fn the_go_emulators_static_mode_works_as_it_is_written() {
+    let folder = folder();
+    let config = repository("config.json");
+    let mut command = program(folder.path(), "-logtostderr -alsologtostderr -v 5 -port :0");
+    command.arg(format!("--configFile={}", config.display()));
+    command.envs([
+        ("GOOGLE_PROJECT_ID", "some-project-id"),
+        ("GOOGLE_NUMERIC_PROJECT_ID", "708288290784"),
+        ("GOOGLE_ACCESS_TOKEN", "some_static_token"),
+        ("GOOGLE_ID_TOKEN", "some_id_token"),
+        ("GOOGLE_SERVICE_ACCOUNT", "metadata-sa@some-project-id.iam.gserviceaccount.com"),
+    ]);
+    let running = Running::start(command);
+    let account = "instance/service-accounts/default";
+    let token = running.get(&format!("{account}/token"));
+    assert_eq!(token, r#"{"access_token":"some_static_token","expires_in":3600,"token_type":"Bearer"}"#);
+    assert_eq!(running.get(&format!("{account}/identity?audience=https://foo.bar")), "some_id_token");
+    assert_eq!(running.get("instance/id"), "5775171277418378001");
+    assert_eq!(running.get("project/project-id"), "some-project-id");
+    assert_eq!(running.get(&format!("{account}/email")), "metadata-sa@some-project-id.iam.gserviceaccount.com");
+    let all: Value = serde_json::from_str(&running.get("?recursive=true")).unwrap();
+    assert_eq!(all["project"]["numericProjectId"], 708288290784_u64);
+    let accounts: Vec<_> = all["instance"]["serviceAccounts"].as_object().unwrap().keys().collect();
+    assert_eq!(accounts, ["default", "metadata-sa@some-project-id.iam.gserviceaccount.com"]);
+
+    let (status, log) = running.stop("-TERM");
+    assert_eq!(status, Some(0));
+    assert!(log.contains("DEBUG") && log.contains("path=\"/computeMetadata/v1/instance/id\""), "{log}");
+    for secret in ["some_static_token", "some_id_token", "foo.bar"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn secrets_stay_out_of_the_log_at_every_level() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0 -v 10 --log-format json"));
+    let token: Value = serde_json::from_str(&running.get("instance/service-accounts/default/token")).unwrap();
+    let identity = running.get("instance/service-accounts/default/identity?audience=https://audience.example.com");
+    let (_, log) = running.stop("-TERM");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    assert!(log.contains("\"status\":200"));
+    for secret in [token["access_token"].as_str().unwrap(), &identity, "audience.example.com"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn a_signal_reloads_and_a_unix_socket_is_removed() {
+    let folder = folder();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"project": {"projectId": "one"}}"#).unwrap();
+    let mut command = program(folder.path(), "-domainsocket metadata.sock --socket-mode 600");
+    command.env("RUST_LOG", "gce_metadata_server=info");
+    let mut running = Running::start(command);
+    assert_eq!(running.out, ["# Serving config.json at unix:metadata.sock"]);
+    let socket = folder.path().join("metadata.sock");
+    let url = "http://metadata.google.internal/computeMetadata/v1/project/project-id";
+    assert_eq!(running.curl(&format!("--unix-socket {} {url}", socket.display())), "one");
+
+    let mut lines = BufReader::new(running.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    running.signal("-HUP");
+    assert!(lines.any(|line| line.contains("config reloaded")));
+    running.signal("-TERM");
+    assert!(lines.any(|line| line.contains("stopping")));
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn what_can_not_be_started_says_why_in_one_line() {
+    let folder = folder();
+    assert!(refused(folder.path(), "--configFile=none.json").starts_with("none.json: No such file or directory"));
+    assert!(refused(folder.path(), "--prot 1").contains("a similar argument exists: '--port'"));
+    assert!(
+        refused(folder.path(), "--interface no.such.host.invalid --port 0")
+            .starts_with("--interface no.such.host.invalid: ")
+    );
+    assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
+
+    let config = |json: &str| std::fs::write(folder.path().join("config.json"), json).unwrap();
+    config("{\n  \"instance\": {\n    \"id\": 12,,\n  }\n}");
+    assert_eq!(refused(folder.path(), "--port 0"), "config.json:3:14: at instance: key must be a string");
+    config("{\"computeMetadata\": {\"v1\": {\n\"instance\": {\"disks\": 5}}}}");
+    let error = refused(folder.path(), "--port 0");
+    assert!(error.starts_with("config.json:2:"), "{error}");
+    assert!(error.ends_with("at computeMetadata.v1.instance.disks: a list is expected, not a number"), "{error}");
+    config("{\"project\": {}}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = refused(folder.path(), &format!("--port {port}"));
+    assert!(error.starts_with(&format!("can't listen at 127.0.0.1:{port}: ")) && error.contains("--port 0"), "{error}");
+
+    let mut numberless = program(folder.path(), "--port 0");
+    let output = numberless.env("GOOGLE_NUMERIC_PROJECT_ID", "some_project_number").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains("GOOGLE_NUMERIC_PROJECT_ID: `some_project_number` is not")
+    );
+}
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    let folder = folder();
+    for version in ["-version", "--version", "-V"] {
+        let output = program(folder.path(), version).output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("gce-metadata-server {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
+    let help = String::from_utf8(program(folder.path(), "-help").output().unwrap().stdout).unwrap();
+    for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
+        assert!(help.contains(heading), "{help}");
+    }
+}
+
+/// A client in the middle of a long poll does not keep a stopping server from stopping.
+#[test]
+fn a_stopping_server_answers_who_waits() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0 --max-waiters 1"));
+    let waits = format!("{}/computeMetadata/v1/instance/maintenance-event?wait_for_change=true", running.url);
+    let waiter = Command::new("curl")
+        .args(["-sS", "-H", "Metadata-Flavor: Google", &waits])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let one_more = "instance/maintenance-event?wait_for_change=true&timeout_sec=1";
+    while !running.get(one_more).contains("Error 503") {}
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");
+}

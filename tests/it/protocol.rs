@@ -1,0 +1,162 @@
+//! HTTP as some clients write it, on the sockets that they use.
+
+use crate::support::{Client, get, request, serve};
+use gce_metadata_server::{Address, Server};
+use serde_json::json;
+use std::net::{Ipv6Addr, SocketAddr};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+async fn vm() -> Server {
+    serve(json!({"instance": {"name": "vm-1"}})).await
+}
+
+/// Writes these bytes and reads until the server closes.
+async fn raw(server: &Server, bytes: &[u8]) -> String {
+    let Address::Tcp(address) = server.address() else { panic!() };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server that refuses early may reset what it has not read.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const NAME: &str = "/computeMetadata/v1/instance/name";
+
+#[tokio::test]
+async fn http_1_0_is_acknowledged_or_closed() {
+    let server = vm().await;
+    let plain = raw(&server, format!("GET {NAME} HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n").as_bytes()).await;
+    assert!(plain.starts_with("HTTP/1.0 200 OK\r\n") && plain.ends_with("\r\n\r\nvm-1"), "{plain}");
+    let twice = format!(
+        "GET {NAME} HTTP/1.0\r\nConnection: keep-alive\r\nMetadata-Flavor: Google\r\n\r\n\
+         GET {NAME} HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n"
+    );
+    let kept = raw(&server, twice.as_bytes()).await;
+    assert_eq!(kept.matches("vm-1").count(), 2, "{kept}");
+    assert!(kept.to_ascii_lowercase().contains("\r\nconnection: keep-alive\r\n"), "{kept}");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let server = vm().await;
+    let line = |path: &str, rest: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\n{rest}\r\n")
+    };
+    let requests =
+        line(NAME, "") + &line("/computeMetadata/v1/instance/none", "") + &line(NAME, "Connection: close\r\n");
+    let answers = raw(&server, requests.as_bytes()).await;
+    let statuses: Vec<_> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+    assert_eq!(statuses, ["200", "404", "200"]);
+}
+
+#[tokio::test]
+async fn header_names_are_written_as_gce_writes_them() {
+    let server = vm().await;
+    let answer =
+        raw(&server, format!("GET {NAME} HTTP/1.1\r\nConnection: close\r\nmetadata-flavor: Google\r\n\r\n").as_bytes())
+            .await;
+    for header in
+        ["\r\nMetadata-Flavor: Google\r\n", "\r\nContent-Type: application/text\r\n", "\r\nContent-Length: 4\r\n"]
+    {
+        assert!(answer.contains(header), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn white_space_before_the_colon_is_refused() {
+    let server = vm().await;
+    let answer =
+        raw(&server, format!("GET {NAME} HTTP/1.1\r\nHost: a\r\nMetadata-Flavor : Google\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_absolute_target_is_a_path_too() {
+    let server = vm().await;
+    let target = format!(
+        "GET http://metadata.google.internal{NAME} HTTP/1.1\r\nConnection: close\r\nMetadata-Flavor: Google\r\n\r\n"
+    );
+    assert!(raw(&server, target.as_bytes()).await.ends_with("\r\n\r\nvm-1"));
+}
+
+#[tokio::test]
+async fn headers_without_end_are_refused_and_cost_no_more() {
+    let server = vm().await;
+    let endless = format!("GET {NAME} HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
+    let answer = raw(&server, endless.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(get(&server, "instance/name").await.body, "vm-1");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_no_obstacle() {
+    let server = vm().await;
+    let mut client = Client::connect(&server).await;
+    for _ in 0..3 {
+        let post = request(
+            "POST",
+            "/computeMetadata/v1/instance/service-accounts/default/token",
+            &[("metadata-flavor", "Google")],
+        );
+        assert_eq!(client.send(post, &"x".repeat(1000)).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn two_servers_in_one_process_do_not_know_of_each_other() {
+    let (one, other) = (vm().await, serve(json!({"instance": {"name": "vm-2"}})).await);
+    one.publisher().set("instance/name", "renamed").unwrap();
+    assert_eq!(get(&one, "instance/name").await.body, "renamed");
+    assert_eq!(get(&other, "instance/name").await.body, "vm-2");
+    let token = "instance/service-accounts/default/token";
+    assert!(one.shutdown().await);
+    assert_eq!(get(&other, token).await.status, 404);
+}
+
+#[tokio::test]
+async fn ipv6_is_served_where_there_is_any() {
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+    if tokio::net::TcpListener::bind(address).await.is_err() {
+        return;
+    }
+    let server = Server::builder().listen(address).start().await.unwrap();
+    assert!(server.url().unwrap().starts_with("http://[::1]:"));
+    assert_eq!(get(&server, "project/project-id").await.body, "sample-project");
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_and_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.sock");
+    let server = Server::builder().unix_socket(&path, Some(0o660)).start().await.unwrap();
+    assert_eq!((server.url(), server.env()), (None, Vec::new()));
+    let mut client = Client::over(UnixStream::connect(&path).await.unwrap(), "metadata.google.internal").await;
+    assert_eq!(client.get("project/project-id").await.body, "sample-project");
+    drop(client);
+    assert!(server.shutdown().await);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn given_tokens_are_the_default_accounts_and_nobody_elses() {
+    let accounts = json!({
+        "default": {"email": "a@example.com", "scopes": ["s"]},
+        "b@example.com": {"email": "b@example.com", "scopes": ["s"]},
+    });
+    let metadata =
+        gce_metadata_server::Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
+    let server = Server::builder().metadata(metadata).access_token("ya29.given").start().await.unwrap();
+    let account = |name: &str| format!("instance/service-accounts/{name}");
+    let token = get(&server, &(account("a@example.com") + "/token")).await;
+    assert_eq!(token.body, r#"{"access_token":"ya29.given","expires_in":3600,"token_type":"Bearer"}"#);
+    assert_eq!(get(&server, &(account("b@example.com") + "/token")).await.status, 404);
+    assert_eq!(
+        get(&server, &(account("default") + "/identity?audience=a")).await.status,
+        404,
+        "no source of that kind"
+    );
+    let certs = Client::connect(&server).await.send(request("GET", "/oauth2/v3/certs", &[]), "").await;
+    assert_eq!(certs.status, 404, "the offline issuer's keys are its own");
+}

@@ -1,0 +1,152 @@
+//! The config file changes under a running server, in every way that files change.
+//!
+//! No test sleeps: a long poll is what says that a change has arrived.
+
+use crate::support::{Answer, Client};
+use gce_metadata_server::{Overrides, Server};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn config(value: &str) -> String {
+    format!(r#"{{"computeMetadata":{{"v1":{{"instance":{{"attributes":{{"a":"{value}"}}}}}}}}}}"#)
+}
+
+struct Watched {
+    server: Server,
+    client: Client,
+    last: Answer,
+    _folder: TempDir,
+}
+
+impl Watched {
+    /// A server of the file at this path in a new folder, which `prepare` makes.
+    async fn new(prepare: impl FnOnce(&Path) -> PathBuf) -> (Self, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = prepare(folder.path());
+        let server = Server::builder().metadata_file(&file).start().await.unwrap();
+        let mut client = Client::connect(&server).await;
+        let last = client.get("instance/attributes/a").await;
+        assert_eq!(last.body, "1");
+        (Self { server, client, last, _folder: folder }, file)
+    }
+
+    async fn of_plain_file() -> (Self, PathBuf) {
+        Self::new(|folder| {
+            let file = folder.join("config.json");
+            std::fs::write(&file, config("1")).unwrap();
+            file
+        })
+        .await
+    }
+
+    /// Waits for the next change of the attribute, if there was none since the last.
+    async fn changed(&mut self) -> &str {
+        let tag = self.last.etag();
+        self.last = self.client.get(&format!("instance/attributes/a?wait_for_change=true&last_etag={tag}")).await;
+        &self.last.body
+    }
+}
+
+#[tokio::test]
+async fn written_in_place() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    for value in ["2", "3", "4"] {
+        std::fs::write(&file, config(value)).unwrap();
+        assert_eq!(watched.changed().await, value);
+    }
+}
+
+#[tokio::test]
+async fn renamed_over() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    for value in ["2", "3", "4"] {
+        let new = file.with_extension("new");
+        std::fs::write(&new, config(value)).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        assert_eq!(watched.changed().await, value);
+    }
+}
+
+#[tokio::test]
+async fn a_kubernetes_volume_swaps_its_data() {
+    let generation = |folder: &Path, name: &str, value: &str| {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("config.json"), config(value)).unwrap();
+    };
+    let (mut watched, file) = Watched::new(|folder| {
+        generation(folder, "..2030_01", "1");
+        symlink("..2030_01", folder.join("..data")).unwrap();
+        symlink("..data/config.json", folder.join("config.json")).unwrap();
+        folder.join("config.json")
+    })
+    .await;
+    let folder = file.parent().unwrap();
+    for (old, new, value) in [("..2030_01", "..2030_02", "2"), ("..2030_02", "..2030_03", "3")] {
+        generation(folder, new, value);
+        symlink(new, folder.join("..data_tmp")).unwrap();
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        std::fs::remove_dir_all(folder.join(old)).unwrap();
+        assert_eq!(watched.changed().await, value);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_deleted_and_made_again() {
+    let (mut watched, file) = Watched::new(|folder| {
+        let file = folder.join("deep/config.json");
+        std::fs::create_dir(folder.join("deep")).unwrap();
+        std::fs::write(&file, config("1")).unwrap();
+        file
+    })
+    .await;
+    for value in ["2", "3"] {
+        std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+        assert_eq!(watched.client.get("instance/attributes/a").await.status, 200, "the metadata stays");
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, config(value)).unwrap();
+        assert_eq!(watched.changed().await, value);
+    }
+}
+
+#[tokio::test]
+async fn half_a_file_changes_nothing_and_is_counted() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    let whole = config("2");
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    while watched.server.reloads().bad() == 0 {
+        assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
+    }
+    std::fs::write(&file, r#"{"computeMetadata":{"v1":{"instance":[]}}}"#).unwrap();
+    while watched.server.reloads().bad() == 1 {
+        assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(watched.changed().await, "2");
+    assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (1, 2));
+}
+
+#[tokio::test]
+async fn asked_for_by_hand() {
+    let (mut watched, _file) = Watched::of_plain_file().await;
+    // An edit at run time stands until the file is loaded again, which happens unasked only when the file changes.
+    watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
+    assert_eq!(watched.changed().await, "edited");
+    watched.server.reload();
+    assert_eq!(watched.changed().await, "1");
+}
+
+#[tokio::test]
+async fn overrides_stand_over_every_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    std::fs::write(&file, config("1")).unwrap();
+    let overrides = Overrides { project_id: Some("overridden".into()), ..Overrides::default() };
+    let server = Server::builder().metadata_file(&file).overrides(overrides).start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    let tag = client.get("instance/attributes/a").await.etag().to_owned();
+    std::fs::write(&file, config("2")).unwrap();
+    let changed = client.get(&format!("instance/attributes/a?wait_for_change=true&last_etag={tag}")).await;
+    assert_eq!(changed.body, "2");
+    assert_eq!(client.get("project/project-id").await.body, "overridden");
+}

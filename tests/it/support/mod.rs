@@ -1,0 +1,106 @@
+//! What the tests share: a server on a port of its own, and a client that says what it was answered.
+
+use bytes::Bytes;
+use gce_metadata_server::{Address, Metadata, Server};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::path::PathBuf;
+use tokio::net::TcpStream;
+
+pub(crate) const V1: &str = "/computeMetadata/v1";
+
+/// A file of this repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The dump that the conformance tables are about.
+pub(crate) fn dump() -> String {
+    std::fs::read_to_string(repository("tests/conformance/vm.json")).unwrap()
+}
+
+/// A server of this metadata.
+pub(crate) async fn serve(json: Value) -> Server {
+    Server::builder().metadata(Metadata::from_json(json).unwrap()).start().await.unwrap()
+}
+
+/// One keep-alive connection.
+pub(crate) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn etag(&self) -> &str {
+        self.header("etag").unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+impl Client {
+    pub(crate) async fn connect(server: &Server) -> Self {
+        let Address::Tcp(address) = server.address() else { panic!("{:?}", server.address()) };
+        Self::over(TcpStream::connect(address).await.unwrap(), &address.to_string()).await
+    }
+
+    pub(crate) async fn over(
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        host: &str,
+    ) -> Self {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender, host: host.to_owned() }
+    }
+
+    /// A GET below `/computeMetadata/v1/` with the header that it needs.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.try_get(path).await.unwrap()
+    }
+
+    pub(crate) async fn try_get(&mut self, path: &str) -> hyper::Result<Answer> {
+        let request = Request::get(format!("{V1}/{path}")).header("Metadata-Flavor", "Google");
+        self.try_send(request, "").await
+    }
+
+    pub(crate) async fn send(&mut self, request: http::request::Builder, body: &str) -> Answer {
+        self.try_send(request, body).await.unwrap()
+    }
+
+    pub(crate) async fn try_send(&mut self, request: http::request::Builder, body: &str) -> hyper::Result<Answer> {
+        let mut request = request.body(Full::from(body.to_owned())).unwrap();
+        request.headers_mut().entry("host").or_insert_with(|| self.host.parse().unwrap());
+        self.sender.ready().await?;
+        let (parts, body) = self.sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() })
+    }
+}
+
+/// A GET on a connection of its own.
+pub(crate) async fn get(server: &Server, path: &str) -> Answer {
+    Client::connect(server).await.get(path).await
+}
+
+/// A request with any method and no headers but those given.
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> http::request::Builder {
+    let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+}

@@ -1,0 +1,130 @@
+//! `wait_for_change` over real sockets: many waiters, woken by their own change and by nothing else.
+
+use crate::support::{Client, get, serve};
+use futures_util::future::join_all;
+use gce_metadata_server::{Metadata, Server};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+const MANY: usize = 1000;
+
+async fn vm() -> Server {
+    serve(json!({"instance": {
+        "attributes": {"a": "1", "b": "1"}, "maintenanceEvent": "NONE",
+        "disks": [{"mode": "READ_WRITE"}],
+    }}))
+    .await
+}
+
+/// This many clients on connections of their own, each waiting for a change of what it has seen.
+async fn waiters(server: &Server, path: &str, count: usize) -> Vec<tokio::task::JoinHandle<String>> {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let tag = get(server, path).await.etag().to_owned();
+    let uri = format!("{path}{separator}wait_for_change=true&last_etag={tag}");
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(server).await;
+        let uri = uri.clone();
+        clients.push(tokio::spawn(async move { client.get(&uri).await.body }));
+    }
+    clients
+}
+
+async fn bodies(waiters: Vec<tokio::task::JoinHandle<String>>) -> Vec<String> {
+    join_all(waiters).await.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sleep_on() {
+    let server = vm().await;
+    let on_leaf = waiters(&server, "instance/attributes/a", MANY).await;
+    let on_root = waiters(&server, "?recursive=true", MANY).await;
+    let elsewhere = waiters(&server, "instance/attributes/b", 50).await;
+    let above = waiters(&server, "instance/disks/?recursive=true&alt=text", 50).await;
+
+    let start = Instant::now();
+    server.publisher().set("instance/attributes/a", "2").unwrap();
+    assert!(bodies(on_leaf).await.iter().all(|body| body == "2"));
+    let root: Vec<Value> = bodies(on_root).await.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    eprintln!("2 x {MANY} waiters woken in {:?}", start.elapsed());
+    assert!(root.iter().all(|root| root["instance"]["attributes"]["a"] == "2"));
+
+    // Whoever had been answered by the first change would have said "1".
+    assert!(elsewhere.iter().chain(&above).all(|waiter| !waiter.is_finished()));
+    server.publisher().set("instance/attributes/b", "2").unwrap();
+    assert!(bodies(elsewhere).await.iter().all(|body| body == "2"));
+    server.publisher().set("instance/disks/0/mode", "READ_ONLY").unwrap();
+    assert!(bodies(above).await.iter().all(|body| body == "0/mode READ_ONLY\n"));
+}
+
+/// A server with room for this many waiters, so that it can be told when all of them wait.
+async fn vm_with_room_for(waiters: usize) -> Server {
+    let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
+    Server::builder().metadata(metadata).most_waiters(waiters).start().await.unwrap()
+}
+
+/// Comes back when no place is left (or, with `false`, when one is): one more is turned away.
+async fn until_full(server: &Server, full: bool) {
+    let tag = get(server, "instance/attributes/a").await.etag().to_owned();
+    let one_more = format!("instance/attributes/a?wait_for_change=true&last_etag={tag}&timeout_sec=1");
+    while (get(server, &one_more).await.status == 503) != full {}
+}
+
+#[tokio::test]
+async fn without_a_tag_the_next_change_answers() {
+    let server = vm_with_room_for(1).await;
+    let mut client = Client::connect(&server).await;
+    let waiting = tokio::spawn(async move { client.get("instance/attributes/a?wait_for_change=true").await });
+    until_full(&server, true).await;
+    assert!(!waiting.is_finished());
+    server.publisher().set("instance/attributes/a", "2").unwrap();
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, "2"));
+    assert_eq!(answer.etag(), get(&server, "instance/attributes/a").await.etag());
+}
+
+#[tokio::test]
+async fn a_change_and_back_again_has_the_first_tag() {
+    let server = vm().await;
+    let before = get(&server, "?recursive=true").await;
+    server.publisher().set("instance/attributes/a", "2").unwrap();
+    assert_ne!(get(&server, "?recursive=true").await.etag(), before.etag());
+    server.publisher().set("instance/attributes/a", "1").unwrap();
+    assert_eq!(get(&server, "?recursive=true").await.etag(), before.etag());
+}
+
+#[tokio::test]
+async fn a_deleted_key_answers_404() {
+    let server = vm().await;
+    let waiting = waiters(&server, "instance/attributes/a", 1).await;
+    server.publisher().remove("instance/attributes/a").unwrap();
+    assert!(bodies(waiting).await[0].contains("Error 404"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_its_place() {
+    let server = vm_with_room_for(1).await;
+    let waiting = waiters(&server, "instance/attributes/a", 1).await.remove(0);
+    until_full(&server, true).await;
+    waiting.abort();
+    until_full(&server, false).await;
+}
+
+#[tokio::test]
+async fn shutdown_answers_every_waiter() {
+    let server = vm_with_room_for(100).await;
+    let waiting = waiters(&server, "instance/attributes/a", 100).await;
+    until_full(&server, true).await;
+    let (drained, bodies) = tokio::join!(server.shutdown(), bodies(waiting));
+    assert!(drained);
+    assert!(bodies.iter().all(|body| body == "1"));
+}
+
+#[tokio::test]
+async fn a_dropped_server_is_gone() {
+    let server = vm().await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.get("instance/attributes/a").await.body, "1");
+    drop(server);
+    while client.try_get("instance/attributes/a").await.is_ok() {}
+}

@@ -1,0 +1,72 @@
+//! Whatever is listed is served: from `/` down, every listing is followed to its leaves.
+
+use crate::support::{Client, dump, request, serve};
+use gce_metadata_server::{Metadata, Server};
+
+/// GCE lists the APIs of its past and refuses to serve them.
+const REFUSED: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
+
+async fn walk(server: &Server) -> usize {
+    let mut client = Client::connect(server).await;
+    let mut ask = async |path: &str| client.send(request("GET", path, &[("metadata-flavor", "Google")]), "").await;
+    let mut directories = vec!["/".to_owned()];
+    let mut served = 0;
+    while let Some(directory) = directories.pop() {
+        let listing = ask(&directory).await;
+        if REFUSED.contains(&&*directory) {
+            assert_eq!(listing.status, 403, "{directory}");
+            continue;
+        }
+        assert_eq!(listing.status, 200, "{directory}");
+        assert_eq!(listing.header("content-type"), Some("application/text"), "{directory}");
+        let mut sorted: Vec<_> = listing.body.lines().collect();
+        sorted.sort_unstable();
+        let is_array = sorted.first().is_some_and(|line| line.trim_end_matches('/') == "0");
+        assert!(is_array || listing.body.lines().eq(sorted), "{directory} is not sorted: {}", listing.body);
+        for line in listing.body.lines() {
+            let path = format!("{directory}{line}");
+            if line.ends_with('/') {
+                let unslashed = ask(path.trim_end_matches('/')).await;
+                let refused = REFUSED.contains(&&*path);
+                assert!(unslashed.status == 301 || refused, "{path} without its slash: {}", unslashed.status);
+                directories.push(path);
+                continue;
+            }
+            served += 1;
+            let query = if line == "identity" { "?audience=a&" } else { "?" };
+            for form in ["", "alt=text", "alt=json", "recursive=true"] {
+                let leaf = ask(&format!("{path}{query}{form}")).await;
+                assert_eq!(leaf.status, 200, "{path}{query}{form}");
+            }
+            assert_eq!(ask(&format!("{path}/")).await.status, 404, "{path}/");
+        }
+        if directory.starts_with("/computeMetadata/v1/") {
+            for form in ["recursive=true", "recursive=true&alt=text", "recursive=true&alt=json"] {
+                assert_eq!(ask(&format!("{directory}?{form}")).await.status, 200, "{directory}?{form}");
+            }
+        }
+    }
+    served
+}
+
+#[tokio::test]
+async fn every_listed_entry_of_a_dump_is_served() {
+    let server = serve(serde_json::from_str(&dump()).unwrap()).await;
+    assert!(walk(&server).await > 80);
+}
+
+#[tokio::test]
+async fn every_listed_entry_of_the_sample_is_served() {
+    let server = Server::builder().metadata(Metadata::sample()).start().await.unwrap();
+    assert!(walk(&server).await > 50);
+}
+
+#[tokio::test]
+async fn a_vm_without_accounts_is_a_vm() {
+    let server = serve(serde_json::json!({"instance": {"id": 1, "serviceAccounts": {}}})).await;
+    assert_eq!(walk(&server).await, 1);
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.get("instance/service-accounts/").await.body, "");
+    assert_eq!(client.get("instance/service-accounts/?recursive=true").await.body, "{}");
+    assert_eq!(client.get("instance/service-accounts/default/token").await.status, 404);
+}

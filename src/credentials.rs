@@ -45,6 +45,14 @@ pub(crate) struct Credentials {
 }
 
 impl CredentialSource {
+    /// The token services of this source, for a stack of the caller's own. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the source has no key.
+    pub fn token_sources(self) -> Result<TokenSources, KeyError> {
+        self.open().map(|credentials| credentials.tokens)
+    }
+
     /// Makes the token services. Must be called in a tokio runtime: a key may be made in the background.
     pub(crate) fn open(self) -> Result<Credentials, KeyError> {
         match self {

@@ -36,13 +36,13 @@ pub fn metadata_stack<ReqBody, ResBody>(
     tokens: TokenSources,
 ) -> impl Service<
     Request<ReqBody>,
-    Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + use<ReqBody, ResBody>>,
+    Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + 'static>,
     Error = Infallible,
-    Future: Send,
+    Future: Send + 'static,
 > + Clone
 + Send
 + Sync
-+ use<ReqBody, ResBody>
++ 'static
 where
     ReqBody: Body + Default + Send + 'static,
     ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
@@ -76,13 +76,13 @@ impl Stack {
         self,
     ) -> impl Service<
         Request<ReqBody>,
-        Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + use<ReqBody, ResBody>>,
+        Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + 'static>,
         Error = Infallible,
-        Future: Send,
+        Future: Send + 'static,
     > + Clone
     + Send
     + Sync
-    + use<ReqBody, ResBody>
+    + 'static
     where
         ReqBody: Body + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,

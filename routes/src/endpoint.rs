@@ -11,9 +11,8 @@ pub(crate) use id_tokens::IdTokens;
 pub(crate) use published::Published;
 
 use crate::accounts::ServiceAccount;
-use crate::snapshot::Reader;
 use crate::token::TokenError;
-use crate::tree::{Leaf, Node};
+use crate::tree::{Leaf, Node, Tree};
 use bytes::Bytes;
 use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{HeaderValue, Method};
@@ -52,8 +51,8 @@ impl Call<'_> {
     }
 
     /// The service account that the route's `{account}` names.
-    fn account(&self, reader: &Reader) -> Option<ServiceAccount> {
-        reader.snapshot().tree().service_account(self.params.get("account")?)
+    fn account(&self, tree: &Tree) -> Result<ServiceAccount, Rejection> {
+        self.params.get("account").and_then(|name| tree.service_account(name)).ok_or(Rejection::NotFound)
     }
 }
 

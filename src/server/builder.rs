@@ -58,6 +58,7 @@ pub struct ServerBuilder {
     place: Place,
     most_connections: usize,
     most_waiters: usize,
+    header_timeout: Duration,
     drain: Duration,
 }
 
@@ -89,6 +90,7 @@ impl Default for ServerBuilder {
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
+            header_timeout: Self::HEADER_TIMEOUT,
             drain: Self::DRAIN,
         }
     }
@@ -99,6 +101,10 @@ impl ServerBuilder {
     pub const MOST_CONNECTIONS: usize = 16_000;
     /// Requests that wait for a change at a time, unless another cap is set.
     pub const MOST_WAITERS: usize = 12_000;
+    /// How long a client may take for the head of a request, and be idle between two, unless another time is set.
+    pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The most bytes that the head of a request may have.
+    pub const HEADER_BYTES: usize = 64 * 1024;
     /// How long a stopping server waits for its connections, unless another time is set.
     pub const DRAIN: Duration = Duration::from_secs(10);
 
@@ -173,6 +179,12 @@ impl ServerBuilder {
         Self { most_waiters, ..self }
     }
 
+    /// Sets how long a client may take for the head of a request, and be idle between two. Waiting for a change is not
+    /// idle.
+    pub fn header_timeout(self, header_timeout: Duration) -> Self {
+        Self { header_timeout, ..self }
+    }
+
     /// Sets how long [`Server::shutdown`] waits for connections.
     pub fn drain(self, drain: Duration) -> Self {
         Self { drain, ..self }
@@ -210,8 +222,8 @@ impl ServerBuilder {
         let service = Stack::new(reader, router).until(lifecycle.stop.clone()).most_waiters(self.most_waiters);
         let limits = ConnectionLimits {
             most_connections: self.most_connections,
-            header_bytes: 64 * 1024,
-            header_time: Duration::from_secs(60),
+            header_bytes: Self::HEADER_BYTES,
+            header_timeout: self.header_timeout,
         };
         let service = service.service::<connection::RequestBody, Full<Bytes>>();
         lifecycle.tasks.spawn(connection::serve(listener, service, limits, lifecycle.clone()));

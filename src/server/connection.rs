@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt};
 pub(super) struct ConnectionLimits {
     pub(super) most_connections: usize,
     pub(super) header_bytes: usize,
-    pub(super) header_time: Duration,
+    pub(super) header_timeout: Duration,
 }
 
 /// Accepts connections until the server stops.
@@ -37,7 +37,7 @@ where
     // `pipeline_flush` would speed up pipelining, which no client of a metadata server does, and swallow hyper's 400s.
     http.timer(TokioTimer::new())
         // Also closes a connection that is idle for so long. A long poll is not idle.
-        .header_read_timeout(limits.header_time)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
         .title_case_headers(true);
     let room = Arc::new(Semaphore::new(limits.most_connections.min(Semaphore::MAX_PERMITS)));

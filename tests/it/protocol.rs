@@ -4,6 +4,7 @@ use crate::support::{Client, get, request, serve};
 use gce_metadata_server::{Address, Server};
 use serde_json::json;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -88,6 +89,27 @@ async fn headers_without_end_are_refused_and_cost_no_more() {
     let answer = raw(&server, endless.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert_eq!(get(&server, "instance/name").await.body, "vm-1");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_request_is_cut_off() {
+    let server = Server::builder().header_timeout(Duration::from_millis(1)).start().await.unwrap();
+    assert!(!raw(&server, b"GET / HTTP/1.1\r\nHost: met").await.contains("200 OK"));
+}
+
+#[tokio::test]
+async fn at_the_cap_a_connection_queues_until_another_ends() {
+    let server = Server::builder().most_connections(1).start().await.unwrap();
+    let mut first = Client::connect(&server).await;
+    first.get("instance/name").await;
+    let mut second = Client::connect(&server).await;
+    let mut queued = tokio::spawn(async move { second.get("instance/name").await });
+    for _ in 0..100 {
+        first.get("instance/name").await;
+    }
+    assert!(futures_util::poll!(&mut queued).is_pending());
+    drop(first);
+    assert_eq!(queued.await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -21,8 +21,9 @@ impl AccessTokens {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<AccessTokenRequest, Rejection> {
-        let account = call.account(&self.reader).ok_or(Rejection::NotFound)?;
-        let enforced = is_enforced(call, self.reader.snapshot().tree())?;
+        let snapshot = self.reader.snapshot();
+        let account = call.account(snapshot.tree())?;
+        let enforced = is_enforced(call, snapshot.tree())?;
         let mut scopes: Vec<String> = call
             .parameter("scopes")
             .iter()

@@ -22,12 +22,13 @@ impl IdTokens {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<IdTokenRequest, Rejection> {
-        let account = call.account(&self.reader).ok_or(Rejection::NotFound)?;
+        let snapshot = self.reader.snapshot();
+        let account = call.account(snapshot.tree())?;
         let audience = call.parameter("audience").filter(|audience| !audience.is_empty());
         let audience = audience.ok_or(Rejection::Precondition("non-empty audience parameter required"))?.into_owned();
         let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
         let licenses = call.parameter("licenses").is_some_and(|licenses| boolean(&licenses) == Some(true));
-        let instance = is_full.then(|| instance_claims(self.reader.snapshot().tree(), self.created, licenses));
+        let instance = is_full.then(|| instance_claims(snapshot.tree(), self.created, licenses));
         Ok(IdTokenRequest { account, audience, instance })
     }
 }

@@ -18,6 +18,7 @@ use tracing_subscriber::filter::Targets;
 
 const BASE: &str = "Base Options";
 const AUTHENTICATION: &str = "Authentication Options";
+const MONITORING: &str = "Monitoring Options";
 const MISC: &str = "Misc Options";
 const LOGGING: &str = "Logging Options";
 
@@ -65,6 +66,27 @@ pub(crate) struct Args {
         help_heading = AUTHENTICATION)]
     offline_token_lifetime: u64,
 
+    /// Serve metrics, /healthz and /readyz on a listener of their own
+    #[arg(long, visible_alias = "metricsEnabled", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new(), help_heading = MONITORING)]
+    metrics_enabled: bool,
+
+    /// Address, or name of one, of that listener
+    #[arg(long, visible_alias = "metricsInterface", default_value = "127.0.0.1", value_name = "ADDRESS",
+        help_heading = MONITORING)]
+    metrics_interface: String,
+
+    /// Port of that listener
+    #[arg(long, visible_alias = "metricsPort", default_value = "9000", value_name = "PORT", value_parser = port,
+        help_heading = MONITORING)]
+    metrics_port: u16,
+
+    /// Path of the metrics
+    #[arg(long, visible_alias = "metricsPath", default_value = "/metrics", value_name = "PATH", value_parser = url_path,
+        help_heading = MONITORING)]
+    metrics_path: String,
+
     /// Listen at a Unix socket at this path instead of TCP
     #[arg(long, visible_alias = "domainsocket", value_name = "PATH", help_heading = MISC)]
     domain_socket: Option<PathBuf>,
@@ -96,12 +118,12 @@ pub(crate) struct Args {
 
     /// Accepted for compatibility: logs always go to stderr
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-        value_parser = BoolishValueParser::new(), help_heading = LOGGING)]
+        hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = LOGGING)]
     logtostderr: Option<bool>,
 
     /// Accepted for compatibility: logs always go to stderr
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-        value_parser = BoolishValueParser::new(), help_heading = LOGGING)]
+        hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = LOGGING)]
     alsologtostderr: Option<bool>,
 
     /// glog's other options, which have nothing to set here
@@ -120,6 +142,14 @@ pub(crate) enum LogFormat {
 fn port(port: &str) -> Result<u16, String> {
     let digits = port.strip_prefix(':').unwrap_or(port);
     digits.parse().map_err(|_| "a port is a number from 0 to 65535, such as 8080 or :8080".to_owned())
+}
+
+fn url_path(path: &str) -> Result<String, String> {
+    if path.starts_with('/') {
+        Ok(path.to_owned())
+    } else {
+        Err("a path starts with a slash, as /metrics does".to_owned())
+    }
 }
 
 fn file_mode(mode: &str) -> Result<u32, String> {
@@ -144,7 +174,13 @@ impl Args {
         };
         let builder = match &self.domain_socket {
             Some(path) => builder.unix_socket(path, self.socket_mode),
-            None => builder.listen(self.address().await?),
+            None => builder.listen(address("--interface", &self.interface, self.port).await?),
+        };
+        let builder = if self.metrics_enabled {
+            let admin = address("--metrics-interface", &self.metrics_interface, self.metrics_port).await?;
+            builder.admin(admin, &self.metrics_path)
+        } else {
+            builder
         };
         Ok(builder.credentials(match environment.fixed_tokens {
             Some(fixed) => fixed,
@@ -161,17 +197,6 @@ impl Args {
         );
         let token_lifetime = Duration::from_secs(self.offline_token_lifetime);
         Ok(CredentialSource::Offline(OfflineOptions { issuer: self.offline_issuer.clone(), token_lifetime, key }))
-    }
-
-    async fn address(&self) -> anyhow::Result<SocketAddr> {
-        let name = self.interface.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = name.parse::<IpAddr>() {
-            return Ok((ip, self.port).into());
-        }
-        let mut found = lookup_host((name, self.port))
-            .await
-            .with_context(|| format!("--interface {name}: neither an IP address nor a name that has one"))?;
-        found.next().with_context(|| format!("--interface {name}: the name has no address"))
     }
 
     /// The config file: the one that is named, or the default one if it exists.
@@ -211,6 +236,17 @@ impl Args {
         };
         Targets::new().with_default(level)
     }
+}
+
+async fn address(option: &str, name: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return Ok((ip, port).into());
+    }
+    let mut found = lookup_host((name, port))
+        .await
+        .with_context(|| format!("{option} {name}: neither an IP address nor a name that has one"))?;
+    found.next().with_context(|| format!("{option} {name}: the name has no address"))
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {

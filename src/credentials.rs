@@ -3,15 +3,18 @@
 
 mod cache;
 mod fixed;
+mod observe;
 mod offline;
 
-pub use cache::{CacheTokens, CacheTokensLayer};
+pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
 pub use offline::OfflineOptions;
 
+use crate::metrics::Metrics;
 use crate::signer::KeyError;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::Secret;
+use std::fmt;
 use std::sync::Arc;
 
 /// The source that was asked for.
@@ -42,6 +45,47 @@ pub(crate) struct Credentials {
     pub(crate) tokens: TokenSources,
     /// Routes beside the metadata, such as the keys that verify an identity token.
     pub(crate) routes: Vec<(&'static str, Arc<dyn Endpoint>)>,
+    /// What metrics tell of it.
+    pub(crate) identity: Identity,
+}
+
+/// What those who watch may know of a source.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    /// The label of `credential_type`.
+    pub(crate) credential_type: &'static str,
+    key: Option<offline::Key>,
+    hits: CacheHits,
+}
+
+impl Identity {
+    fn new(credential_type: &'static str) -> Self {
+        Self { credential_type, key: None, hits: CacheHits::default() }
+    }
+
+    /// The hash of the signing key's public half, if there is a key and it is made already.
+    pub(crate) fn spki_sha256(&self) -> Option<[u8; 32]> {
+        self.key.as_ref().and_then(offline::Key::spki_sha256)
+    }
+
+    /// Tokens that came from the cache.
+    pub(crate) fn cache_hits(&self) -> u64 {
+        self.hits.count()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("credential_type", &self.credential_type).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Services of the embedder's own.
+    pub(crate) fn given(tokens: TokenSources, metrics: &Metrics) -> Self {
+        let tokens = observe::counted(tokens, "given", metrics);
+        Self { tokens, routes: Vec::new(), identity: Identity::new("Given") }
+    }
 }
 
 impl CredentialSource {
@@ -50,18 +94,19 @@ impl CredentialSource {
     /// # Errors
     /// If the source has no key.
     pub fn token_sources(self) -> Result<TokenSources, KeyError> {
-        self.open().map(|credentials| credentials.tokens)
+        self.open(&Metrics::new()).map(|credentials| credentials.tokens)
     }
 
     /// Makes the token services. Must be called in a tokio runtime: a key may be made in the background.
-    pub(crate) fn open(self) -> Result<Credentials, KeyError> {
+    pub(crate) fn open(self, metrics: &Metrics) -> Result<Credentials, KeyError> {
         match self {
             Self::Fixed { access_token, id_token } => {
                 let tokens =
                     TokenSources { access: access_token.map(fixed::access_tokens), id: id_token.map(fixed::id_tokens) };
-                Ok(Credentials { tokens, routes: Vec::new() })
+                let tokens = observe::counted(tokens, "fixed", metrics);
+                Ok(Credentials { tokens, routes: Vec::new(), identity: Identity::new("Static") })
             }
-            Self::Offline(options) => offline::open(options),
+            Self::Offline(options) => offline::open(options, metrics),
         }
     }
 }

@@ -6,16 +6,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admin;
 mod config;
 mod credentials;
 mod jws;
+mod metrics;
 mod reload;
 mod server;
 pub mod signer;
 mod stack;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides};
-pub use credentials::{CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions};
+pub use credentials::{CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, Publisher, Reader, TokenSources};

@@ -89,6 +89,9 @@ fn announce(args: &Args, server: &Server) {
     for (name, value) in exports {
         lines.push_str(&format!("export {name}={value}\n"));
     }
+    if let Some(address) = server.admin_address() {
+        lines.push_str(&format!("# Metrics and health at http://{address}\n"));
+    }
     // Nobody may be reading, which is no reason not to serve.
     let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
     tracing::info!(address = %server.address(), "listening");

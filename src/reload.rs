@@ -10,7 +10,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -24,6 +24,7 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct ReloadCounts {
     good: AtomicU64,
     bad: AtomicU64,
+    last_was_bad: AtomicBool,
 }
 
 impl ReloadCounts {
@@ -35,6 +36,17 @@ impl ReloadCounts {
     /// Changes that could not be, so that the metadata stayed as it was.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
+    }
+
+    /// Whether what the file says is what is served.
+    pub fn last_was_good(&self) -> bool {
+        !self.last_was_bad.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, good: bool) {
+        let counter = if good { &self.good } else { &self.bad };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.last_was_bad.store(!good, Ordering::Relaxed);
     }
 }
 
@@ -105,16 +117,13 @@ impl Reload {
             let metadata = self.file.parse(bytes).map_err(|error| error.to_string())?;
             Ok(self.publisher.publish(metadata.tree()))
         });
+        self.counts.count(outcome.is_ok());
         match outcome {
             Ok(changed) => {
-                self.counts.good.fetch_add(1, Ordering::Relaxed);
                 let generation = self.publisher.reader().snapshot().generation();
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
-            Err(error) => {
-                self.counts.bad.fetch_add(1, Ordering::Relaxed);
-                tracing::error!("config not reloaded, the metadata stays as it was: {error}");
-            }
+            Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
         self.last = Some(read.map_err(|error| error.to_string()));
     }

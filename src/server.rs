@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug)]
 pub struct Server {
     address: Address,
+    admin_address: Option<Address>,
     publisher: Publisher,
     lifecycle: Lifecycle,
     drain: Duration,
@@ -63,6 +64,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Where metrics and health are, if they are anywhere.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin_address.as_ref()
     }
 
     /// `http://HOST:PORT` for a client on this machine; `None` for a Unix socket.

@@ -1,8 +1,10 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
+use crate::metrics::Metrics;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    Connection, EtagLayer, RenderLayer, RequireFlavorLayer, SetServerHeadersLayer, WaitForChangeLayer,
+    Connection, EtagLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, SetServerHeadersLayer,
+    WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Reader, Router, TokenSources};
 use http::{Request, Response};
@@ -56,20 +58,25 @@ pub(crate) struct Stack {
     reader: Reader,
     router: Router,
     stop: CancellationToken,
-    most_waiters: usize,
+    waiters: Waiters,
+    metrics: Option<Metrics>,
 }
 
 impl Stack {
     pub(crate) fn new(reader: Reader, router: Router) -> Self {
-        Self { reader, router, stop: CancellationToken::new(), most_waiters: usize::MAX }
+        Self { reader, router, stop: CancellationToken::new(), waiters: Waiters::default(), metrics: None }
     }
 
     pub(crate) fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
-    pub(crate) fn most_waiters(self, most_waiters: usize) -> Self {
-        Self { most_waiters, ..self }
+    pub(crate) fn waiters(self, waiters: Waiters) -> Self {
+        Self { waiters, ..self }
+    }
+
+    pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     pub(crate) fn service<ReqBody, ResBody>(
@@ -87,10 +94,11 @@ impl Stack {
         ReqBody: Body + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
     {
-        let wait_for_change =
-            WaitForChangeLayer::new(self.reader.changes()).until(self.stop).most_waiters(self.most_waiters);
+        let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
-            // Outermost, so that refusals are traced too.
+            // Outermost, so that refusals are counted too. Nobody counts where nobody looks.
+            .option_layer(self.metrics.map(RecordLatencyLayer::new))
+            // Refusals are traced too.
             .layer(
                 TraceLayer::new_for_http()
                     .make_span_with(span::<ReqBody>)

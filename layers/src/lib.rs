@@ -4,6 +4,7 @@
 //!
 //! | layer | concern | why it stands here |
 //! |---|---|---|
+//! | [`RecordLatency`] | how long answers take | refusals are recorded too |
 //! | [`SetServerHeaders`] | the four headers of every answer | refusals carry them too |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
 //! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
@@ -50,6 +51,7 @@ mod request_head;
 mod test_support;
 
 pub mod etag;
+pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
 pub mod set_server_headers;
@@ -59,9 +61,10 @@ pub use connection::Connection;
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use path::MetadataPath;
 pub use query::{Format, Query, boolean};
+pub use record_latency::{Answered, MatchedPath, Record, RecordLatency, RecordLatencyLayer};
 pub use rejection::Rejection;
 pub use render::{Render, RenderLayer, Represent, Representation};
 pub use request_head::RequestHead;
 pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
 pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
-pub use wait_for_change::{WaitForChange, WaitForChangeLayer};
+pub use wait_for_change::{WaitForChange, WaitForChangeLayer, Waiters};

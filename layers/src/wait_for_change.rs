@@ -53,14 +53,41 @@ use tower_service::Service;
 pub struct WaitForChangeLayer<T> {
     changes: watch::Receiver<T>,
     stop: CancellationToken,
+    waiters: Waiters,
+}
+
+/// The requests that wait at the moment. Clones count the same ones.
+#[derive(Debug, Clone)]
+pub struct Waiters {
     room: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Waiters {
+    /// Room for this many.
+    pub fn at_most(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(most)), most }
+    }
+
+    /// How many wait now.
+    pub fn count(&self) -> usize {
+        self.most - self.room.available_permits()
+    }
+}
+
+impl Default for Waiters {
+    /// Room for all that come.
+    fn default() -> Self {
+        Self::at_most(usize::MAX)
+    }
 }
 
 impl<T> WaitForChangeLayer<T> {
     /// A layer that asks again whenever `changes` does. What it carries is never looked at. When its sender is gone,
     /// nothing can change any more and every waiter is answered.
     pub fn new(changes: watch::Receiver<T>) -> Self {
-        Self { changes, stop: CancellationToken::new(), room: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)) }
+        Self { changes, stop: CancellationToken::new(), waiters: Waiters::default() }
     }
 
     /// Answers every waiter when `stop` is cancelled.
@@ -68,9 +95,9 @@ impl<T> WaitForChangeLayer<T> {
         Self { stop, ..self }
     }
 
-    /// Lets at most `most` requests wait at a time; one more is answered 503. Without this there is no cap.
-    pub fn most_waiters(self, most: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), ..self }
+    /// Counts and caps the requests that wait; one too many is answered 503. Without this there is no cap.
+    pub fn waiters(self, waiters: Waiters) -> Self {
+        Self { waiters, ..self }
     }
 }
 
@@ -78,7 +105,7 @@ impl<S, T> Layer<S> for WaitForChangeLayer<T> {
     type Service = WaitForChange<S, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WaitForChange { inner, changes: self.changes.clone(), stop: self.stop.clone(), room: Arc::clone(&self.room) }
+        WaitForChange { inner, changes: self.changes.clone(), stop: self.stop.clone(), waiters: self.waiters.clone() }
     }
 }
 
@@ -88,7 +115,7 @@ pub struct WaitForChange<S, T> {
     inner: S,
     changes: watch::Receiver<T>,
     stop: CancellationToken,
-    room: Arc<Semaphore>,
+    waiters: Waiters,
 }
 
 impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, T>
@@ -119,7 +146,7 @@ where
             inner: mem::replace(&mut self.inner, clone),
             changes: self.changes.clone(),
             stop: self.stop.clone(),
-            room: Arc::clone(&self.room),
+            waiters: self.waiters.clone(),
         };
         ResponseFuture { state: State::Waiting { waiter: Box::pin(waiter.wait(query, request)) } }
     }
@@ -130,7 +157,7 @@ struct Waiter<S, T> {
     inner: S,
     changes: watch::Receiver<T>,
     stop: CancellationToken,
-    room: Arc<Semaphore>,
+    waiters: Waiters,
 }
 
 impl<S, T> Waiter<S, T> {
@@ -155,7 +182,7 @@ impl<S, T> Waiter<S, T> {
         if tag_of(&response).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
             return Ok(response);
         }
-        let Ok(_place) = Arc::clone(&self.room).try_acquire_owned() else {
+        let Ok(_place) = Arc::clone(&self.waiters.room).try_acquire_owned() else {
             return Ok(Rejection::Unavailable.into_response(&head));
         };
         loop {

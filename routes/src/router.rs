@@ -7,7 +7,7 @@ use crate::endpoint::{Answer, Call, Endpoint, Reply};
 use crate::snapshot::Reader;
 use crate::token::TokenSources;
 use crate::v1;
-use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
+use gce_metadata_layers::{MatchedPath, MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::fmt;
@@ -112,7 +112,23 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Resolved>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|outcome| Ok(Response::new(Resolved(outcome))))
+        Pin::new(&mut self.0).poll(cx).map(|outcome| {
+            let matched = matched(&outcome);
+            let mut response = Response::new(Resolved(outcome));
+            if let Some(matched) = matched {
+                response.extensions_mut().insert(matched);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Whether the path names something. Where it doesn't, or nobody looked, it is the client's invention.
+fn matched(outcome: &Result<Answer, Rejection>) -> Option<MatchedPath> {
+    match outcome {
+        Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint) => None,
+        Err(Rejection::MissingSlash) => Some(MatchedPath::WithoutSlash),
+        _ => Some(MatchedPath::AsRequested),
     }
 }
 

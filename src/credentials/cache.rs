@@ -3,6 +3,7 @@
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, TokenError};
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,13 +17,31 @@ const MARGIN_PER_LIFETIME: u32 = 12;
 const MOST_TOKENS: usize = 1024;
 
 /// Adds [`CacheTokens`] to a source of access tokens.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CacheTokensLayer(());
+#[derive(Debug, Clone, Default)]
+pub struct CacheTokensLayer {
+    hits: CacheHits,
+}
 
 impl CacheTokensLayer {
     /// The layer; it has no settings.
     pub fn new() -> Self {
-        Self(())
+        Self::default()
+    }
+
+    /// How often its caches had what they were asked for.
+    pub fn hits(&self) -> CacheHits {
+        self.hits.clone()
+    }
+}
+
+/// How often a cache had what it was asked for. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct CacheHits(Arc<AtomicU64>);
+
+impl CacheHits {
+    /// The number.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -30,7 +49,7 @@ impl<S> Layer<S> for CacheTokensLayer {
     type Service = CacheTokens<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CacheTokens { inner, tokens: Arc::default() }
+        CacheTokens { inner, tokens: Arc::default(), hits: self.hits.clone() }
     }
 }
 
@@ -40,6 +59,7 @@ impl<S> Layer<S> for CacheTokensLayer {
 pub struct CacheTokens<S> {
     inner: S,
     tokens: Arc<Mutex<HashMap<AccessTokenRequest, Arc<Slot>>>>,
+    hits: CacheHits,
 }
 
 /// Locked while its token is fetched: those who want the same one wait here.
@@ -95,10 +115,11 @@ where
 
     fn call(&mut self, request: AccessTokenRequest) -> Self::Future {
         let slot = self.slot(&request);
-        let source = self.inner.clone();
+        let (source, hits) = (self.inner.clone(), self.hits.clone());
         Box::pin(async move {
             let mut cached = slot.lock().await;
             if let Some(token) = cached.as_ref().and_then(Cached::current) {
+                hits.0.fetch_add(1, Ordering::Relaxed);
                 return Ok(token);
             }
             let since = Instant::now();
@@ -113,7 +134,6 @@ where
 mod tests {
     use super::*;
     use gce_metadata_routes::ServiceAccount;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::time::{advance, sleep};
     use tower::service_fn;
 
@@ -175,6 +195,7 @@ mod tests {
             ask(&cache, request(email, scopes)).await;
         }
         assert_eq!(count.load(Ordering::Relaxed), 4);
+        assert_eq!(cache.hits.count(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,9 +6,10 @@
 mod claims;
 mod discovery;
 
-use super::Credentials;
 use super::cache::CacheTokensLayer;
+use super::{Credentials, Identity, observe};
 use crate::jws;
+use crate::metrics::Metrics;
 use crate::signer::{BoxSigner, KeyError, PemSigner};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
@@ -21,7 +22,10 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Layer, service_fn};
+
+/// What logs and metrics call it.
+const SOURCE: &str = "offline";
 
 /// How the offline issuer is set up.
 #[derive(Debug, Clone)]
@@ -45,28 +49,33 @@ impl Default for OfflineOptions {
     }
 }
 
-pub(super) fn open(options: OfflineOptions) -> Result<Credentials, KeyError> {
+pub(super) fn open(options: OfflineOptions, metrics: &Metrics) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
     // Making a key takes longer than all else at start together, and most servers are asked for an access token first.
     let early = key.clone();
     tokio::spawn(async move { early.get().await.map(|_| ()) });
 
     let lifetime = options.token_lifetime;
-    let access = ServiceBuilder::new()
-        .layer(CacheTokensLayer::new())
-        .service(service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime))));
+    let cache = CacheTokensLayer::new();
+    let identity = Identity { key: Some(key.clone()), hits: cache.hits(), ..Identity::new("Offline") };
+    let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
+    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.clone()));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
-    Ok(Credentials { tokens, routes })
+    Ok(Credentials { tokens: observe::counted(tokens, SOURCE, metrics), routes, identity })
 }
 
 /// The issuer's key, as soon as it is made.
 #[derive(Debug, Clone)]
-struct Key(Arc<OnceCell<PemSigner>>);
+pub(super) struct Key(Arc<OnceCell<PemSigner>>);
 
 impl Key {
+    pub(super) fn spki_sha256(&self) -> Option<[u8; 32]> {
+        self.0.get().map(|signer| signer.info().spki_sha256)
+    }
+
     async fn get(&self) -> Result<&PemSigner, TokenError> {
         let make = || async {
             let made = tokio::task::spawn_blocking(PemSigner::generate).await;
@@ -95,7 +104,14 @@ async fn id_token(
     let signer = key.get().await?;
     let claims = Claims::new(&request, &issuer, SystemTime::now(), lifetime);
     let signed = jws::sign(BoxSigner::new(signer.clone()), signer.info(), &claims).await;
-    signed.map(|token| IdToken { token }).map_err(|error| TokenError::Unavailable { reason: error.to_string() })
+    let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;
+    tracing::info!(
+        account = request.account.email,
+        source = SOURCE,
+        seconds = lifetime.as_secs(),
+        "identity token made"
+    );
+    Ok(IdToken { token })
 }
 
 #[cfg(test)]

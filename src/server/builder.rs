@@ -1,14 +1,17 @@
 //! From settings to a running server: everything is checked and bound before anything is served.
 
 use super::connection::{self, ConnectionLimits};
-use super::listener::Listener;
+use super::listener::{Address, Listener};
 use super::{Lifecycle, Server};
+use crate::admin::Admin;
 use crate::config::{ConfigError, ConfigFile, Overrides};
 use crate::credentials::{CredentialSource, Credentials};
+use crate::metrics::{Connections, Metrics, State};
 use crate::reload::{Reload, ReloadCounts};
 use crate::signer::KeyError;
 use crate::stack::Stack;
 use bytes::Bytes;
+use gce_metadata_layers::Waiters;
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
 use http_body_util::Full;
@@ -19,6 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+/// Few watch, and none for long.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Why a server could not be started. Nothing of it runs then.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,7 @@ pub struct ServerBuilder {
     overrides: Overrides,
     tokens: Tokens,
     place: Place,
+    admin: Option<AdminPlace>,
     most_connections: usize,
     most_waiters: usize,
     header_timeout: Duration,
@@ -75,6 +82,12 @@ enum Tokens {
 }
 
 #[derive(Debug)]
+struct AdminPlace {
+    address: SocketAddr,
+    metrics_path: String,
+}
+
+#[derive(Debug)]
 enum Place {
     Tcp(SocketAddr),
     Listener(TcpListener),
@@ -88,6 +101,7 @@ impl Default for ServerBuilder {
             overrides: Overrides::default(),
             tokens: Tokens::From(CredentialSource::default()),
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            admin: None,
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
             header_timeout: Self::HEADER_TIMEOUT,
@@ -169,6 +183,11 @@ impl ServerBuilder {
         Self { place: Place::Unix { path: path.as_ref().to_owned(), mode }, ..self }
     }
 
+    /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`.
+    pub fn admin(self, address: SocketAddr, metrics_path: impl Into<String>) -> Self {
+        Self { admin: Some(AdminPlace { address, metrics_path: metrics_path.into() }), ..self }
+    }
+
     /// Caps the connections at a time; more wait in the kernel's queue.
     pub fn most_connections(self, most_connections: usize) -> Self {
         Self { most_connections, ..self }
@@ -203,47 +222,70 @@ impl ServerBuilder {
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
         };
-        let listener = bind(self.place).await?;
-        let address = listener.address().map_err(|error| StartError::Listen { address: "socket".into(), error })?;
-        let Credentials { tokens, routes } = match self.tokens {
-            Tokens::From(source) => source.open().map_err(StartError::Key)?,
-            Tokens::Given(tokens) => Credentials { tokens, routes: Vec::new() },
+        let (listener, address) = bind(self.place).await?;
+        let admin = match self.admin {
+            Some(AdminPlace { address, metrics_path }) => Some((bind(Place::Tcp(address)).await?, metrics_path)),
+            None => None,
+        };
+        let metrics = Metrics::new();
+        let Credentials { tokens, routes, identity } = match self.tokens {
+            Tokens::From(source) => source.open(&metrics).map_err(StartError::Key)?,
+            Tokens::Given(tokens) => Credentials::given(tokens, &metrics),
         };
 
         let publisher = Publisher::new(metadata.tree());
         let reader = publisher.reader();
         let lifecycle = Lifecycle::default();
+        let reloads = Arc::new(ReloadCounts::default());
+        let waiters = Waiters::at_most(self.most_waiters);
+        let connections = Connections::at_most(self.most_connections);
+        let limits = |connections: &Connections| ConnectionLimits {
+            connections: connections.clone(),
+            header_bytes: Self::HEADER_BYTES,
+            header_timeout: self.header_timeout,
+        };
+
         let router = routes.into_iter().fold(Router::new(reader.clone(), tokens), |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
                 tracing::error!(path, "left out: {conflict}");
                 router
             })
         });
-        let service = Stack::new(reader, router).until(lifecycle.stop.clone()).most_waiters(self.most_waiters);
-        let limits = ConnectionLimits {
-            most_connections: self.most_connections,
-            header_bytes: Self::HEADER_BYTES,
-            header_timeout: self.header_timeout,
-        };
-        let service = service.service::<connection::RequestBody, Full<Bytes>>();
-        lifecycle.tasks.spawn(connection::serve(listener, service, limits, lifecycle.clone()));
+        let service = Stack::new(reader.clone(), router)
+            .until(lifecycle.stop.clone())
+            .waiters(waiters.clone())
+            .metrics(admin.is_some().then(|| metrics.clone()))
+            .service::<connection::RequestBody, Full<Bytes>>();
+        lifecycle.tasks.spawn(connection::serve(listener, service, limits(&connections), lifecycle.clone()));
 
-        let reloads = Arc::new(ReloadCounts::default());
+        let admin_address = admin.as_ref().map(|((_, address), _)| address.clone());
+        if let Some(((listener, _), metrics_path)) = admin {
+            let state = State { reader, waiters, connections, reloads: Arc::clone(&reloads), identity };
+            let stop = lifecycle.stop.clone();
+            let service =
+                Admin { metrics: metrics.clone(), metrics_path: metrics_path.into(), state, stop: stop.clone() };
+            let limits = limits(&Connections::at_most(ADMIN_CONNECTIONS));
+            lifecycle.tasks.spawn(connection::serve(listener, service, limits, lifecycle.clone()));
+            lifecycle.tasks.spawn(async move { stop.run_until_cancelled(metrics.keep_up()).await });
+        }
+
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
             let reload = Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
         }
-        Ok(Server { address, publisher, lifecycle, drain: self.drain, reloads, reload_wanted })
+        Ok(Server { address, admin_address, publisher, lifecycle, drain: self.drain, reloads, reload_wanted })
     }
 }
 
-async fn bind(place: Place) -> Result<Listener, StartError> {
-    let (address, bound) = match place {
+/// A listener and where it is.
+async fn bind(place: Place) -> Result<(Listener, Address), StartError> {
+    let (wanted, bound) = match place {
         Place::Tcp(address) => (address.to_string(), TcpListener::bind(address).await.map(Listener::Tcp)),
-        Place::Listener(listener) => return Ok(Listener::Tcp(listener)),
+        Place::Listener(listener) => ("the given listener".to_owned(), Ok(Listener::Tcp(listener))),
         Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
     };
-    bound.map_err(|error| StartError::Listen { address, error })
+    let located = bound.and_then(|listener| listener.address().map(|address| (listener, address)));
+    located.map_err(|error| StartError::Listen { address: wanted, error })
 }

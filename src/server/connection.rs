@@ -2,6 +2,7 @@
 
 use super::Lifecycle;
 use super::listener::{Listener, Stream};
+use crate::metrics::Connections;
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
 use http::{Request, Response};
@@ -15,13 +16,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
 /// What a client may use up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
-    pub(super) most_connections: usize,
+    pub(super) connections: Connections,
     pub(super) header_bytes: usize,
     pub(super) header_timeout: Duration,
 }
@@ -40,31 +40,31 @@ where
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
         .title_case_headers(true);
-    let room = Arc::new(Semaphore::new(limits.most_connections.min(Semaphore::MAX_PERMITS)));
+    let room = limits.connections.room;
     loop {
-        // At the cap nothing is accepted: clients queue in the kernel instead of in memory.
-        let place = tokio::select! {
-            place = Arc::clone(&room).acquire_owned() => place,
-            () = lifecycle.stop.cancelled() => return,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = lifecycle.stop.cancelled() => return,
         };
-        match accepted {
-            Ok((stream, connection)) => {
-                let serving = one_connection(http.clone(), stream, connection, service.clone(), lifecycle.clone());
-                lifecycle.tasks.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
-            }
+        let (stream, connection) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: trying at once again would only burn time.
                 tracing::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
-        }
+        };
+        // At the cap nothing more is accepted: clients queue in the kernel instead of in memory.
+        let place = tokio::select! {
+            place = Arc::clone(&room).acquire_owned() => place,
+            () = lifecycle.stop.cancelled() => return,
+        };
+        let serving = one_connection(http.clone(), stream, connection, service.clone(), lifecycle.clone());
+        lifecycle.tasks.spawn(async move {
+            serving.await;
+            drop(place);
+        });
     }
 }
 

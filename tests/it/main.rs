@@ -9,6 +9,7 @@ mod reload;
 mod support;
 mod waiting;
 mod walk;
+mod watching;
 
 #[cfg(feature = "cli")]
 mod program;

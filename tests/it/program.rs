@@ -23,13 +23,13 @@ struct Running {
 
 impl Running {
     fn start(mut command: Command) -> Self {
+        let watched = command.get_args().any(|arg| arg == "--metricsEnabled");
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
         let mut out = vec![lines.next().expect("it says where it listens").unwrap()];
         let url = out[0].rsplit(' ').next().unwrap().to_owned();
-        if url.starts_with("http://") {
-            out.extend(lines.take(2).map(Result::unwrap));
-        }
+        let more = usize::from(url.starts_with("http://")) * 2 + usize::from(watched);
+        out.extend(lines.take(more).map(Result::unwrap));
         Self { child, out, url }
     }
 
@@ -243,15 +243,15 @@ fn version_and_help_go_to_standard_output() {
 #[test]
 fn a_stopping_server_answers_who_waits() {
     let folder = folder();
-    let running = Running::start(program(folder.path(), "--port 0 --max-waiters 1"));
+    let running = Running::start(program(folder.path(), "--port 0 --metricsEnabled -metricsPort :0"));
+    let metrics = running.out.last().unwrap().strip_prefix("# Metrics and health at ").unwrap().to_owned() + "/metrics";
     let waits = format!("{}/computeMetadata/v1/instance/maintenance-event?wait_for_change=true", running.url);
     let waiter = Command::new("curl")
         .args(["-sS", "-H", "Metadata-Flavor: Google", &waits])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let one_more = "instance/maintenance-event?wait_for_change=true&timeout_sec=1";
-    while !running.get(one_more).contains("Error 503") {}
+    while !running.curl(&metrics).contains("\nmetadata_waiters 1\n") {}
     assert_eq!(running.stop("-TERM").0, Some(0));
     assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");
 }

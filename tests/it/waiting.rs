@@ -1,9 +1,10 @@
 //! `wait_for_change` over real sockets: many waiters, woken by their own change and by nothing else.
 
-use crate::support::{Client, get, serve};
+use crate::support::{Client, admin, get, serve};
 use futures_util::future::join_all;
-use gce_metadata_server::{Metadata, Server};
+use gce_metadata_server::{Metadata, Server, ServerBuilder};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 const MANY: usize = 1000;
@@ -57,25 +58,23 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
     assert!(bodies(above).await.iter().all(|body| body == "0/mode READ_ONLY\n"));
 }
 
-/// A server with room for this many waiters, so that it can be told when all of them wait.
-async fn vm_with_room_for(waiters: usize) -> Server {
+/// A server that tells how many wait.
+fn watched_vm() -> ServerBuilder {
     let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
-    Server::builder().metadata(metadata).most_waiters(waiters).start().await.unwrap()
+    Server::builder().metadata(metadata).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
 }
 
-/// Comes back when no place is left (or, with `false`, when one is): one more is turned away.
-async fn until_full(server: &Server, full: bool) {
-    let tag = get(server, "instance/attributes/a").await.etag().to_owned();
-    let one_more = format!("instance/attributes/a?wait_for_change=true&last_etag={tag}&timeout_sec=1");
-    while (get(server, &one_more).await.status == 503) != full {}
+async fn until_this_many_wait(server: &Server, count: usize) {
+    let wanted = format!("\nmetadata_waiters {count}\n");
+    while !admin(server, "/metrics").await.1.contains(&wanted) {}
 }
 
 #[tokio::test]
 async fn without_a_tag_the_next_change_answers() {
-    let server = vm_with_room_for(1).await;
+    let server = watched_vm().start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let waiting = tokio::spawn(async move { client.get("instance/attributes/a?wait_for_change=true").await });
-    until_full(&server, true).await;
+    until_this_many_wait(&server, 1).await;
     assert!(!waiting.is_finished());
     server.publisher().set("instance/attributes/a", "2").unwrap();
     let answer = waiting.await.unwrap();
@@ -103,18 +102,20 @@ async fn a_deleted_key_answers_404() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_place() {
-    let server = vm_with_room_for(1).await;
+    let server = watched_vm().most_waiters(1).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 1).await.remove(0);
-    until_full(&server, true).await;
+    until_this_many_wait(&server, 1).await;
+    let one_more = waiters(&server, "instance/attributes/a", 1).await;
+    assert!(bodies(one_more).await[0].contains("Error 503"));
     waiting.abort();
-    until_full(&server, false).await;
+    until_this_many_wait(&server, 0).await;
 }
 
 #[tokio::test]
 async fn shutdown_answers_every_waiter() {
-    let server = vm_with_room_for(100).await;
+    let server = watched_vm().start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 100).await;
-    until_full(&server, true).await;
+    until_this_many_wait(&server, 100).await;
     let (drained, bodies) = tokio::join!(server.shutdown(), bodies(waiting));
     assert!(drained);
     assert!(bodies.iter().all(|body| body == "1"));

@@ -140,12 +140,15 @@ async fn stopping_answers_everyone() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_frees_its_place() {
     let (_writer, reader) = watch::channel("a");
-    let service = node(WaitForChangeLayer::new(reader.clone()).most_waiters(1), &reader);
+    let waiters = Waiters::at_most(1);
+    let service = node(WaitForChangeLayer::new(reader.clone()).waiters(waiters.clone()), &reader);
     let mut first = task::spawn(service.clone().oneshot(get("")));
     assert_pending!(first.poll());
     let one_more = assert_ready!(task::spawn(service.clone().oneshot(get(""))).poll());
     assert_eq!(one_more.unwrap().status(), 503);
+    assert_eq!(waiters.count(), 1);
     drop(first);
+    assert_eq!(waiters.count(), 0);
     assert_pending!(task::spawn(service.oneshot(get(""))).poll());
 }
 

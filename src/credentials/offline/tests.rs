@@ -7,7 +7,7 @@ use gce_metadata_routes::{Metadata, Publisher, Router};
 use http::Request;
 use jwt_simple::prelude::{NoCustomClaims, RS256PublicKey, RSAPublicKeyLike, Token};
 use serde_json::{Value, json};
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 
 fn metadata() -> Metadata {
     Metadata::from_json(json!({
@@ -33,7 +33,7 @@ struct Issuer {
 impl Issuer {
     fn new(options: OfflineOptions) -> Self {
         let publisher = Publisher::new(metadata().tree());
-        let Credentials { tokens, routes } = open(options).unwrap();
+        let Credentials { tokens, routes, .. } = open(options, &Metrics::new()).unwrap();
         let router = routes.into_iter().fold(Router::new(publisher.reader(), tokens), |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap()
         });

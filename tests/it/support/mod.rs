@@ -94,6 +94,14 @@ impl Client {
     }
 }
 
+/// A GET at the second listener.
+pub(crate) async fn admin(server: &Server, path: &str) -> (u16, String) {
+    let Some(Address::Tcp(address)) = server.admin_address() else { panic!("started without .admin()") };
+    let stream = TcpStream::connect(address).await.unwrap();
+    let answer = Client::over(stream, "admin").await.send(request("GET", path, &[]), "").await;
+    (answer.status.as_u16(), answer.body)
+}
+
 /// A GET on a connection of its own.
 pub(crate) async fn get(server: &Server, path: &str) -> Answer {
     Client::connect(server).await.get(path).await

@@ -1,0 +1,168 @@
+//! How long each answer took, for whoever counts.
+//!
+//! The layer knows no exporter: it tells a [`Record`]. It stands outermost, so that refusals are recorded too.
+//!
+//! ```
+//! use gce_metadata_layers::{Answered, RecordLatencyLayer};
+//! use http::{Request, Response};
+//! use std::sync::{Arc, Mutex};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let statuses = Arc::new(Mutex::new(Vec::new()));
+//! let seen = Arc::clone(&statuses);
+//! let service = ServiceBuilder::new()
+//!     .layer(RecordLatencyLayer::new(move |answered: &Answered<'_>| seen.lock().unwrap().push(answered.status)))
+//!     .service(service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new(()))));
+//! service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(*statuses.lock().unwrap(), [http::StatusCode::OK]);
+//! # }
+//! ```
+
+use crate::path::MetadataPath;
+use crate::request_head::RequestHead;
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Left in the extensions of a response by the router: the request's path names something that exists. Without it the
+/// path is the client's invention, and must not become a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchedPath {
+    /// The path is as it should be.
+    AsRequested,
+    /// The path lacks the slash of its directory.
+    WithoutSlash,
+}
+
+/// One answer, as a [`Record`] is told of it.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The path of the request.
+    pub path: MetadataPath<'a>,
+    /// Whether the path names something; `None` if nothing is known of it.
+    pub matched: Option<MatchedPath>,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// From the moment the request was read to the moment the answer was made. A long poll takes as long as it waits.
+    pub latency: Duration,
+}
+
+/// Whoever counts answers. Any `Fn(&Answered)` is one.
+pub trait Record {
+    /// Takes note of one answer.
+    fn record(&self, answered: &Answered<'_>);
+}
+
+impl<F: Fn(&Answered<'_>)> Record for F {
+    fn record(&self, answered: &Answered<'_>) {
+        self(answered);
+    }
+}
+
+/// Adds [`RecordLatency`] to a service.
+#[derive(Debug, Clone)]
+pub struct RecordLatencyLayer<R> {
+    record: R,
+}
+
+impl<R> RecordLatencyLayer<R> {
+    /// A layer that tells this one.
+    pub fn new(record: R) -> Self {
+        Self { record }
+    }
+}
+
+impl<S, R: Clone> Layer<S> for RecordLatencyLayer<R> {
+    type Service = RecordLatency<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RecordLatency { inner, record: self.record.clone() }
+    }
+}
+
+/// Tells a [`Record`] of every answer of the inner service.
+#[derive(Debug, Clone)]
+pub struct RecordLatency<S, R> {
+    inner: S,
+    record: R,
+}
+
+impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for RecordLatency<S, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    R: Record + Clone,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (head, start) = (RequestHead::of(&request), Instant::now());
+        ResponseFuture { inner: self.inner.call(request), record: self.record.clone(), head, start }
+    }
+}
+
+pin_project! {
+    /// The future of [`RecordLatency`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F, R> {
+        #[pin]
+        inner: F,
+        record: R,
+        head: RequestHead,
+        start: Instant,
+    }
+}
+
+impl<F, R, B, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    R: Record,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        this.record.record(&Answered {
+            path: this.head.path(),
+            matched: response.extensions().get().copied(),
+            status: response.status(),
+            latency: this.start.elapsed(),
+        });
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::mock_exchange;
+    use std::sync::{Arc, Mutex};
+
+    #[tokio::test]
+    async fn an_answer_is_told_once_with_its_path_and_whether_there_is_such_a_path() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&told);
+        let layer = RecordLatencyLayer::new(move |answered: &Answered<'_>| {
+            let path = answered.path.as_str().to_owned();
+            record.lock().unwrap().push((path, answered.matched, answered.status.as_u16()));
+        });
+        let request = || Request::get("/computeMetadata//v1/instance?recursive=true").body(()).unwrap();
+        let mut matched = Response::builder().status(301).body(()).unwrap();
+        matched.extensions_mut().insert(MatchedPath::WithoutSlash);
+        mock_exchange(layer.clone(), request(), matched).await;
+        mock_exchange(layer, request(), Response::builder().status(404).body(()).unwrap()).await;
+        let path = || "/computeMetadata/v1/instance".to_owned();
+        assert_eq!(*told.lock().unwrap(), [(path(), Some(MatchedPath::WithoutSlash), 301), (path(), None, 404)]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Counts what a token source is asked, and tells the log of each token that is made: for whom, what for, for how long.
+//! Never the token, nor its audience.
+
+use crate::metrics::Metrics;
+use gce_metadata_routes::ServiceAccount;
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError,
+};
+use std::time::Instant;
+use tower::{Service, ServiceExt, service_fn};
+
+/// A request for either kind of token.
+trait TokenRequest: Send + 'static {
+    const KIND: &'static str;
+    fn account(&self) -> &ServiceAccount;
+}
+
+impl TokenRequest for AccessTokenRequest {
+    const KIND: &'static str = "access";
+    fn account(&self) -> &ServiceAccount {
+        &self.account
+    }
+}
+
+impl TokenRequest for IdTokenRequest {
+    const KIND: &'static str = "identity";
+    fn account(&self) -> &ServiceAccount {
+        &self.account
+    }
+}
+
+/// The same sources, counted.
+pub(super) fn counted(tokens: TokenSources, source: &'static str, metrics: &Metrics) -> TokenSources {
+    TokenSources {
+        access: tokens.access.map(|inner| AccessTokenSource::new(count(inner, source, metrics.clone()))),
+        id: tokens.id.map(|inner| IdTokenSource::new(count(inner, source, metrics.clone()))),
+    }
+}
+
+fn count<S, R>(
+    inner: S,
+    source: &'static str,
+    metrics: Metrics,
+) -> impl Service<R, Response = S::Response, Error = TokenError, Future: Send> + Clone + Send + Sync
+where
+    S: Service<R, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    S::Response: Send,
+    R: TokenRequest,
+{
+    service_fn(move |request: R| {
+        let (inner, metrics) = (inner.clone(), metrics.clone());
+        async move {
+            let (start, email) = (Instant::now(), request.account().email.clone());
+            let outcome = inner.oneshot(request).await;
+            metrics.token_requested(&email, R::KIND, source, outcome.as_ref().err(), start.elapsed());
+            outcome
+        }
+    })
+}
+
+/// A source of access tokens that tells of each one it makes. It stands below the cache.
+pub(super) fn access_tokens_told<S>(
+    inner: S,
+    source: &'static str,
+    metrics: Metrics,
+) -> impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send> + Clone + Send + Sync
+where
+    S: Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    service_fn(move |request: AccessTokenRequest| {
+        let (inner, metrics) = (inner.clone(), metrics.clone());
+        async move {
+            let (email, scopes) = (request.account.email.clone(), request.scopes.join(" "));
+            let token = inner.oneshot(request).await?;
+            metrics.token_minted(&email, token.expires_in);
+            tracing::info!(account = email, scopes, source, seconds = token.expires_in.as_secs(), "access token made");
+            Ok(token)
+        }
+    })
+}

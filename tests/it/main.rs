@@ -12,4 +12,6 @@ mod walk;
 mod watching;
 
 #[cfg(feature = "cli")]
+mod clients;
+#[cfg(feature = "cli")]
 mod program;

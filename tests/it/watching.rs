@@ -35,7 +35,8 @@ async fn paths_that_exist_are_labels_and_all_others_are_one() {
     for path in ["instance/id", "instance/id?alt=json", "/instance//id", "instance", "instance/?alt=json"] {
         client.get(path).await;
     }
-    let series = async || scrape(&server).await.into_keys().filter(|name| name.starts_with("metadata_endpoint_")).count();
+    let series =
+        async || scrape(&server).await.into_keys().filter(|name| name.starts_with("metadata_endpoint_")).count();
     let before = series().await;
     for number in 0..1000 {
         for path in [format!("/{number}"), format!("/computeMetadata/v1/instance/{number}"), format!("/0.1/{number}")] {

@@ -1,0 +1,91 @@
+//! Programs that nobody here wrote: Google's libraries and curl, against the built binary.
+//!
+//! The libraries are installed by `scripts/test`, and so these tests run only when it asks for them.
+
+use crate::support::repository;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The server as a program; killed when dropped.
+struct Server {
+    child: Child,
+    host: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+            .args(["--port", "0", "--config-file"])
+            .arg(repository("config.json"))
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let host = lines.filter_map(|line| line.strip_prefix("export GCE_METADATA_HOST=").map(str::to_owned)).next();
+        Self { child, host: host.expect("it says where it listens") }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a client with nothing in its environment but what points it at the server.
+fn run(program: &Path, argument: &str) {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(program)
+        .arg(repository("tests/clients").join(argument))
+        .env_clear()
+        .env("PATH", env!("PATH"))
+        .env("HOME", home.path())
+        .env("NODE_PATH", repository("target/clients/node/node_modules"))
+        .envs(["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"].map(|name| (name, &*server.host)))
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", program.display()));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{argument}:\n{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn python(program: &str) {
+    run(&repository("target/clients/venv/bin/python"), &format!("python/{program}"));
+}
+
+fn node(program: &str) {
+    run(Path::new("node"), &format!("node/{program}"));
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn python_google_auth() {
+    python("auth.py");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn python_google_cloud_storage() {
+    python("storage.py");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn node_gcp_metadata() {
+    node("metadata.js");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn node_google_auth_library() {
+    node("auth.js");
+}
+
+#[test]
+fn curl() {
+    run(Path::new("bash"), "curl.sh");
+}

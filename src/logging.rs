@@ -4,6 +4,7 @@ use crate::args::{Args, LogFormat};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,6 +18,8 @@ pub(crate) fn start(args: &Args, rust_log: Option<&str>) -> anyhow::Result<()> {
         })?,
         None => args.log_filter(),
     };
+    // A log file beside the config file is an event in the watched folder: a line for that would be the next event.
+    let filter = filter.with_target("notify", Level::INFO);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match args.log_format() {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),

@@ -85,13 +85,11 @@ fn names(account: &Value) -> Vec<String> {
     aliases.chain([&account["email"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Gives the default account another e-mail; its old one is gone.
-pub(crate) fn rename_default(accounts: &mut Value, email: &str) {
-    let old = std::mem::replace(&mut accounts[DEFAULT]["email"], email.into());
-    if let (Some(accounts), Some(old)) = (accounts.as_object_mut(), old.as_str())
-        && old != email
-    {
-        accounts.remove(old);
+/// Removes the account of this name, if there is one.
+pub(crate) fn forget(v1: &mut Value, name: Option<&str>) {
+    let accounts = v1.pointer_mut("/instance/serviceAccounts").and_then(Value::as_object_mut);
+    if let (Some(accounts), Some(name)) = (accounts, name) {
+        accounts.remove(name);
     }
 }
 
@@ -141,14 +139,13 @@ mod tests {
     #[test]
     fn a_new_email_replaces_the_old_one() {
         let account = json!({"aliases": ["default"], "email": "old@example.com", "scopes": ["s"]});
-        let mut accounts = json!({"default": account, "old@example.com": account});
-        rename_default(&mut accounts, "new@example.com");
-        let all = completed(accounts);
-        assert_eq!(
-            all["new@example.com"],
-            json!({"aliases": ["default"], "email": "new@example.com", "scopes": ["s"]})
-        );
-        assert_eq!(all.get("old@example.com"), None);
+        let accounts = json!({"default": account, "old@example.com": account});
+        let metadata = crate::Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
+        let tree = metadata.with_service_account("new@example.com").tree();
+        let new = tree.service_account("new@example.com").unwrap();
+        assert_eq!((new.email.as_str(), new.scopes.as_slice()), ("new@example.com", &["s".to_owned()][..]));
+        assert_eq!(tree.service_account("default").unwrap(), new);
+        assert_eq!(tree.service_account("old@example.com"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::accounts;
 use crate::schema::{self, Rule};
 use crate::tree::Tree;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
 ///
@@ -17,7 +17,6 @@ use serde_json::{Map, Value};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// An object, and so is every node in it that `schema` says is one.
     v1: Value,
 }
 
@@ -86,23 +85,72 @@ impl Metadata {
         Self { v1 }
     }
 
+    /// Nothing but what a VM always has, to be completed by the methods below.
+    ///
+    /// ```
+    /// use gce_metadata_routes::Metadata;
+    ///
+    /// let tree = Metadata::empty()
+    ///     .with_project_id("my-project")
+    ///     .with_instance("machineType", "projects/1/machineTypes/e2-medium")
+    ///     .with_attribute("my-key", "my value")
+    ///     .with_service_account("vm@my-project.iam.gserviceaccount.com")
+    ///     .tree();
+    /// assert_eq!(tree.text("instance/machine-type").unwrap(), "projects/1/machineTypes/e2-medium");
+    /// assert_eq!(tree.text("instance/attributes/my-key").unwrap(), "my value");
+    /// ```
+    pub fn empty() -> Self {
+        Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}) }
+    }
+
+    /// With this value for a key of the instance, spelled as in GCE's JSON: `id`, `zone`, `networkInterfaces`.
+    pub fn with_instance(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.put(&["instance", key], value.into());
+        self
+    }
+
+    /// With this attribute of the instance, the project's staying as they are.
+    pub fn with_attribute(mut self, key: &str, value: &str) -> Self {
+        self.put(&["instance", "attributes", key], value.into());
+        self
+    }
+
+    /// With this attribute of the project.
+    pub fn with_project_attribute(mut self, key: &str, value: &str) -> Self {
+        self.put(&["project", "attributes", key], value.into());
+        self
+    }
+
     /// With another `project/project-id`.
     pub fn with_project_id(mut self, id: &str) -> Self {
-        self.v1["project"]["projectId"] = id.into();
+        self.put(&["project", "projectId"], id.into());
         self
     }
 
     /// With another `project/numeric-project-id`.
     pub fn with_numeric_project_id(mut self, id: u64) -> Self {
-        self.v1["project"]["numericProjectId"] = id.into();
+        self.put(&["project", "numericProjectId"], id.into());
         self
     }
 
     /// With another e-mail for the default service account, which is made if there is none.
     pub fn with_service_account(mut self, email: &str) -> Self {
-        accounts::rename_default(&mut self.v1["instance"]["serviceAccounts"], email);
+        const EMAIL: [&str; 4] = ["instance", "serviceAccounts", "default", "email"];
+        let old = self.put(&EMAIL, email.into());
+        accounts::forget(&mut self.v1, old.as_str().filter(|old| *old != email));
         accounts::complete(&mut self.v1);
         self
+    }
+
+    /// Puts a value where these keys lead, making objects on the way, and gives back what was there.
+    fn put(&mut self, keys: &[&str], value: Value) -> Value {
+        let place = keys.iter().fold(&mut self.v1, |node, key| {
+            if !node.is_object() {
+                *node = json!({});
+            }
+            &mut node[*key]
+        });
+        std::mem::replace(place, value)
     }
 
     /// The tree that serves it.
@@ -251,6 +299,14 @@ mod tests {
     fn null_is_empty_where_it_is_known_what_of() {
         let tree = Metadata::from_json(json!({"instance": {"attributes": null, "disks": null}})).unwrap().tree();
         assert_eq!(tree.get("instance").unwrap().json(), r#"{"attributes":{},"disks":[]}"#);
+    }
+
+    #[test]
+    fn whatever_is_set_first_a_setter_has_its_way() {
+        let metadata = Metadata::empty().with_instance("serviceAccounts", "odd").with_instance("attributes", 1);
+        let tree = metadata.with_attribute("a", "b").with_service_account("sa@example.com").tree();
+        assert_eq!(tree.text("instance/attributes/a").unwrap(), "b");
+        assert_eq!(tree.text("instance/service-accounts/default/email").unwrap(), "sa@example.com");
     }
 
     #[test]

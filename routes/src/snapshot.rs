@@ -70,6 +70,25 @@ impl Publisher {
         self.edit(|tree| tree.with(path, &value))
     }
 
+    /// Applies a JSON merge patch (RFC 7396) to what is at a path; an empty one is everything.
+    ///
+    /// ```
+    /// # use gce_metadata_routes::{Metadata, Publisher};
+    /// # use serde_json::json;
+    /// # let publisher = Publisher::new(Metadata::sample().tree());
+    /// publisher.merge("instance", json!({"preempted": "TRUE", "attributes": {"my-key": null}})).unwrap();
+    /// # let snapshot = publisher.reader().snapshot();
+    /// # assert_eq!(snapshot.tree().text("instance/preempted").unwrap(), "TRUE");
+    /// # assert!(snapshot.tree().get("instance/attributes/my-key").is_none());
+    /// ```
+    ///
+    /// # Errors
+    /// If the path can't hold what comes of it.
+    pub fn merge(&self, path: &str, patch: impl Into<Value>) -> Result<(), EditError> {
+        let patch = patch.into();
+        self.edit(|tree| tree.with_merged(path, &patch))
+    }
+
     /// Removes what is at a path.
     ///
     /// # Errors

@@ -72,7 +72,17 @@ impl ConfigFile {
     /// Makes metadata of what was read.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
         let path = || self.path.clone();
-        let text = String::from_utf8_lossy(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let last_line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            ConfigError::Invalid {
+                path: path(),
+                line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+                column: last_line.len() + 1,
+                place: ".".to_owned(),
+                problem: "not UTF-8".to_owned(),
+            }
+        })?;
         // Some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -138,6 +148,13 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_mistake() {
         assert!(parse("\u{feff}{\"instance\": {}}").is_ok());
+    }
+
+    #[test]
+    fn other_encodings_are_refused() {
+        let file = ConfigFile::new("config.json", Overrides::default());
+        let error = file.parse(b"{\n\"project\": {\"projectId\": \"caf\xe9\"}}").unwrap_err().to_string();
+        assert_eq!(error, "config.json:2:30: at .: not UTF-8");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod dump;
+mod prometheus;
 mod protocol;
 mod reload;
 mod support;

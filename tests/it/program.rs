@@ -167,6 +167,24 @@ fn secrets_stay_out_of_the_log_at_every_level() {
     }
 }
 
+/// The folder of the config is watched, and a log file in it changes with every line that is logged.
+#[test]
+fn a_log_beside_the_config_does_not_feed_itself() {
+    let folder = folder();
+    std::fs::write(folder.path().join("config.json"), r#"{"project": {"projectId": "p"}}"#).unwrap();
+    let log = folder.path().join("server.log");
+    let mut command = program(folder.path(), "--port 0 -v 10");
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let mut running = Running::start(command);
+    for _ in 0..100 {
+        assert_eq!(running.get("project/project-id"), "p");
+    }
+    running.signal("-TERM");
+    running.child.wait().unwrap();
+    let lines = std::fs::read_to_string(&log).unwrap().lines().count();
+    assert!((100..5000).contains(&lines), "{lines} lines for 100 requests");
+}
+
 #[test]
 fn a_signal_reloads_and_a_unix_socket_is_removed() {
     let folder = folder();

@@ -11,16 +11,24 @@ use std::sync::Arc;
 impl Tree {
     /// The tree of what `?recursive=true` of `/computeMetadata/v1/` answers.
     pub(crate) fn from_json(v1: &Value) -> Self {
-        let mut tree = Self { root: Arc::new(node(v1, &mut Vec::new())) };
+        Self { root: Arc::new(node(v1, &mut Vec::new())) }.with_defaults("")
+    }
+
+    /// The tree with the defaults that belong below this path, where they are missing.
+    pub(super) fn with_defaults(mut self, below: &str) -> Self {
+        let below: Vec<_> = below.split('/').filter(|segment| !segment.is_empty()).collect();
         for (path, json) in schema::defaults() {
-            if tree.get(path).is_none()
+            let belongs =
+                path.split('/').zip(&below).filter(|(segment, wanted)| segment == *wanted).count() == below.len();
+            if belongs
+                && self.get(path).is_none()
                 && let Ok(value) = serde_json::from_str(json)
-                && let Ok(with_default) = tree.with_shown(path, &value, Shown::Nowhere)
+                && let Ok(with_default) = self.with_shown(path, &value, Shown::Nowhere)
             {
-                tree = with_default;
+                self = with_default;
             }
         }
-        tree
+        self
     }
 }
 

@@ -63,7 +63,30 @@ impl Tree {
     /// assert_eq!(tree.text("instance/preempted").unwrap(), "FALSE");
     /// ```
     pub fn with(&self, path: &str, value: &Value) -> Result<Self, EditError> {
-        self.with_shown(path, value, Shown::Everywhere)
+        self.with_shown(path, value, Shown::Everywhere).map(|tree| tree.with_defaults(path))
+    }
+
+    /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
+    /// null, removes what its keys name; anything else replaces. Keys are those of the JSON, such as `maintenanceEvent`. An
+    /// empty path is the whole tree.
+    ///
+    /// ```
+    /// use gce_metadata_routes::Metadata;
+    /// use serde_json::json;
+    ///
+    /// let tree = Metadata::from_json(json!({"instance": {"attributes": {"a": "1", "b": "2"}}})).unwrap().tree();
+    /// let patched = tree.with_merged("instance", &json!({"attributes": {"a": null, "c": "3"}})).unwrap();
+    /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
+    /// ```
+    pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
+        let current = self.get(path).map(|node| node.json()).unwrap_or_default();
+        let mut value = serde_json::from_slice(&current).unwrap_or(Value::Null);
+        json_patch::merge(&mut value, patch);
+        match Edit::new(path) {
+            Ok(_) => self.with(path, &value),
+            Err(EditError::Root) if value.is_object() => Ok(Self::from_json(&value)),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
@@ -205,6 +228,7 @@ mod tests {
 
     #[test]
     fn an_edited_tree_is_the_tree_of_the_edited_json() {
+        assert_eq!(vm().with("instance", &json!({"disks": []})).unwrap().text("instance/preempted").unwrap(), "FALSE");
         let edited = vm()
             .with("instance/disks/1/mode", &json!("READ_WRITE"))
             .and_then(|tree| tree.with("instance/disks/2", &json!({"deviceName": "new"})))
@@ -221,6 +245,22 @@ mod tests {
             "virtualClock": {"driftToken": "7"},
         }});
         assert_eq!(edited, Tree::from_json(&v1));
+    }
+
+    #[test]
+    fn a_patch_merges_and_removes() {
+        let patch = json!({"instance": {"attributes": {"a": null, "b": "2"}, "disks": null, "cpuPlatform": "c"}});
+        let patched = vm().with_merged("", &patch).unwrap();
+        assert_eq!(json_of(&patched)["instance"]["attributes"], json!({"b": "2"}));
+        assert!(patched.get("instance/disks").is_none());
+        assert_eq!(patched.text("instance/cpu-platform").unwrap(), "c");
+        assert_eq!(**patched.get("instance/service-accounts/default/token").unwrap(), Node::Computed);
+        assert_eq!(patched.text("universe/universe-domain").unwrap(), "googleapis.com");
+        assert_eq!(
+            vm().with_merged("instance/attributes/a", &json!("2")).unwrap(),
+            vm().with("instance/attributes/a", &json!("2")).unwrap()
+        );
+        assert_eq!(vm().with_merged("", &json!("x")), Err(EditError::Root));
     }
 
     #[test]

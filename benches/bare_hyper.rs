@@ -1,0 +1,66 @@
+//! The baseline of `scripts/bench`: hyper, a map, and nothing else.
+//!
+//! `bare_hyper HOST:PORT TARGET…` asks the server there for each target once, and from then on answers those targets with
+//! the same status, headers and bytes. What the metadata server takes longer than this is its own.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+async fn learn(server: &str, target: &str) -> Answer {
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(format!("http://{server}{target}")).header("Metadata-Flavor", "Google");
+    let (mut parts, body) = client.request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap().into_parts();
+    // hyper writes these two itself.
+    parts.headers.remove("date");
+    parts.headers.remove("content-length");
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+#[tokio::main]
+async fn main() {
+    // cargo adds an option of its own.
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let Some(server) = args.next() else { return };
+    let mut answers = HashMap::new();
+    for target in args {
+        let answer = learn(&server, &target).await;
+        answers.insert(target, answer);
+    }
+    let answers = Arc::new(answers);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let answers = Arc::clone(&answers);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let known = &answers[request.uri().path_and_query().unwrap().as_str()];
+                let mut response = Response::new(Full::new(known.body.clone()));
+                *response.status_mut() = known.status;
+                response.headers_mut().clone_from(&known.headers);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60)).title_case_headers(true);
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}

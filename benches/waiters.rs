@@ -1,0 +1,113 @@
+//! Ten thousand long polls: what each costs while it waits, and how long it takes until all are answered.
+//!
+//! The server runs in this process, the clients in a child, so that neither's memory counts as the other's. Prints one
+//! line of JSON: KiB for each waiter, its connection included, and milliseconds from the change to the answer.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use gce_metadata_server::{Metadata, Server};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+const WAITERS: usize = 10_000;
+const REQUEST: &str = "GET /computeMetadata/v1/instance/maintenance-event?wait_for_change=true HTTP/1.1\r\n\
+                       Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n";
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+fn resident_kib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn cpu_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    stat.rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum()
+}
+
+/// Connects, waits, and prints when each answer came, in nanoseconds since 1970.
+async fn clients(address: String) {
+    let mut waiting = JoinSet::new();
+    for _ in 0..WAITERS {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(REQUEST.as_bytes()).await.unwrap();
+        waiting.spawn(async move {
+            let read = stream.read(&mut [0; 1024]).await.unwrap();
+            assert!(read > 0, "the server left");
+            now().as_nanos()
+        });
+    }
+    println!("connected");
+    let arrivals = waiting.join_all().await;
+    let mut out = std::io::stdout().lock();
+    arrivals.iter().for_each(|arrival| writeln!(out, "{arrival}").unwrap());
+}
+
+async fn measure() {
+    let server = Server::builder()
+        .metadata(Metadata::sample())
+        .admin(([127, 0, 0, 1], 0).into(), "/metrics")
+        .most_waiters(WAITERS)
+        .start()
+        .await
+        .unwrap();
+    let (url, before) = (server.address().to_string(), resident_kib());
+    let mut child =
+        Command::new(std::env::current_exe().unwrap()).args(["clients", &url]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    tokio::task::block_in_place(|| assert_eq!(lines.next().unwrap(), "connected"));
+    let waiting = format!("metadata_waiters {WAITERS}\n");
+    while !scrape(&server).await.contains(&waiting) {}
+    let each = (resident_kib() - before) / WAITERS as f64;
+
+    let idle_from = cpu_ticks();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let idle_ticks = cpu_ticks() - idle_from;
+
+    let changed = now().as_nanos();
+    server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
+    let mut late: Vec<f64> = tokio::task::block_in_place(|| {
+        lines.map(|line| (line.parse::<u128>().unwrap() - changed) as f64 / 1e6).collect()
+    });
+    late.sort_by(f64::total_cmp);
+    assert_eq!(late.len(), WAITERS);
+    let (p50, p99) = (late[WAITERS / 2], late[WAITERS * 99 / 100]);
+    println!(
+        "{{\"kib_each\": {each:.1}, \"p50_ms\": {p50:.1}, \"p99_ms\": {p99:.1}, \"idle_cpu_ms_in_5_s\": {}}}",
+        idle_ticks * 10
+    );
+    child.wait().unwrap();
+}
+
+async fn scrape(server: &Server) -> String {
+    let mut stream = TcpStream::connect(server.admin_address().unwrap().to_string()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::main]
+async fn main() {
+    // Each process needs a descriptor for each connection.
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let args: Vec<String> = std::env::args().collect();
+    match args.iter().position(|arg| arg == "clients") {
+        Some(at) => clients(args[at + 1].clone()).await,
+        None => measure().await,
+    }
+}

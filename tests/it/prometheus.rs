@@ -1,0 +1,126 @@
+//! A real Prometheus scrapes the server, and every query of the dashboard finds something in it.
+
+use crate::support::{Client, admin, get, repository, request};
+use gce_metadata_server::{Address, Server};
+use serde_json::Value;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use tokio::net::TcpStream;
+
+async fn server() -> Server {
+    let server = Server::builder().admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    traffic(&server).await;
+    server
+}
+
+/// Something of everything that is counted.
+async fn traffic(server: &Server) {
+    let account = "instance/service-accounts/default";
+    for path in ["instance/id", "instance/none", &format!("{account}/token"), &format!("{account}/identity?audience=a")]
+    {
+        get(server, path).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs promtool, which scripts/test installs"]
+async fn promtool_complains_of_nothing_but_a_name_that_is_not_ours_to_choose() {
+    let metrics = admin(&server().await, "/metrics").await.1;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool; scripts/test installs it");
+    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    // The Go emulator's dashboards and alerts know the counter by this name.
+    assert_eq!(said.trim(), r#"metadata_endpoint_path_requests counter metrics should have "_total" suffix"#);
+}
+
+/// Killed when dropped.
+struct Prometheus(Child);
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Prometheus {
+    /// The port that it got from the system. It doesn't tell, so the system is asked.
+    fn port(&self) -> Option<u16> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).ok()?;
+        let sockets: Vec<String> = files
+            .filter_map(|file| file.ok()?.path().read_link().ok()?.to_str().map(str::to_owned))
+            .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect();
+        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+        table.lines().skip(1).find_map(|line| {
+            let columns: Vec<_> = line.split_whitespace().collect();
+            let listens = columns[3] == "0A" && sockets.iter().any(|socket| socket == columns[9]);
+            listens.then(|| u16::from_str_radix(columns[1].rsplit(':').next()?, 16).ok())?
+        })
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus, which scripts/test installs"]
+async fn every_query_of_the_dashboard_finds_something() {
+    let server = server().await;
+    let Some(Address::Tcp(target)) = server.admin_address() else { panic!() };
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("prometheus.yml");
+    let job = format!(
+        "{{job_name: metadata, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{{targets: ['{target}']}}]}}"
+    );
+    std::fs::write(&config, format!("scrape_configs: [{job}]")).unwrap();
+    let prometheus = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+        .arg("--web.listen-address=127.0.0.1:0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus; scripts/test installs it");
+    let mut prometheus = Prometheus(prometheus);
+    let port = loop {
+        assert!(prometheus.0.try_wait().unwrap().is_none(), "prometheus did not start");
+        if let Some(port) = prometheus.port() {
+            break port;
+        }
+        tokio::task::yield_now().await;
+    };
+
+    let dashboard = std::fs::read_to_string(repository("dashboards/gce-metadata-server.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries: Vec<_> = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()).collect();
+    assert!(queries.len() > 10);
+    for query in queries {
+        let query = query["expr"].as_str().unwrap().replace("$job", "metadata").replace("$__rate_interval", "1m");
+        loop {
+            if let Some(answer) = ask(port, &query).await {
+                assert_eq!(answer["status"], "success", "{query}: {answer}");
+                if !answer["data"]["result"].as_array().unwrap().is_empty() {
+                    break;
+                }
+            }
+            // Rates need more than one scrape.
+            traffic(&server).await;
+        }
+    }
+}
+
+/// `None` while it is still starting.
+async fn ask(port: u16, query: &str) -> Option<Value> {
+    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let request = request("GET", &format!("/api/v1/query?query={encoded}"), &[]);
+    let answer = Client::over(stream, "prometheus").await.send(request, "").await;
+    (answer.status != 503).then(|| answer.json())
+}

@@ -14,9 +14,11 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    /// Starts it and reads what follows `announcement` on its standard output.
+    fn start(listen: [&str; 2], announcement: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
-            .args(["--port", "0", "--config-file"])
+            .args(listen)
+            .arg("--config-file")
             .arg(repository("config.json"))
             .env_clear()
             .stdout(Stdio::piped())
@@ -24,7 +26,7 @@ impl Server {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        let host = lines.filter_map(|line| line.strip_prefix("export GCE_METADATA_HOST=").map(str::to_owned)).next();
+        let host = lines.filter_map(|line| line.strip_prefix(announcement).map(str::to_owned)).next();
         Self { child, host: host.expect("it says where it listens") }
     }
 }
@@ -36,21 +38,25 @@ impl Drop for Server {
     }
 }
 
-/// Runs a client with nothing in its environment but what points it at the server.
-fn run(program: &Path, argument: &str) {
-    let server = Server::start();
+/// Runs a client with nothing in its environment but what points it at a server of its own.
+fn run(program: &Path, client: &str) {
+    let server = Server::start(["--port", "0"], "export GCE_METADATA_HOST=");
+    client_of(&server.host, program, &[&repository("tests/clients").join(client)]);
+}
+
+fn client_of(host: &str, program: &Path, args: &[&Path]) {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(program)
-        .arg(repository("tests/clients").join(argument))
+        .args(args)
         .env_clear()
         .env("PATH", env!("PATH"))
         .env("HOME", home.path())
         .env("NODE_PATH", repository("target/clients/node/node_modules"))
-        .envs(["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"].map(|name| (name, &*server.host)))
+        .envs(["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"].map(|name| (name, host)))
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", program.display()));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{argument}:\n{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{args:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 fn python(program: &str) {
@@ -58,6 +64,8 @@ fn python(program: &str) {
 }
 
 fn node(program: &str) {
+    let packages = repository("target/clients/node/node_modules");
+    assert!(packages.is_dir(), "{}: not there; scripts/test installs it", packages.display());
     run(Path::new("node"), &format!("node/{program}"));
 }
 
@@ -88,4 +96,12 @@ fn node_google_auth_library() {
 #[test]
 fn curl() {
     run(Path::new("bash"), "curl.sh");
+}
+
+#[test]
+fn curl_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metadata.sock");
+    let _server = Server::start(["--domain-socket", socket.to_str().unwrap()], "# Serving ");
+    client_of("", Path::new("bash"), &[&repository("tests/clients/curl.sh"), &socket]);
 }

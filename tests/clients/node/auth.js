@@ -22,7 +22,7 @@ async function main() {
   const verifier = new OAuth2Client();
   const ticket = await verifier.verifySignedJwtWithCertsAsync(idToken, certs, AUDIENCE, ['https://accounts.google.com']);
   assert.equal(ticket.getPayload().aud, AUDIENCE);
-  await assert.rejects(verifier.verifySignedJwtWithCertsAsync(idToken, certs, 'https://another.example.com'));
+  await assert.rejects(verifier.verifySignedJwtWithCertsAsync(idToken, certs, 'https://another.example.com'), /Wrong recipient/);
   console.log('google-auth-library: ok');
 }
 

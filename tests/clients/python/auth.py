@@ -58,8 +58,8 @@ for path in ["/oauth2/v1/certs", "/oauth2/v3/certs"]:
     try:
         id_token.verify_token(token, request, "https://another.example.com", certs_url=SERVER + path)
         raise AssertionError("a token for another audience was accepted")
-    except (google.auth.exceptions.GoogleAuthError, jwt.InvalidAudienceError):
-        pass
+    except (google.auth.exceptions.InvalidValue, jwt.InvalidAudienceError) as refusal:
+        assert "audience" in str(refusal).lower(), refusal
 metadata_identity = compute_engine.IDTokenCredentials(request, AUDIENCE, use_metadata_identity_endpoint=True)
 metadata_identity.refresh(request)
 id_token.verify_token(metadata_identity.token, request, AUDIENCE, certs_url=SERVER + "/oauth2/v1/certs")

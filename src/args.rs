@@ -190,11 +190,6 @@ impl Args {
 
     fn offline(&self) -> anyhow::Result<CredentialSource> {
         let key = self.offline_key.as_deref().map(read_key).transpose()?;
-        tracing::info!(
-            issuer = self.offline_issuer,
-            "tokens are made offline and no Google API accepts them; for real ones set GOOGLE_ACCESS_TOKEN, for example \
-             to the output of `gcloud auth print-access-token`, and GOOGLE_ID_TOKEN"
-        );
         let token_lifetime = Duration::from_secs(self.offline_token_lifetime);
         Ok(CredentialSource::Offline(OfflineOptions { issuer: self.offline_issuer.clone(), token_lifetime, key }))
     }

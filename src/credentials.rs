@@ -82,7 +82,7 @@ impl fmt::Debug for Identity {
 
 impl Credentials {
     /// Services of the embedder's own.
-    pub(crate) fn given(tokens: TokenSources, metrics: &Metrics) -> Self {
+    pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
         let tokens = observe::counted(tokens, "given", metrics);
         Self { tokens, routes: Vec::new(), identity: Identity::new("Given") }
     }
@@ -94,11 +94,11 @@ impl CredentialSource {
     /// # Errors
     /// If the source has no key.
     pub fn token_sources(self) -> Result<TokenSources, KeyError> {
-        self.open(&Metrics::new()).map(|credentials| credentials.tokens)
+        self.open(None).map(|credentials| credentials.tokens)
     }
 
     /// Makes the token services. Must be called in a tokio runtime: a key may be made in the background.
-    pub(crate) fn open(self, metrics: &Metrics) -> Result<Credentials, KeyError> {
+    pub(crate) fn open(self, metrics: Option<&Metrics>) -> Result<Credentials, KeyError> {
         match self {
             Self::Fixed { access_token, id_token } => {
                 let tokens =

@@ -96,7 +96,7 @@ impl Stack {
     {
         let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
-            // Outermost, so that refusals are counted too. Nobody counts where nobody looks.
+            // Outermost, so that refusals are counted too.
             .option_layer(self.metrics.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(

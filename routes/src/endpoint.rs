@@ -1,22 +1,20 @@
 //! What stands at the end of a route.
 
 mod above;
-mod access_tokens;
-mod id_tokens;
 mod published;
+mod tokens;
 
 pub(crate) use above::{Above, Legacy};
-pub(crate) use access_tokens::AccessTokens;
-pub(crate) use id_tokens::IdTokens;
 pub(crate) use published::Published;
+pub(crate) use tokens::{Access, Identity, Tokens};
 
 use crate::accounts::ServiceAccount;
-use crate::token::TokenError;
 use crate::tree::{Leaf, Node, Tree};
 use bytes::Bytes;
 use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{HeaderValue, Method};
 use std::borrow::Cow;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,8 +37,7 @@ pub struct Call<'a> {
     pub head: &'a RequestHead,
     /// The path.
     pub path: MetadataPath<'a>,
-    /// What the route's placeholders stand for.
-    pub params: matchit::Params<'a, 'a>,
+    pub(crate) params: matchit::Params<'a, 'a>,
 }
 
 impl Call<'_> {
@@ -50,23 +47,37 @@ impl Call<'_> {
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// What the route's placeholder of this name stands for.
+    pub fn placeholder(&self, name: &str) -> Option<&str> {
+        self.params.get(name)
+    }
+
     /// The service account that the route's `{account}` names.
     fn account(&self, tree: &Tree) -> Result<ServiceAccount, Rejection> {
-        self.params.get("account").and_then(|name| tree.service_account(name)).ok_or(Rejection::NotFound)
+        self.placeholder("account").and_then(|name| tree.service_account(name)).ok_or(Rejection::NotFound)
     }
 }
 
 /// The outcome of a call: at hand, or on its way.
-pub enum Reply {
+pub struct Reply(Outcome);
+
+enum Outcome {
     /// It needed nothing but memory.
     Now(Option<Result<Answer, Rejection>>),
     /// It asks somebody else first.
     Later(Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>),
 }
 
+impl Reply {
+    /// A reply that takes time.
+    pub fn later(outcome: impl Future<Output = Result<Answer, Rejection>> + Send + 'static) -> Self {
+        Self(Outcome::Later(Box::pin(outcome)))
+    }
+}
+
 impl From<Result<Answer, Rejection>> for Reply {
     fn from(outcome: Result<Answer, Rejection>) -> Self {
-        Self::Now(Some(outcome))
+        Self(Outcome::Now(Some(outcome)))
     }
 }
 
@@ -74,15 +85,14 @@ impl Future for Reply {
     type Output = Result<Answer, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Later(future) => future.as_mut().poll(cx),
+        match &mut self.0 {
+            Outcome::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
+            Outcome::Later(future) => future.as_mut().poll(cx),
         }
     }
 }
 
 /// What a route answers.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Answer {
     /// A node of the tree: in every form, with an entity tag, and worth waiting for.
@@ -116,17 +126,29 @@ impl Represent for Answer {
     }
 }
 
-/// The refusal for a token that could not be had. The client learns the status, the log the reason.
-fn refused(error: &TokenError, account: &str) -> Rejection {
-    match error {
-        TokenError::NoSource { .. } => Rejection::NotFound,
-        TokenError::Refused { .. } => {
-            tracing::warn!(account, "{error}");
-            Rejection::Forbidden
+/// What is made for one request may be a token, which no log should print.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Published(node) => f.debug_tuple("Published").field(node).finish(),
+            Self::Computed { text_type, .. } => {
+                f.debug_struct("Computed").field("text_type", text_type).finish_non_exhaustive()
+            }
+            Self::Document { content_type, .. } => {
+                f.debug_struct("Document").field("content_type", content_type).finish_non_exhaustive()
+            }
         }
-        TokenError::Unavailable { .. } => {
-            tracing::warn!(account, "{error}");
-            Rejection::Unavailable
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_for_a_request_is_not_printed() {
+        let leaf = Leaf::text_by_default("ya29.hidden");
+        let answer = Answer::Computed { leaf, text_type: HeaderValue::from_static("text/html") };
+        assert!(!format!("{answer:?}").contains("hidden"));
     }
 }

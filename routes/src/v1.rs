@@ -3,7 +3,7 @@
 //! Whatever is published needs no route: the tree has it. A route of its own is for what is computed for each request, and
 //! for the little that stands above `/computeMetadata/v1/`.
 
-use crate::endpoint::{Above, AccessTokens, Endpoint, IdTokens, Legacy, Published};
+use crate::endpoint::{Above, Access, Endpoint, Identity, Legacy, Published, Tokens};
 use crate::snapshot::Reader;
 use crate::token::TokenSources;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ pub(crate) const PREFIX: &str = "/computeMetadata/v1";
 
 pub(crate) fn routes(reader: &Reader, tokens: &TokenSources) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let published = Arc::new(Published::new(reader.clone()));
-    let access_tokens = Arc::new(AccessTokens::new(reader.clone(), tokens.access.clone()));
-    let id_tokens = Arc::new(IdTokens::new(reader.clone(), tokens.id.clone()));
+    let access_tokens = Arc::new(Tokens::new(Access, reader.clone(), tokens.access.clone()));
+    let id_tokens = Arc::new(Tokens::new(Identity::new(), reader.clone(), tokens.id.clone()));
     vec![
         ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
         ("/computeMetadata", Arc::new(Above::new(""))),

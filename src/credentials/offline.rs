@@ -49,7 +49,12 @@ impl Default for OfflineOptions {
     }
 }
 
-pub(super) fn open(options: OfflineOptions, metrics: &Metrics) -> Result<Credentials, KeyError> {
+pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result<Credentials, KeyError> {
+    tracing::info!(
+        issuer = options.issuer,
+        "tokens are made offline and no Google API accepts them; for real ones set GOOGLE_ACCESS_TOKEN, for example to \
+         the output of `gcloud auth print-access-token`, and GOOGLE_ID_TOKEN"
+    );
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
     // Making a key takes longer than all else at start together, and most servers are asked for an access token first.
     let early = key.clone();
@@ -59,7 +64,7 @@ pub(super) fn open(options: OfflineOptions, metrics: &Metrics) -> Result<Credent
     let cache = CacheTokensLayer::new();
     let identity = Identity { key: Some(key.clone()), hits: cache.hits(), ..Identity::new("Offline") };
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.clone()));
+    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.cloned()));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));

@@ -227,10 +227,11 @@ impl ServerBuilder {
             Some(AdminPlace { address, metrics_path }) => Some((bind(Place::Tcp(address)).await?, metrics_path)),
             None => None,
         };
-        let metrics = Metrics::new();
+        // Nobody counts where nobody looks.
+        let metrics = admin.is_some().then(Metrics::new);
         let Credentials { tokens, routes, identity } = match self.tokens {
-            Tokens::From(source) => source.open(&metrics).map_err(StartError::Key)?,
-            Tokens::Given(tokens) => Credentials::given(tokens, &metrics),
+            Tokens::From(source) => source.open(metrics.as_ref()).map_err(StartError::Key)?,
+            Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
 
         let publisher = Publisher::new(metadata.tree());
@@ -254,12 +255,12 @@ impl ServerBuilder {
         let service = Stack::new(reader.clone(), router)
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(admin.is_some().then(|| metrics.clone()))
+            .metrics(metrics.clone())
             .service::<connection::RequestBody, Full<Bytes>>();
         lifecycle.tasks.spawn(connection::serve(listener, service, limits(&connections), lifecycle.clone()));
 
         let admin_address = admin.as_ref().map(|((_, address), _)| address.clone());
-        if let Some(((listener, _), metrics_path)) = admin {
+        if let Some((((listener, _), metrics_path), metrics)) = admin.zip(metrics) {
             let state = State { reader, waiters, connections, reloads: Arc::clone(&reloads), identity };
             let stop = lifecycle.stop.clone();
             let service =

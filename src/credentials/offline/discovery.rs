@@ -57,10 +57,10 @@ struct PublicKeys {
 impl Endpoint for PublicKeys {
     fn call(&self, _: Call<'_>) -> Reply {
         let (key, form) = (self.key.clone(), self.form);
-        Reply::Later(Box::pin(async move {
+        Reply::later(async move {
             let signer = key.get().await.map_err(|error| internal(&error))?;
             form(signer).map(|keys| document(&keys)).map_err(|error| internal(&error))
-        }))
+        })
     }
 }
 

@@ -33,7 +33,7 @@ struct Issuer {
 impl Issuer {
     fn new(options: OfflineOptions) -> Self {
         let publisher = Publisher::new(metadata().tree());
-        let Credentials { tokens, routes, .. } = open(options, &Metrics::new()).unwrap();
+        let Credentials { tokens, routes, .. } = open(options, None).unwrap();
         let router = routes.into_iter().fold(Router::new(publisher.reader(), tokens), |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap()
         });
@@ -208,6 +208,8 @@ async fn access_tokens_are_cached_by_account_and_scopes() {
     assert_eq!(token("default/token").await, first);
     assert_eq!(token("vm@example.com/token").await, first, "the alias and the e-mail are one account");
     assert_eq!(token("default/token?scopes=b,a").await, first, "what the account has is what was asked");
+    assert_eq!(token("default/token?scopes=c").await, first, "a scope that the account lacks is not honoured");
+    assert_eq!(token("default/token?scopes=a,c").await, token("default/token?scopes=a").await);
     let other = token("other@example.com/token").await;
     let narrow = token("default/token?scopes=a").await;
     assert!(first != other && first != narrow && other != narrow);
@@ -223,8 +225,8 @@ async fn enforced_scopes_are_a_subset() {
     for (query, status) in [
         ("scopes=a&enforce_scopes=true", 200),
         ("scopes=c&enforce_scopes=yes", 400),
-        ("scopes=c&enforce_scopes=0", 200),
         ("scopes=c", 200),
+        ("scopes=c&enforce_scopes=0", 200),
         ("enforce_scopes=perhaps", 400),
         ("wait_for_change=true", 400),
     ] {
@@ -234,6 +236,25 @@ async fn enforced_scopes_are_a_subset() {
     for (query, status) in [("scopes=c", 400), ("scopes=a", 200), ("scopes=a&enforce_scopes=false", 400)] {
         assert_eq!(issuer.get(&format!("{token}?{query}")).await.0, status, "{query} where it is the default");
     }
+}
+
+/// Nothing is asked of a source for a request that is refused anyhow.
+#[tokio::test]
+async fn waiting_for_a_token_makes_none() {
+    let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let source = Arc::clone(&asked);
+    let access = AccessTokenSource::new(service_fn(move |_| {
+        source.store(true, std::sync::atomic::Ordering::Relaxed);
+        std::future::ready(access_token(Duration::from_secs(60)))
+    }));
+    let publisher = Publisher::new(metadata().tree());
+    let router = Router::new(publisher.reader(), TokenSources { access: Some(access), id: None });
+    let issuer = Issuer { router, _publisher: publisher };
+    let token = "/computeMetadata/v1/instance/service-accounts/default/token";
+    assert_eq!(issuer.get(&format!("{token}?wait_for_change=true")).await.0, 400);
+    assert!(!asked.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(issuer.get(token).await.0, 200);
+    assert!(asked.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 #[tokio::test]

@@ -45,9 +45,12 @@ assert credentials.valid and not credentials.expired, "the token is no good"
 compute = compute_engine.Credentials()
 compute.refresh(request)
 same("token", compute.token, credentials.token)
-scoped = compute_engine.Credentials(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
-scoped.refresh(request)
-assert scoped.token != compute.token, "another scope has the same token"
+narrow = compute_engine.Credentials(scopes=["https://www.googleapis.com/auth/userinfo.email"])
+narrow.refresh(request)
+assert narrow.token != compute.token, "fewer scopes have the same token"
+other = compute_engine.Credentials(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+other.refresh(request)
+same("token for a scope that the account lacks", other.token, compute.token)
 
 # Identity tokens, verified with the certificates and with the key set that the server publishes
 for path in ["/oauth2/v1/certs", "/oauth2/v3/certs"]:

@@ -1,0 +1,83 @@
+//! `service-accounts/…/token` and `…/identity`: one endpoint for two kinds of tokens.
+
+mod access;
+mod identity;
+
+pub(crate) use access::Access;
+pub(crate) use identity::Identity;
+
+use super::{Answer, Call, Endpoint, Reply};
+use crate::snapshot::Reader;
+use crate::token::TokenError;
+use crate::tree::Tree;
+use gce_metadata_layers::{Query, Rejection};
+use http::Method;
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+/// What tells the kinds apart: how a call becomes a request to their source, and its answer a leaf.
+pub(crate) trait Kind: Send + Sync + 'static {
+    type Request: Send + 'static;
+    type Token: Send + 'static;
+
+    /// What the call asks of the source. The e-mail is for the log, should it refuse.
+    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, Self::Request), Rejection>;
+
+    fn answer(token: &Self::Token) -> Answer;
+}
+
+/// Answers with what its source makes for each call; 404 where there is no source.
+pub(crate) struct Tokens<K: Kind> {
+    kind: K,
+    reader: Reader,
+    source: Option<BoxCloneSyncService<K::Request, K::Token, TokenError>>,
+}
+
+impl<K: Kind> Tokens<K> {
+    pub(crate) fn new(
+        kind: K,
+        reader: Reader,
+        source: Option<BoxCloneSyncService<K::Request, K::Token, TokenError>>,
+    ) -> Self {
+        Self { kind, reader, source }
+    }
+}
+
+impl<K: Kind> Endpoint for Tokens<K> {
+    /// google-auth POSTs a certificate chain here when it wants a bound token, and takes an unbound one.
+    fn allows(&self, method: &Method) -> bool {
+        [Method::GET, Method::HEAD, Method::POST].contains(method)
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        let request = self.kind.request(&call, self.reader.snapshot().tree());
+        let (email, request) = match request {
+            Ok(request) => request,
+            Err(rejection) => return Err(rejection).into(),
+        };
+        let Some(source) = self.source.clone() else { return Err(Rejection::NotFound).into() };
+        // A token is not published, so it never changes. Asking the source first would make one for nothing.
+        if Query::parse(call.head.query()).wait_for_change {
+            return Err(Rejection::BadRequest).into();
+        }
+        Reply::later(async move {
+            let token = source.oneshot(request).await.map_err(|error| refused(&error, &email))?;
+            Ok(K::answer(&token))
+        })
+    }
+}
+
+/// The refusal for a token that could not be had. The client learns the status, the log the reason.
+fn refused(error: &TokenError, account: &str) -> Rejection {
+    match error {
+        TokenError::NoSource { .. } => Rejection::NotFound,
+        TokenError::Refused { .. } => {
+            tracing::warn!(account, "{error}");
+            Rejection::Forbidden
+        }
+        TokenError::Unavailable { .. } => {
+            tracing::warn!(account, "{error}");
+            Rejection::Unavailable
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `service-accounts/…/token`.
+
+use super::{Answer, Call, Kind};
+use crate::accounts::ServiceAccount;
+use crate::token::{AccessToken, AccessTokenRequest};
+use crate::tree::represent::TEXT;
+use crate::tree::{Leaf, Tree};
+use gce_metadata_layers::{Rejection, boolean};
+use serde_json::json;
+
+#[derive(Debug)]
+pub(crate) struct Access;
+
+impl Kind for Access {
+    type Request = AccessTokenRequest;
+    type Token = AccessToken;
+
+    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, AccessTokenRequest), Rejection> {
+        let account = call.account(tree)?;
+        let scopes = scopes(call, tree, &account)?;
+        Ok((account.email.clone(), AccessTokenRequest { account, scopes }))
+    }
+
+    fn answer(token: &AccessToken) -> Answer {
+        let leaf = Leaf::json_by_default(json!({
+            "access_token": token.token.expose(),
+            "expires_in": token.expires_in.as_secs(),
+            "token_type": "Bearer",
+        }));
+        Answer::Computed { leaf, text_type: TEXT }
+    }
+}
+
+/// The scopes that the call names, of those that the account has; all that it has where none is left. Where scopes are
+/// enforced, naming another one is a mistake.
+fn scopes(call: &Call<'_>, tree: &Tree, account: &ServiceAccount) -> Result<Vec<String>, Rejection> {
+    let enforced = is_enforced(call, tree)?;
+    let named = call.parameter("scopes").unwrap_or_default();
+    let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
+    let is_own = |scope: &&str| account.scopes.iter().any(|own| own == scope);
+    if enforced && !named.iter().all(is_own) {
+        return Err(Rejection::BadRequest);
+    }
+    let mut scopes: Vec<String> = named.into_iter().filter(is_own).map(str::to_owned).collect();
+    if scopes.is_empty() {
+        scopes.clone_from(&account.scopes);
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    Ok(scopes)
+}
+
+/// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.
+fn is_enforced(call: &Call<'_>, tree: &Tree) -> Result<bool, Rejection> {
+    const ATTRIBUTE: &str = "attributes/enable-access-token-enforce-scopes";
+    let by_default = ["instance", "project"]
+        .iter()
+        .find_map(|owner| tree.text(&format!("{owner}/{ATTRIBUTE}")))
+        .is_some_and(|value| boolean(&value) == Some(true));
+    match call.parameter("enforce_scopes").map(|value| boolean(&value)) {
+        None => Ok(by_default),
+        Some(Some(true)) => Ok(true),
+        Some(Some(false)) if !by_default => Ok(false),
+        Some(_) => Err(Rejection::BadRequest),
+    }
+}

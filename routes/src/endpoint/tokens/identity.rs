@@ -1,0 +1,65 @@
+//! `service-accounts/…/identity`.
+
+use super::{Answer, Call, Kind};
+use crate::token::{IdToken, IdTokenRequest, InstanceClaims};
+use crate::tree::{Leaf, Node, Tree};
+use gce_metadata_layers::{Rejection, boolean};
+use http::HeaderValue;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The VM is as old as the server.
+    created: SystemTime,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        Self { created: SystemTime::now() }
+    }
+}
+
+impl Kind for Identity {
+    type Request = IdTokenRequest;
+    type Token = IdToken;
+
+    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, IdTokenRequest), Rejection> {
+        let account = call.account(tree)?;
+        let audience = call.parameter("audience").filter(|audience| !audience.is_empty());
+        let audience = audience.ok_or(Rejection::Precondition("non-empty audience parameter required"))?.into_owned();
+        let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
+        let licenses = call.parameter("licenses").is_some_and(|licenses| boolean(&licenses) == Some(true));
+        let instance = is_full.then(|| instance_claims(tree, self.created, licenses));
+        Ok((account.email.clone(), IdTokenRequest { account, audience, instance }))
+    }
+
+    fn answer(token: &IdToken) -> Answer {
+        Answer::Computed {
+            leaf: Leaf::text_by_default(token.token.expose()),
+            text_type: HeaderValue::from_static("text/html"),
+        }
+    }
+}
+
+fn instance_claims(tree: &Tree, created: SystemTime, licenses: bool) -> InstanceClaims {
+    let text = |path| tree.text(path).unwrap_or_default();
+    let zone = text("instance/zone");
+    InstanceClaims {
+        creation_timestamp: created.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
+        id: text("instance/id"),
+        name: text("instance/name"),
+        license_ids: licenses.then(|| license_ids(tree)),
+        project_id: text("project/project-id"),
+        project_number: text("project/numeric-project-id").parse().unwrap_or(0),
+        // projects/123/zones/us-central1-a
+        zone: zone.rsplit('/').next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn license_ids(tree: &Tree) -> Vec<String> {
+    let id = |index: usize| tree.text(&format!("instance/licenses/{index}/id"));
+    match tree.get("instance/licenses").map(|node| &**node) {
+        Some(Node::Array(_)) => (0..).map_while(id).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,6 +1,6 @@
 //! Log lines go to standard error, as text or as JSON.
 
-use crate::args::{Args, LogFormat};
+use crate::args::{LogFormat, Logging};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -11,17 +11,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 /// Starts logging. `RUST_LOG` goes before `-v`.
-pub(crate) fn start(args: &Args, rust_log: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
     let filter = match rust_log {
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace")
         })?,
-        None => args.log_filter(),
+        None => logging.filter(),
     };
     // A log file beside the config file is an event in the watched folder: a line for that would be the next event.
     let filter = filter.with_target("notify", Level::INFO);
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match args.log_format() {
+    let lines = match logging.format() {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };

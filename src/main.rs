@@ -38,13 +38,13 @@ fn failed(error: &str) -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let environment = Environment::read()?;
-    logging::start(args, environment.log_filter.as_deref())?;
+    logging::start(&args.logging, environment.log_filter.as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    runtime.block_on(serve(args, environment))
+    runtime.block_on(serve(args, &environment))
 }
 
-async fn serve(args: &Args, environment: Environment) -> anyhow::Result<()> {
+async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {
     // Before anything is bound: a signal that comes early must not kill a half-started server.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,0 +1,38 @@
+//! The second listener.
+
+use super::values::{address, port, url_path};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use gce_metadata_server::ServerBuilder;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Monitoring Options")]
+pub(crate) struct Monitoring {
+    /// Serve metrics, /healthz and /readyz on a listener of their own
+    #[arg(long, visible_alias = "metricsEnabled", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new())]
+    metrics_enabled: bool,
+
+    /// Address, or name of one, of that listener
+    #[arg(long, visible_alias = "metricsInterface", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    metrics_interface: String,
+
+    /// Port of that listener
+    #[arg(long, visible_alias = "metricsPort", default_value = "9000", value_name = "PORT", value_parser = port)]
+    metrics_port: u16,
+
+    /// Path of the metrics
+    #[arg(long, visible_alias = "metricsPath", default_value = "/metrics", value_name = "PATH", value_parser = url_path)]
+    metrics_path: String,
+}
+
+impl Monitoring {
+    pub(super) async fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
+        if !self.metrics_enabled {
+            return Ok(builder);
+        }
+        let admin = address("--metrics-interface", &self.metrics_interface, self.metrics_port).await?;
+        Ok(builder.admin(admin, &self.metrics_path))
+    }
+}

@@ -13,8 +13,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// File descriptors that are not connections: sockets, the config's watch, standard streams.
-const SPARE_FILES: u64 = 64;
+/// File descriptors that are not connections to the metadata: sockets, the config's watch, standard streams, and those who
+/// watch the server.
+const SPARE_FILES: u64 = 128;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse_from(args::normalized(std::env::args_os())) {

@@ -3,6 +3,7 @@
 mod builder;
 mod connection;
 mod listener;
+mod socket;
 
 pub use builder::{ServerBuilder, StartError};
 pub use listener::Address;

@@ -37,20 +37,25 @@ pub enum StartError {
     #[error("offline issuer: {0}")]
     Key(KeyError),
     /// The socket can't be had.
-    #[error("can't listen at {address}: {error}{}", remedy(error))]
+    #[error("can't listen at {address}: {error}{}", remedy(address, error))]
     Listen {
-        /// The address or the path.
+        /// The address, or `unix:` and the path.
         address: String,
         /// Why.
         error: io::Error,
     },
 }
 
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; stop the other process, or choose another place (--port 0 takes any free port)",
-        io::ErrorKind::PermissionDenied => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+fn remedy(address: &str, error: &io::Error) -> &'static str {
+    match (error.kind(), address.starts_with("unix:")) {
+        (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
+        (io::ErrorKind::AddrInUse, false) => {
+            "; stop the other process, or choose another place (--port 0 takes any free port)"
+        }
+        (io::ErrorKind::PermissionDenied, true) => "; choose a folder that this user may write to",
+        (io::ErrorKind::PermissionDenied, false) => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
+        (io::ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has that address",
+        (io::ErrorKind::NotFound, true) => "; make the folder first",
         _ => "",
     }
 }
@@ -66,6 +71,7 @@ pub struct ServerBuilder {
     most_connections: usize,
     most_waiters: usize,
     header_timeout: Duration,
+    write_timeout: Duration,
     drain: Duration,
 }
 
@@ -105,6 +111,7 @@ impl Default for ServerBuilder {
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
             header_timeout: Self::HEADER_TIMEOUT,
+            write_timeout: Self::WRITE_TIMEOUT,
             drain: Self::DRAIN,
         }
     }
@@ -117,6 +124,8 @@ impl ServerBuilder {
     pub const MOST_WAITERS: usize = 12_000;
     /// How long a client may take for the head of a request, and be idle between two, unless another time is set.
     pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How long a client may take nothing of what is written to it, unless another time is set.
+    pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
     /// The most bytes that the head of a request may have.
     pub const HEADER_BYTES: usize = 64 * 1024;
     /// How long a stopping server waits for its connections, unless another time is set.
@@ -204,6 +213,11 @@ impl ServerBuilder {
         Self { header_timeout, ..self }
     }
 
+    /// Sets how long a client may take nothing of what is written to it before it is left to itself.
+    pub fn write_timeout(self, write_timeout: Duration) -> Self {
+        Self { write_timeout, ..self }
+    }
+
     /// Sets how long [`Server::shutdown`] waits for connections.
     pub fn drain(self, drain: Duration) -> Self {
         Self { drain, ..self }
@@ -244,6 +258,7 @@ impl ServerBuilder {
             connections: connections.clone(),
             header_bytes: Self::HEADER_BYTES,
             header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
         };
 
         let router = routes.into_iter().fold(Router::new(reader.clone(), tokens), |router, (path, endpoint)| {

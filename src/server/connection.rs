@@ -1,7 +1,8 @@
 //! From a socket to the stack: accept, a task per connection, hyper, drain.
 
 use super::Lifecycle;
-use super::listener::{Listener, Stream};
+use super::listener::Listener;
+use super::socket::Socket;
 use crate::metrics::Connections;
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
@@ -9,14 +10,20 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio_io_timeout::TimeoutStream;
 use tower::{Service, ServiceExt};
+
+/// How long a stopping server waits for the rest of a request that has only begun.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a client may use up.
 #[derive(Debug, Clone)]
@@ -24,6 +31,7 @@ pub(super) struct ConnectionLimits {
     pub(super) connections: Connections,
     pub(super) header_bytes: usize,
     pub(super) header_timeout: Duration,
+    pub(super) write_timeout: Duration,
 }
 
 /// Accepts connections until the server stops.
@@ -40,18 +48,22 @@ where
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
         .title_case_headers(true);
-    let room = limits.connections.room;
+    let ConnectionLimits { connections, write_timeout, .. } = limits;
+    let room = connections.room;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = lifecycle.stop.cancelled() => return,
         };
-        let (stream, connection) = match accepted {
+        let (socket, connection) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: trying at once again would only burn time.
                 tracing::warn!("a connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // Trying at once again would only burn time. Other errors are those of one client, and the next one
+                // may have more luck.
+                if is_out_of_files(&error) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 continue;
             }
         };
@@ -60,7 +72,8 @@ where
             place = Arc::clone(&room).acquire_owned() => place,
             () = lifecycle.stop.cancelled() => return,
         };
-        let serving = one_connection(http.clone(), stream, connection, service.clone(), lifecycle.clone());
+        let serving =
+            one_connection(http.clone(), socket, write_timeout, connection, service.clone(), lifecycle.clone());
         lifecycle.tasks.spawn(async move {
             serving.await;
             drop(place);
@@ -68,9 +81,17 @@ where
     }
 }
 
+/// Whether the process, or the system, has no file descriptor left. There is no kind of error for that.
+fn is_out_of_files(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 async fn one_connection<S, B>(
     http: http1::Builder,
-    stream: Stream,
+    socket: Socket,
+    write_timeout: Duration,
     connection: Connection,
     service: S,
     lifecycle: Lifecycle,
@@ -79,12 +100,16 @@ async fn one_connection<S, B>(
     S::Future: Send,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    let service = service.map_request(move |request: Request<Incoming>| {
+    let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(RequestBody::Incoming);
         request.extensions_mut().insert(connection.clone());
         request
-    });
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    }));
+    let watched = socket.clone();
+    let service = service_fn(move |request| while_connected(watched.clone(), service.call(request)));
+    let mut io = TimeoutStream::new(socket.clone());
+    io.set_write_timeout(Some(write_timeout));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(io)), service));
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
         () = lifecycle.stop.cancelled() => {
@@ -92,12 +117,41 @@ async fn one_connection<S, B>(
             tokio::select! {
                 outcome = serving => outcome,
                 () = lifecycle.abort.cancelled() => return,
+                () = half_a_request(&socket) => return,
             }
         }
     };
     if let Err(error) = outcome {
         // A client that leaves early or speaks no HTTP is its own affair.
         tracing::debug!("connection ended: {error}");
+    }
+}
+
+/// The client closed its end before its answer was there.
+#[derive(Debug, thiserror::Error)]
+#[error("the client has left")]
+struct ClientLeft;
+
+/// The answer, unless the client leaves first: then nothing of the request is left either.
+async fn while_connected<T>(
+    socket: Socket,
+    answer: impl Future<Output = Result<T, Infallible>>,
+) -> Result<T, ClientLeft> {
+    socket.set_answering(true);
+    let outcome = tokio::select! {
+        biased;
+        Ok(answer) = answer => Ok(answer),
+        () = socket.left() => Err(ClientLeft),
+    };
+    socket.set_answering(false);
+    outcome
+}
+
+/// Comes back when a stopping server has waited long enough for the rest of a request.
+async fn half_a_request(socket: &Socket) {
+    tokio::time::sleep(LAST_REQUEST).await;
+    if socket.is_busy() {
+        std::future::pending().await
     }
 }
 

@@ -1,13 +1,18 @@
 //! A TCP or a Unix socket, and what to expect of a path that has one already.
 
+use super::socket::{Socket, Stream};
 use gce_metadata_layers::Connection;
+use socket2::{Domain, SockAddr, Type};
 use std::fmt;
+use std::fs::{Permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio_util::either::Either;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+/// Connections that the kernel keeps until they are accepted; it may have a lower limit of its own.
+const BACKLOG: i32 = 1024;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,28 +32,42 @@ impl fmt::Display for Address {
     }
 }
 
-pub(super) type Stream = Either<TcpStream, UnixStream>;
-
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
-/// Removed when the listener is dropped.
+/// Removed when the listener is dropped, unless another file has taken its name.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
 impl Listener {
     /// Listens at a path. A socket that nobody listens at any more is replaced; anything else there is left alone.
     pub(super) async fn unix(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        match std::fs::symlink_metadata(path) {
+        match symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
             }
@@ -60,32 +79,34 @@ impl Listener {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let listener = UnixListener::bind(path)?;
-        let file = SocketFile(path.to_owned());
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile::at(path);
+        // Before anybody can connect.
         if let Some(mode) = mode {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
-        Ok(Self::Unix(listener, file))
+        socket.listen(BACKLOG)?;
+        Ok(Self::Unix(UnixListener::from_std(socket.into())?, file))
     }
 
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
+            Self::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Connection)> {
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Connection)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, remote) = listener.accept().await?;
-                // An answer is one small write: waiting for more to send would only delay it.
-                stream.set_nodelay(true)?;
-                Ok((Either::Left(stream), Connection::from_remote(remote)))
+                Ok((Socket::new(Stream::Tcp(stream)), Connection::from_remote(remote)))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Either::Right(stream), Connection::default()))
+                Ok((Socket::new(Stream::Unix(stream)), Connection::default()))
             }
         }
     }
@@ -110,6 +131,17 @@ mod tests {
         assert_eq!(error(&path).await.kind(), ErrorKind::AddrInUse);
         drop(listener);
         assert!(!path.exists(), "removed at exit");
+    }
+
+    #[tokio::test]
+    async fn another_servers_socket_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metadata.sock");
+        let first = Listener::unix(&path, None).await.unwrap();
+        std::fs::rename(&path, folder.path().join("moved.sock")).unwrap();
+        let _second = Listener::unix(&path, None).await.unwrap();
+        drop(first);
+        assert!(path.exists());
     }
 
     #[tokio::test]

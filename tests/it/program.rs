@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The program in a folder of its own, with nothing in its environment.
 fn program(folder: &Path, args: &str) -> Command {
@@ -269,7 +270,10 @@ fn a_stopping_server_answers_who_waits() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    while !running.curl(&metrics).contains("\nmetadata_waiters 1\n") {}
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !running.curl(&metrics).contains("\nmetadata_waiters 1\n") {
+        assert!(Instant::now() < deadline, "nobody waits");
+    }
     assert_eq!(running.stop("-TERM").0, Some(0));
     assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");
 }

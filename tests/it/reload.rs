@@ -2,7 +2,7 @@
 //!
 //! No test sleeps: a long poll is what says that a change has arrived.
 
-use crate::support::{Answer, Client};
+use crate::support::{Answer, Client, eventually};
 use gce_metadata_server::{Overrides, Server};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -113,15 +113,21 @@ async fn a_folder_is_deleted_and_made_again() {
 async fn half_a_file_changes_nothing_and_is_counted() {
     let (mut watched, file) = Watched::of_plain_file().await;
     let whole = config("2");
-    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    while watched.server.reloads().bad() == 0 {
-        assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
+    // Renamed over, so that each is one change: written in place, an empty file would be read in between now and then.
+    let replace = |content: &str| {
+        let new = file.with_extension("new");
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    for (bad, content) in [(1, &whole[..whole.len() / 2]), (2, r#"{"computeMetadata":{"v1":{"instance":[]}}}"#)] {
+        replace(content);
+        eventually("it is counted", async || {
+            assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
+            watched.server.reloads().bad() == bad
+        })
+        .await;
     }
-    std::fs::write(&file, r#"{"computeMetadata":{"v1":{"instance":[]}}}"#).unwrap();
-    while watched.server.reloads().bad() == 1 {
-        assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
-    }
-    std::fs::write(&file, &whole).unwrap();
+    replace(&whole);
     assert_eq!(watched.changed().await, "2");
     assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (1, 2));
 }

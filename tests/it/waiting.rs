@@ -1,11 +1,13 @@
 //! `wait_for_change` over real sockets: many waiters, woken by their own change and by nothing else.
 
-use crate::support::{Client, admin, get, serve};
+use crate::support::{Client, admin, eventually, get, serve};
 use futures_util::future::join_all;
-use gce_metadata_server::{Metadata, Server, ServerBuilder};
+use gce_metadata_server::{Address, Metadata, Server, ServerBuilder};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 const MANY: usize = 1000;
 
@@ -37,6 +39,8 @@ async fn bodies(waiters: Vec<tokio::task::JoinHandle<String>>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sleep_on() {
+    // Two thousand connections are four thousand files, as both ends are in this process.
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let server = vm().await;
     let on_leaf = waiters(&server, "instance/attributes/a", MANY).await;
     let on_root = waiters(&server, "?recursive=true", MANY).await;
@@ -47,7 +51,8 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
     server.publisher().set("instance/attributes/a", "2").unwrap();
     assert!(bodies(on_leaf).await.iter().all(|body| body == "2"));
     let root: Vec<Value> = bodies(on_root).await.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
-    eprintln!("2 x {MANY} waiters woken in {:?}", start.elapsed());
+    // A tenth of a second, nearly always. Ten leave room for a machine that is busy with something else.
+    assert!(start.elapsed() < Duration::from_secs(10), "2 x {MANY} waiters woken in {:?}", start.elapsed());
     assert!(root.iter().all(|root| root["instance"]["attributes"]["a"] == "2"));
 
     // Whoever had been answered by the first change would have said "1".
@@ -66,7 +71,7 @@ fn watched_vm() -> ServerBuilder {
 
 async fn until_this_many_wait(server: &Server, count: usize) {
     let wanted = format!("\nmetadata_waiters {count}\n");
-    while !admin(server, "/metrics").await.1.contains(&wanted) {}
+    eventually(wanted.trim(), async || admin(server, "/metrics").await.1.contains(&wanted)).await;
 }
 
 #[tokio::test]
@@ -111,6 +116,22 @@ async fn a_client_that_leaves_frees_its_place() {
     until_this_many_wait(&server, 0).await;
 }
 
+/// hyper does not look at a socket while it has something of it in store. A client may leave all the same.
+#[tokio::test]
+async fn a_client_that_sent_more_than_its_request_is_noticed_when_it_leaves() {
+    let server = watched_vm().start().await.unwrap();
+    let Address::Tcp(address) = server.address() else { panic!() };
+    let head = "GET /computeMetadata/v1/instance/attributes/a?wait_for_change=true HTTP/1.1\r\nHost: metadata\r\n\
+                Metadata-Flavor: Google\r\n";
+    for more in ["\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: metadata\r\n\r\n", "Content-Length: 10\r\n\r\nonly"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}{more}").as_bytes()).await.unwrap();
+        until_this_many_wait(&server, 1).await;
+        drop(stream);
+        until_this_many_wait(&server, 0).await;
+    }
+}
+
 #[tokio::test]
 async fn shutdown_answers_every_waiter() {
     let server = watched_vm().start().await.unwrap();
@@ -127,5 +148,5 @@ async fn a_dropped_server_is_gone() {
     let mut client = Client::connect(&server).await;
     assert_eq!(client.get("instance/attributes/a").await.body, "1");
     drop(server);
-    while client.try_get("instance/attributes/a").await.is_ok() {}
+    eventually("no answer", async || client.try_get("instance/attributes/a").await.is_err()).await;
 }

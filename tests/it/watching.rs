@@ -1,6 +1,6 @@
 //! Metrics and health, as those who watch the server see them.
 
-use crate::support::{Client, admin, get, request};
+use crate::support::{Client, admin, eventually, get, request};
 use gce_metadata_server::routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, TokenError};
 use gce_metadata_server::{Metadata, Server, TokenSources};
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn the_state_is_that_of_the_moment() {
     assert_eq!(value("metadata_waiters").await, Some(0.0));
     let mut waiter = Client::connect(&server).await;
     let waiting = tokio::spawn(async move { waiter.get("instance/preempted?wait_for_change=true").await });
-    while value("metadata_waiters").await != Some(1.0) {}
+    eventually("one waits", async || value("metadata_waiters").await == Some(1.0)).await;
     server.publisher().set("instance/preempted", "TRUE").unwrap();
     waiting.await.unwrap();
     assert_eq!(value("metadata_waiters").await, Some(0.0));
@@ -143,11 +143,11 @@ async fn readiness_follows_the_config() {
     let server = builder().metadata_file(&file).start().await.unwrap();
     assert_eq!(admin(&server, "/readyz").await.0, 200);
     std::fs::write(&file, "{").unwrap();
-    while admin(&server, "/readyz").await.0 == 200 {}
+    eventually("not ready", async || admin(&server, "/readyz").await.0 == 503).await;
     assert!(admin(&server, "/readyz").await.1.contains("the config file has a mistake"));
     assert!(scrape(&server).await[r#"metadata_reloads_total{outcome="bad"}"#] >= 1.0);
     std::fs::write(&file, r#"{"project": {"projectId": "p"}}"#).unwrap();
-    while admin(&server, "/readyz").await.0 != 200 {}
+    eventually("ready again", async || admin(&server, "/readyz").await.0 == 200).await;
 }
 
 #[tokio::test]

@@ -112,3 +112,14 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> htt
     let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
 }
+
+/// Asks again and again until the answer is yes. What never comes about fails a test instead of hanging it.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let deadline = std::time::Duration::from_secs(30);
+    tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| panic!("{what}: not within {deadline:?}"));
+}

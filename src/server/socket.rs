@@ -1,0 +1,219 @@
+//! One accepted socket. hyper reads and writes it; beside hyper, somebody must notice that its client has left.
+//!
+//! While a request is being answered hyper looks at the socket only if it has room for more: a second request in its
+//! buffer, or a body that was announced, is enough for it to miss the end. A long poll would then hold its place for
+//! ever. The kernel tells the end of a connection apart from data that waits, so it is asked.
+
+use socket2::{SockRef, TcpKeepalive};
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How long a client may be silent before it is asked whether it is still there, and how often it is asked then.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Heads are shorter than this, nearly always; more is read in several goes.
+const READ: usize = 4096;
+
+/// A connected socket of either kind.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The same call on either kind.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match &$socket.0.stream {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+        }
+    };
+}
+
+/// A socket that is shared by those who serve its connection.
+#[derive(Debug, Clone)]
+pub(super) struct Socket(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stream: Stream,
+    /// A request is with the service.
+    answering: AtomicBool,
+    /// The client does not take what is written.
+    blocked: AtomicBool,
+}
+
+impl Socket {
+    pub(super) fn new(stream: Stream) -> Self {
+        if let Stream::Tcp(stream) = &stream {
+            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+            // What fails on a socket that has just been accepted means that the client has left already, which the first
+            // read will tell. An answer is one small write: waiting for more to send would only delay it.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+            let _ = stream.set_nodelay(true);
+        }
+        Self(Arc::new(Inner { stream, answering: AtomicBool::new(false), blocked: AtomicBool::new(false) }))
+    }
+
+    /// Comes back when the client has closed its end, whatever it has sent before.
+    pub(super) async fn left(&self) {
+        #[cfg(target_os = "linux")]
+        loop {
+            // Of what this interest is told of, the end is all that can happen: nothing here sends urgent data.
+            match either!(self, stream => stream.ready(tokio::io::Interest::PRIORITY).await) {
+                Ok(ready) if !ready.is_read_closed() => {}
+                _ => return,
+            }
+        }
+        // Elsewhere hyper's own look at the socket must do.
+        #[cfg(not(target_os = "linux"))]
+        std::future::pending::<()>().await
+    }
+
+    pub(super) fn set_answering(&self, answering: bool) {
+        self.0.answering.store(answering, Ordering::Relaxed);
+    }
+
+    /// Whether a request has come that is not wholly answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.answering.load(Ordering::Relaxed) || self.0.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Writes once the socket takes something.
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&Stream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let ready = either!(self, stream => stream.poll_write_ready(cx));
+            self.0.blocked.store(ready.is_pending(), Ordering::Relaxed);
+            ready!(ready)?;
+            match write(&self.0.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = buffer.remaining().min(READ);
+        loop {
+            ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
+            let into = buffer.initialize_unfilled_to(room);
+            let mut read = 0;
+            let outcome = either!(self, stream => stream.try_io(tokio::io::Interest::READABLE, || {
+                read = (&*SockRef::from(stream)).read(into)?;
+                // Less than there was room for: there is no more, and to say so here saves the call that would find out.
+                if 0 < read && read < room { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            }));
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && read == 0 => {}
+                Err(error) if read == 0 => return Poll::Ready(Err(error)),
+                _ => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| match stream {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| match stream {
+            Stream::Tcp(stream) => stream.try_write_vectored(slices),
+            Stream::Unix(stream) => stream.try_write_vectored(slices),
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(either!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn pair() -> (Socket, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Socket::new(Stream::Unix(ours)), theirs)
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_arrives_in_both_directions() {
+        let (mut ours, mut theirs) = pair().await;
+        let long = vec![7; 3 * READ + 1];
+        let copy = long.clone();
+        let sending = tokio::spawn(async move {
+            theirs.write_all(&copy).await.unwrap();
+            theirs.shutdown().await.unwrap();
+            let mut back = Vec::new();
+            theirs.read_to_end(&mut back).await.unwrap();
+            back
+        });
+        let mut received = Vec::new();
+        ours.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, long);
+        ours.write_all(&received).await.unwrap();
+        ours.shutdown().await.unwrap();
+        assert_eq!(sending.await.unwrap(), long);
+    }
+
+    #[tokio::test]
+    async fn a_client_has_left_even_if_nobody_reads_what_it_sent() {
+        let (ours, mut theirs) = pair().await;
+        theirs.write_all(b"something that nobody reads").await.unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(ours.left())).is_pending());
+        drop(theirs);
+        ours.left().await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_not_done() {
+        let (mut ours, mut theirs) = pair().await;
+        assert!(!ours.is_busy());
+        let megabyte = vec![0; 1 << 20];
+        let writing = ours.clone();
+        let done = tokio::spawn(async move { ours.write_all(&megabyte).await });
+        while !writing.is_busy() {
+            tokio::task::yield_now().await;
+        }
+        let mut taken = vec![0; 1 << 20];
+        theirs.read_exact(&mut taken).await.unwrap();
+        done.await.unwrap().unwrap();
+        assert!(!writing.is_busy());
+    }
+}

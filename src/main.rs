@@ -11,11 +11,15 @@ use clap::Parser;
 use gce_metadata_server::{Environment, Server};
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// File descriptors that are not connections to the metadata: sockets, the config's watch, standard streams, and those who
 /// watch the server.
 const SPARE_FILES: u64 = 128;
+
+/// A terminal and a supervisor may both pass one signal on. What comes later is somebody who will not wait.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args = match Args::try_parse_from(args::normalized(std::env::args_os())) {
@@ -42,7 +46,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     logging::start(&args.logging, environment.log_filter.as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    runtime.block_on(serve(args, &environment))
+    let served = runtime.block_on(serve(args, &environment));
+    // Nothing is left to be done; a read from a file system that hangs must not hang the exit.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {
@@ -63,14 +70,25 @@ async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopping");
-    tokio::select! {
-        drained = server.shutdown() => if !drained {
-            tracing::warn!("some connections did not finish in time and were closed");
-        },
-        _ = terminate.recv() => tracing::warn!("asked again: stopped without waiting"),
-        _ = interrupt.recv() => tracing::warn!("asked again: stopped without waiting"),
+    let stopping = Instant::now();
+    let drain = server.shutdown();
+    tokio::pin!(drain);
+    loop {
+        tokio::select! {
+            drained = &mut drain => {
+                if !drained {
+                    tracing::warn!("some connections did not finish in time and were closed");
+                }
+                return Ok(());
+            }
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stopping.elapsed() > SAME_SIGNAL {
+            tracing::warn!("asked again: stopped without waiting");
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Raises the limit on open files as far as it goes. Each connection is one.

@@ -1,18 +1,19 @@
 //! Follows the config file: whatever way it changes, its new content is published, and a mistake in it changes nothing.
 //!
 //! Editors write in place or rename over, Kubernetes swaps a link three folders up, people delete a folder and make it
-//! anew. So the folders are watched, not the file: that of its name and that of what its name leads to. A poll, slow
-//! and cheap, catches what slips through, and is all there is where the system can't watch.
+//! anew. So the folders are watched, not the file. A poll, slow and cheap, catches what slips through, and is all there is
+//! where the system can't watch.
+
+mod folders;
 
 use crate::config::ConfigFile;
+use folders::{Events, Folders, Stamp};
 use gce_metadata_routes::Publisher;
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// An editor's single save is several events.
@@ -73,34 +74,40 @@ impl Reload {
         Self { file, publisher, counts, wanted, last: Some(Ok(loaded)) }
     }
 
-    pub(crate) async fn run(mut self) {
-        let events = Arc::new(Notify::new());
-        let mut folders = Folders::new(self.file.path(), Arc::clone(&events));
+    /// Follows the file. What touches the disk runs where it may block: a file system that hangs must not hang the server.
+    pub(crate) async fn run(self) {
+        let (events, wanted) = (Arc::new(Events::default()), Arc::clone(&self.wanted));
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = Stamp::of(self.file.path());
-        loop {
-            tokio::select! {
-                () = events.notified() => {
+        let watched = Arc::clone(&events);
+        let start = move || {
+            let folders = Folders::new(self.file.path(), watched, POLL);
+            let mut follower = Follower { reload: self, folders, seen: Stamp::nothing() };
+            // It may have changed since it was read, before anybody watched.
+            follower.look(true);
+            follower
+        };
+        let mut follower = spawn_blocking(start).await;
+        while let Ok(mut current) = follower {
+            let must_read = tokio::select! {
+                () = events.arrived.notified() => {
                     sleep(DEBOUNCE).await;
+                    events.of_file.swap(false, Ordering::Relaxed)
                 }
-                () = self.wanted.notified() => {
-                    tracing::info!(path = %self.file.path().display(), "reload asked for");
-                    self.last = None;
+                () = wanted.notified() => {
+                    tracing::info!(path = %current.reload.file.path().display(), "reload asked for");
+                    current.reload.last = None;
+                    true
                 }
-                _ = poll.tick() => {
-                    folders.watch();
-                    let now = Stamp::of(self.file.path());
-                    if now == seen {
-                        continue;
-                    }
-                }
-            }
-            // Before the file is read: a change after that raises another event.
-            folders.watch();
-            seen = Stamp::of(self.file.path());
-            self.load();
+                _ = poll.tick() => false,
+            };
+            follower = spawn_blocking(move || {
+                current.look(must_read);
+                current
+            })
+            .await;
         }
+        tracing::error!("the config file is no longer followed, because following it failed unexpectedly");
     }
 
     fn load(&mut self) {
@@ -129,59 +136,22 @@ impl Reload {
     }
 }
 
-/// The folders in which a change of the file shows.
-struct Folders {
-    file: PathBuf,
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+/// The loader and what it watches.
+struct Follower {
+    reload: Reload,
+    folders: Folders,
+    seen: Stamp,
 }
 
-impl Folders {
-    fn new(file: &Path, events: Arc<Notify>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // Reading the file is an event too, and must not lead to reading it.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                events.notify_one();
-            }
-        });
-        let watcher = watcher.inspect_err(|error| {
-            tracing::warn!("changes of the config are noticed within {} s only: {error}", POLL.as_secs());
-        });
-        let mut folders = Self { file: file.to_owned(), watcher: watcher.ok(), watched: BTreeSet::new() };
-        folders.watch();
-        folders
-    }
-
-    /// Watches where the file is now. A folder that was deleted and made again is another one under an old name, which
-    /// only watching it anew finds out.
-    fn watch(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let folder = |file: &Path| match file.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let canonical = self.file.canonicalize().ok();
-        let wanted: BTreeSet<_> =
-            [Some(folder(&self.file)), canonical.as_deref().map(folder)].into_iter().flatten().collect();
-        for gone in self.watched.difference(&wanted) {
-            // It may be gone from the disk as well.
-            let _ = watcher.unwatch(gone);
+impl Follower {
+    /// Loads the file if it looks like another one, or must be read anyhow.
+    fn look(&mut self, must_read: bool) {
+        // Before the file is read: a change after that raises another event.
+        self.folders.watch();
+        let now = Stamp::of(self.reload.file.path());
+        if must_read || now != self.seen {
+            self.seen = now;
+            self.reload.load();
         }
-        self.watched =
-            wanted.into_iter().filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()).collect();
-    }
-}
-
-/// What a look at the file without reading it tells.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp(Option<(u64, SystemTime, PathBuf)>);
-
-impl Stamp {
-    fn of(file: &Path) -> Self {
-        let look = || {
-            let metadata = file.metadata().ok()?;
-            Some((metadata.len(), metadata.modified().ok()?, file.canonicalize().ok()?))
-        };
-        Self(look())
     }
 }

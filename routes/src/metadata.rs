@@ -109,6 +109,12 @@ impl Metadata {
         self
     }
 
+    /// With this value for a key of the project, spelled as in GCE's JSON.
+    pub fn with_project(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.put(&["project", key], value.into());
+        self
+    }
+
     /// With this attribute of the instance, the project's staying as they are.
     pub fn with_attribute(mut self, key: &str, value: &str) -> Self {
         self.put(&["instance", "attributes", key], value.into());
@@ -122,15 +128,13 @@ impl Metadata {
     }
 
     /// With another `project/project-id`.
-    pub fn with_project_id(mut self, id: &str) -> Self {
-        self.put(&["project", "projectId"], id.into());
-        self
+    pub fn with_project_id(self, id: &str) -> Self {
+        self.with_project("projectId", id)
     }
 
     /// With another `project/numeric-project-id`.
-    pub fn with_numeric_project_id(mut self, id: u64) -> Self {
-        self.put(&["project", "numericProjectId"], id.into());
-        self
+    pub fn with_numeric_project_id(self, id: u64) -> Self {
+        self.with_project("numericProjectId", id)
     }
 
     /// With another e-mail for the default service account, which is made if there is none.

@@ -3,14 +3,18 @@
 use crate::credentials::CredentialSource;
 use gce_metadata_routes::Metadata;
 use gce_metadata_routes::token::Secret;
+use std::env::VarError;
+
+const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 
 /// Values that stand over those of any config, whenever it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// For `project/project-id`: `GOOGLE_PROJECT_ID`.
     pub project_id: Option<String>,
-    /// For `project/numeric-project-id`: `GOOGLE_NUMERIC_PROJECT_ID`.
-    pub numeric_project_id: Option<u64>,
+    /// For `project/numeric-project-id`: `GOOGLE_NUMERIC_PROJECT_ID`. It should be all digits; anything else is served as the
+    /// string that it is.
+    pub numeric_project_id: Option<String>,
     /// The e-mail of the default service account: `GOOGLE_SERVICE_ACCOUNT`.
     pub service_account: Option<String>,
 }
@@ -21,13 +25,22 @@ impl Overrides {
         if let Some(id) = &self.project_id {
             metadata = metadata.with_project_id(id);
         }
-        if let Some(id) = self.numeric_project_id {
-            metadata = metadata.with_numeric_project_id(id);
+        if let Some(id) = &self.numeric_project_id {
+            metadata = match id.parse() {
+                Ok(number) => metadata.with_numeric_project_id(number),
+                Err(_) => metadata.with_project("numericProjectId", id.as_str()),
+            };
         }
         if let Some(email) = &self.service_account {
             metadata = metadata.with_service_account(email);
         }
         metadata
+    }
+
+    /// What is odd about them, for the log.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
+        Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))
     }
 }
 
@@ -45,10 +58,9 @@ pub struct Environment {
 
 /// A variable that can't be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("environment variable {name}: {problem}")]
+#[error("environment variable {name}: not UTF-8")]
 pub struct EnvironmentError {
     name: &'static str,
-    problem: String,
 }
 
 impl Environment {
@@ -58,28 +70,29 @@ impl Environment {
     /// If a variable can't be used.
     #[allow(clippy::disallowed_methods)]
     pub fn read() -> Result<Self, EnvironmentError> {
-        Self::from(|name| std::env::var(name).ok())
+        Self::from(|name| match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(EnvironmentError { name }),
+        })
     }
 
     /// An empty variable counts as none: containers are started with `-e NAME=$NOT_SET`.
-    fn from(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
-        let get = |name| variable(name).filter(|value| !value.is_empty());
-        let secret = |name| get(name).map(Secret::from);
-        let number = get(NUMBER).map(|value| {
-            let problem = || format!("`{value}` is not a project number, which is all digits");
-            value.parse().map_err(|_| EnvironmentError { name: NUMBER, problem: problem() })
-        });
-        let (access_token, id_token) = (secret("GOOGLE_ACCESS_TOKEN"), secret("GOOGLE_ID_TOKEN"));
+    fn from(
+        variable: impl Fn(&'static str) -> Result<Option<String>, EnvironmentError>,
+    ) -> Result<Self, EnvironmentError> {
+        let get = |name| variable(name).map(|value| value.filter(|value| !value.is_empty()));
+        let secret = |name| get(name).map(|value| value.map(Secret::from));
+        let (access_token, id_token) = (secret("GOOGLE_ACCESS_TOKEN")?, secret("GOOGLE_ID_TOKEN")?);
         let has_tokens = access_token.is_some() || id_token.is_some();
         Ok(Self {
             overrides: Overrides {
-                project_id: get("GOOGLE_PROJECT_ID"),
-                numeric_project_id: number.transpose()?,
-                service_account: get("GOOGLE_SERVICE_ACCOUNT"),
+                project_id: get("GOOGLE_PROJECT_ID")?,
+                numeric_project_id: get(NUMBER)?,
+                service_account: get("GOOGLE_SERVICE_ACCOUNT")?,
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
-            log_filter: get("RUST_LOG"),
+            log_filter: get("RUST_LOG")?,
         })
     }
 }
@@ -88,20 +101,21 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn environment(variables: &'static [(&str, &str)]) -> Result<Environment, EnvironmentError> {
-        Environment::from(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let value = |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Environment::from(|name| Ok(value(name))).unwrap()
     }
 
     #[test]
     fn nothing_set_overrides_nothing() {
-        let environment = environment(&[("GOOGLE_PROJECT_ID", ""), ("GOOGLE_ACCESS_TOKEN", "")]).unwrap();
+        let environment = environment(&[("GOOGLE_PROJECT_ID", ""), ("GOOGLE_ACCESS_TOKEN", "")]);
         assert_eq!(environment.overrides, Overrides::default());
         assert!(environment.fixed_tokens.is_none());
     }
 
     #[test]
     fn either_token_alone_is_enough() {
-        let environment = environment(&[("GOOGLE_ID_TOKEN", "e30.e30.")]).unwrap();
+        let environment = environment(&[("GOOGLE_ID_TOKEN", "e30.e30.")]);
         let Some(CredentialSource::Fixed { access_token: None, id_token: Some(token) }) = environment.fixed_tokens
         else {
             panic!("{:?}", environment.fixed_tokens)
@@ -109,12 +123,22 @@ mod tests {
         assert_eq!(token.expose(), "e30.e30.");
     }
 
+    /// The Go emulator's README has it so.
     #[test]
-    fn a_number_that_is_none_is_named() {
-        let error = environment(&[("GOOGLE_NUMERIC_PROJECT_ID", "some_project_number")]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "environment variable GOOGLE_NUMERIC_PROJECT_ID: `some_project_number` is not a project number, which is all digits"
-        );
+    fn a_number_that_is_none_is_served_and_doubted() {
+        let overrides = environment(&[(NUMBER, "some_project_number")]).overrides;
+        let tree = overrides.apply(Metadata::sample()).tree();
+        assert_eq!(tree.text("project/numeric-project-id").unwrap(), "some_project_number");
+        assert!(overrides.doubt().unwrap().starts_with("GOOGLE_NUMERIC_PROJECT_ID is `some_project_number`: "));
+
+        let overrides = environment(&[(NUMBER, "42")]).overrides;
+        assert_eq!(overrides.apply(Metadata::sample()).tree().get("project/numeric-project-id").unwrap().json(), "42");
+        assert_eq!(overrides.doubt(), None);
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_named() {
+        let error = Environment::from(|name| Err(EnvironmentError { name })).unwrap_err();
+        assert_eq!(error.to_string(), "environment variable GOOGLE_ACCESS_TOKEN: not UTF-8");
     }
 }

@@ -4,6 +4,7 @@ use super::env::Overrides;
 use super::locate::locate;
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A config file and what stands over its values.
@@ -23,7 +24,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// It isn't JSON.
     #[error("{}:{line}:{column}: at {place}: {problem}", path.display())]
@@ -64,9 +65,14 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads the file.
+    /// Reads the file. It must be one that can be read again and again, and whose end comes: a pipe would be waited for.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        std::fs::read(&self.path).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
+        let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        };
+        let read = std::fs::metadata(&self.path).and_then(regular).and_then(|()| std::fs::read(&self.path));
+        read.map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.
@@ -155,6 +161,13 @@ mod tests {
         let file = ConfigFile::new("config.json", Overrides::default());
         let error = file.parse(b"{\n\"project\": {\"projectId\": \"caf\xe9\"}}").unwrap_err().to_string();
         assert_eq!(error, "config.json:2:30: at .: not UTF-8");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let error = ConfigFile::new("/dev/zero", Overrides::default()).read().unwrap_err().to_string();
+        assert_eq!(error, "/dev/zero: not a regular file");
+        assert!(ConfigFile::new("/", Overrides::default()).read().is_err());
     }
 
     #[test]

@@ -228,6 +228,9 @@ impl ServerBuilder {
     /// # Errors
     /// If the config, the key or the socket can't be had.
     pub async fn start(self) -> Result<Server, StartError> {
+        if let Some(doubt) = self.overrides.doubt() {
+            tracing::warn!("{doubt}");
+        }
         let (metadata, followed) = match self.served {
             Served::Given(metadata) => (self.overrides.apply(metadata), None),
             Served::File(path) => {

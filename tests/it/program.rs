@@ -2,7 +2,7 @@
 
 use crate::support::repository;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -125,7 +125,7 @@ fn the_go_emulators_static_mode_works_as_it_is_written() {
     command.arg(format!("--configFile={}", config.display()));
     command.envs([
         ("GOOGLE_PROJECT_ID", "some-project-id"),
-        ("GOOGLE_NUMERIC_PROJECT_ID", "708288290784"),
+        ("GOOGLE_NUMERIC_PROJECT_ID", "some_project_number"),
         ("GOOGLE_ACCESS_TOKEN", "some_static_token"),
         ("GOOGLE_ID_TOKEN", "some_id_token"),
         ("GOOGLE_SERVICE_ACCOUNT", "metadata-sa@some-project-id.iam.gserviceaccount.com"),
@@ -139,12 +139,13 @@ fn the_go_emulators_static_mode_works_as_it_is_written() {
     assert_eq!(running.get("project/project-id"), "some-project-id");
     assert_eq!(running.get(&format!("{account}/email")), "metadata-sa@some-project-id.iam.gserviceaccount.com");
     let all: Value = serde_json::from_str(&running.get("?recursive=true")).unwrap();
-    assert_eq!(all["project"]["numericProjectId"], 708288290784_u64);
+    assert_eq!(all["project"]["numericProjectId"], "some_project_number");
     let accounts: Vec<_> = all["instance"]["serviceAccounts"].as_object().unwrap().keys().collect();
     assert_eq!(accounts, ["default", "metadata-sa@some-project-id.iam.gserviceaccount.com"]);
 
     let (status, log) = running.stop("-TERM");
     assert_eq!(status, Some(0));
+    assert!(log.contains("GOOGLE_NUMERIC_PROJECT_ID is `some_project_number`"), "{log}");
     assert!(log.contains("DEBUG") && log.contains("path=\"/computeMetadata/v1/instance/id\""), "{log}");
     for secret in ["some_static_token", "some_id_token", "foo.bar"] {
         assert!(!log.contains(secret), "{secret} is in the log");
@@ -233,12 +234,9 @@ fn what_can_not_be_started_says_why_in_one_line() {
     let error = refused(folder.path(), &format!("--port {port}"));
     assert!(error.starts_with(&format!("can't listen at 127.0.0.1:{port}: ")) && error.contains("--port 0"), "{error}");
 
-    let mut numberless = program(folder.path(), "--port 0");
-    let output = numberless.env("GOOGLE_NUMERIC_PROJECT_ID", "some_project_number").output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        String::from_utf8(output.stderr).unwrap().contains("GOOGLE_NUMERIC_PROJECT_ID: `some_project_number` is not")
-    );
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");
 }
 
 #[test]
@@ -256,6 +254,22 @@ fn version_and_help_go_to_standard_output() {
     for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
         assert!(help.contains(heading), "{help}");
     }
+}
+
+/// The same signal twice in a moment, as from a terminal and from a supervisor, is one request to stop.
+#[test]
+fn a_doubled_signal_does_not_cut_the_drain_short() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0 --drain-timeout 30"));
+    let address = running.url.trim_start_matches("http://").to_owned();
+    // Half a head keeps the server draining for a second.
+    let mut half = std::net::TcpStream::connect(address).unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\nGET /").unwrap();
+    half.read_exact(&mut [0; 12]).unwrap();
+    running.signal("-TERM");
+    let (status, log) = running.stop("-INT");
+    assert_eq!(status, Some(0));
+    assert!(!log.contains("asked again"), "{log}");
 }
 
 /// A client in the middle of a long poll does not keep a stopping server from stopping.

@@ -132,6 +132,19 @@ async fn half_a_file_changes_nothing_and_is_counted() {
     assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (1, 2));
 }
 
+/// Opening a pipe waits for its other end. Neither the server nor its stop waits with it.
+#[tokio::test]
+async fn a_pipe_in_the_files_place_is_refused() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    eventually("it is refused", async || watched.server.reloads().bad() > 0).await;
+    assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, config("2")).unwrap();
+    assert_eq!(watched.changed().await, "2");
+}
+
 #[tokio::test]
 async fn asked_for_by_hand() {
     let (mut watched, _file) = Watched::of_plain_file().await;

@@ -1,0 +1,97 @@
+//! In which folders a change of a file shows: that of its name, and that of what its name leads to.
+
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// What has happened in the watched folders.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) arrived: Notify,
+    /// One was about the file itself, which a look from outside might not show: two quick writes can have one time stamp.
+    pub(super) of_file: AtomicBool,
+    /// What the file is called, at both ends of its links.
+    names: Mutex<BTreeSet<OsString>>,
+}
+
+impl Events {
+    fn add(&self, event: &Event) {
+        // Reading the file is an event too, and must not lead to reading it.
+        if event.kind.is_access() {
+            return;
+        }
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_file = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
+        if event.need_rescan() || event.paths.iter().any(is_of_file) {
+            self.of_file.store(true, Ordering::Relaxed);
+        }
+        self.arrived.notify_one();
+    }
+}
+
+/// The folders in which a change of the file shows.
+pub(super) struct Folders {
+    file: PathBuf,
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+    events: Arc<Events>,
+}
+
+impl Folders {
+    pub(super) fn new(file: &Path, events: Arc<Events>, poll: Duration) -> Self {
+        let receiver = Arc::clone(&events);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if let Ok(event) = event {
+                receiver.add(&event);
+            }
+        });
+        let watcher = watcher.inspect_err(|error| {
+            tracing::warn!("changes of the config are noticed within {} s only: {error}", poll.as_secs());
+        });
+        Self { file: file.to_owned(), watcher: watcher.ok(), watched: BTreeSet::new(), events }
+    }
+
+    /// Watches where the file is now. A folder that was deleted and made again is another one under an old name, which
+    /// only watching it anew finds out.
+    pub(super) fn watch(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let folder = |file: &Path| match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let canonical = self.file.canonicalize().ok();
+        let files = || [Some(&self.file), canonical.as_ref()].into_iter().flatten();
+        *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) =
+            files().filter_map(|file| file.file_name()).map(OsString::from).collect();
+        let wanted: BTreeSet<_> = files().map(|file| folder(file)).collect();
+        for gone in self.watched.difference(&wanted) {
+            // It may be gone from the disk as well.
+            let _ = watcher.unwatch(gone);
+        }
+        self.watched =
+            wanted.into_iter().filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()).collect();
+    }
+}
+
+/// What a look at the file without reading it tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stamp(Option<(u64, SystemTime, PathBuf)>);
+
+impl Stamp {
+    pub(super) fn nothing() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn of(file: &Path) -> Self {
+        let look = || {
+            let metadata = file.metadata().ok()?;
+            Some((metadata.len(), metadata.modified().ok()?, file.canonicalize().ok()?))
+        };
+        Self(look())
+    }
+}

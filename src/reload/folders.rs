@@ -60,21 +60,47 @@ impl Folders {
     /// only watching it anew finds out.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let folder = |file: &Path| match file.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let canonical = self.file.canonicalize().ok();
-        let files = || [Some(&self.file), canonical.as_ref()].into_iter().flatten();
-        *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) =
-            files().filter_map(|file| file.file_name()).map(OsString::from).collect();
-        let wanted: BTreeSet<_> = files().map(|file| folder(file)).collect();
-        for gone in self.watched.difference(&wanted) {
-            // It may be gone from the disk as well.
-            let _ = watcher.unwatch(gone);
+        let mut wanted = wanted(&self.file);
+        loop {
+            for gone in self.watched.difference(&wanted.folders) {
+                // It may be gone from the disk as well.
+                let _ = watcher.unwatch(gone);
+            }
+            let mut is_watched = |folder: &PathBuf| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
+            self.watched = wanted.folders.iter().filter(|folder| is_watched(folder)).cloned().collect();
+            // What came into being before it was watched raised no event.
+            let now = self::wanted(&self.file);
+            if now.folders == wanted.folders {
+                break;
+            }
+            wanted = now;
         }
-        self.watched =
-            wanted.into_iter().filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()).collect();
+        *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) = wanted.names;
+    }
+}
+
+struct Wanted {
+    folders: BTreeSet<PathBuf>,
+    names: BTreeSet<OsString>,
+}
+
+/// Where changes of the file show at the moment, and under which names.
+fn wanted(file: &Path) -> Wanted {
+    let canonical = file.canonicalize().ok();
+    let ends = [Some(file), canonical.as_deref()];
+    let ends = ends.iter().flatten();
+    Wanted {
+        folders: ends.clone().map(|end| nearest_folder(end)).collect(),
+        names: ends.filter_map(|end| end.file_name()).map(OsString::from).collect(),
+    }
+}
+
+/// The folder of the file, or the one in which that folder would come into being.
+fn nearest_folder(file: &Path) -> PathBuf {
+    let existing = file.ancestors().skip(1).find(|folder| folder.is_dir());
+    match existing {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

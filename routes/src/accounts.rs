@@ -59,17 +59,27 @@ fn of_leaf(leaf: &Leaf) -> Vec<String> {
 
 /// Adds the missing names of each account, and the `aliases`, `email` and `scopes` that clients rely on.
 pub(crate) fn complete(v1: &mut Value) {
+    let number = v1["project"]["numericProjectId"].to_string();
     let Some(Value::Object(accounts)) = v1.pointer_mut("/instance/serviceAccounts") else { return };
-    let default_email = accounts.get(DEFAULT).and_then(|account| account["email"].as_str()).map(str::to_owned);
+    for (name, account) in accounts.iter_mut() {
+        let Value::Object(account) = account else { continue };
+        // What the Go emulator writes for what it was not given.
+        account.retain(|key, value| !matches!(&**key, "aliases" | "email" | "scopes") || !is_nothing(value));
+        let email = || if name == DEFAULT { compute_account(&number) } else { name.clone() };
+        account.entry("email").or_insert_with(|| email().into());
+    }
+    let default_email = accounts.get(DEFAULT).map(|account| account["email"].clone());
     let only_one = accounts.len() == 1;
     for (name, account) in accounts.iter_mut() {
         let Value::Object(account) = account else { continue };
-        if name != DEFAULT && !account.contains_key("email") {
-            account.insert("email".into(), name.as_str().into());
+        let is_default = name == DEFAULT || only_one || account.get("email") == default_email.as_ref();
+        let aliases = account.entry("aliases").or_insert_with(|| if is_default { json!([DEFAULT]) } else { json!([]) });
+        if let Value::Array(aliases) = aliases
+            && name == DEFAULT
+            && !aliases.iter().any(|alias| alias == DEFAULT)
+        {
+            aliases.insert(0, DEFAULT.into());
         }
-        let email = account.get("email").and_then(Value::as_str);
-        let is_default = name == DEFAULT || only_one || (email.is_some() && email == default_email.as_deref());
-        account.entry("aliases").or_insert_with(|| if is_default { json!([DEFAULT]) } else { json!([]) });
         account.entry("scopes").or_insert_with(|| json!([CLOUD_PLATFORM]));
     }
     for account in accounts.values().cloned().collect::<Vec<_>>() {
@@ -79,17 +89,28 @@ pub(crate) fn complete(v1: &mut Value) {
     }
 }
 
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value == ""
+}
+
+/// The e-mail of the account that a project's VMs have unless they are given another.
+fn compute_account(project_number: &str) -> String {
+    let digits: String = project_number.chars().filter(char::is_ascii_digit).collect();
+    format!("{}-compute@developer.gserviceaccount.com", if digits.is_empty() { "0" } else { &digits })
+}
+
 /// The e-mail and the aliases.
 fn names(account: &Value) -> Vec<String> {
     let aliases = account["aliases"].as_array().into_iter().flatten();
     aliases.chain([&account["email"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Removes the account of this name, if there is one.
-pub(crate) fn forget(v1: &mut Value, name: Option<&str>) {
-    let accounts = v1.pointer_mut("/instance/serviceAccounts").and_then(Value::as_object_mut);
-    if let (Some(accounts), Some(name)) = (accounts, name) {
-        accounts.remove(name);
+/// Gives the account with one e-mail another, under all its names.
+pub(crate) fn rename(v1: &mut Value, old: &str, new: &str) {
+    let Some(Value::Object(accounts)) = v1.pointer_mut("/instance/serviceAccounts") else { return };
+    accounts.remove(old);
+    for account in accounts.values_mut().filter(|account| account["email"] == old) {
+        account["email"] = new.into();
     }
 }
 
@@ -129,6 +150,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_or_empty_is_not_given() {
+        let all = completed(json!({"default": {"aliases": null, "email": "", "scopes": null}}));
+        let email = "0-compute@developer.gserviceaccount.com";
+        let account = json!({"aliases": ["default"], "email": email, "scopes": [CLOUD_PLATFORM]});
+        assert_eq!(all, json!({"default": account, email: account}));
+        let mut v1 = json!({"instance": {"serviceAccounts": {"default": {}}}, "project": {"numericProjectId": 42}});
+        complete(&mut v1);
+        let email = &v1["instance"]["serviceAccounts"]["default"]["email"];
+        assert_eq!(email, "42-compute@developer.gserviceaccount.com");
+    }
+
+    #[test]
+    fn the_default_is_the_default_whatever_its_aliases_are() {
+        let all = completed(json!({"default": {"email": "a@example.com", "aliases": ["worker"]}}));
+        assert_eq!(all["a@example.com"]["aliases"], json!(["default", "worker"]));
+        assert_eq!(all["worker"], all["default"]);
+    }
+
+    #[test]
+    fn of_two_accounts_none_is_the_default_unasked() {
+        let all = completed(json!({"a@example.com": {}, "b@example.com": {}}));
+        assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), ["a@example.com", "b@example.com"]);
+    }
+
+    #[test]
     fn a_complete_one_stays_as_it_is() {
         let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
         let dump = json!({"a@example.com": account, "default": account});
@@ -139,12 +185,13 @@ mod tests {
     #[test]
     fn a_new_email_replaces_the_old_one() {
         let account = json!({"aliases": ["default"], "email": "old@example.com", "scopes": ["s"]});
-        let accounts = json!({"default": account, "old@example.com": account});
+        let accounts = json!({"default": account, "old@example.com": account, "worker": account});
         let metadata = crate::Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
         let tree = metadata.with_service_account("new@example.com").tree();
         let new = tree.service_account("new@example.com").unwrap();
         assert_eq!((new.email.as_str(), new.scopes.as_slice()), ("new@example.com", &["s".to_owned()][..]));
         assert_eq!(tree.service_account("default").unwrap(), new);
+        assert_eq!(tree.service_account("worker").unwrap(), new);
         assert_eq!(tree.service_account("old@example.com"), None);
     }
 

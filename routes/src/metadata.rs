@@ -1,9 +1,13 @@
 //! What a VM's metadata is before it is a tree: JSON in GCE's own shape, checked and completed.
 
+mod canonical;
+
+pub use canonical::MetadataError;
+
 use crate::accounts;
-use crate::schema::{self, Rule};
 use crate::tree::Tree;
-use serde_json::{Map, Value, json};
+use canonical::kind;
+use serde_json::{Value, json};
 
 /// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
 ///
@@ -20,30 +24,6 @@ pub struct Metadata {
     v1: Value,
 }
 
-/// Why JSON is no VM's metadata, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {problem}", display(path))]
-pub struct MetadataError {
-    path: Vec<String>,
-    problem: String,
-}
-
-impl MetadataError {
-    fn new(path: &[String], problem: impl Into<String>) -> Self {
-        Self { path: path.to_vec(), problem: problem.into() }
-    }
-
-    /// Where in the JSON: the keys that lead there, an index as `[0]`. Empty for the whole document.
-    pub fn path(&self) -> &[String] {
-        &self.path
-    }
-}
-
-/// The path as jq writes it, but for its first dot: `instance.disks[0].mode`.
-fn display(path: &[String]) -> String {
-    if path.is_empty() { ".".to_owned() } else { path.join(".").replace(".[", "[") }
-}
-
 impl Metadata {
     /// Reads a config (`{"computeMetadata":{"v1":{…}}}`) or a bare dump of a VM's `?recursive=true`.
     ///
@@ -54,7 +34,7 @@ impl Metadata {
         let Value::Object(mut document) = json else {
             return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&json))));
         };
-        let mut v1 = if let Some(outer) = document.remove("computeMetadata") {
+        let v1 = if let Some(outer) = document.remove("computeMetadata") {
             path.push("computeMetadata".to_owned());
             let Value::Object(mut outer) = outer else {
                 return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&outer))));
@@ -70,13 +50,20 @@ impl Metadata {
         } else {
             document
         };
-        canonicalize(&mut v1, &mut Vec::new(), &mut path)?;
         const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
-        if path.is_empty() && !ROOTS.iter().any(|root| v1.contains_key(*root)) {
+        if path.is_empty() && !ROOTS.iter().any(|root| v1.keys().any(|key| key.eq_ignore_ascii_case(root))) {
             let problem = "neither a config, which has computeMetadata.v1, nor a dump, which has instance and project";
             return Err(MetadataError::new(&path, problem));
         }
-        Ok(Self::complete(Value::Object(v1)))
+        let mut v1 = Value::Object(v1);
+        canonical::canonicalize(&mut v1, &[], &mut path)?;
+        Ok(Self::complete(v1))
+    }
+
+    /// Checks a value that is to stand at this path of the tree, and gives its keys GCE's spelling.
+    pub(crate) fn checked(mut value: Value, segments: &[&str]) -> Result<Value, MetadataError> {
+        canonical::canonicalize(&mut value, segments, &mut Vec::new())?;
+        Ok(value)
     }
 
     /// Of an object that needs no checking.
@@ -141,7 +128,9 @@ impl Metadata {
     pub fn with_service_account(mut self, email: &str) -> Self {
         const EMAIL: [&str; 4] = ["instance", "serviceAccounts", "default", "email"];
         let old = self.put(&EMAIL, email.into());
-        accounts::forget(&mut self.v1, old.as_str().filter(|old| *old != email));
+        if let Some(old) = old.as_str().filter(|old| !old.is_empty() && *old != email) {
+            accounts::rename(&mut self.v1, old, email);
+        }
         accounts::complete(&mut self.v1);
         self
     }
@@ -160,82 +149,6 @@ impl Metadata {
     /// The tree that serves it.
     pub fn tree(&self) -> Tree {
         Tree::from_json(&self.v1)
-    }
-}
-
-/// Gives GCE's keys their own case and refuses what can't be the node that its path says it is. `segments` is the place in
-/// the tree, `path` the place in the JSON.
-fn canonicalize(
-    map: &mut Map<String, Value>,
-    segments: &mut Vec<String>,
-    path: &mut Vec<String>,
-) -> Result<(), MetadataError> {
-    let is_users = schema::is(&refs(segments), Rule::UserKeys);
-    let as_written = std::mem::take(map);
-    let is_taken = |key: &str, map: &Map<String, Value>| as_written.contains_key(key) || map.contains_key(key);
-    for (written, value) in &as_written {
-        let mut value = value.clone();
-        // A key in another case gives way where GCE's own stands beside it.
-        let key = match schema::canonical_key(written) {
-            Some(known) if !is_users && !is_taken(known, map) => known.to_owned(),
-            _ => written.clone(),
-        };
-        segments.push(if is_users { key.clone() } else { schema::kebab_case(&key) });
-        path.push(written.clone());
-        canonicalize_value(&mut value, segments, path)?;
-        path.pop();
-        segments.pop();
-        map.insert(key, value);
-    }
-    Ok(())
-}
-
-fn canonicalize_value(
-    value: &mut Value,
-    segments: &mut Vec<String>,
-    path: &mut Vec<String>,
-) -> Result<(), MetadataError> {
-    let is = |rule| schema::is(&refs(segments), rule);
-    // What the Go emulator writes for an object or a list that it was not given.
-    if value.is_null() && is(Rule::Object) {
-        *value = Value::Object(Map::new());
-    } else if value.is_null() && is(Rule::ListDirectory) {
-        *value = Value::Array(Vec::new());
-    }
-    if is(Rule::Object) && !value.is_object() {
-        return Err(MetadataError::new(path, format!("an object is expected, not {}", kind(value))));
-    }
-    if is(Rule::ListDirectory) && !value.is_array() {
-        return Err(MetadataError::new(path, format!("a list is expected, not {}", kind(value))));
-    }
-    match value {
-        Value::Object(map) => canonicalize(map, segments, path)?,
-        Value::Array(items) => {
-            segments.push("0".into());
-            for (index, item) in items.iter_mut().enumerate() {
-                path.push(format!("[{index}]"));
-                canonicalize_value(item, segments, path)?;
-                path.pop();
-            }
-            segments.pop();
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn refs(segments: &[String]) -> Vec<&str> {
-    segments.iter().map(String::as_str).collect()
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 
@@ -277,32 +190,6 @@ mod tests {
             error(json!({"instance": {"ServiceAccounts": {"default": "a@example.com"}}})),
             "instance.ServiceAccounts.default: an object is expected, not a string"
         );
-    }
-
-    #[test]
-    fn case_is_forgiven_in_gces_keys_only() {
-        let metadata = Metadata::from_json(json!({"instance": {
-            "shutdownDetails": {"TargetState": "UNKNOWN"}, "attributes": {"Name": "kept"}, "NAME": "vm", "odd": {"Own": 1},
-        }}));
-        let tree = metadata.unwrap().tree();
-        let json: Value = serde_json::from_slice(&tree.get("").unwrap().json()).unwrap();
-        assert_eq!(
-            json["instance"],
-            json!({"attributes": {"Name": "kept"}, "name": "vm", "odd": {"Own": 1}, "shutdownDetails": {"targetState": "UNKNOWN"}})
-        );
-    }
-
-    #[test]
-    fn two_spellings_of_one_key_both_stay() {
-        let tree = Metadata::from_json(json!({"instance": {"id": 1, "ID": 2}})).unwrap().tree();
-        let json: Value = serde_json::from_slice(&tree.get("instance").unwrap().json()).unwrap();
-        assert_eq!(json.as_object().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn null_is_empty_where_it_is_known_what_of() {
-        let tree = Metadata::from_json(json!({"instance": {"attributes": null, "disks": null}})).unwrap().tree();
-        assert_eq!(tree.get("instance").unwrap().json(), r#"{"attributes":{},"disks":[]}"#);
     }
 
     #[test]

@@ -170,6 +170,14 @@ pub(crate) fn canonical_key(key: &str) -> Option<&'static str> {
     KEYS.iter().copied().find(|known| known.eq_ignore_ascii_case(key))
 }
 
+/// Whether the directory at this path is GCE's own, so that its keys are. Below a key that nobody knows, nothing is.
+pub(crate) fn is_known(path: &[&str]) -> bool {
+    (0..path.len()).all(|depth| {
+        let is_index = path[depth].bytes().all(|byte| byte.is_ascii_digit());
+        is_index || is(&path[..depth], UserKeys) || canonical_key(&camel_case(path[depth])).is_some()
+    })
+}
+
 /// The path segment of a JSON key: `cpuPlatform` is `cpu-platform`.
 pub(crate) fn kebab_case(key: &str) -> String {
     separated(key, '-')
@@ -249,6 +257,13 @@ mod tests {
         assert_eq!(canonical_key("TargetState"), Some("targetState"));
         assert_eq!(canonical_key("requestTimeStamp"), Some("requestTimestamp"));
         assert_eq!(canonical_key("target-state"), None);
+    }
+
+    #[test]
+    fn what_is_below_an_unknown_key_is_unknown() {
+        assert!(is_known(&[]) && is_known(&["instance", "network-interfaces", "0", "access-configs"]));
+        assert!(is_known(&["instance", "service-accounts", "a@example.com"]));
+        assert!(!is_known(&["instance", "odd"]) && !is_known(&["odd", "instance"]));
     }
 
     #[test]

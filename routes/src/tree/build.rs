@@ -127,9 +127,13 @@ pub(super) fn is_addressable(segment: &str) -> bool {
 
 fn snake_cased(value: Value) -> Value {
     match value {
-        Value::Object(object) => Value::Object(
-            object.into_iter().map(|(key, value)| (schema::snake_case(&key), snake_cased(value))).collect(),
-        ),
+        Value::Object(object) => {
+            let written: Vec<_> = object.keys().cloned().collect();
+            // Where both spellings stand side by side, each stays.
+            let key =
+                |key: String| Some(schema::snake_case(&key)).filter(|snake| !written.contains(snake)).unwrap_or(key);
+            Value::Object(object.into_iter().map(|(written, value)| (key(written), snake_cased(value))).collect())
+        }
         // The Go emulator's config writes booleans as GCE writes them elsewhere.
         Value::String(word) if word == "TRUE" => Value::Bool(true),
         Value::String(word) if word == "FALSE" => Value::Bool(false),
@@ -213,5 +217,8 @@ mod tests {
             tree.text("instance/upcoming-maintenance").unwrap(),
             "can_reschedule true\ntype SCHEDULED\nwindow_end_time 2030-01-01T00:00:00Z\n"
         );
+        let both = json!({"instance": {"upcomingMaintenance": {"canReschedule": "a", "can_reschedule": "b"}}});
+        let both = self::tree(both).text("instance/upcoming-maintenance").unwrap();
+        assert_eq!(both, "canReschedule a\ncan_reschedule b\n");
     }
 }

@@ -1,54 +1,17 @@
 //! Edits: a new tree that shares all with the old one but the way from the root to what changed.
 
+mod error;
+
+pub use error::EditError;
+
 use super::{Array, Dir, Entry, Forms, Node, Shown, Tree, build};
+use crate::accounts;
+use crate::metadata::Metadata;
 use crate::schema::{self, Rule};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Why a tree could not be edited.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EditError {
-    /// The path has no segment.
-    #[error("the root itself can't be set or removed: name a path such as instance/attributes/my-key")]
-    Root,
-    /// A segment of the path stands below a value.
-    #[error("{path}: `{segment}` can't stand below a value; remove the value first")]
-    BelowLeaf {
-        /// The path of the edit.
-        path: String,
-        /// The segment.
-        segment: String,
-    },
-    /// A segment below a list is no index of it, nor the next one.
-    #[error("{path}: `{segment}` is not an index of the list, nor the next one")]
-    NotAnIndex {
-        /// The path of the edit.
-        path: String,
-        /// The segment.
-        segment: String,
-    },
-    /// A segment that no request could name.
-    #[error("{path}: `{segment}` can't be part of a URL's path")]
-    NotAddressable {
-        /// The path of the edit.
-        path: String,
-        /// The segment.
-        segment: String,
-    },
-    /// There is nothing to remove.
-    #[error("{path}: there is no such node")]
-    NotFound {
-        /// The path of the edit.
-        path: String,
-    },
-    /// The value comes from a token source.
-    #[error("{path}: tokens come from the token source and can't be edited")]
-    Computed {
-        /// The path of the edit.
-        path: String,
-    },
-}
+const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
     /// The tree with this value at that path; directories on the way are made, an index may be the next one of its list.
@@ -63,7 +26,42 @@ impl Tree {
     /// assert_eq!(tree.text("instance/preempted").unwrap(), "FALSE");
     /// ```
     pub fn with(&self, path: &str, value: &Value) -> Result<Self, EditError> {
-        self.with_shown(path, value, Shown::Everywhere).map(|tree| tree.with_defaults(path))
+        let edit = Edit::new(path)?;
+        let value = Metadata::checked(value.clone(), &edit.segments)
+            .map_err(|error| EditError::Unfit { path: path.into(), error })?;
+        let tree = self.with_shown(path, &value, Shown::Everywhere)?;
+        let concerns_accounts = edit.segments.iter().zip(ACCOUNTS).all(|(segment, wanted)| *segment == wanted);
+        let tree = if concerns_accounts { tree.with_complete_accounts()? } else { tree };
+        Ok(tree.with_defaults(path))
+    }
+
+    /// An account that was given by one of its names is served by all of them.
+    fn with_complete_accounts(&self) -> Result<Self, EditError> {
+        let at = |path| self.explicit(path).unwrap_or_default();
+        let mut v1 = json!({
+            "instance": {"serviceAccounts": at("instance/service-accounts")},
+            "project": {"numericProjectId": at("project/numeric-project-id")},
+        });
+        let before = v1.clone();
+        accounts::complete(&mut v1);
+        if v1 == before {
+            return Ok(self.clone());
+        }
+        self.with_shown("instance/service-accounts", &v1["instance"]["serviceAccounts"], Shown::Everywhere)
+    }
+
+    /// The JSON of what is at this path, unless it is there by default only.
+    fn explicit(&self, path: &str) -> Option<Value> {
+        let mut node = &self.root;
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            if let Node::Dir(dir) = &**node
+                && dir.entries.get(segment).is_some_and(|entry| !entry.shown.in_recursion())
+            {
+                return None;
+            }
+            node = node.child(segment)?;
+        }
+        serde_json::from_slice(&node.json()).ok()
     }
 
     /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
@@ -79,12 +77,14 @@ impl Tree {
     /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
     /// ```
     pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
-        let current = self.get(path).map(|node| node.json()).unwrap_or_default();
-        let mut value = serde_json::from_slice(&current).unwrap_or(Value::Null);
+        let mut value = self.explicit(path).unwrap_or_default();
         json_patch::merge(&mut value, patch);
         match Edit::new(path) {
             Ok(_) => self.with(path, &value),
-            Err(EditError::Root) if value.is_object() => Ok(Self::from_json(&value)),
+            Err(EditError::Root) if value.is_object() => {
+                let unfit = |error| EditError::Unfit { path: path.into(), error };
+                Ok(Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree())
+            }
             Err(error) => Err(error),
         }
     }
@@ -98,9 +98,10 @@ impl Tree {
         Ok(Self { root: edit.put(&self.root, 0, node, shown)? })
     }
 
-    /// The tree without the node at that path. Items behind a removed index move up.
+    /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
+    /// default.
     pub fn without(&self, path: &str) -> Result<Self, EditError> {
-        Ok(Self { root: Edit::new(path)?.remove(&self.root, 0)? })
+        Ok(Self { root: Edit::new(path)?.remove(&self.root, 0)? }.with_defaults(path))
     }
 }
 
@@ -132,7 +133,7 @@ impl<'a> Edit<'a> {
                     }
                     None => {
                         // Whoever finds the directory, listed or not, finds all of it.
-                        let node = self.put(&Node::Dir(Dir::default()), depth + 1, new, Shown::Everywhere)?;
+                        let node = self.put(&self.empty(depth), depth + 1, new, Shown::Everywhere)?;
                         Entry { node, shown, json_key: self.json_key(depth).into() }
                     }
                 };
@@ -147,7 +148,7 @@ impl<'a> Edit<'a> {
                         items[index] = self.put(&items[index], depth + 1, new, shown)?
                     }
                     Some(index) if index == items.len() => {
-                        items.push(self.put(&Node::Dir(Dir::default()), depth + 1, new, shown)?);
+                        items.push(self.put(&self.empty(depth), depth + 1, new, shown)?);
                     }
                     _ => return Err(EditError::NotAnIndex { path: self.path.into(), segment: segment.into() }),
                 }
@@ -192,6 +193,15 @@ impl<'a> Edit<'a> {
         }))
     }
 
+    /// What is made where the path goes on and there is nothing.
+    fn empty(&self, depth: usize) -> Node {
+        if schema::is(&self.segments[..=depth], Rule::ListDirectory) {
+            Node::Array(Array { items: Vec::new(), forms: Forms::default() })
+        } else {
+            Node::Dir(Dir::default())
+        }
+    }
+
     /// The JSON key of a name that the tree does not have yet.
     fn json_key(&self, depth: usize) -> String {
         let (directory, segment) = (&self.segments[..depth], self.segments[depth]);
@@ -200,90 +210,4 @@ impl<'a> Edit<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn vm() -> Tree {
-        let v1 = json!({"instance": {
-            "attributes": {"a": "1"},
-            "disks": [{"mode": "READ_WRITE"}, {"mode": "READ_ONLY"}],
-            "serviceAccounts": {"default": {"email": "a@example.com"}},
-        }});
-        Tree::from_json(&v1)
-    }
-
-    fn json_of(tree: &Tree) -> Value {
-        serde_json::from_slice(&tree.root.json()).unwrap()
-    }
-
-    #[test]
-    fn a_value_is_set_and_the_rest_is_shared() {
-        let before = vm();
-        let after = before.with("instance/attributes/my-Key", &json!("2")).unwrap();
-        assert_eq!(json_of(&after)["instance"]["attributes"], json!({"a": "1", "my-Key": "2"}));
-        assert!(Arc::ptr_eq(before.get("instance/disks").unwrap(), after.get("instance/disks").unwrap()));
-        assert!(before.get("instance/attributes/my-Key").is_none());
-    }
-
-    #[test]
-    fn an_edited_tree_is_the_tree_of_the_edited_json() {
-        assert_eq!(vm().with("instance", &json!({"disks": []})).unwrap().text("instance/preempted").unwrap(), "FALSE");
-        let edited = vm()
-            .with("instance/disks/1/mode", &json!("READ_WRITE"))
-            .and_then(|tree| tree.with("instance/disks/2", &json!({"deviceName": "new"})))
-            .and_then(|tree| tree.with("instance/virtual-clock/drift-token", &json!("7")))
-            .and_then(|tree| tree.with("instance/network-interfaces", &json!([{"forwardedIps": []}])))
-            .and_then(|tree| tree.without("instance/attributes/a"))
-            .and_then(|tree| tree.without("instance/disks/0"))
-            .unwrap();
-        let v1 = json!({"instance": {
-            "attributes": {},
-            "disks": [{"mode": "READ_WRITE"}, {"deviceName": "new"}],
-            "networkInterfaces": [{"forwardedIps": []}],
-            "serviceAccounts": {"default": {"email": "a@example.com"}},
-            "virtualClock": {"driftToken": "7"},
-        }});
-        assert_eq!(edited, Tree::from_json(&v1));
-    }
-
-    #[test]
-    fn a_patch_merges_and_removes() {
-        let patch = json!({"instance": {"attributes": {"a": null, "b": "2"}, "disks": null, "cpuPlatform": "c"}});
-        let patched = vm().with_merged("", &patch).unwrap();
-        assert_eq!(json_of(&patched)["instance"]["attributes"], json!({"b": "2"}));
-        assert!(patched.get("instance/disks").is_none());
-        assert_eq!(patched.text("instance/cpu-platform").unwrap(), "c");
-        assert_eq!(**patched.get("instance/service-accounts/default/token").unwrap(), Node::Computed);
-        assert_eq!(patched.text("universe/universe-domain").unwrap(), "googleapis.com");
-        assert_eq!(
-            vm().with_merged("instance/attributes/a", &json!("2")).unwrap(),
-            vm().with("instance/attributes/a", &json!("2")).unwrap()
-        );
-        assert_eq!(vm().with_merged("", &json!("x")), Err(EditError::Root));
-    }
-
-    #[test]
-    fn setting_what_was_only_a_default_shows_it() {
-        let tree = vm().with("instance/preempted", &json!("TRUE")).unwrap();
-        assert_eq!(json_of(&tree)["instance"]["preempted"], "TRUE");
-        assert_eq!(json_of(&vm())["instance"].get("preempted"), None);
-    }
-
-    #[test]
-    fn a_path_that_can_not_be_edited_is_named() {
-        for (path, remedy) in [
-            ("", "name a path"),
-            ("instance/attributes/a/b", "`b` can't stand below a value"),
-            ("instance/disks/5", "`5` is not an index"),
-            ("instance/disks/-1", "`-1` is not an index"),
-            ("instance/attributes/a b", "`a b` can't be part of a URL"),
-            ("instance/service-accounts/default/token", "tokens come from the token source"),
-        ] {
-            let error = vm().with(path, &json!("x")).unwrap_err().to_string();
-            assert!(error.contains(remedy) && error.contains(path), "{path}: {error}");
-        }
-        assert_eq!(vm().without("instance/x/y"), Err(EditError::NotFound { path: "instance/x/y".into() }));
-        assert!(vm().without("instance/service-accounts/default/identity").is_err());
-    }
-}
+mod tests;

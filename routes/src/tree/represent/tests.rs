@@ -111,6 +111,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
+        any::<f64>()
+            .prop_filter_map("JSON has no infinities", |number| serde_json::Number::from_f64(number).map(Value::from)),
         ".*".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {

@@ -1,0 +1,56 @@
+//! Why an edit is refused.
+
+use crate::metadata::MetadataError;
+
+/// Why a tree could not be edited.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The path has no segment.
+    #[error("the root itself can't be set or removed: name a path such as instance/attributes/my-key")]
+    Root,
+    /// A segment of the path stands below a value.
+    #[error("{path}: `{segment}` can't stand below a value; remove the value first")]
+    BelowLeaf {
+        /// The path of the edit.
+        path: String,
+        /// The segment.
+        segment: String,
+    },
+    /// A segment below a list is no index of it, nor the next one.
+    #[error("{path}: `{segment}` is not an index of the list, nor the next one")]
+    NotAnIndex {
+        /// The path of the edit.
+        path: String,
+        /// The segment.
+        segment: String,
+    },
+    /// A segment that no request could name.
+    #[error("{path}: `{segment}` can't be part of a URL's path")]
+    NotAddressable {
+        /// The path of the edit.
+        path: String,
+        /// The segment.
+        segment: String,
+    },
+    /// There is nothing to remove.
+    #[error("{path}: there is no such node")]
+    NotFound {
+        /// The path of the edit.
+        path: String,
+    },
+    /// The value can't be what its place says it is.
+    #[error("{path}: {error}")]
+    Unfit {
+        /// The path of the edit.
+        path: String,
+        /// What is wrong, and where in the value.
+        error: MetadataError,
+    },
+    /// The value comes from a token source.
+    #[error("{path}: tokens come from the token source and can't be edited")]
+    Computed {
+        /// The path of the edit.
+        path: String,
+    },
+}

@@ -1,0 +1,131 @@
+//! Edits, against the tree of the edited JSON.
+
+use super::*;
+use serde_json::json;
+
+fn vm() -> Tree {
+    let v1 = json!({"instance": {
+        "attributes": {"a": "1"},
+        "disks": [{"mode": "READ_WRITE"}, {"mode": "READ_ONLY"}],
+        "serviceAccounts": {"default": {"email": "a@example.com"}},
+    }});
+    Tree::from_json(&v1)
+}
+
+fn json_of(tree: &Tree) -> Value {
+    serde_json::from_slice(&tree.root.json()).unwrap()
+}
+
+#[test]
+fn a_value_is_set_and_the_rest_is_shared() {
+    let before = vm();
+    let after = before.with("instance/attributes/my-Key", &json!("2")).unwrap();
+    assert_eq!(json_of(&after)["instance"]["attributes"], json!({"a": "1", "my-Key": "2"}));
+    assert!(Arc::ptr_eq(before.get("instance/disks").unwrap(), after.get("instance/disks").unwrap()));
+    assert!(before.get("instance/attributes/my-Key").is_none());
+}
+
+#[test]
+fn an_edited_tree_is_the_tree_of_the_edited_json() {
+    assert_eq!(vm().with("instance", &json!({"disks": []})).unwrap().text("instance/preempted").unwrap(), "FALSE");
+    let edited = vm()
+        .with("instance/disks/1/mode", &json!("READ_WRITE"))
+        .and_then(|tree| tree.with("instance/disks/2", &json!({"deviceName": "new"})))
+        .and_then(|tree| tree.with("instance/virtual-clock/drift-token", &json!("7")))
+        .and_then(|tree| tree.with("instance/network-interfaces", &json!([{"forwardedIps": []}])))
+        .and_then(|tree| tree.without("instance/attributes/a"))
+        .and_then(|tree| tree.without("instance/disks/0"))
+        .unwrap();
+    let v1 = json!({"instance": {
+        "attributes": {},
+        "disks": [{"mode": "READ_WRITE"}, {"deviceName": "new"}],
+        "networkInterfaces": [{"forwardedIps": []}],
+        "serviceAccounts": {"default": {"email": "a@example.com"}},
+        "virtualClock": {"driftToken": "7"},
+    }});
+    assert_eq!(edited, Tree::from_json(&v1));
+}
+
+#[test]
+fn a_patch_merges_and_removes() {
+    let patch = json!({"instance": {"attributes": {"a": null, "b": "2"}, "disks": null, "cpuPlatform": "c"}});
+    let patched = vm().with_merged("", &patch).unwrap();
+    assert_eq!(json_of(&patched)["instance"]["attributes"], json!({"b": "2"}));
+    assert!(patched.get("instance/disks").is_none());
+    assert_eq!(patched.text("instance/cpu-platform").unwrap(), "c");
+    assert_eq!(**patched.get("instance/service-accounts/default/token").unwrap(), Node::Computed);
+    assert_eq!(patched.text("universe/universe-domain").unwrap(), "googleapis.com");
+    assert_eq!(
+        vm().with_merged("instance/attributes/a", &json!("2")).unwrap(),
+        vm().with("instance/attributes/a", &json!("2")).unwrap()
+    );
+    assert_eq!(vm().with_merged("", &json!("x")), Err(EditError::Root));
+}
+
+#[test]
+fn lists_are_made_where_lists_belong() {
+    let tree = vm().with("instance/network-interfaces/0/access-configs/0/type", &json!("ONE_TO_ONE_NAT")).unwrap();
+    let interfaces = json!([{"accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}]);
+    assert_eq!(json_of(&tree)["instance"]["networkInterfaces"], interfaces);
+    assert!(vm().with("instance/network-interfaces/1/ip", &json!("10.0.0.1")).is_err(), "there is no 0");
+}
+
+#[test]
+fn what_does_not_fit_its_place_is_refused() {
+    for (path, value, problem) in [
+        ("instance/attributes", json!(5), "instance/attributes: .: an object is expected, not a number"),
+        ("instance/disks", json!("x"), "instance/disks: .: a list is expected, not a string"),
+        ("instance", json!({"disks": 1}), "instance: disks: a list is expected, not a number"),
+    ] {
+        assert_eq!(vm().with(path, &value).unwrap_err().to_string(), problem);
+    }
+    let error = vm().with_merged("", &json!({"instance": {"disks": 1}})).unwrap_err().to_string();
+    assert_eq!(error, ": instance.disks: a list is expected, not a number");
+}
+
+#[test]
+fn an_account_that_is_added_is_a_whole_one() {
+    let tree = vm().with("instance/service-accounts/b@example.com/scopes", &json!(["s"])).unwrap();
+    let account = tree.service_account("b@example.com").unwrap();
+    assert_eq!((&*account.email, &*account.scopes[0], account.is_default()), ("b@example.com", "s", false));
+    let tree = vm().with_merged("", &json!({"instance": {"serviceAccounts": {"c@example.com": {}}}})).unwrap();
+    assert_eq!(tree.service_account("c@example.com").unwrap().email, "c@example.com");
+}
+
+#[test]
+fn what_a_vm_always_has_falls_back_to_its_default() {
+    let tree = vm().with("instance/preempted", &json!("TRUE")).unwrap().without("instance/preempted").unwrap();
+    assert_eq!(tree, vm());
+    assert_eq!(tree.text("instance/preempted").unwrap(), "FALSE");
+    assert!(vm().without("instance/attributes/a").unwrap().get("instance/attributes/a").is_none());
+}
+
+#[test]
+fn a_patch_does_not_make_defaults_the_owners_own() {
+    let tree = vm().with_merged("instance/virtual-clock", &json!({"more": "1"})).unwrap();
+    assert_eq!(json_of(&tree)["instance"]["virtualClock"], json!({"more": "1"}));
+}
+
+#[test]
+fn setting_what_was_only_a_default_shows_it() {
+    let tree = vm().with("instance/preempted", &json!("TRUE")).unwrap();
+    assert_eq!(json_of(&tree)["instance"]["preempted"], "TRUE");
+    assert_eq!(json_of(&vm())["instance"].get("preempted"), None);
+}
+
+#[test]
+fn a_path_that_can_not_be_edited_is_named() {
+    for (path, remedy) in [
+        ("", "name a path"),
+        ("instance/attributes/a/b", "`b` can't stand below a value"),
+        ("instance/disks/5", "`5` is not an index"),
+        ("instance/disks/-1", "`-1` is not an index"),
+        ("instance/attributes/a b", "`a b` can't be part of a URL"),
+        ("instance/service-accounts/default/token", "tokens come from the token source"),
+    ] {
+        let error = vm().with(path, &json!("x")).unwrap_err().to_string();
+        assert!(error.contains(remedy) && error.contains(path), "{path}: {error}");
+    }
+    assert_eq!(vm().without("instance/x/y"), Err(EditError::NotFound { path: "instance/x/y".into() }));
+    assert!(vm().without("instance/service-accounts/default/identity").is_err());
+}

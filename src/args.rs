@@ -36,7 +36,7 @@ Environment Variables:
 
 /// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]
-#[command(name = "gce-metadata-server", version, after_help = ENVIRONMENT, disable_version_flag = true,
+#[command(name = "gce-metadata-server", version, after_help = ENVIRONMENT, disable_help_flag = true, disable_version_flag = true,
     args_override_self = true)]
 pub(crate) struct Args {
     /// Configuration file; changes of it are followed [default: config.json if there is one, else a built-in sample]
@@ -54,6 +54,10 @@ pub(crate) struct Args {
     /// Print version
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = BASE)]
     version: Option<bool>,
+
+    /// Print help
+    #[arg(long, short, action = ArgAction::Help, help_heading = BASE)]
+    help: Option<bool>,
 
     #[command(flatten)]
     authentication: Authentication,

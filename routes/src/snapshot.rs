@@ -1,4 +1,4 @@
-//! The current tree: one value that writers replace and requests read without a lock.
+//! The current tree: one value that writers replace, and that a request reads once.
 //!
 //! Whoever changes metadata (a config file, a test, an admin API) is a writer and holds the [`Publisher`]. Whoever answers
 //! is a reader and holds a [`Reader`]. What is published gets its entity tags, its recursion and its waiters for nothing.

@@ -42,8 +42,8 @@ fn doubled(command: &clap::Command, arg: OsString) -> OsString {
         known.get_long() == Some(bare) || known.get_all_aliases().unwrap_or_default().contains(&bare)
     };
     let has_letter = |known: &clap::Arg| known.get_short().is_some_and(|letter| name.starts_with(letter));
-    let is_short = name.starts_with('h') || command.get_arguments().any(has_letter);
-    let is_long = bare.len() > 1 && (command.get_arguments().any(has_name) || bare == "help" || !is_short);
+    let is_short = command.get_arguments().any(has_letter);
+    let is_long = bare.len() > 1 && (command.get_arguments().any(has_name) || !is_short);
     if is_long { format!("-{text}").into() } else { arg }
 }
 

@@ -171,6 +171,11 @@ where
         let (mut parts, node) = ready!(this.inner.poll(cx))?.into_parts();
         Poll::Ready(Ok(match node.represent(&Query::parse(this.head.query())) {
             Ok(Representation { body, content_type, entity_tag }) => {
+                // Here the bytes are at hand; the layer above would have to read them out of the body again.
+                let entity_tag = match entity_tag {
+                    EntityTag::OfBody => EntityTag::Of(body.clone()),
+                    other => other,
+                };
                 parts.headers.insert(header::CONTENT_TYPE, content_type);
                 parts.extensions.insert(entity_tag);
                 Response::from_parts(parts, B::from(body))

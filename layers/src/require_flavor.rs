@@ -25,7 +25,7 @@ use crate::path::MetadataPath;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,6 +34,9 @@ use tower_service::Service;
 
 /// Below this path, and nowhere else on the real server, the header is demanded.
 const V1: &str = "/computeMetadata/v1";
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const FORMER_FLAVOR: HeaderName = HeaderName::from_static("x-google-metadata-request");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Adds [`RequireFlavor`] to a service.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,7 +75,7 @@ pub struct RequireFlavor<S> {
 
 impl<S> RequireFlavor<S> {
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
-        if request.headers().contains_key("x-forwarded-for") {
+        if request.headers().contains_key(FORWARDED_FOR) {
             return Err(Rejection::Forbidden);
         }
         let demanded = self.everywhere || MetadataPath::new(request.uri().path()).below(V1).is_some();
@@ -84,11 +87,9 @@ impl<S> RequireFlavor<S> {
 }
 
 fn has_flavor(headers: &HeaderMap) -> bool {
-    headers.get_all("metadata-flavor").iter().any(|value| value == "Google")
-        || headers
-            .get_all("x-google-metadata-request")
-            .iter()
-            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"True"))
+    let is_former = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"True");
+    headers.get_all(FLAVOR).iter().any(|value| value == "Google")
+        || headers.get_all(FORMER_FLAVOR).iter().any(is_former)
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireFlavor<S>

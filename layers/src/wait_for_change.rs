@@ -105,17 +105,31 @@ impl<S, T> Layer<S> for WaitForChangeLayer<T> {
     type Service = WaitForChange<S, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WaitForChange { inner, changes: self.changes.clone(), stop: self.stop.clone(), waiters: self.waiters.clone() }
+        let Self { changes, stop, waiters } = self;
+        let shared = Shared { changes: changes.clone(), stop: stop.clone(), waiters: waiters.clone() };
+        WaitForChange { inner, shared: Arc::new(shared) }
     }
 }
 
-/// Holds a request with `wait_for_change=true` back until its answer has another entity tag.
-#[derive(Debug, Clone)]
-pub struct WaitForChange<S, T> {
-    inner: S,
+/// What only a request that waits needs a copy of. Servers clone the service for each of the others too.
+#[derive(Debug)]
+struct Shared<T> {
     changes: watch::Receiver<T>,
     stop: CancellationToken,
     waiters: Waiters,
+}
+
+/// Holds a request with `wait_for_change=true` back until its answer has another entity tag.
+#[derive(Debug)]
+pub struct WaitForChange<S, T> {
+    inner: S,
+    shared: Arc<Shared<T>>,
+}
+
+impl<S: Clone, T> Clone for WaitForChange<S, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, T>
@@ -144,9 +158,9 @@ where
         let clone = self.inner.clone();
         let waiter = Waiter {
             inner: mem::replace(&mut self.inner, clone),
-            changes: self.changes.clone(),
-            stop: self.stop.clone(),
-            waiters: self.waiters.clone(),
+            changes: self.shared.changes.clone(),
+            stop: self.shared.stop.clone(),
+            waiters: self.shared.waiters.clone(),
         };
         ResponseFuture { state: State::Waiting { waiter: Box::pin(waiter.wait(query, request)) } }
     }

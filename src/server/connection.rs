@@ -10,17 +10,17 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_io_timeout::TimeoutStream;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 /// How long a stopping server waits for the rest of a request that has only begun.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
@@ -100,19 +100,23 @@ async fn one_connection<S, B>(
     S::Future: Send,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
+    // A connection has one request at a time, so they can share what would else be cloned for each.
+    let service = Arc::new(Mutex::new(service));
+    let watched = socket.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(RequestBody::Incoming);
         request.extensions_mut().insert(connection.clone());
-        request
-    }));
-    let watched = socket.clone();
-    let service = service_fn(move |request| while_connected(watched.clone(), service.call(request)));
+        while_connected(watched.clone(), answer(Arc::clone(&service), request))
+    });
     let mut io = TimeoutStream::new(socket.clone());
     io.set_write_timeout(Some(write_timeout));
+    // A token of its own: looking at the one that all share takes a lock that all would wait for.
+    let stop = lifecycle.stop.child_token();
     let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(io)), service));
     let outcome = tokio::select! {
+        biased;
         outcome = serving.as_mut() => outcome,
-        () = lifecycle.stop.cancelled() => {
+        () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 outcome = serving => outcome,
@@ -125,6 +129,16 @@ async fn one_connection<S, B>(
         // A client that leaves early or speaks no HTTP is its own affair.
         tracing::debug!("connection ended: {error}");
     }
+}
+
+async fn answer<S, B>(service: Arc<Mutex<S>>, request: Request<RequestBody>) -> Result<Response<B>, Infallible>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+{
+    let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
+    poll_fn(|cx| lock().poll_ready(cx)).await?;
+    let answer = lock().call(request);
+    answer.await
 }
 
 /// The client closed its end before its answer was there.

@@ -1,6 +1,6 @@
 //! A real Prometheus scrapes the server, and every query of the dashboard finds something in it.
 
-use crate::support::{Client, admin, get, repository, request};
+use crate::support::{Client, admin, eventually, get, repository, request};
 use gce_metadata_server::{Address, Server};
 use serde_json::Value;
 use std::io::Write;
@@ -88,13 +88,14 @@ async fn every_query_of_the_dashboard_finds_something() {
         .spawn()
         .expect("prometheus; scripts/test installs it");
     let mut prometheus = Prometheus(prometheus);
-    let port = loop {
+    let mut port = None;
+    eventually("prometheus listens", async || {
         assert!(prometheus.0.try_wait().unwrap().is_none(), "prometheus did not start");
-        if let Some(port) = prometheus.port() {
-            break port;
-        }
-        tokio::task::yield_now().await;
-    };
+        port = prometheus.port();
+        port.is_some()
+    })
+    .await;
+    let port = port.unwrap();
 
     let dashboard = std::fs::read_to_string(repository("dashboards/gce-metadata-server.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
@@ -103,16 +104,14 @@ async fn every_query_of_the_dashboard_finds_something() {
     assert!(queries.len() > 10);
     for query in queries {
         let query = query["expr"].as_str().unwrap().replace("$job", "metadata").replace("$__rate_interval", "1m");
-        loop {
-            if let Some(answer) = ask(port, &query).await {
-                assert_eq!(answer["status"], "success", "{query}: {answer}");
-                if !answer["data"]["result"].as_array().unwrap().is_empty() {
-                    break;
-                }
-            }
+        eventually(&query, async || {
             // Rates need more than one scrape.
             traffic(&server).await;
-        }
+            let Some(answer) = ask(port, &query).await else { return false };
+            assert_eq!(answer["status"], "success", "{query}: {answer}");
+            !answer["data"]["result"].as_array().unwrap().is_empty()
+        })
+        .await;
     }
 }
 

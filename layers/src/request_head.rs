@@ -23,6 +23,12 @@ impl RequestHead {
         }
     }
 
+    /// The same, where nobody needs the request any more: nothing is copied.
+    pub fn from_request<B>(request: Request<B>) -> Self {
+        let (mut parts, _) = request.into_parts();
+        Self { method: parts.method, uri: parts.uri, host: parts.headers.remove(header::HOST) }
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         &self.method

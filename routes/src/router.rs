@@ -95,7 +95,7 @@ impl<B> Service<Request<B>> for Router {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture(self.route(&RequestHead::of(&request)))
+        ResponseFuture(self.route(&RequestHead::from_request(request)))
     }
 }
 

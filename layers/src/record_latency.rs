@@ -20,7 +20,6 @@
 //! ```
 
 use crate::path::MetadataPath;
-use crate::request_head::RequestHead;
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
@@ -106,8 +105,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (head, start) = (RequestHead::of(&request), Instant::now());
-        ResponseFuture { inner: self.inner.call(request), record: self.record.clone(), head, start }
+        // A copy: the URI is part of the server's read buffer, which a long poll must not hold on to.
+        let path = request.uri().path().into();
+        let start = Instant::now();
+        ResponseFuture { inner: self.inner.call(request), record: self.record.clone(), path, start }
     }
 }
 
@@ -118,7 +119,7 @@ pin_project! {
         #[pin]
         inner: F,
         record: R,
-        head: RequestHead,
+        path: Box<str>,
         start: Instant,
     }
 }
@@ -134,7 +135,7 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         this.record.record(&Answered {
-            path: this.head.path(),
+            path: MetadataPath::new(this.path),
             matched: response.extensions().get().copied(),
             status: response.status(),
             latency: this.start.elapsed(),

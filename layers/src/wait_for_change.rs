@@ -34,7 +34,8 @@ use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::uri::{self, Authority, PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, header, request};
 use pin_project_lite::pin_project;
 use std::future::poll_fn;
 use std::mem;
@@ -185,20 +186,23 @@ impl<S, T> Waiter<S, T> {
         ReqBody: Default,
         ResBody: From<Bytes>,
     {
-        let head = RequestHead::of(&request);
         let (parts, body) = request.into_parts();
         // Whatever happens from here on is a change: marked seen before the first answer is made, or one in between
         // would be lost.
         self.changes.mark_unchanged();
-        let mut response = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
-        let Some(seen) = query.last_etag.or_else(|| tag_of(&response)) else { return Ok(response) };
+        let first = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
+        let Some(seen) = query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
         let deadline = query.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if tag_of(&response).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
-            return Ok(response);
+        if tag_of(&first).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
+            return Ok(first);
         }
         let Ok(_place) = Arc::clone(&self.waiters.room).try_acquire_owned() else {
+            let head = RequestHead::from_request(Request::from_parts(parts, ()));
             return Ok(Rejection::Unavailable.into_response(&head));
         };
+        // Ten thousand may wait: nothing is kept that is not needed again.
+        drop(first);
+        let parts = detached(parts);
         loop {
             let changed = tokio::select! {
                 changed = self.changes.changed() => changed.is_ok(),
@@ -206,12 +210,31 @@ impl<S, T> Waiter<S, T> {
                 () = at(deadline) => false,
             };
             poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-            response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
+            let response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
             if !changed || tag_of(&response).as_deref() != Some(&seen) {
                 return Ok(response);
             }
         }
     }
+}
+
+/// The same head in memory of its own. As it comes it is part of the server's read buffer, which it would keep for as long
+/// as it waits, while the server gets itself another one.
+fn detached(mut parts: request::Parts) -> request::Parts {
+    let target = parts.uri.path_and_query().and_then(|target| PathAndQuery::try_from(target.to_string()).ok());
+    let authority = parts.uri.authority().and_then(|authority| Authority::try_from(authority.to_string()).ok());
+    let mut uri = uri::Parts::default();
+    (uri.scheme, uri.authority, uri.path_and_query) = (parts.uri.scheme().cloned(), authority, target);
+    // What came apart goes together again.
+    if let Ok(uri) = Uri::from_parts(uri) {
+        parts.uri = uri;
+    }
+    for value in parts.headers.values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    parts
 }
 
 fn tag_of<B>(response: &Response<B>) -> Option<String> {

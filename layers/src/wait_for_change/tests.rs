@@ -47,6 +47,34 @@ async fn waits_for_the_next_change_and_answers_with_its_tag() {
     assert_eq!(body(answer).await, "b");
 }
 
+/// A server parses heads in place. Whoever holds on to one holds on to the whole buffer.
+#[tokio::test(start_paused = true)]
+async fn who_waits_keeps_nothing_of_the_servers_buffer() {
+    let (writer, reader) = watch::channel("a");
+    let buffer = Bytes::from(b"/event?wait_for_change=true http://metadata:80/?wait_for_change=true Google".to_vec());
+    for target in [0..27, 28..68] {
+        let mut request = Request::new(());
+        *request.uri_mut() = Uri::from_maybe_shared(buffer.slice(target)).unwrap();
+        let value = HeaderValue::from_maybe_shared(buffer.slice(69..)).unwrap();
+        request.headers_mut().insert("metadata-flavor", value);
+        let mut waiting = task::spawn(node(WaitForChangeLayer::new(reader.clone()), &reader).oneshot(request));
+        assert!(!buffer.is_unique());
+        assert_pending!(waiting.poll());
+        assert!(buffer.is_unique());
+    }
+    drop(writer);
+}
+
+#[test]
+fn a_detached_head_is_the_same() {
+    for uri in ["/a/b?c=d", "http://metadata.google.internal:80/a?b", "*", "metadata:80"] {
+        let request = Request::builder().method("PUT").uri(uri).header("a", "b").header("a", "c").body(()).unwrap();
+        let parts = request.into_parts().0;
+        let copy = detached(parts.clone());
+        assert_eq!((&copy.uri, &copy.headers, &copy.method), (&parts.uri, &parts.headers, &parts.method));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_of_something_else_does_not_answer() {
     let (writer, reader) = watch::channel("a");

@@ -7,8 +7,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+pub mod certs;
 mod config;
 mod credentials;
+mod follow;
 mod jws;
 mod metrics;
 mod reload;
@@ -22,5 +24,5 @@ pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, Publisher, Reader, TokenSources};
 pub use reload::ReloadCounts;
-pub use server::{Address, Server, ServerBuilder, StartError};
+pub use server::{Address, Certificates, MtlsOptions, Server, ServerBuilder, StartError, TlsError};
 pub use stack::metadata_stack;

@@ -28,6 +28,9 @@ const TOKEN_LATENCY: &str = "metadata_token_request_duration_seconds";
 /// The default buckets of Prometheus' Go client, in seconds.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
+const TLS_RELOADS: &str = "metadata_tls_reloads_total";
+
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The label of every path that names nothing.
@@ -62,6 +65,8 @@ impl Metrics {
             describe_histogram!(LATENCY, Unit::Seconds, "Duration of HTTP requests, long polls included.");
             describe_counter!(REQUESTS, "Requests, partitioned by status code and path.");
             describe_counter!(TOKEN_REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
+            describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
+            describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
             describe_histogram!(TOKEN_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
         });
         Self(Arc::new(Inner {
@@ -100,6 +105,17 @@ impl Metrics {
     pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
         let mut expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         expiries.insert(account.to_owned(), Instant::now() + expires_in);
+    }
+
+    /// A TLS handshake that came to this end.
+    pub(crate) fn tls_handshake(&self, outcome: &'static str) {
+        with_local_recorder(&self.0.recorder, || counter!(TLS_HANDSHAKES, "outcome" => outcome).increment(1));
+    }
+
+    /// Certificates that changed, for the better or not.
+    pub(crate) fn tls_reload(&self, good: bool) {
+        let outcome = if good { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
     /// Whether the token source answered when it was last asked.

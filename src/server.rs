@@ -4,9 +4,11 @@ mod builder;
 mod connection;
 mod listener;
 mod socket;
+mod tls;
 
 pub use builder::{ServerBuilder, StartError};
 pub use listener::Address;
+pub use tls::{Certificates, MtlsOptions, TlsError};
 
 use crate::reload::ReloadCounts;
 use gce_metadata_routes::Publisher;
@@ -39,6 +41,7 @@ use tokio_util::task::TaskTracker;
 pub struct Server {
     address: Address,
     admin_address: Option<Address>,
+    tls_address: Option<Address>,
     publisher: Publisher,
     lifecycle: Lifecycle,
     drain: Duration,
@@ -72,9 +75,15 @@ impl Server {
         self.admin_address.as_ref()
     }
 
-    /// `http://HOST:PORT` for a client on this machine; `None` for a Unix socket.
+    /// Where HTTPS with client certificates is, if it is anywhere; this may be [`address`](Self::address) itself.
+    pub fn tls_address(&self) -> Option<&Address> {
+        self.tls_address.as_ref()
+    }
+
+    /// `http://HOST:PORT`, or `https://`, for a client on this machine; `None` for a Unix socket.
     pub fn url(&self) -> Option<String> {
-        self.reachable_at().map(|address| format!("http://{address}"))
+        let scheme = if self.tls_address.as_ref() == Some(&self.address) { "https" } else { "http" };
+        self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
     /// How to change what is served.

@@ -3,8 +3,8 @@
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    Connection, EtagLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, SetServerHeadersLayer,
-    WaitForChangeLayer, Waiters,
+    AllowedPeers, Connection, EtagLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequirePeerLayer,
+    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Reader, Router, TokenSources};
 use http::{Request, Response};
@@ -60,11 +60,13 @@ pub(crate) struct Stack {
     stop: CancellationToken,
     waiters: Waiters,
     metrics: Option<Metrics>,
+    peers: Option<AllowedPeers>,
 }
 
 impl Stack {
     pub(crate) fn new(reader: Reader, router: Router) -> Self {
-        Self { reader, router, stop: CancellationToken::new(), waiters: Waiters::default(), metrics: None }
+        let (stop, waiters) = (CancellationToken::new(), Waiters::default());
+        Self { reader, router, stop, waiters, metrics: None, peers: None }
     }
 
     pub(crate) fn until(self, stop: CancellationToken) -> Self {
@@ -77,6 +79,11 @@ impl Stack {
 
     pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Admits nobody but clients that have shown a certificate, and of those only these.
+    pub(crate) fn peers(self, peers: AllowedPeers) -> Self {
+        Self { peers: Some(peers), ..self }
     }
 
     pub(crate) fn service<ReqBody, ResBody>(
@@ -110,6 +117,8 @@ impl Stack {
             )
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // A stranger learns nothing. Where there is no TLS, nobody is one.
+            .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.
             .layer(RequireFlavorLayer::new())
             // Compares tags, and asks all below again.
@@ -126,7 +135,8 @@ impl Stack {
 fn span<B>(request: &Request<B>) -> Span {
     let connection = request.extensions().get::<Connection>();
     let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
-    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote)
+    let peer = connection.and_then(|connection| connection.peer.as_deref()).map(|peer| peer.subject.as_str());
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote, peer)
 }
 
 fn log_answer<B>(response: &Response<B>, latency: Duration, _: &Span) {

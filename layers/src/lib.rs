@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`RecordLatency`] | how long answers take | refusals are recorded too |
 //! | [`SetServerHeaders`] | the four headers of every answer | refusals carry them too |
+//! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
 //! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
 //! | [`Etag`] | `ETag` | needs bytes |
@@ -54,10 +55,11 @@ pub mod etag;
 pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
+pub mod require_peer;
 pub mod set_server_headers;
 pub mod wait_for_change;
 
-pub use connection::Connection;
+pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use path::MetadataPath;
 pub use query::{Format, Query, boolean};
@@ -66,5 +68,6 @@ pub use rejection::Rejection;
 pub use render::{Render, RenderLayer, Represent, Representation};
 pub use request_head::RequestHead;
 pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
+pub use require_peer::{AllowedPeers, Policy, RequirePeer, RequirePeerLayer};
 pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
 pub use wait_for_change::{WaitForChange, WaitForChangeLayer, Waiters};

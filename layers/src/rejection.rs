@@ -131,7 +131,7 @@ fn no_permission(url: &str, because: &str) -> String {
 /// the redirect to lead to what they asked for.
 fn location(head: &RequestHead) -> Option<HeaderValue> {
     let host = head.host().unwrap_or("metadata.google.internal");
-    let mut location = format!("http://{host}{}/", head.path().as_str());
+    let mut location = format!("{}://{host}{}/", head.scheme(), head.path().as_str());
     if let Some(query) = head.query() {
         location.push('?');
         location.push_str(query);

@@ -1,7 +1,8 @@
 //! What an answer may need of its request after the request is gone.
 
+use crate::connection::Connection;
 use crate::path::MetadataPath;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{Extensions, HeaderValue, Method, Request, Uri, header};
 
 /// The method, the target and the `Host` of a request: enough to write a refusal or a redirect.
 ///
@@ -11,6 +12,7 @@ pub struct RequestHead {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
+    is_encrypted: bool,
 }
 
 impl RequestHead {
@@ -20,13 +22,15 @@ impl RequestHead {
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(header::HOST).cloned(),
+            is_encrypted: is_encrypted(request.extensions()),
         }
     }
 
     /// The same, where nobody needs the request any more: nothing is copied.
     pub fn from_request<B>(request: Request<B>) -> Self {
         let (mut parts, _) = request.into_parts();
-        Self { method: parts.method, uri: parts.uri, host: parts.headers.remove(header::HOST) }
+        let is_encrypted = is_encrypted(&parts.extensions);
+        Self { method: parts.method, uri: parts.uri, host: parts.headers.remove(header::HOST), is_encrypted }
     }
 
     /// The method.
@@ -49,8 +53,17 @@ impl RequestHead {
         self.uri.query()
     }
 
+    /// `https` where the request came through TLS, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_encrypted { "https" } else { "http" }
+    }
+
     /// The `Host` header, or the authority of an absolute target.
     pub fn host(&self) -> Option<&str> {
         self.host.as_ref().and_then(|host| host.to_str().ok()).or_else(|| self.uri.authority().map(|it| it.as_str()))
     }
+}
+
+fn is_encrypted(extensions: &Extensions) -> bool {
+    extensions.get::<Connection>().is_some_and(|connection| connection.is_encrypted)
 }

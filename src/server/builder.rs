@@ -2,6 +2,7 @@
 
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
+use super::tls::{self, MtlsOptions, Tls, TlsError};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigError, ConfigFile, Overrides};
@@ -11,7 +12,7 @@ use crate::reload::{Reload, ReloadCounts};
 use crate::signer::KeyError;
 use crate::stack::Stack;
 use bytes::Bytes;
-use gce_metadata_layers::Waiters;
+use gce_metadata_layers::{AllowedPeers, Waiters};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
 use http_body_util::Full;
@@ -33,6 +34,9 @@ pub enum StartError {
     /// The config file can't be served.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// HTTPS can't be served.
+    #[error("HTTPS: {0}")]
+    Tls(#[from] TlsError),
     /// The offline issuer has no key.
     #[error("offline issuer: {0}")]
     Key(KeyError),
@@ -67,6 +71,7 @@ pub struct ServerBuilder {
     overrides: Overrides,
     tokens: Tokens,
     place: Place,
+    mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
     admin: Option<AdminPlace>,
     most_connections: usize,
     most_waiters: usize,
@@ -107,6 +112,7 @@ impl Default for ServerBuilder {
             overrides: Overrides::default(),
             tokens: Tokens::From(CredentialSource::default()),
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            mtls: None,
             admin: None,
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
@@ -192,6 +198,16 @@ impl ServerBuilder {
         Self { place: Place::Unix { path: path.as_ref().to_owned(), mode }, ..self }
     }
 
+    /// Serves HTTPS to clients with certificates, and nothing else.
+    pub fn mtls(self, options: MtlsOptions) -> Self {
+        Self { mtls: Some((None, options)), ..self }
+    }
+
+    /// Serves HTTPS to clients with certificates at this address, beside the plain HTTP, as GCE does on 443 beside 80.
+    pub fn mtls_beside(self, address: SocketAddr, options: MtlsOptions) -> Self {
+        Self { mtls: Some((Some(address), options)), ..self }
+    }
+
     /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`.
     pub fn admin(self, address: SocketAddr, metrics_path: impl Into<String>) -> Self {
         Self { admin: Some(AdminPlace { address, metrics_path: metrics_path.into() }), ..self }
@@ -239,13 +255,24 @@ impl ServerBuilder {
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
         };
+        // Nobody counts where nobody looks.
+        let metrics = self.admin.is_some().then(Metrics::new);
+        let (tls_place, tls, peers) = match self.mtls {
+            Some((place, options)) => {
+                let tls = tls::open(options.certificates, metrics.clone())?;
+                (place, Some(tls), AllowedPeers(options.allowed))
+            }
+            None => (None, None, AllowedPeers::default()),
+        };
         let (listener, address) = bind(self.place).await?;
+        let tls_listener = match tls_place {
+            Some(address) => Some(bind(Place::Tcp(address)).await?),
+            None => None,
+        };
         let admin = match self.admin {
             Some(AdminPlace { address, metrics_path }) => Some((bind(Place::Tcp(address)).await?, metrics_path)),
             None => None,
         };
-        // Nobody counts where nobody looks.
-        let metrics = admin.is_some().then(Metrics::new);
         let Credentials { tokens, routes, identity } = match self.tokens {
             Tokens::From(source) => source.open(metrics.as_ref()).map_err(StartError::Key)?,
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
@@ -270,12 +297,31 @@ impl ServerBuilder {
                 router
             })
         });
-        let service = Stack::new(reader.clone(), router)
+        let stack = Stack::new(reader.clone(), router)
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(metrics.clone())
-            .service::<connection::RequestBody, Full<Bytes>>();
-        lifecycle.tasks.spawn(connection::serve(listener, service, limits(&connections), lifecycle.clone()));
+            .metrics(metrics.clone());
+        let (tls, keep_fresh) = tls.unzip();
+        let tls_address = match &tls_listener {
+            Some((_, address)) => Some(address.clone()),
+            None => tls.as_ref().map(|_| address.clone()),
+        };
+        let serve = |listener, tls: Option<Tls>| {
+            let stack = if tls.is_some() { stack.clone().peers(peers.clone()) } else { stack.clone() };
+            let service = stack.service::<connection::RequestBody, Full<Bytes>>();
+            lifecycle.tasks.spawn(connection::serve(listener, tls, service, limits(&connections), lifecycle.clone()));
+        };
+        match tls_listener {
+            Some((tls_listener, _)) => {
+                serve(tls_listener, tls);
+                serve(listener, None);
+            }
+            None => serve(listener, tls),
+        }
+        if let Some(keep_fresh) = keep_fresh {
+            let stop = lifecycle.stop.clone();
+            lifecycle.tasks.spawn(async move { stop.run_until_cancelled(keep_fresh).await });
+        }
 
         let admin_address = admin.as_ref().map(|((_, address), _)| address.clone());
         if let Some((((listener, _), metrics_path), metrics)) = admin.zip(metrics) {
@@ -284,7 +330,7 @@ impl ServerBuilder {
             let service =
                 Admin { metrics: metrics.clone(), metrics_path: metrics_path.into(), state, stop: stop.clone() };
             let limits = limits(&Connections::at_most(ADMIN_CONNECTIONS));
-            lifecycle.tasks.spawn(connection::serve(listener, service, limits, lifecycle.clone()));
+            lifecycle.tasks.spawn(connection::serve(listener, None, service, limits, lifecycle.clone()));
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(metrics.keep_up()).await });
         }
 
@@ -294,7 +340,16 @@ impl ServerBuilder {
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
         }
-        Ok(Server { address, admin_address, publisher, lifecycle, drain: self.drain, reloads, reload_wanted })
+        Ok(Server {
+            address,
+            admin_address,
+            tls_address,
+            publisher,
+            lifecycle,
+            drain: self.drain,
+            reloads,
+            reload_wanted,
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 use super::Lifecycle;
 use super::listener::Listener;
 use super::socket::Socket;
-use crate::metrics::Connections;
+use super::tls::{Handshake, Tls};
+use crate::metrics::Connections as OpenConnections;
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
 use http::{Request, Response};
@@ -19,6 +20,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
@@ -28,15 +30,20 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What a client may use up.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
-    pub(super) connections: Connections,
+    pub(super) connections: OpenConnections,
     pub(super) header_bytes: usize,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
 }
 
 /// Accepts connections until the server stops.
-pub(super) async fn serve<S, B>(listener: Listener, service: S, limits: ConnectionLimits, lifecycle: Lifecycle)
-where
+pub(super) async fn serve<S, B>(
+    listener: Listener,
+    tls: Option<Tls>,
+    service: S,
+    limits: ConnectionLimits,
+    lifecycle: Lifecycle,
+) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -50,6 +57,7 @@ where
         .title_case_headers(true);
     let ConnectionLimits { connections, write_timeout, .. } = limits;
     let room = connections.room;
+    let server = Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -72,10 +80,9 @@ where
             place = Arc::clone(&room).acquire_owned() => place,
             () = lifecycle.stop.cancelled() => return,
         };
-        let serving =
-            one_connection(http.clone(), socket, write_timeout, connection, service.clone(), lifecycle.clone());
+        let (server, service) = (server.clone(), service.clone());
         lifecycle.tasks.spawn(async move {
-            serving.await;
+            server.serve(socket, connection, service).await;
             drop(place);
         });
     }
@@ -88,46 +95,73 @@ fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-async fn one_connection<S, B>(
+/// What all connections of a listener have in common.
+#[derive(Clone)]
+struct Connections {
     http: http1::Builder,
-    socket: Socket,
+    tls: Option<Tls>,
     write_timeout: Duration,
-    connection: Connection,
-    service: S,
     lifecycle: Lifecycle,
-) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
-{
-    // A connection has one request at a time, so they can share what would else be cloned for each.
-    let service = Arc::new(Mutex::new(service));
-    let watched = socket.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(RequestBody::Incoming);
-        request.extensions_mut().insert(connection.clone());
-        while_connected(watched.clone(), answer(Arc::clone(&service), request))
-    });
-    let mut io = TimeoutStream::new(socket.clone());
-    io.set_write_timeout(Some(write_timeout));
-    // A token of its own: looking at the one that all share takes a lock that all would wait for.
-    let stop = lifecycle.stop.child_token();
-    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(io)), service));
-    let outcome = tokio::select! {
-        biased;
-        outcome = serving.as_mut() => outcome,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                outcome = serving => outcome,
-                () = lifecycle.abort.cancelled() => return,
-                () = half_a_request(&socket) => return,
+}
+
+impl Connections {
+    /// One connection from its first byte to its last.
+    async fn serve<S, B>(self, socket: Socket, connection: Connection, service: S)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let mut io = TimeoutStream::new(socket.clone());
+        io.set_write_timeout(Some(self.write_timeout));
+        let io = Box::pin(io);
+        let Some(tls) = &self.tls else {
+            return self.serve_http(io, socket, connection, service).await;
+        };
+        let accepted = self.lifecycle.stop.run_until_cancelled(tls.accept(io)).await;
+        let Some(Some(Handshake { stream, peer })) = accepted else { return };
+        let connection = match peer {
+            Some(peer) => connection.encrypted().with_peer(peer),
+            None => connection.encrypted(),
+        };
+        // Boxed, so that the many that are not encrypted need no room for it.
+        Box::pin(self.serve_http(stream, socket, connection, service)).await;
+    }
+
+    async fn serve_http<IO, S, B>(&self, io: IO, socket: Socket, connection: Connection, service: S)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        // A connection has one request at a time, so they can share what would else be cloned for each.
+        let service = Arc::new(Mutex::new(service));
+        let watched = socket.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(RequestBody::Incoming);
+            request.extensions_mut().insert(connection.clone());
+            while_connected(watched.clone(), answer(Arc::clone(&service), request))
+        });
+        // A token of its own: looking at the one that all share takes a lock that all would wait for.
+        let stop = self.lifecycle.stop.child_token();
+        let mut serving = pin!(self.http.serve_connection(TokioIo::new(io), service));
+        let outcome = tokio::select! {
+            biased;
+            outcome = serving.as_mut() => outcome,
+            () = stop.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                tokio::select! {
+                    outcome = serving => outcome,
+                    () = self.lifecycle.abort.cancelled() => return,
+                    () = half_a_request(&socket) => return,
+                }
             }
+        };
+        if let Err(error) = outcome {
+            // A client that leaves early or speaks no HTTP is its own affair.
+            tracing::debug!("connection ended: {error}");
         }
-    };
-    if let Err(error) = outcome {
-        // A client that leaves early or speaks no HTTP is its own affair.
-        tracing::debug!("connection ended: {error}");
     }
 }
 

@@ -1,8 +1,9 @@
-//! In which folders a change of a file shows: that of its name, and that of what its name leads to.
+//! In which folders a change of files shows: those of their names, and those of what their names lead to.
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +14,9 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) arrived: Notify,
-    /// One was about the file itself, which a look from outside might not show: two quick writes can have one time stamp.
+    /// One was about a file itself, which a look from outside might not show: two quick writes can have one time stamp.
     pub(super) of_file: AtomicBool,
-    /// What the file is called, at both ends of its links.
+    /// What the files are called, at both ends of their links.
     names: Mutex<BTreeSet<OsString>>,
 }
 
@@ -34,16 +35,16 @@ impl Events {
     }
 }
 
-/// The folders in which a change of the file shows.
+/// The folders in which changes of the files show.
 pub(super) struct Folders {
-    file: PathBuf,
+    files: Vec<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     events: Arc<Events>,
 }
 
 impl Folders {
-    pub(super) fn new(file: &Path, events: Arc<Events>, poll: Duration) -> Self {
+    pub(super) fn new(files: Vec<PathBuf>, events: Arc<Events>, poll: Duration) -> Self {
         let receiver = Arc::clone(&events);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if let Ok(event) = event {
@@ -51,16 +52,16 @@ impl Folders {
             }
         });
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!("changes of the config are noticed within {} s only: {error}", poll.as_secs());
+            tracing::warn!("changes of files are noticed within {} s only: {error}", poll.as_secs());
         });
-        Self { file: file.to_owned(), watcher: watcher.ok(), watched: BTreeSet::new(), events }
+        Self { files, watcher: watcher.ok(), watched: BTreeSet::new(), events }
     }
 
-    /// Watches where the file is now. A folder that was deleted and made again is another one under an old name, which
+    /// Watches where the files are now. A folder that was deleted and made again is another one under an old name, which
     /// only watching it anew finds out.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let mut wanted = wanted(&self.file);
+        let mut wanted = wanted(&self.files);
         loop {
             for gone in self.watched.difference(&wanted.folders) {
                 // It may be gone from the disk as well.
@@ -69,7 +70,7 @@ impl Folders {
             let mut is_watched = |folder: &PathBuf| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
             self.watched = wanted.folders.iter().filter(|folder| is_watched(folder)).cloned().collect();
             // What came into being before it was watched raised no event.
-            let now = self::wanted(&self.file);
+            let now = self::wanted(&self.files);
             if now.folders == wanted.folders {
                 break;
             }
@@ -84,15 +85,16 @@ struct Wanted {
     names: BTreeSet<OsString>,
 }
 
-/// Where changes of the file show at the moment, and under which names.
-fn wanted(file: &Path) -> Wanted {
-    let canonical = file.canonicalize().ok();
-    let ends = [Some(file), canonical.as_deref()];
-    let ends = ends.iter().flatten();
-    Wanted {
-        folders: ends.clone().map(|end| nearest_folder(end)).collect(),
-        names: ends.filter_map(|end| end.file_name()).map(OsString::from).collect(),
+/// Where changes of the files show at the moment, and under which names.
+fn wanted(files: &[PathBuf]) -> Wanted {
+    let mut wanted = Wanted { folders: BTreeSet::new(), names: BTreeSet::new() };
+    for file in files {
+        for end in [Some(file.clone()), file.canonicalize().ok()].into_iter().flatten() {
+            wanted.folders.insert(nearest_folder(&end));
+            wanted.names.extend(end.file_name().map(OsString::from));
+        }
     }
+    wanted
 }
 
 /// The folder of the file, or the one in which that folder would come into being.
@@ -104,20 +106,13 @@ fn nearest_folder(file: &Path) -> PathBuf {
     }
 }
 
-/// What a look at the file without reading it tells.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp(Option<(u64, SystemTime, PathBuf)>);
+/// What a look at a file without reading it tells; nothing where there is none.
+pub(super) type Stamp = Option<(u64, u64, SystemTime, PathBuf)>;
 
-impl Stamp {
-    pub(super) fn nothing() -> Self {
-        Self(None)
-    }
-
-    pub(super) fn of(file: &Path) -> Self {
-        let look = || {
-            let metadata = file.metadata().ok()?;
-            Some((metadata.len(), metadata.modified().ok()?, file.canonicalize().ok()?))
-        };
-        Self(look())
-    }
+pub(super) fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let metadata = file.metadata().ok()?;
+        Some((metadata.ino(), metadata.len(), metadata.modified().ok()?, file.canonicalize().ok()?))
+    };
+    files.iter().map(stamp).collect()
 }

@@ -1,0 +1,188 @@
+//! Turns away clients that have not shown who they are, or are not the right ones.
+//!
+//! A client's certificate was verified in the TLS handshake, by whoever accepted the connection and put a [`Connection`]
+//! into the request's extensions. Whether that client is welcome is decided here. It stands before anything else is told:
+//! to a stranger every path is the same 403.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use gce_metadata_layers::{Connection, PeerIdentity, RequirePeerLayer};
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let service = ServiceBuilder::new()
+//!     .layer(RequirePeerLayer::new(|peer: &PeerIdentity| peer.is_called("instance-1")))
+//!     .service(service_fn(async |_: Request<()>| {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Bytes::from("for instance-1")))
+//!     }));
+//! let peer = PeerIdentity { common_name: Some("instance-1".into()), ..PeerIdentity::default() };
+//! let mut request = Request::new(());
+//! request.extensions_mut().insert(Connection::default().with_peer(peer));
+//! assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 200);
+//! assert_eq!(service.oneshot(Request::new(())).await.unwrap().status(), 403);
+//! # }
+//! ```
+
+use crate::connection::{Connection, PeerIdentity};
+use crate::rejection::Rejection;
+use crate::request_head::RequestHead;
+use bytes::Bytes;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Decides who is welcome. Any `Fn(&PeerIdentity) -> bool` does.
+pub trait Policy {
+    /// Whether this client is.
+    fn admits(&self, peer: &PeerIdentity) -> bool;
+}
+
+impl<F: Fn(&PeerIdentity) -> bool> Policy for F {
+    fn admits(&self, peer: &PeerIdentity) -> bool {
+        self(peer)
+    }
+}
+
+/// Who is welcome by name; an empty list is everybody who was verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedPeers(pub Vec<String>);
+
+impl Policy for AllowedPeers {
+    fn admits(&self, peer: &PeerIdentity) -> bool {
+        self.0.is_empty() || self.0.iter().any(|name| peer.is_called(name))
+    }
+}
+
+/// Adds [`RequirePeer`] to a service.
+#[derive(Debug, Clone)]
+pub struct RequirePeerLayer<P> {
+    policy: P,
+}
+
+impl<P> RequirePeerLayer<P> {
+    /// A layer that admits whom this policy does.
+    pub fn new(policy: P) -> Self {
+        Self { policy }
+    }
+}
+
+impl<S, P: Clone> Layer<S> for RequirePeerLayer<P> {
+    type Service = RequirePeer<S, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequirePeer { inner, policy: self.policy.clone() }
+    }
+}
+
+/// Answers 403 to whoever did not show a certificate, or the wrong one.
+#[derive(Debug, Clone)]
+pub struct RequirePeer<S, P> {
+    inner: S,
+    policy: P,
+}
+
+impl<S, P, ReqBody, ResBody> Service<Request<ReqBody>> for RequirePeer<S, P>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    P: Policy,
+    ResBody: From<Bytes>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let peer = request.extensions().get::<Connection>().and_then(|connection| connection.peer.as_deref());
+        let state = if peer.is_some_and(|peer| self.policy.admits(peer)) {
+            State::Admitted { inner: self.inner.call(request) }
+        } else {
+            State::Rejected { head: Some(RequestHead::from_request(request)) }
+        };
+        ResponseFuture { state }
+    }
+}
+
+pin_project! {
+    /// The future of [`RequirePeer`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = Projected]
+    enum State<F> {
+        Admitted { #[pin] inner: F },
+        Rejected { head: Option<RequestHead> },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: From<Bytes>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Admitted { inner } => inner.poll(cx),
+            Projected::Rejected { head } => match head.take() {
+                Some(head) => Poll::Ready(Ok(Rejection::Forbidden.into_response(&head))),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{mock_exchange, mock_refusal};
+
+    fn request(peer: Option<&str>) -> Request<()> {
+        let mut request = Request::get("/computeMetadata/v1/").body(()).unwrap();
+        let identity = |name: &str| PeerIdentity { common_name: Some(name.into()), ..PeerIdentity::default() };
+        let connection = Connection::default();
+        let connection = match peer {
+            Some(name) => connection.with_peer(identity(name)),
+            None => connection,
+        };
+        request.extensions_mut().insert(connection);
+        request
+    }
+
+    fn layer(allowed: &[&str]) -> RequirePeerLayer<AllowedPeers> {
+        RequirePeerLayer::new(AllowedPeers(allowed.iter().map(|name| (*name).to_owned()).collect()))
+    }
+
+    #[tokio::test]
+    async fn a_verified_client_is_welcome_unless_names_are_asked_for() {
+        for allowed in [&[][..], &["other", "instance-1"]] {
+            let answer =
+                mock_exchange(layer(allowed), request(Some("instance-1")), Response::new(Bytes::from("told"))).await;
+            assert_eq!(answer.body(), "told");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_learns_nothing() {
+        let refused = [request(None), request(Some("instance-2")), Request::get("/").body(()).unwrap()];
+        for request in refused {
+            let answer = mock_refusal::<_, Bytes>(layer(&["instance-1"]), request).await;
+            assert_eq!(answer.status(), 403);
+            assert!(answer.body().starts_with(b"<!DOCTYPE html>"));
+        }
+    }
+}

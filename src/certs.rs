@@ -1,0 +1,197 @@
+//! Certificates of one's own making, with the properties of those that GCE gives its VMs.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+/// Clocks differ.
+const SKEW: Duration = Duration::from_secs(300);
+const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// A certificate authority that lives as long as this value does.
+///
+/// ```
+/// use gce_metadata_server::certs::Authority;
+///
+/// let authority = Authority::new()?;
+/// let client = authority.client("instance-1", &["instance-1.c.my-project.internal".to_owned()])?;
+/// assert!(client.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+/// # Ok::<(), gce_metadata_server::certs::MintError>(())
+/// ```
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+    lifetime: Duration,
+}
+
+/// A certificate and its key.
+pub struct Minted {
+    /// The certificate in PEM.
+    pub certificate: String,
+    /// The private key in PEM (PKCS#8).
+    pub key: Zeroizing<String>,
+}
+
+/// A certificate could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("a certificate can't be made: {0}")]
+pub struct MintError(String);
+
+impl From<rcgen::Error> for MintError {
+    fn from(error: rcgen::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Authority {
+    /// How long the certificates of a VM live.
+    pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+    /// A new authority, named as Google's.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn new() -> Result<Self, MintError> {
+        let mut params = params("Google Compute Internal", "google.internal", ROOT_LIFETIME);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate, lifetime: Self::LIFETIME })
+    }
+
+    /// The same authority, whose certificates from now on live for this long.
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// The root certificate in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The root's private key in PEM.
+    pub fn key(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.issuer.key().serialize_pem())
+    }
+
+    /// A certificate for the metadata server, by all the names that it is called.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn server(&self) -> Result<Minted, MintError> {
+        let mut params = params("Google Compute Engine", "metadata.google.internal", self.lifetime);
+        let names = ["metadata.google.internal", "metadata.goog", "metadata", "localhost"];
+        let addresses: [IpAddr; 3] =
+            [Ipv4Addr::new(169, 254, 169, 254).into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        for name in names {
+            params.subject_alt_names.push(SanType::DnsName(name.try_into()?));
+        }
+        params.subject_alt_names.extend(addresses.map(SanType::IpAddress));
+        self.mint(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A certificate for a VM of this name, which is also called by these DNS names.
+    ///
+    /// # Errors
+    /// If a name is none, or the system has no randomness to give.
+    pub fn client(&self, name: &str, dns_names: &[String]) -> Result<Minted, MintError> {
+        let mut params = params("Google Compute Engine", name, self.lifetime);
+        for name in dns_names {
+            params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+        }
+        self.mint(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn mint(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Minted, MintError> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(Minted { certificate, key: Zeroizing::new(key.serialize_pem()) })
+    }
+}
+
+impl Minted {
+    /// Certificate and key in one text, as Google's libraries read a client's.
+    pub fn combined(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}{}", self.certificate, *self.key))
+    }
+}
+
+/// Writes a file so that whoever reads it sees all of the old or all of the new one.
+///
+/// # Errors
+/// If the folder can't be written to.
+pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn params(organization: &str, common_name: &str, lifetime: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CountryName, "US");
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let now = OffsetDateTime::now_utc();
+    (params.not_before, params.not_after) = (now - SKEW, now + lifetime);
+    params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_parser::prelude::*;
+
+    fn checked(pem: &str, check: impl FnOnce(&X509Certificate<'_>)) {
+        let (_, pem) = parse_x509_pem(pem.as_bytes()).unwrap();
+        check(&pem.parse_x509().unwrap());
+    }
+
+    #[test]
+    fn a_client_certificate_is_as_gce_makes_it() {
+        let authority = Authority::new().unwrap();
+        let client = authority.client("instance-1", &["instance-1.c.p.internal".into()]).unwrap();
+        checked(&client.certificate, |certificate| {
+            assert_eq!(certificate.subject().to_string(), "C=US, O=Google Compute Engine, CN=instance-1");
+            assert_eq!(certificate.issuer().to_string(), "C=US, O=Google Compute Internal, CN=google.internal");
+            let days = certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp();
+            assert_eq!(days, 7 * 24 * 3600 + 300);
+            let usage = certificate.extended_key_usage().unwrap().unwrap().value;
+            assert!(usage.client_auth && !usage.server_auth);
+            assert!(certificate.key_usage().unwrap().unwrap().value.digital_signature());
+            let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
+            assert_eq!(names, &[GeneralName::DNSName("instance-1.c.p.internal")]);
+        });
+        assert!(client.combined().contains("PRIVATE KEY"));
+    }
+
+    #[test]
+    fn the_servers_certificate_has_all_its_names() {
+        let authority = Authority::new().unwrap();
+        checked(&authority.server().unwrap().certificate, |certificate| {
+            let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
+            for name in ["metadata.google.internal", "localhost"] {
+                assert!(names.contains(&GeneralName::DNSName(name)));
+            }
+            assert!(names.contains(&GeneralName::IPAddress(&[169, 254, 169, 254])));
+        });
+        checked(authority.certificate(), |root| assert!(root.is_ca()));
+    }
+}

@@ -1,0 +1,175 @@
+//! From certificates to what rustls wants.
+
+use super::Certificates;
+use crate::certs::{Authority, MintError, replace_file};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+/// Why HTTPS can't be served. The path is that of the file to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file can't be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+}
+
+impl TlsError {
+    fn at(path: &Path, problem: impl fmt::Display) -> Self {
+        Self::File { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// Where certificates come from, again and again.
+pub(super) enum Source {
+    Files(Files),
+    Minted(Box<Mint>),
+}
+
+pub(super) struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_roots: PathBuf,
+    revoked: Option<PathBuf>,
+}
+
+pub(super) struct Mint {
+    authority: Authority,
+    folder: PathBuf,
+    client: String,
+    dns_names: Vec<String>,
+}
+
+impl Source {
+    /// The authority, if there is to be one, is made once: clients keep its root for as long as the server runs.
+    pub(super) fn new(certificates: Certificates) -> Result<Self, TlsError> {
+        Ok(match certificates {
+            Certificates::Files { certificate, key, client_roots, revoked } => {
+                Self::Files(Files { certificate, key, client_roots, revoked })
+            }
+            Certificates::Minted { folder, client, dns_names } => {
+                Self::Minted(Box::new(Mint { authority: Authority::new()?, folder, client, dns_names }))
+            }
+        })
+    }
+
+    /// Loads the certificates, or makes new ones.
+    pub(super) fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        match self {
+            Self::Files(files) => files.load(),
+            Self::Minted(mint) => mint.make(),
+        }
+    }
+
+    /// The files whose changes matter.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Files(Files { certificate, key, client_roots, revoked }) => {
+                [certificate, key, client_roots].into_iter().chain(revoked).cloned().collect()
+            }
+            Self::Minted(_) => Vec::new(),
+        }
+    }
+}
+
+impl Files {
+    fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
+        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY)?.swap_remove(0);
+        let material = Material {
+            chain: all(&self.certificate, "CERTIFICATE")?,
+            key,
+            roots: all(&self.client_roots, "CERTIFICATE")?,
+            revoked: self.revoked.as_deref().map(|path| all(path, "X509 CRL")).transpose()?.unwrap_or_default(),
+        };
+        material.config().map_err(|(part, problem)| match part {
+            Part::Pair => TlsError::at(&self.certificate, format!("{problem} (with the key {})", self.key.display())),
+            Part::Roots => TlsError::at(&self.client_roots, problem),
+            Part::Revoked => TlsError::at(self.revoked.as_deref().unwrap_or(&self.client_roots), problem),
+        })
+    }
+}
+
+impl Mint {
+    fn make(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let (server, client) = (self.authority.server()?, self.authority.client(&self.client, &self.dns_names)?);
+        let odd = |error: &dyn fmt::Display| TlsError::at(&self.folder, error);
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
+        let material = Material {
+            chain: vec![certificate(&server.certificate)?],
+            key: PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?,
+            roots: vec![certificate(self.authority.certificate())?],
+            revoked: Vec::new(),
+        };
+        let config = material.config().map_err(|(_, problem)| odd(&problem))?;
+        std::fs::create_dir_all(&self.folder).map_err(|error| odd(&error))?;
+        let write = |name: &str, content: &str, mode| {
+            let path = self.folder.join(name);
+            replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
+        };
+        write("root.crt", self.authority.certificate(), 0o644)?;
+        write("client.key", &client.combined(), 0o600)?;
+        Ok(config)
+    }
+}
+
+struct Material {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: Vec<CertificateDer<'static>>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// What a mistake is about.
+enum Part {
+    Pair,
+    Roots,
+    Revoked,
+}
+
+impl Material {
+    fn config(self) -> Result<Arc<ServerConfig>, (Part, String)> {
+        let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+        let mut store = RootCertStore::empty();
+        for root in self.roots {
+            store.add(root).map_err(|error| (Part::Roots, error.to_string()))?;
+        }
+        let about = if self.revoked.is_empty() { Part::Roots } else { Part::Revoked };
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+            .with_crls(self.revoked)
+            // A list says who is revoked, and nothing of those whose issuer publishes none.
+            .allow_unknown_revocation_status()
+            .build()
+            .map_err(|error| (about, error.to_string()))?;
+        let pair = |error: tokio_rustls::rustls::Error| (Part::Pair, error.to_string());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain, self.key)
+            .map_err(pair)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+/// Everything of this kind in a PEM file; nothing is a mistake.
+fn all<T: PemObject>(path: &Path, label: &str) -> Result<Vec<T>, TlsError> {
+    let read = T::pem_file_iter(path).and_then(|items| items.collect::<Result<Vec<_>, _>>());
+    let items = read.map_err(|error| TlsError::at(path, error))?;
+    if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
+}

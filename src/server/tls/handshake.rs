@@ -1,0 +1,95 @@
+//! The handshake: in its connection's own task, with a time-out, and counted.
+
+use super::peer::{self, NoClient};
+use crate::metrics::Metrics;
+use gce_metadata_layers::PeerIdentity;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{CertificateError, Error, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Accepts TLS connections with the certificates of the moment.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Tls {
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    metrics: Option<Metrics>,
+}
+
+/// A connection whose client has shown who it is; one that has shown a certificate that says nothing of that, has not.
+pub(in crate::server) struct Handshake<S> {
+    pub(in crate::server) stream: TlsStream<S>,
+    pub(in crate::server) peer: Option<PeerIdentity>,
+}
+
+impl Tls {
+    pub(super) fn new(config: Arc<ServerConfig>, metrics: Option<Metrics>) -> Self {
+        Self { config: Arc::new(RwLock::new(config)), metrics }
+    }
+
+    /// From now on with these certificates. Connections that are there keep theirs.
+    pub(super) fn replace(&self, config: Arc<ServerConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// `None` where it failed, which is the client's affair, and told.
+    pub(in crate::server) async fn accept<S>(&self, stream: S) -> Option<Handshake<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let outcome = match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err((reason(&error), error.to_string())),
+            Err(_) => Err(("timed_out", format!("not done within {} s", HANDSHAKE.as_secs()))),
+        };
+        match outcome {
+            Ok(stream) => {
+                let peer = peer::identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
+                self.count(match &peer {
+                    Ok(_) => "ok",
+                    Err(NoClient::WrongUsage) => "wrong_usage",
+                    Err(NoClient::Unreadable) => "bad_certificate",
+                });
+                let peer = peer.inspect_err(|error| tracing::debug!("a client will be refused: {error}"));
+                Some(Handshake { stream, peer: peer.ok() })
+            }
+            Err((reason, error)) => {
+                self.count(reason);
+                tracing::debug!(reason, "TLS handshake failed: {error}");
+                None
+            }
+        }
+    }
+
+    fn count(&self, outcome: &'static str) {
+        if let Some(metrics) = &self.metrics {
+            metrics.tls_handshake(outcome);
+        }
+    }
+}
+
+/// The label of a failure.
+fn reason(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::NoCertificatesPresented) => "no_certificate",
+        Some(Error::InvalidCertificate(error)) => match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not_yet_valid",
+            CertificateError::UnknownIssuer => "unknown_issuer",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_usage",
+            CertificateError::Revoked => "revoked",
+            _ => "bad_certificate",
+        },
+        Some(Error::AlertReceived(_)) => "refused_by_client",
+        Some(Error::InvalidMessage(_)) => "not_tls",
+        Some(_) => "other",
+        None => "left",
+    }
+}

@@ -1,0 +1,91 @@
+//! From a verified certificate to who its owner is.
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use gce_metadata_layers::{Fingerprint, PeerIdentity};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use x509_parser::prelude::*;
+
+/// Why a certificate that was verified names no client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoClient {
+    #[error("the certificate is not one for clients: its extended key usage lacks clientAuth")]
+    WrongUsage,
+    #[error("the certificate can't be read")]
+    Unreadable,
+}
+
+/// Who the first certificate of the chain is about. A certificate that does not say what it is for is for nothing here.
+pub(super) fn identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoClient> {
+    let der = chain.first().ok_or(NoClient::Unreadable)?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| NoClient::Unreadable)?;
+    let usage = certificate.extended_key_usage().map_err(|_| NoClient::Unreadable)?;
+    if !usage.is_some_and(|usage| usage.value.client_auth || usage.value.any) {
+        return Err(NoClient::WrongUsage);
+    }
+    let mut peer = PeerIdentity {
+        subject: certificate.subject().to_string(),
+        common_name: certificate.subject().iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned),
+        chain: chain.iter().map(|der| Bytes::copy_from_slice(der)).collect(),
+        ..PeerIdentity::default()
+    };
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+    peer.fingerprint = Fingerprint(fingerprint);
+    let names = certificate.subject_alternative_name().map_err(|_| NoClient::Unreadable)?;
+    for name in names.iter().flat_map(|names| &names.value.general_names) {
+        match name {
+            GeneralName::DNSName(name) => peer.dns_names.push((*name).to_owned()),
+            GeneralName::URI(uri) => peer.uris.push((*uri).to_owned()),
+            GeneralName::IPAddress(bytes) => peer.ip_addresses.extend(address(bytes)),
+            _ => {}
+        }
+    }
+    Ok(peer)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from).map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from).map(IpAddr::from);
+    v4().or_else(v6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
+
+    fn certificate(usages: &[ExtendedKeyUsagePurpose]) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "instance-1");
+        params.extended_key_usages = usages.to_vec();
+        params.subject_alt_names = vec![
+            SanType::DnsName("a.example.com".try_into().unwrap()),
+            SanType::URI("spiffe://example.com/a".try_into().unwrap()),
+            SanType::IpAddress("192.0.2.1".parse().unwrap()),
+            SanType::IpAddress("2001:db8::1".parse().unwrap()),
+        ];
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().into()
+    }
+
+    #[test]
+    fn a_client_is_known_by_all_its_names() {
+        let chain = [certificate(&[ExtendedKeyUsagePurpose::ClientAuth])];
+        let peer = identity(&chain).unwrap();
+        for name in ["instance-1", "a.example.com", "spiffe://example.com/a", "192.0.2.1", "2001:db8::1"] {
+            assert!(peer.is_called(name), "{name}: {peer:?}");
+        }
+        assert!(peer.is_called(&peer.fingerprint.to_string()));
+        assert_eq!(peer.chain[0], chain[0].as_ref());
+    }
+
+    #[test]
+    fn a_certificate_for_something_else_names_no_client() {
+        for usages in [&[][..], &[ExtendedKeyUsagePurpose::ServerAuth]] {
+            assert_eq!(identity(&[certificate(usages)]).unwrap_err(), NoClient::WrongUsage);
+        }
+        assert_eq!(identity(&[]).unwrap_err(), NoClient::Unreadable);
+        assert_eq!(identity(&[vec![1, 2, 3].into()]).unwrap_err(), NoClient::Unreadable);
+    }
+}

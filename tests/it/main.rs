@@ -4,6 +4,8 @@
 
 mod conformance;
 mod dump;
+#[cfg(feature = "live")]
+mod live;
 mod prometheus;
 mod protocol;
 mod reload;

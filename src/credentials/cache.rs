@@ -259,6 +259,7 @@ impl Forget {
     }
 }
 
+#[cfg(feature = "live")]
 impl<S, R: TokenRequest> CacheTokens<S, R> {
     pub(crate) fn forget(&self) -> Forget {
         let tokens = Arc::clone(&self.tokens);

@@ -17,11 +17,14 @@ pub(crate) struct Found {
     pub(crate) project: Option<String>,
 }
 
+/// Where the tokens of an account come from, if from anywhere.
+pub(crate) type Find = Arc<dyn Fn(&ServiceAccount) -> Option<Found> + Send + Sync>;
+
 /// Looks after sources of live tokens.
 #[derive(Clone)]
 pub(crate) struct Doctor {
     pub(crate) tokens: TokenSources,
-    pub(crate) found: Arc<dyn Fn(&ServiceAccount) -> Option<Found> + Send + Sync>,
+    pub(crate) found: Find,
     /// Takes over what has changed on disk, and says whether anything has. It may block.
     pub(crate) renew: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The caches of tokens that the old credentials made.

@@ -243,7 +243,7 @@ impl Accounts {
     /// Takes over what has changed on disk, and says whether anything has.
     fn renew(&self) -> bool {
         match self {
-            Self::Named(files) => files.values().fold(false, |changed, file| file.renew() || changed),
+            Self::Named(files) => files.values().filter(|file| file.renew()).count() > 0,
             Self::Acted(file, _) => file.renew(),
         }
     }

@@ -6,6 +6,8 @@ mod conformance;
 mod dump;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod live_clients;
 mod prometheus;
 mod protocol;
 mod reload;

@@ -47,13 +47,7 @@ async fn run(google: &Google, args: &[&str], credentials: &Value, owner: &str, c
     program.wait().unwrap();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", client.display()));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{args_shown}:\n{}{}",
-        text(&output.stdout),
-        text(&output.stderr),
-        args_shown = script
-    );
+    assert!(output.status.success(), "{script}:\n{}{}", text(&output.stdout), text(&output.stderr),);
 }
 
 async fn from_each_source(client: &Path, script: &str) {

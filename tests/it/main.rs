@@ -6,7 +6,7 @@ mod conformance;
 mod dump;
 #[cfg(feature = "live")]
 mod live;
-#[cfg(feature = "live")]
+#[cfg(feature = "cli")]
 mod live_clients;
 mod prometheus;
 mod protocol;

@@ -32,6 +32,10 @@ Environment Variables:
   GOOGLE_SERVICE_ACCOUNT     stands over the e-mail of the default service account
   GOOGLE_ACCESS_TOKEN        the access token to hand out, instead of the offline issuer's
   GOOGLE_ID_TOKEN            the identity token to hand out, instead of the offline issuer's
+  GOOGLE_APPLICATION_CREDENTIALS
+                             the credentials that --impersonate and --federate use [default: gcloud's own]
+  GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES
+                             1 lets credentials name a program to run
   RUST_LOG                   what to log, such as debug or hyper=trace; stands over -v";
 
 /// An emulator of Google Compute Engine's metadata server.

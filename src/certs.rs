@@ -1,8 +1,8 @@
 //! Certificates of one's own making, with the properties of those that GCE gives its VMs.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use std::fs;
 use std::io::{self, Write};
@@ -113,6 +113,7 @@ impl Authority {
     }
 
     fn mint(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Minted, MintError> {
+        params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
@@ -146,6 +147,7 @@ pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
 
 fn params(organization: &str, common_name: &str, lifetime: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "US");
     params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, common_name);

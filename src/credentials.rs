@@ -2,15 +2,23 @@
 //! start; nothing later asks which it was.
 
 mod cache;
+mod doctor;
 mod fixed;
+mod kind;
+#[cfg(feature = "live")]
+mod live;
 mod observe;
 mod offline;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
+pub use kind::{Token, TokenRequest};
+#[cfg(feature = "live")]
+pub use live::{AccessTokenKind, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use offline::OfflineOptions;
 
 use crate::metrics::Metrics;
 use crate::signer::KeyError;
+use doctor::Doctor;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::Secret;
@@ -31,6 +39,22 @@ pub enum CredentialSource {
     },
     /// Tokens of this server's own making, which no Google API accepts.
     Offline(OfflineOptions),
+    /// Tokens that Google accepts.
+    #[cfg(feature = "live")]
+    Live(LiveOptions),
+}
+
+/// Why a source could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The offline issuer has no key.
+    #[error("offline issuer: {0}")]
+    Key(#[from] KeyError),
+    /// The credentials can't be used.
+    #[cfg(feature = "live")]
+    #[error("credentials: {0}")]
+    Credentials(#[from] CredentialError),
 }
 
 impl Default for CredentialSource {
@@ -47,6 +71,10 @@ pub(crate) struct Credentials {
     pub(crate) routes: Vec<(&'static str, Arc<dyn Endpoint>)>,
     /// What metrics tell of it.
     pub(crate) identity: Identity,
+    /// Whose they are, for a config that has no account.
+    pub(crate) default_email: Option<String>,
+    /// What is to be looked at once it is served.
+    pub(crate) doctor: Option<Doctor>,
 }
 
 /// What those who watch may know of a source.
@@ -54,18 +82,19 @@ pub(crate) struct Credentials {
 pub(crate) struct Identity {
     /// The label of `credential_type`.
     pub(crate) credential_type: &'static str,
-    key: Option<offline::Key>,
+    /// Looked up when it is asked for: a key may be made late, or be replaced.
+    fingerprint: Option<Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>>,
     hits: CacheHits,
 }
 
 impl Identity {
     fn new(credential_type: &'static str) -> Self {
-        Self { credential_type, key: None, hits: CacheHits::default() }
+        Self { credential_type, fingerprint: None, hits: CacheHits::default() }
     }
 
     /// The hash of the signing key's public half, if there is a key and it is made already.
     pub(crate) fn spki_sha256(&self) -> Option<[u8; 32]> {
-        self.key.as_ref().and_then(offline::Key::spki_sha256)
+        self.fingerprint.as_ref().and_then(|look| look())
     }
 
     /// Tokens that came from the cache.
@@ -84,7 +113,12 @@ impl Credentials {
     /// Services of the embedder's own.
     pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
         let tokens = observe::counted(tokens, "given", metrics);
-        Self { tokens, routes: Vec::new(), identity: Identity::new("Given") }
+        Self::plain(tokens, "Given")
+    }
+
+    /// Tokens, and nothing beside them.
+    fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
+        Self { tokens, routes: Vec::new(), identity: Identity::new(credential_type), default_email: None, doctor: None }
     }
 }
 
@@ -92,21 +126,23 @@ impl CredentialSource {
     /// The token services of this source, for a stack of the caller's own. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If the source has no key.
-    pub fn token_sources(self) -> Result<TokenSources, KeyError> {
+    /// If the source has no key, or no credentials that can be used.
+    pub fn token_sources(self) -> Result<TokenSources, SourceError> {
         self.open(None).map(|credentials| credentials.tokens)
     }
 
     /// Makes the token services. Must be called in a tokio runtime: a key may be made in the background.
-    pub(crate) fn open(self, metrics: Option<&Metrics>) -> Result<Credentials, KeyError> {
+    pub(crate) fn open(self, metrics: Option<&Metrics>) -> Result<Credentials, SourceError> {
         match self {
             Self::Fixed { access_token, id_token } => {
                 let tokens =
                     TokenSources { access: access_token.map(fixed::access_tokens), id: id_token.map(fixed::id_tokens) };
                 let tokens = observe::counted(tokens, "fixed", metrics);
-                Ok(Credentials { tokens, routes: Vec::new(), identity: Identity::new("Static") })
+                Ok(Credentials::plain(tokens, "Static"))
             }
-            Self::Offline(options) => offline::open(options, metrics),
+            Self::Offline(options) => Ok(offline::open(options, metrics)?),
+            #[cfg(feature = "live")]
+            Self::Live(options) => Ok(live::open(options, metrics)?),
         }
     }
 }

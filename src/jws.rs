@@ -1,5 +1,11 @@
 //! JSON Web Signatures in compact form, assembled here and signed elsewhere.
 
+#[cfg(feature = "live")]
+mod assertion;
+
+#[cfg(feature = "live")]
+pub(crate) use assertion::Assertion;
+
 use crate::signer::{BoxSigner, KeyInfo, SignError, SignRequest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -19,7 +19,11 @@ pub mod signer;
 mod stack;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides};
-pub use credentials::{CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions};
+#[cfg(feature = "live")]
+pub use credentials::{AccessTokenKind, CredentialError, Endpoints, LiveOptions, LiveSource};
+pub use credentials::{
+    CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions, SourceError, Token, TokenRequest,
+};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, Publisher, Reader, TokenSources};

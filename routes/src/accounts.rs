@@ -5,12 +5,13 @@
 
 use crate::tree::{Dir, Leaf, Node, Tree};
 use serde_json::{Value, json};
+use std::hash::{Hash, Hasher};
 
 const DEFAULT: &str = "default";
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// A service account of the VM, as a token source needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// The e-mail, which identifies the account by whatever name it was asked for.
     pub email: String,
@@ -18,6 +19,13 @@ pub struct ServiceAccount {
     pub scopes: Vec<String>,
     /// The names besides its e-mail; `default` for the one that libraries use unasked.
     pub aliases: Vec<String>,
+}
+
+/// The e-mail tells accounts apart; hashing the rest would be work for nothing.
+impl Hash for ServiceAccount {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.email.hash(state);
+    }
 }
 
 impl ServiceAccount {

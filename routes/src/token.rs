@@ -71,7 +71,7 @@ pub struct IdToken {
 }
 
 /// Why there is no token. The client sees a status; what is said here is for the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// No source has tokens for this account: 404.

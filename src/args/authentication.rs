@@ -1,15 +1,57 @@
 //! Where tokens come from.
 
-use anyhow::Context;
+use super::values::url;
+use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use gce_metadata_server::signer::PemSigner;
-use gce_metadata_server::{CredentialSource, Environment, OfflineOptions};
+use gce_metadata_server::{
+    AccessTokenKind, CredentialSource, Endpoints, Environment, LiveOptions, LiveSource, OfflineOptions,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
 pub(crate) struct Authentication {
+    /// Service account key, in Google's JSON or in PEM, that makes the default account's tokens
+    #[arg(long, visible_alias = "serviceAccountFile", value_name = "FILE")]
+    service_account_file: Option<PathBuf>,
+
+    /// Whose a key in PEM is
+    #[arg(long, visible_alias = "serviceAccountEmail", value_name = "EMAIL")]
+    service_account_email: Option<String>,
+
+    /// Act as the config's accounts, with Application Default Credentials
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    impersonate: bool,
+
+    /// Take the default account's tokens from the external account of Application Default Credentials
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    federate: bool,
+
+    /// Credentials of several accounts: a JSON object of credentials files by e-mail
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+
+    /// What a key's access tokens are: oauth has Google's token endpoint make them, jwt signs them itself
+    #[arg(long, default_value = "oauth", value_name = "KIND", value_parser = ["oauth", "jwt"])]
+    access_token_kind: String,
+
+    /// Token endpoint, instead of the credentials' or Google's own
+    #[arg(long, value_name = "URL", value_parser = url)]
+    token_url: Option<String>,
+
+    /// Security token service, instead of the credentials' or Google's own
+    #[arg(long, value_name = "URL", value_parser = url)]
+    sts_url: Option<String>,
+
+    /// IAM Credentials API, instead of the credentials' or Google's own
+    #[arg(long, value_name = "URL", value_parser = url)]
+    iam_url: Option<String>,
+
     /// The `iss` of identity tokens that are made offline
     #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL")]
     offline_issuer: String,
@@ -26,9 +68,54 @@ pub(crate) struct Authentication {
 impl Authentication {
     /// The source that was asked for, on the command line or by the environment.
     pub(super) fn source(&self, environment: &Environment) -> anyhow::Result<CredentialSource> {
-        match &environment.fixed_tokens {
-            Some(fixed) => Ok(fixed.clone()),
-            None => self.offline(),
+        // As in the Go emulator: nothing else is looked at then.
+        if let Some(fixed) = &environment.fixed_tokens {
+            return Ok(fixed.clone());
+        }
+        let Some(source) = self.live(environment)? else { return self.offline() };
+        let access_token_kind = match &*self.access_token_kind {
+            "jwt" => AccessTokenKind::Jwt,
+            _ => AccessTokenKind::Oauth,
+        };
+        let endpoints = Endpoints {
+            token_url: self.token_url.clone(),
+            sts_url: self.sts_url.clone(),
+            iam_url: self.iam_url.clone(),
+        };
+        Ok(CredentialSource::Live(LiveOptions {
+            access_token_kind,
+            endpoints,
+            allow_executables: environment.allow_executables,
+            certificate_config: environment.certificate_config.clone(),
+            ..LiveOptions::new(source)
+        }))
+    }
+
+    /// The one source of live tokens that was asked for.
+    fn live(&self, environment: &Environment) -> anyhow::Result<Option<LiveSource>> {
+        let default_credentials = |option: &str| {
+            environment.application_credentials.clone().with_context(|| {
+                format!(
+                    "{option}: no Application Default Credentials; set GOOGLE_APPLICATION_CREDENTIALS, or run \
+                     `gcloud auth application-default login`"
+                )
+            })
+        };
+        let key = self.service_account_file.clone();
+        let key = key.map(|path| LiveSource::Key { path, email: self.service_account_email.clone() });
+        let several = self.credentials.clone().map(|path| LiveSource::PerAccount { path });
+        let acted = self.impersonate.then(|| default_credentials("--impersonate")).transpose()?;
+        let federated = self.federate.then(|| default_credentials("--federate")).transpose()?;
+        let acted = acted.map(|path| LiveSource::Impersonate { path });
+        let federated = federated.map(|path| LiveSource::Federate { path });
+        let mut asked = [key, several, acted, federated].into_iter().flatten();
+        match (asked.next(), asked.next()) {
+            (_, Some(_)) => {
+                bail!(
+                    "one of --service-account-file, --impersonate, --federate and --credentials can be given, not several"
+                )
+            }
+            (one, None) => Ok(one),
         }
     }
 

@@ -18,6 +18,13 @@ pub(super) fn url_path(path: &str) -> Result<String, String> {
     }
 }
 
+pub(super) fn url(url: &str) -> Result<String, String> {
+    match url.starts_with("https://") || url.starts_with("http://") {
+        true => Ok(url.to_owned()),
+        false => Err("a URL begins with https:// (or http://)".to_owned()),
+    }
+}
+
 pub(super) fn file_mode(mode: &str) -> Result<u32, String> {
     let parsed = u32::from_str_radix(mode.trim_start_matches("0o"), 8).ok().filter(|mode| *mode <= 0o777);
     parsed.ok_or_else(|| "a file mode is three octal digits, such as 660".to_owned())

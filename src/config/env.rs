@@ -1,9 +1,10 @@
 //! The environment: the only file that reads it.
 
 use crate::credentials::CredentialSource;
-use gce_metadata_routes::Metadata;
 use gce_metadata_routes::token::Secret;
+use gce_metadata_routes::{Metadata, Node};
 use std::env::VarError;
+use std::path::{Path, PathBuf};
 
 const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 
@@ -17,6 +18,8 @@ pub struct Overrides {
     pub numeric_project_id: Option<String>,
     /// The e-mail of the default service account: `GOOGLE_SERVICE_ACCOUNT`.
     pub service_account: Option<String>,
+    /// The default service account's e-mail where the config has no account at all.
+    pub account_if_none: Option<String>,
 }
 
 impl Overrides {
@@ -34,13 +37,30 @@ impl Overrides {
         if let Some(email) = &self.service_account {
             metadata = metadata.with_service_account(email);
         }
+        if let Some(email) = &self.account_if_none
+            && has_no_account(&metadata)
+        {
+            metadata = metadata.with_service_account(email);
+        }
         metadata
+    }
+
+    /// Also with this default service account, for a config that has none at all.
+    pub(crate) fn with_account_if_none(self, email: Option<String>) -> Self {
+        Self { account_if_none: email, ..self }
     }
 
     /// What is odd about them, for the log.
     pub(crate) fn doubt(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
         Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))
+    }
+}
+
+fn has_no_account(metadata: &Metadata) -> bool {
+    match metadata.tree().get("instance/service-accounts").map(|node| &**node) {
+        Some(Node::Dir(accounts)) => accounts.entries().next().is_none(),
+        _ => true,
     }
 }
 
@@ -52,6 +72,12 @@ pub struct Environment {
     pub overrides: Overrides,
     /// The tokens it brings, if any: `GOOGLE_ACCESS_TOKEN`, `GOOGLE_ID_TOKEN`.
     pub fixed_tokens: Option<CredentialSource>,
+    /// Application Default Credentials: `GOOGLE_APPLICATION_CREDENTIALS`, or gcloud's file if it is there.
+    pub application_credentials: Option<PathBuf>,
+    /// Whether a program that credentials name may be run: `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is 1.
+    pub allow_executables: bool,
+    /// Which certificate a federated workload has: `GOOGLE_API_CERTIFICATE_CONFIG`, or gcloud's file.
+    pub certificate_config: Option<PathBuf>,
     /// What to log: `RUST_LOG`.
     pub log_filter: Option<String>,
 }
@@ -85,11 +111,21 @@ impl Environment {
         let secret = |name| get(name).map(|value| value.map(Secret::from));
         let (access_token, id_token) = (secret("GOOGLE_ACCESS_TOKEN")?, secret("GOOGLE_ID_TOKEN")?);
         let has_tokens = access_token.is_some() || id_token.is_some();
+        let home = get("HOME")?.map(|home| Path::new(&home).join(".config/gcloud"));
+        let gcloud = get("CLOUDSDK_CONFIG")?.map(PathBuf::from).or(home);
+        let of_gcloud = |name: &str| gcloud.as_ref().map(|folder| folder.join(name));
+        let well_known = of_gcloud("application_default_credentials.json").filter(|file| file.exists());
         Ok(Self {
+            application_credentials: get("GOOGLE_APPLICATION_CREDENTIALS")?.map(PathBuf::from).or(well_known),
+            allow_executables: get("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES")?.as_deref() == Some("1"),
+            certificate_config: get("GOOGLE_API_CERTIFICATE_CONFIG")?
+                .map(PathBuf::from)
+                .or_else(|| of_gcloud("certificate_config.json")),
             overrides: Overrides {
                 project_id: get("GOOGLE_PROJECT_ID")?,
                 numeric_project_id: get(NUMBER)?,
                 service_account: get("GOOGLE_SERVICE_ACCOUNT")?,
+                account_if_none: None,
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
             log_filter: get("RUST_LOG")?,

@@ -1,34 +1,12 @@
 //! Counts what a token source is asked, and tells the log of each token that is made: for whom, what for, for how long.
 //! Never the token, nor its audience.
 
+use super::kind::TokenRequest;
 use crate::metrics::Metrics;
-use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{
-    AccessToken, AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError,
-};
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, IdTokenSource, TokenError};
 use std::time::Instant;
 use tower::{Service, ServiceExt, service_fn};
-
-/// A request for either kind of token.
-trait TokenRequest: Send + 'static {
-    const KIND: &'static str;
-    fn account(&self) -> &ServiceAccount;
-}
-
-impl TokenRequest for AccessTokenRequest {
-    const KIND: &'static str = "access";
-    fn account(&self) -> &ServiceAccount {
-        &self.account
-    }
-}
-
-impl TokenRequest for IdTokenRequest {
-    const KIND: &'static str = "identity";
-    fn account(&self) -> &ServiceAccount {
-        &self.account
-    }
-}
 
 /// The same sources, counted where somebody looks at the counts.
 pub(super) fn counted(tokens: TokenSources, source: &'static str, metrics: Option<&Metrics>) -> TokenSources {

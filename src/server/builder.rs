@@ -6,10 +6,9 @@ use super::tls::{self, MtlsOptions, Tls, TlsError};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigError, ConfigFile, Overrides};
-use crate::credentials::{CredentialSource, Credentials};
+use crate::credentials::{CredentialSource, Credentials, SourceError};
 use crate::metrics::{Connections, Metrics, State};
 use crate::reload::{Reload, ReloadCounts};
-use crate::signer::KeyError;
 use crate::stack::Stack;
 use bytes::Bytes;
 use gce_metadata_layers::{AllowedPeers, Waiters};
@@ -37,9 +36,9 @@ pub enum StartError {
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
     Tls(#[from] TlsError),
-    /// The offline issuer has no key.
-    #[error("offline issuer: {0}")]
-    Key(KeyError),
+    /// The source of tokens can't be used.
+    #[error(transparent)]
+    Tokens(#[from] SourceError),
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(address, error))]
     Listen {
@@ -247,16 +246,22 @@ impl ServerBuilder {
         if let Some(doubt) = self.overrides.doubt() {
             tracing::warn!("{doubt}");
         }
+        // Nobody counts where nobody looks.
+        let metrics = self.admin.is_some().then(Metrics::new);
+        let credentials = match self.tokens {
+            Tokens::From(source) => source.open(metrics.as_ref())?,
+            Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
+        };
+        let Credentials { tokens, routes, identity, default_email, doctor } = credentials;
+        let overrides = self.overrides.with_account_if_none(default_email);
         let (metadata, followed) = match self.served {
-            Served::Given(metadata) => (self.overrides.apply(metadata), None),
+            Served::Given(metadata) => (overrides.apply(metadata), None),
             Served::File(path) => {
-                let file = ConfigFile::new(path, self.overrides);
+                let file = ConfigFile::new(path, overrides);
                 let bytes = file.read()?;
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
         };
-        // Nobody counts where nobody looks.
-        let metrics = self.admin.is_some().then(Metrics::new);
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {
                 let tls = tls::open(options.certificates, metrics.clone())?;
@@ -272,10 +277,6 @@ impl ServerBuilder {
         let admin = match self.admin {
             Some(AdminPlace { address, metrics_path }) => Some((bind(Place::Tcp(address)).await?, metrics_path)),
             None => None,
-        };
-        let Credentials { tokens, routes, identity } = match self.tokens {
-            Tokens::From(source) => source.open(metrics.as_ref()).map_err(StartError::Key)?,
-            Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
 
         let publisher = Publisher::new(metadata.tree());
@@ -334,6 +335,10 @@ impl ServerBuilder {
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(metrics.keep_up()).await });
         }
 
+        if let Some(doctor) = doctor {
+            let (stop, reader) = (lifecycle.stop.clone(), publisher.reader());
+            lifecycle.tasks.spawn(async move { stop.run_until_cancelled(doctor.attend(reader)).await });
+        }
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
             let reload = Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));

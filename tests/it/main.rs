@@ -4,6 +4,10 @@
 
 mod conformance;
 mod dump;
+#[cfg(feature = "live")]
+mod live;
+#[cfg(feature = "cli")]
+mod live_clients;
 mod prometheus;
 mod protocol;
 mod reload;

@@ -7,6 +7,7 @@ use gce_metadata_routes::{Metadata, Publisher, Router};
 use http::Request;
 use jwt_simple::prelude::{NoCustomClaims, RS256PublicKey, RSAPublicKeyLike, Token};
 use serde_json::{Value, json};
+use tower::Layer;
 use tower::ServiceExt;
 
 fn metadata() -> Metadata {

@@ -1,5 +1,8 @@
 //! What the tests share: a server on a port of its own, and a client that says what it was answered.
 
+#[cfg(feature = "live")]
+pub(crate) mod google;
+
 use bytes::Bytes;
 use gce_metadata_server::{Address, Metadata, Server};
 use http::{HeaderMap, Method, Request, StatusCode};

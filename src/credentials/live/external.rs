@@ -1,0 +1,127 @@
+//! Workload and workforce identity federation: somebody else vouches for us, and Google's security token service exchanges
+//! that for a token of its own.
+
+mod certificate;
+mod executable;
+mod subject;
+
+use super::file::{Opened, Plan};
+use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
+use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
+use super::upstream::Upstream;
+use crate::credentials::cache::CacheTokensLayer;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, Secret, TokenError};
+use serde::Deserialize;
+use std::sync::Arc;
+use subject::{Source, Subject};
+use tower::service_fn;
+
+/// A credentials file of `type` `external_account`.
+#[derive(Deserialize)]
+pub(super) struct ExternalAccount {
+    audience: String,
+    subject_token_type: String,
+    token_url: Option<String>,
+    credential_source: Source,
+    service_account_impersonation_url: Option<String>,
+    service_account_impersonation: Option<Lifetime>,
+    client_id: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    client_secret: Option<Secret>,
+    workforce_pool_user_project: Option<String>,
+    universe_domain: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Lifetime {
+    token_lifetime_seconds: Option<u64>,
+}
+
+/// The exchange of a subject token for one of Google's.
+struct Exchange {
+    upstream: Upstream,
+    url: String,
+    audience: String,
+    subject: Subject,
+    subject_token_type: String,
+    basic: Option<Secret>,
+    options: Option<String>,
+}
+
+impl ExternalAccount {
+    pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
+        let impersonated = self.service_account_impersonation_url.as_deref().map(|url| {
+            parse_url(url).ok_or("service_account_impersonation_url: …/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken is expected")
+        });
+        let impersonated = impersonated.transpose()?;
+        let email = impersonated.as_ref().map(|(_, email)| email.clone());
+        let universe = self.universe_domain.as_deref().unwrap_or("googleapis.com");
+        let subject = Subject::new(self.credential_source, &self.audience, &self.subject_token_type, email, plan)?;
+        let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.to_owned() };
+        let url = plan.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
+        let basic = self.client_id.as_ref().map(|id| {
+            let password = self.client_secret.as_ref().map_or("", Secret::expose);
+            BASE64_STANDARD.encode(format!("{id}:{password}")).into()
+        });
+        // Workforce pools bill a project; a client of their own does it already.
+        let user_project = self.workforce_pool_user_project.filter(|_| basic.is_none());
+        let exchange = Arc::new(Exchange {
+            upstream: subject.certificate.clone().unwrap_or_else(|| plan.upstream.clone()),
+            url,
+            audience: self.audience,
+            subject,
+            subject_token_type: self.subject_token_type,
+            basic,
+            options: user_project.map(|project| serde_json::json!({"userProject": project}).to_string()),
+        });
+        let federated = AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+            let exchange = Arc::clone(&exchange);
+            async move { exchange.access_token(&request.scopes.join(" ")).await }
+        }));
+        let actor = AccessTokenSource::new(CacheTokensLayer::new().layer(federated.clone()));
+        let lifetime = self.service_account_impersonation.and_then(|it| it.token_lifetime_seconds);
+        let impersonation = |base, target| Impersonation {
+            upstream: plan.upstream.clone(),
+            actor,
+            base,
+            target,
+            delegates: Vec::new(),
+            lifetime: lifetime.map(|seconds| format!("{seconds}s")),
+        };
+        Ok(match impersonated {
+            Some((base, email)) => {
+                impersonation(plan.endpoints.iam(Some(base), universe), Some(email)).open("Federated")
+            }
+            // A federated identity has access tokens, but identity tokens are a service account's.
+            None => Opened {
+                tokens: TokenSources {
+                    access: Some(federated),
+                    id: Some(impersonation(plan.endpoints.iam(None, universe), None).id_source()),
+                },
+                ..Opened::new("Federated")
+            },
+        })
+    }
+}
+
+impl Exchange {
+    async fn access_token(&self, scope: &str) -> Result<AccessToken, TokenError> {
+        let subject = self.subject.token().await?;
+        let scope = if scope.is_empty() { CLOUD_PLATFORM } else { scope };
+        let mut form = vec![
+            ("grant_type", TOKEN_EXCHANGE),
+            ("audience", &*self.audience),
+            ("scope", scope),
+            ("requested_token_type", ACCESS_TOKEN_TYPE),
+            ("subject_token", subject.expose()),
+            ("subject_token_type", &*self.subject_token_type),
+        ];
+        if let Some(options) = &self.options {
+            form.push(("options", options));
+        }
+        sts::access_token(&self.upstream, &self.url, &form, self.basic.as_ref()).await
+    }
+}

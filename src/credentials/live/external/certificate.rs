@@ -1,0 +1,76 @@
+//! A certificate is the token: TLS proves that we have its key, and the chain says who we are.
+
+use crate::credentials::live::file::Plan;
+use crate::credentials::live::upstream::Upstream;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use gce_metadata_routes::token::Secret;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+pub(super) struct CertificateSource {
+    certificate_config_location: Option<PathBuf>,
+    #[serde(default)]
+    use_default_certificate_config: bool,
+    trust_chain_path: Option<PathBuf>,
+}
+
+/// gcloud's `certificate_config.json`.
+#[derive(Deserialize)]
+struct Config {
+    cert_configs: Configs,
+}
+
+#[derive(Deserialize)]
+struct Configs {
+    workload: Workload,
+}
+
+#[derive(Deserialize)]
+struct Workload {
+    cert_path: PathBuf,
+    key_path: PathBuf,
+}
+
+/// The client that shows the certificate, and the chain as a subject token: a JSON list of DER in base64, the leaf first.
+pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<(Upstream, Secret), String> {
+    let location = match (&source.certificate_config_location, source.use_default_certificate_config) {
+        (Some(location), false) => location.clone(),
+        (None, true) => {
+            plan.certificate_config.clone().ok_or("credential_source.certificate: no default configuration")?
+        }
+        _ => {
+            return Err("credential_source.certificate: either certificate_config_location or \
+                        use_default_certificate_config is expected"
+                .to_owned());
+        }
+    };
+    let config: Config = serde_json::from_slice(&read(&location)?).map_err(|_| {
+        format!("{}: cert_configs.workload with cert_path and key_path is expected", location.display())
+    })?;
+    let Workload { cert_path, key_path } = config.cert_configs.workload;
+    let leaf = certificates(&cert_path)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?)
+        .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
+    let mut chain = leaf.iter().take(1).map(|der| BASE64_STANDARD.encode(der)).collect::<Vec<_>>();
+    if let Some(path) = &source.trust_chain_path {
+        let more = certificates(path)?;
+        chain.extend(more.iter().filter(|der| Some(*der) != leaf.first()).map(|der| BASE64_STANDARD.encode(der)));
+    }
+    let upstream =
+        Upstream::with_certificate(leaf, key).map_err(|error| format!("{}: {error}", cert_path.display()))?;
+    Ok((upstream, serde_json::json!(chain).to_string().into()))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let found = found.ok().filter(|found| !found.is_empty());
+    found.ok_or_else(|| format!("{}: no certificates in PEM", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,116 @@
+//! A program says the subject token. It is run only where the environment allows it, for the file that names it may come
+//! from anywhere.
+
+use crate::credentials::live::file::Plan;
+use crate::credentials::live::sts::secret;
+use crate::credentials::live::upstream::{refused, unavailable};
+use gce_metadata_routes::token::{Secret, TokenError};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::process::Command;
+
+const TIMEOUT: u64 = 30_000;
+
+#[derive(Deserialize)]
+pub(super) struct ExecutableSource {
+    command: String,
+    timeout_millis: Option<u64>,
+    output_file: Option<PathBuf>,
+}
+
+pub(super) struct Executable {
+    words: Vec<String>,
+    timeout: Duration,
+    output_file: Option<PathBuf>,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// What the program prints, or leaves in the output file.
+#[derive(Deserialize)]
+struct Output {
+    version: u64,
+    success: bool,
+    #[serde(default, deserialize_with = "secret")]
+    id_token: Option<Secret>,
+    #[serde(default, deserialize_with = "secret")]
+    saml_response: Option<Secret>,
+    expiration_time: Option<u64>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Executable {
+    pub(super) fn new(
+        source: ExecutableSource,
+        audience: &str,
+        token_type: &str,
+        email: Option<String>,
+        plan: &Plan,
+    ) -> Result<Self, String> {
+        if !plan.allow_executables {
+            return Err("credential_source.executable: set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 to have it run"
+                .to_owned());
+        }
+        let words = shlex::split(&source.command).filter(|words| !words.is_empty());
+        let words = words.ok_or("credential_source.executable.command: not a command line")?;
+        let timeout = source.timeout_millis.unwrap_or(TIMEOUT);
+        if !(5_000..=120_000).contains(&timeout) {
+            return Err("credential_source.executable.timeout_millis: 5000 to 120000 is expected".to_owned());
+        }
+        let mut environment = vec![
+            ("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", audience.to_owned()),
+            ("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", token_type.to_owned()),
+            ("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE", "0".to_owned()),
+        ];
+        environment.extend(email.map(|email| ("GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", email)));
+        let file = source.output_file.as_ref().map(|file| file.display().to_string());
+        environment.extend(file.map(|file| ("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", file)));
+        Ok(Self { words, timeout: Duration::from_millis(timeout), output_file: source.output_file, environment })
+    }
+
+    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+        if let Some(token) = self.left_in_file().await {
+            return Ok(token);
+        }
+        let Some((program, args)) = self.words.split_first() else { return Err(refused("no command".to_owned())) };
+        let mut command = Command::new(program);
+        command.args(args).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(self.timeout, command.output()).await;
+        let output = output.map_err(|_| unavailable(format!("{program} took longer than {:?}", self.timeout)))?;
+        let output = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
+        let printed: Option<Output> = serde_json::from_slice(&output.stdout).ok();
+        let printed = printed.ok_or_else(|| {
+            unavailable(format!("{program}: {}, and what it printed is no answer of a subject token", output.status))
+        })?;
+        match printed.token() {
+            Some(token) => Ok(token),
+            None if printed.success => {
+                Err(unavailable(format!("{program}: its token is none, of another version, or expired")))
+            }
+            None => {
+                let said =
+                    |text: &Option<String>| text.as_deref().unwrap_or_default().chars().take(200).collect::<String>();
+                Err(refused(format!("{program}: {} {}", said(&printed.code), said(&printed.message))))
+            }
+        }
+    }
+
+    /// What an earlier run left, if it is still good.
+    async fn left_in_file(&self) -> Option<Secret> {
+        let bytes = tokio::fs::read(self.output_file.as_ref()?).await.ok()?;
+        let output: Output = serde_json::from_slice(&bytes).ok()?;
+        output.expiration_time?;
+        output.token()
+    }
+}
+
+impl Output {
+    fn token(&self) -> Option<Secret> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let is_good = self.success && self.version == 1 && self.expiration_time.is_none_or(|expiry| expiry > now);
+        self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
+    }
+}

@@ -1,0 +1,135 @@
+//! Where the token of somebody else comes from: a file, a URL, a program, a certificate.
+
+use super::certificate::{self, CertificateSource};
+use super::executable::{Executable, ExecutableSource};
+use crate::credentials::live::file::Plan;
+use crate::credentials::live::upstream::{Upstream, unavailable};
+use gce_metadata_routes::token::{Secret, TokenError};
+use http::Method;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `credential_source` of a file. Exactly one of its kinds must be there.
+#[derive(Deserialize)]
+pub(super) struct Source {
+    file: Option<PathBuf>,
+    url: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    format: Format,
+    executable: Option<ExecutableSource>,
+    certificate: Option<CertificateSource>,
+    environment_id: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Format {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    subject_token_field_name: Option<String>,
+}
+
+/// How a subject token is had.
+pub(super) struct Subject {
+    kind: Kind,
+    /// The client whose TLS certificate is who we are.
+    pub(super) certificate: Option<Upstream>,
+}
+
+enum Kind {
+    File { path: PathBuf, field: Option<String> },
+    Url { upstream: Upstream, url: String, headers: BTreeMap<String, String>, field: Option<String> },
+    Executable(Executable),
+    Certificate { chain: Secret },
+}
+
+impl Subject {
+    pub(super) fn new(
+        source: Source,
+        audience: &str,
+        token_type: &str,
+        email: Option<String>,
+        plan: &Plan,
+    ) -> Result<Self, String> {
+        if source.environment_id.is_some() {
+            return Err(
+                "credential_source.environment_id: AWS is not supported; use file, url, executable or certificate"
+                    .to_owned(),
+            );
+        }
+        let field = match source.format.kind.as_deref() {
+            None | Some("text") => None,
+            Some("json") => {
+                let name = source.format.subject_token_field_name;
+                Some(name.ok_or("credential_source.format: `json` needs subject_token_field_name")?)
+            }
+            Some(_) => return Err("credential_source.format.type: `text` or `json` is expected".to_owned()),
+        };
+        let mut certificate = None;
+        let kind = match (source.file, source.url, source.executable, source.certificate) {
+            (Some(path), None, None, None) => Kind::File { path, field },
+            (None, Some(url), None, None) => {
+                Kind::Url { upstream: plan.upstream.clone(), url, headers: source.headers, field }
+            }
+            (None, None, Some(executable), None) => {
+                Kind::Executable(Executable::new(executable, audience, token_type, email, plan)?)
+            }
+            (None, None, None, Some(source)) => {
+                let (upstream, chain) = certificate::open(&source, plan)?;
+                certificate = Some(upstream);
+                Kind::Certificate { chain }
+            }
+            _ => return Err("credential_source: one of file, url, executable or certificate is expected".to_owned()),
+        };
+        Ok(Self { kind, certificate })
+    }
+
+    /// The token as it is now: whoever issues it puts a new one in its place from time to time.
+    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+        match &self.kind {
+            Kind::File { path, field } => {
+                let text = tokio::fs::read_to_string(path).await;
+                let text = text.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
+                extract(&text, field.as_deref(), &path.display().to_string())
+            }
+            Kind::Url { upstream, url, headers, field } => {
+                let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+                let body = upstream.fetch(Method::GET, url, headers).await?;
+                extract(&String::from_utf8_lossy(&body), field.as_deref(), "the subject token's URL")
+            }
+            Kind::Executable(executable) => executable.token().await,
+            Kind::Certificate { chain } => Ok(chain.clone()),
+        }
+    }
+}
+
+fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, TokenError> {
+    let token = match field {
+        None => text.trim().to_owned(),
+        Some(field) => {
+            let json: serde_json::Value =
+                serde_json::from_str(text).map_err(|_| unavailable(format!("{place}: JSON is expected")))?;
+            let token = json[field].as_str().map(str::to_owned);
+            token.ok_or_else(|| unavailable(format!("{place}: no text at `{field}`")))?
+        }
+    };
+    if token.is_empty() { Err(unavailable(format!("{place}: no token there"))) } else { Ok(token.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_text_or_a_field_of_it() {
+        let token = |text, field| extract(text, field, "token.json").map(|it| it.expose().to_owned());
+        assert_eq!(token("abc\n", None).unwrap(), "abc");
+        assert_eq!(token(r#"{"t": "abc"}"#, Some("t")).unwrap(), "abc");
+        for (text, field) in [("", None), ("hidden", Some("t")), (r#"{"u": "hidden"}"#, Some("t"))] {
+            let error = token(text, field).unwrap_err().to_string();
+            assert!(error.contains("token.json: ") && !error.contains("hidden"), "{error}");
+        }
+    }
+}

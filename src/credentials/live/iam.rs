@@ -1,0 +1,148 @@
+//! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
+
+use super::file::Opened;
+use super::upstream::{Upstream, unavailable};
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
+};
+use gce_metadata_routes::{ServiceAccount, TokenSources};
+use serde::Deserialize;
+use serde_json::json;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tower::{ServiceExt, service_fn};
+
+pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+const LIFETIME: &str = "3600s";
+const ACCOUNTS: &str = "/v1/projects/-/serviceAccounts/";
+
+/// Who acts as whom.
+#[derive(Clone)]
+pub(super) struct Impersonation {
+    pub(super) upstream: Upstream,
+    /// Access tokens of the one who acts.
+    pub(super) actor: AccessTokenSource,
+    /// Where the API is, such as `https://iamcredentials.googleapis.com`.
+    pub(super) base: String,
+    /// The account, unless it is the one that a request names.
+    pub(super) target: Option<String>,
+    /// Accounts in between, each of which may act as the next.
+    pub(super) delegates: Vec<String>,
+    /// How long access tokens are to live, such as `3600s`.
+    pub(super) lifetime: Option<String>,
+}
+
+/// The base and the account of a `service_account_impersonation_url`.
+pub(super) fn parse_url(url: &str) -> Option<(String, String)> {
+    let (base, rest) = url.split_once(ACCOUNTS)?;
+    let (email, _) = rest.split_once(':')?;
+    Some((base.to_owned(), email.to_owned()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessTokenAnswer {
+    access_token: String,
+    expire_time: String,
+}
+
+#[derive(Deserialize)]
+struct IdTokenAnswer {
+    token: String,
+}
+
+impl Impersonation {
+    pub(super) fn open(self, credential_type: &'static str) -> Opened {
+        let email = self.target.clone();
+        Opened { email, project: None, credential_type, fingerprint: None, tokens: self.tokens() }
+    }
+
+    /// The token services.
+    pub(super) fn tokens(self) -> TokenSources {
+        TokenSources { access: Some(AccessTokenSource::new(self.access_source())), id: Some(self.id_source()) }
+    }
+
+    fn access_source(&self) -> AccessTokenSource {
+        let this = self.clone();
+        AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+            let this = this.clone();
+            async move { this.access_token(request).await }
+        }))
+    }
+
+    /// Identity tokens alone.
+    pub(super) fn id_source(self) -> IdTokenSource {
+        IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
+            let this = self.clone();
+            async move { this.id_token(request).await }
+        }))
+    }
+
+    async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, TokenError> {
+        let body = json!({
+            "delegates": self.delegates(),
+            "scope": request.scopes,
+            "lifetime": self.lifetime.as_deref().unwrap_or(LIFETIME),
+        });
+        let url = self.url(&request.account, "generateAccessToken");
+        let answer: AccessTokenAnswer = self.upstream.post_json(&url, &self.bearer().await?, &body).await?;
+        let expires_in = until(&answer.expire_time)
+            .ok_or_else(|| unavailable("generateAccessToken answered without a time in expireTime".to_owned()))?;
+        Ok(AccessToken { token: answer.access_token.into(), expires_in })
+    }
+
+    async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, TokenError> {
+        let body = json!({
+            "delegates": self.delegates(),
+            "audience": request.audience,
+            "includeEmail": request.instance.is_some(),
+        });
+        let url = self.url(&request.account, "generateIdToken");
+        let answer: IdTokenAnswer = self.upstream.post_json(&url, &self.bearer().await?, &body).await?;
+        Ok(IdToken { token: answer.token.into() })
+    }
+
+    async fn bearer(&self) -> Result<Secret, TokenError> {
+        let account = ServiceAccount { email: String::new(), scopes: Vec::new(), aliases: Vec::new() };
+        let request = AccessTokenRequest { account, scopes: vec![CLOUD_PLATFORM.to_owned()] };
+        Ok(self.actor.clone().oneshot(request).await?.token)
+    }
+
+    fn url(&self, account: &ServiceAccount, method: &str) -> String {
+        let email = self.target.as_deref().unwrap_or(&account.email);
+        format!("{}{ACCOUNTS}{email}:{method}", self.base)
+    }
+
+    fn delegates(&self) -> Vec<String> {
+        let full = |name: &String| match name.starts_with("projects/") {
+            true => name.clone(),
+            false => format!("projects/-/serviceAccounts/{name}"),
+        };
+        self.delegates.iter().map(full).collect()
+    }
+}
+
+fn until(expiry: &str) -> Option<Duration> {
+    let expiry = OffsetDateTime::parse(expiry, &Rfc3339).ok()?;
+    Duration::try_from(expiry - OffsetDateTime::from(std::time::SystemTime::now())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_a_base_and_an_account() {
+        let url = "https://iam.example.com/v1/projects/-/serviceAccounts/a@example.com:generateAccessToken";
+        assert_eq!(parse_url(url), Some(("https://iam.example.com".into(), "a@example.com".into())));
+        assert_eq!(parse_url("https://iam.example.com/v1/a@example.com"), None);
+    }
+
+    #[test]
+    fn an_expiry_lies_ahead() {
+        assert!(until("2999-01-01T00:00:00Z").is_some());
+        assert!(until("1999-01-01T00:00:00Z").is_none());
+        assert!(until("tomorrow").is_none());
+    }
+}

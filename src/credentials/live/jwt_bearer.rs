@@ -1,0 +1,75 @@
+//! A service account's own key: an assertion signed with it is a token already, or is exchanged for one.
+//!
+//! It takes any signer, and so serves keys in files and keys in chips alike.
+
+use super::sts::{self, JWT_BEARER};
+use super::upstream::{Upstream, unavailable};
+use crate::jws::{self, Assertion};
+use crate::signer::{BoxSigner, KeyInfo};
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
+};
+use tower::service_fn;
+
+/// What an access token is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessTokenKind {
+    /// The assertion is exchanged for a token at the key's token endpoint.
+    Oauth,
+    /// The assertion is the token: nothing is asked, and Google's own APIs take it.
+    Jwt,
+}
+
+#[derive(Clone)]
+pub(crate) struct JwtBearer {
+    pub(crate) signer: BoxSigner,
+    /// With the `kid` that the issuer of the key knows it by.
+    pub(crate) key: KeyInfo,
+    pub(crate) email: String,
+    pub(crate) token_uri: String,
+    pub(crate) kind: AccessTokenKind,
+    pub(crate) upstream: Upstream,
+}
+
+impl JwtBearer {
+    /// The token services.
+    pub(crate) fn tokens(self) -> TokenSources {
+        let (access, id) = (self.clone(), self);
+        TokenSources {
+            access: Some(AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+                let this = access.clone();
+                async move { this.access_token(&request.scopes.join(" ")).await }
+            }))),
+            id: Some(IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
+                let this = id.clone();
+                async move { this.id_token(&request.audience).await }
+            }))),
+        }
+    }
+
+    async fn access_token(&self, scope: &str) -> Result<AccessToken, TokenError> {
+        match self.kind {
+            AccessTokenKind::Jwt => {
+                let token = self.signed(&Assertion::as_access_token(&self.email, scope)).await?;
+                Ok(AccessToken { token, expires_in: Assertion::LIFETIME })
+            }
+            AccessTokenKind::Oauth => {
+                let assertion = self.signed(&Assertion::for_access_token(&self.email, &self.token_uri, scope)).await?;
+                let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
+                sts::access_token(&self.upstream, &self.token_uri, &form, None).await
+            }
+        }
+    }
+
+    async fn id_token(&self, audience: &str) -> Result<IdToken, TokenError> {
+        let assertion = self.signed(&Assertion::for_id_token(&self.email, &self.token_uri, audience)).await?;
+        let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
+        sts::id_token(&self.upstream, &self.token_uri, &form).await
+    }
+
+    async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, TokenError> {
+        let signed = jws::sign(self.signer.clone(), &self.key, assertion).await;
+        signed.map_err(|error| unavailable(error.to_string()))
+    }
+}

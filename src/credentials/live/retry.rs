@@ -1,0 +1,69 @@
+//! When a request is sent again: after what may pass, a few times, a little later each time and never all at once.
+
+use super::upstream::{NoAnswer, UpstreamRequest};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
+use tower::retry::Policy;
+
+const RETRIES: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Whoever asked us has long left by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone)]
+pub(super) struct Retry {
+    retried: u32,
+}
+
+impl Retry {
+    pub(super) fn new() -> Self {
+        Self { retried: 0 }
+    }
+
+    /// Twice as long each time, half of it at random.
+    fn wait(&self) -> Duration {
+        let longest = FIRST_WAIT * 2_u32.pow(self.retried);
+        let mut random = [u8::MAX];
+        // Without randomness the wait is the longest.
+        let _ = SystemRandom::new().fill(&mut random);
+        longest / 2 + longest / 2 * u32::from(random[0]) / u32::from(u8::MAX)
+    }
+}
+
+impl Policy<UpstreamRequest, Response<Bytes>, NoAnswer> for Retry {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        _: &mut UpstreamRequest,
+        outcome: &mut Result<Response<Bytes>, NoAnswer>,
+    ) -> Option<Self::Future> {
+        let told = match outcome {
+            Err(_) => None,
+            Ok(answer) if may_pass(answer.status()) => retry_after(answer),
+            Ok(_) => return None,
+        };
+        if self.retried == RETRIES || told.is_some_and(|told| told > LONGEST_WAIT) {
+            return None;
+        }
+        let wait = self.wait() + told.unwrap_or_default();
+        self.retried += 1;
+        Some(sleep(wait))
+    }
+
+    fn clone_request(&mut self, request: &UpstreamRequest) -> Option<UpstreamRequest> {
+        Some(request.clone())
+    }
+}
+
+fn may_pass(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
+    let value = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}

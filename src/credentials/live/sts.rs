@@ -1,0 +1,46 @@
+//! The OAuth token endpoints: what comes back from each of the grants.
+
+use super::upstream::{Upstream, unavailable};
+use gce_metadata_routes::token::{AccessToken, IdToken, Secret, TokenError};
+use serde::{Deserialize, Deserializer};
+use std::time::Duration;
+
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// What Google grants where an answer does not say it.
+const LIFETIME: u64 = 3600;
+
+#[derive(Deserialize)]
+struct Granted {
+    #[serde(default, deserialize_with = "secret")]
+    access_token: Option<Secret>,
+    #[serde(default, deserialize_with = "secret")]
+    id_token: Option<Secret>,
+    expires_in: Option<u64>,
+}
+
+/// A string of a JSON document that is wiped when it is dropped.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|secret| secret.map(Secret::from))
+}
+
+/// The access token that this form is exchanged for.
+pub(super) async fn access_token(
+    upstream: &Upstream,
+    url: &str,
+    form: &[(&str, &str)],
+    basic: Option<&Secret>,
+) -> Result<AccessToken, TokenError> {
+    let granted: Granted = upstream.post_form(url, form, basic).await?;
+    let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
+    Ok(AccessToken { token, expires_in: Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME)) })
+}
+
+/// The identity token that this form is exchanged for.
+pub(super) async fn id_token(upstream: &Upstream, url: &str, form: &[(&str, &str)]) -> Result<IdToken, TokenError> {
+    let granted: Granted = upstream.post_form(url, form, None).await?;
+    let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;
+    Ok(IdToken { token })
+}

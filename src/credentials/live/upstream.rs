@@ -1,0 +1,284 @@
+//! The way to Google, and to whoever vouches for us there: an HTTP client with a limit to how long it tries.
+//!
+//! Its errors name the host and what the host said. They never hold a request's body or headers, where the secrets are.
+
+use super::retry::Retry;
+use bytes::Bytes;
+use gce_metadata_routes::token::{Secret, TokenError};
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+/// One attempt.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// All attempts together, and the waits between them.
+const TOTAL: Duration = Duration::from_secs(30);
+/// No answer that is a token is larger.
+const MOST_BYTES: usize = 1024 * 1024;
+/// As much as a log line needs of what a host says for itself.
+const MOST_CHARS: usize = 300;
+
+/// What is sent. It may be sent again.
+pub(super) type UpstreamRequest = Request<Full<Bytes>>;
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub(super) enum NoAnswer {
+    Unreachable(String),
+    TimedOut,
+}
+
+/// The HTTP client. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    service: BoxCloneSyncService<UpstreamRequest, Response<Bytes>, NoAnswer>,
+}
+
+impl Upstream {
+    /// A client that trusts the system's roots, or Mozilla's where the system has none.
+    ///
+    /// # Errors
+    /// If TLS can't be set up.
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
+        Self::with(None)
+    }
+
+    /// The same, with a certificate of its own.
+    pub(super) fn with_certificate(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        Self::with(Some((chain, key)))
+    }
+
+    fn with(identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions =
+            || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let config = match versions()?.with_native_roots() {
+            Ok(config) => config,
+            // An image without CA files.
+            Err(_) => versions()?.with_webpki_roots(),
+        };
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+        };
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let attempt = service_fn(move |request: UpstreamRequest| {
+            let client = client.clone();
+            async move { tokio::time::timeout(ATTEMPT, attempt(client, request)).await.unwrap_or(Err(NoAnswer::TimedOut)) }
+        });
+        Ok(Self::over(attempt))
+    }
+
+    /// The retries over whatever makes a single attempt.
+    fn over<S>(attempt: S) -> Self
+    where
+        S: tower::Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        let service = ServiceBuilder::new().retry(Retry::new()).service(attempt);
+        Self { service: BoxCloneSyncService::new(service) }
+    }
+
+    /// POSTs a form, as token endpoints want it, and reads the JSON that comes back.
+    pub(super) async fn post_form<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        form: &[(&str, &str)],
+        basic: Option<&Secret>,
+    ) -> Result<T, TokenError> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = match basic {
+            Some(credentials) => request.header(header::AUTHORIZATION, format!("Basic {}", credentials.expose())),
+            None => request,
+        };
+        self.json(url, request, body.into()).await
+    }
+
+    /// POSTs JSON with a bearer token, as Google's APIs want it, and reads the JSON that comes back.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        bearer: &Secret,
+        body: &serde_json::Value,
+    ) -> Result<T, TokenError> {
+        let request = builder(Method::POST, url)?
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+        self.json(url, request, body.to_string().into()).await
+    }
+
+    /// The body of an answer, whatever it is.
+    pub(super) async fn fetch(
+        &self,
+        method: Method,
+        url: &str,
+        headers: impl IntoIterator<Item = (&str, &str)>,
+    ) -> Result<Bytes, TokenError> {
+        let request = headers.into_iter().fold(builder(method, url)?, |it, (name, value)| it.header(name, value));
+        self.send(url, request, Bytes::new()).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> Result<T, TokenError> {
+        let answer = self.send(url, request, body).await?;
+        // What serde would say of it could quote a token.
+        serde_json::from_slice(&answer)
+            .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
+    }
+
+    async fn send(&self, url: &str, request: http::request::Builder, body: Bytes) -> Result<Bytes, TokenError> {
+        let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
+        let answer = tokio::time::timeout(TOTAL, self.service.clone().oneshot(request)).await;
+        match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body()),
+            Ok(answer) => Err(refusal(url, &answer)),
+            Err(NoAnswer::TimedOut) => Err(unavailable(format!("{} did not answer in time", host(url)))),
+            Err(NoAnswer::Unreachable(error)) => Err(unavailable(format!("{}: {error}", host(url)))),
+        }
+    }
+}
+
+async fn attempt<C>(client: Client<C, Full<Bytes>>, request: UpstreamRequest) -> Result<Response<Bytes>, NoAnswer>
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
+{
+    let answer = client.request(request).await.map_err(|error| unreachable_for(&error))?;
+    let (parts, body) = answer.into_parts();
+    let body = Limited::new(body, MOST_BYTES).collect().await;
+    let body = body.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+    Ok(Response::from_parts(parts, body.to_bytes()))
+}
+
+/// With its causes, down to the one that tells something.
+fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))
+}
+
+fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenError> {
+    let uri: Uri = url.parse().map_err(|_| refused(format!("`{url}` is no URL")))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(refused(format!("`{url}` is no URL of the web")));
+    }
+    Ok(Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::USER_AGENT, concat!("gce-metadata-server/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The host and port of a URL. A query might hold a secret.
+fn host(url: &str) -> String {
+    url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_else(|| "?".to_owned())
+}
+
+/// A refusal for good is a 4xx; anything else may pass.
+fn refusal(url: &str, answer: &Response<Bytes>) -> TokenError {
+    let status = answer.status();
+    let said = said(answer.body()).map(|said| format!(": {said}")).unwrap_or_default();
+    let reason = format!("{} answered {}{said}", host(url), status.as_u16());
+    let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) }
+}
+
+/// What the error fields of Google's two shapes say: OAuth's `error` and `error_description`, and the APIs' `error.message`.
+fn said(body: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
+    let said = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
+    let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    let printable = said.chars().filter(|char| !char.is_control()).take(MOST_CHARS).collect::<String>();
+    (!printable.is_empty()).then_some(printable)
+}
+
+pub(super) fn unavailable(reason: String) -> TokenError {
+    TokenError::Unavailable { reason }
+}
+
+pub(super) fn refused(reason: String) -> TokenError {
+    TokenError::Refused { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::time::Instant;
+
+    /// An upstream that answers with these statuses, one after another, and counts.
+    fn answering(statuses: &'static [u16], retry_after: Option<&'static str>) -> (Upstream, Arc<AtomicUsize>) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let attempt = service_fn(move |_: UpstreamRequest| {
+            let status = statuses[counter.fetch_add(1, Ordering::Relaxed).min(statuses.len() - 1)];
+            let mut answer = Response::builder().status(status);
+            if let Some(seconds) = retry_after {
+                answer = answer.header(header::RETRY_AFTER, seconds);
+            }
+            let body = r#"{"error": "invalid_grant", "error_description": "no\nsuch account", "id_token": "secret"}"#;
+            std::future::ready(Ok(answer.body(Bytes::from(body)).unwrap()))
+        });
+        (Upstream::over(attempt), count)
+    }
+
+    async fn ask(upstream: &Upstream) -> Result<Bytes, TokenError> {
+        upstream.fetch(Method::GET, "http://sts.example.com/token?key=secret", []).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_again() {
+        let (upstream, count) = answering(&[503, 429, 200], None);
+        assert!(ask(&upstream).await.is_ok());
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_tried_for_ever() {
+        let (upstream, count) = answering(&[500], None);
+        let error = ask(&upstream).await.unwrap_err();
+        assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+        assert_eq!(count.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_final_and_told_without_secrets() {
+        let (upstream, count) = answering(&[400, 200], None);
+        let error = ask(&upstream).await.unwrap_err();
+        let TokenError::Refused { reason } = error else { panic!("{error}") };
+        assert_eq!(reason, "sts.example.com answered 400: invalid_grant: nosuch account");
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retry_after_is_honoured() {
+        let (upstream, count) = answering(&[429, 200], Some("7"));
+        let start = Instant::now();
+        assert!(ask(&upstream).await.is_ok());
+        assert!((7..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        // A wait that takes longer than anyone waits is none.
+        let (upstream, count_of_long) = answering(&[429, 200], Some("3600"));
+        assert!(ask(&upstream).await.is_err());
+        assert_eq!((count.load(Ordering::Relaxed), count_of_long.load(Ordering::Relaxed)), (2, 1));
+    }
+}

@@ -1,0 +1,285 @@
+//! Live tokens, from every source, against a server that checks what Google checks.
+
+use crate::support::google::{CLOUD_PLATFORM, Google, SUBJECT_TOKEN};
+use crate::support::{admin, eventually, get};
+use gce_metadata_server::{
+    AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
+};
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const EMAIL: &str = "live@sample-project.iam.gserviceaccount.com";
+const OTHER: &str = "other@sample-project.iam.gserviceaccount.com";
+const READ_ONLY: &str = "https://www.googleapis.com/auth/devstorage.read_only";
+
+fn file(folder: &TempDir, name: &str, json: &Value) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, json.to_string()).unwrap();
+    path
+}
+
+fn accounts() -> Metadata {
+    let json = json!({
+        "project": {"projectId": "sample-project"},
+        "instance": {"serviceAccounts": {
+            "default": {"email": EMAIL, "scopes": [CLOUD_PLATFORM, READ_ONLY]},
+            OTHER: {"scopes": [CLOUD_PLATFORM]},
+        }},
+    });
+    Metadata::from_json(json).unwrap()
+}
+
+fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOptions)) -> ServerBuilder {
+    let mut options = LiveOptions::new(source);
+    options.endpoints = Endpoints { iam_url: Some(google.url.clone()), ..Endpoints::default() };
+    change(&mut options);
+    let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::Live(options));
+    builder.admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+}
+
+async fn server(google: &Google, source: LiveSource) -> Server {
+    builder(google, source, |_| {}).start().await.unwrap()
+}
+
+fn key(path: PathBuf) -> LiveSource {
+    LiveSource::Key { path, email: None }
+}
+
+async fn status(server: &Server, path: &str) -> u16 {
+    get(server, &format!("instance/service-accounts/{path}")).await.status.as_u16()
+}
+
+/// The token's owner and scopes, as the API understands them.
+async fn access(server: &Server, google: &Google, path: &str) -> (String, String) {
+    let answer = get(server, &format!("instance/service-accounts/{path}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let json = answer.json();
+    assert!((3000..=3600).contains(&json["expires_in"].as_u64().unwrap()), "{}", json["expires_in"]);
+    google.api(json["access_token"].as_str().unwrap()).unwrap()
+}
+
+async fn identity(server: &Server, google: &Google, account: &str) -> (String, String) {
+    let answer =
+        get(server, &format!("instance/service-accounts/{account}/identity?audience=https://a.example.com")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    google.id_token(&answer.body)
+}
+
+fn both(scopes: &[&str]) -> String {
+    let mut scopes = scopes.to_vec();
+    scopes.sort_unstable();
+    scopes.join(" ")
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_for_tokens_of_its_account() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
+    assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), all));
+    let fewer = access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await;
+    assert_eq!(fewer, (EMAIL.to_owned(), READ_ONLY.to_owned()));
+    assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
+    // One account's key makes nobody else's tokens.
+    assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
+    let metrics = admin(&server, "/metrics").await.1;
+    assert!(metrics.contains(r#"credential_type{type="ServiceAccountKey"} 1"#), "{metrics}");
+    assert!(metrics.contains("service_account_hash{fingerprint="), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_are_one_upstream() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let all = (0..1000).map(|_| status(&server, "default/token"));
+    assert!(futures_util::future::join_all(all).await.iter().all(|status| *status == 200));
+    assert_eq!(google.asked("/token"), 1);
+    for _ in 0..3 {
+        identity(&server, &google, "default").await;
+    }
+    assert_eq!(google.asked("/token"), 2);
+}
+
+#[tokio::test]
+async fn a_self_signed_token_asks_nobody() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
+    let server = builder(&google, source, |it| it.access_token_kind = AccessTokenKind::Jwt).start().await.unwrap();
+    let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
+    assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), all));
+    assert_eq!(google.asked("/token"), 0);
+}
+
+#[tokio::test]
+async fn a_bare_key_is_whose_it_is_said_to_be() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let path = folder.path().join("key.pem");
+    std::fs::write(&path, google.service_account(EMAIL)["private_key"].as_str().unwrap()).unwrap();
+    let error = builder(&google, key(path.clone()), |_| {}).start().await.unwrap_err();
+    assert!(error.to_string().contains("--service-account-email"), "{error}");
+    let source = LiveSource::Key { path, email: Some(EMAIL.into()) };
+    let token_url = format!("{}/token", google.url);
+    let server = builder(&google, source, |it| it.endpoints.token_url = Some(token_url)).start().await.unwrap();
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+}
+
+#[tokio::test]
+async fn a_config_without_accounts_gets_the_keys() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
+    let server = builder(&google, source, |_| {}).metadata(Metadata::empty()).start().await.unwrap();
+    assert_eq!(get(&server, "instance/service-accounts/default/email").await.body, EMAIL);
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+}
+
+#[tokio::test]
+async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let token = async || get(&server, "instance/service-accounts/default/token").await.json()["access_token"].clone();
+    let before = token().await;
+    let fingerprint = async || {
+        let metrics = admin(&server, "/metrics").await.1;
+        metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
+    };
+    let old = fingerprint().await;
+    // The old key is revoked with this: only the new one can make another token.
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("the new key is in use", async || fingerprint().await != old).await;
+    eventually("a new token", async || token().await != before).await;
+    let served = token().await;
+    std::fs::remove_file(folder.path().join("key.json")).unwrap();
+    assert_eq!(token().await, served);
+    assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
+}
+
+#[tokio::test]
+async fn a_person_acts_as_the_accounts() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let path = file(&folder, "adc.json", &google.person());
+    let server = server(&google, LiveSource::Impersonate { path }).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
+    // Whom the person may not act as is refused, in a few words.
+    let refused = get(&server, &format!("instance/service-accounts/{OTHER}/token")).await;
+    assert_eq!(refused.status, 403);
+    assert!(!refused.body.contains("iam.serviceAccounts"), "{}", refused.body);
+    assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Impersonated"} 1"#));
+}
+
+#[tokio::test]
+async fn impersonated_credentials_name_their_account() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let own = json!({
+        "type": "impersonated_service_account", "source_credentials": google.person(),
+        "service_account_impersonation_url": google.impersonation_url(EMAIL), "delegates": ["d@example.com"],
+    });
+    file(&folder, "own.json", &own);
+    let path = file(&folder, "all.json", &json!({"default": "own.json"}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+}
+
+#[tokio::test]
+async fn a_workload_is_federated() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let token = folder.path().join("token");
+    std::fs::write(&token, "an older one").unwrap();
+    let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
+    let server = server(&google, LiveSource::Federate { path }).await;
+    assert_eq!(status(&server, "default/token").await, 403);
+    // The next request reads the file again.
+    std::fs::write(&token, format!("{SUBJECT_TOKEN}\n")).unwrap();
+    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
+    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
+    assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
+    assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Federated"} 1"#));
+}
+
+#[tokio::test]
+async fn a_workload_acts_as_an_account() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let format = json!({"type": "json", "subject_token_field_name": "token"});
+    let url = format!("{}/subject", google.url);
+    let mut json = google.workload(json!({"url": url, "headers": {"x-wanted": "yes"}, "format": format}));
+    json["service_account_impersonation_url"] = google.impersonation_url(EMAIL).into();
+    let path = file(&folder, "adc.json", &json);
+    let server = server(&google, LiveSource::Federate { path }).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
+    // One exchange serves both.
+    assert_eq!(google.asked("/v1/token"), 1);
+}
+
+#[tokio::test]
+async fn a_program_is_run_where_that_is_allowed_only() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
+        "token_type": "urn:ietf:params:oauth:token-type:id_token", "expiration_time": 4_000_000_000_u64});
+    let output = file(&folder, "printed.json", &printed);
+    let command = format!("cat '{}'", output.display());
+    let path = file(&folder, "adc.json", &google.workload(json!({"executable": {"command": command}})));
+    let source = LiveSource::Federate { path };
+    let error = builder(&google, source.clone(), |_| {}).start().await.unwrap_err();
+    assert!(error.to_string().contains("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1"), "{error}");
+    let server = builder(&google, source, |it| it.allow_executables = true).start().await.unwrap();
+    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
+}
+
+#[tokio::test]
+async fn each_account_has_its_own_credentials_or_none() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({OTHER: "other.json"}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    assert_eq!(access(&server, &google, &format!("{OTHER}/token")).await.0, OTHER);
+    assert_eq!(status(&server, "default/token").await, 404);
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.fail_with(&[503, 429]);
+    let json = google.service_account(EMAIL);
+    let server = server(&google, key(file(&folder, "key.json", &json))).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    assert_eq!(google.asked("/token"), 3);
+    google.fail_with(&[400]);
+    assert_eq!(status(&server, &format!("default/token?scopes={READ_ONLY}")).await, 403);
+    assert_eq!(google.asked("/token"), 4);
+}
+
+#[tokio::test]
+async fn no_network_is_no_reason_not_to_start() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let mut json = google.service_account(EMAIL);
+    // Nothing listens at port 1.
+    json["token_uri"] = "http://127.0.0.1:1/token".into();
+    let server = server(&google, key(file(&folder, "key.json", &json))).await;
+    assert_eq!(status(&server, "default/email").await, 200);
+    assert_eq!(status(&server, "default/token").await, 503);
+    assert_eq!(admin(&server, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn bad_credentials_are_named_and_not_quoted() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let refused = async |json: Value| {
+        let source = key(file(&folder, "key.json", &json));
+        let error: StartError = builder(&google, source, |_| {}).start().await.unwrap_err();
+        error.to_string()
+    };
+    let mut wrong = google.service_account(EMAIL);
+    wrong["private_key"] = json!({"hidden": "made-up"});
+    let error = refused(wrong).await;
+    assert!(error.contains("key.json: at private_key: ") && !error.contains("made-up"), "{error}");
+    assert!(refused(json!({"type": "service_account"})).await.contains("missing field `client_email`"));
+    assert!(refused(google.person()).await.contains("service_account or a key in PEM is expected"));
+    assert!(refused(json!("made-up")).await.contains("type: service_account, "));
+}

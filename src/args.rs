@@ -7,17 +7,20 @@ mod authentication;
 mod go;
 mod logging;
 mod monitoring;
+mod tls;
 mod values;
 
 pub(crate) use go::{normalized, one_line};
 pub(crate) use logging::{LogFormat, Logging};
 
+use crate::commands::Command;
 use authentication::Authentication;
 use clap::{ArgAction, Parser};
 use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tls::Tls;
 use values::{address, file_mode, port, positive};
 
 const BASE: &str = "Base Options";
@@ -41,8 +44,11 @@ Environment Variables:
 /// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]
 #[command(name = "gce-metadata-server", version, after_help = ENVIRONMENT, disable_help_flag = true, disable_version_flag = true,
-    args_override_self = true)]
+    args_override_self = true, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Configuration file; changes of it are followed [default: config.json if there is one, else a built-in sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
@@ -68,6 +74,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     monitoring: Monitoring,
+
+    #[command(flatten)]
+    tls: Tls,
 
     /// Listen at a Unix socket at this path instead of TCP
     #[arg(long, visible_alias = "domainsocket", value_name = "PATH", help_heading = MISC)]
@@ -109,6 +118,7 @@ impl Args {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", &self.interface, self.port).await?),
         };
+        let builder = self.tls.apply(builder, &self.interface).await?;
         let builder = self.monitoring.apply(builder).await?;
         Ok(builder.credentials(self.authentication.source(environment)?))
     }
@@ -210,7 +220,7 @@ mod tests {
         );
         assert!(parse("--socket-mode 999").unwrap_err().contains("octal"));
         assert!(parse("--offline-token-lifetime 0").is_err());
-        assert!(parse("extra").unwrap_err().contains("unexpected argument 'extra'"));
+        assert!(parse("extra").unwrap_err().contains("unrecognized subcommand 'extra'"));
     }
 
     #[test]

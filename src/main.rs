@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
+mod commands;
 mod logging;
 
 use anyhow::Context;
@@ -42,6 +43,9 @@ fn failed(error: &str) -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(command) = &args.command {
+        return command.run();
+    }
     let environment = Environment::read()?;
     logging::start(&args.logging, environment.log_filter.as_deref())?;
     let runtime =
@@ -107,6 +111,9 @@ fn announce(args: &Args, server: &Server) {
     let exports = server.env().into_iter().filter(|(name, _)| *name != "GCE_METADATA_ROOT");
     for (name, value) in exports {
         lines.push_str(&format!("export {name}={value}\n"));
+    }
+    if let Some(address) = server.tls_address().filter(|address| *address != server.address()) {
+        lines.push_str(&format!("# HTTPS, with client certificates, at https://{address}\n"));
     }
     if let Some(address) = server.admin_address() {
         lines.push_str(&format!("# Metrics and health at http://{address}\n"));

@@ -8,6 +8,7 @@ mod dump;
 mod live;
 #[cfg(feature = "cli")]
 mod live_clients;
+mod mtls;
 mod prometheus;
 mod protocol;
 mod reload;

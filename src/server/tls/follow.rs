@@ -38,10 +38,11 @@ impl Fresh {
             self.renew().await;
         }
         let mut changes = Follow::new(files);
-        // Between their first reading and this moment they may have changed.
+        // Between their first reading and this moment they may have changed, which nearly never is worth a line.
         changes.changed().await;
-        if let Ok(Ok(config)) = self.load().await {
-            self.tls.replace(config);
+        match self.load().await {
+            Ok(Ok(config)) => self.tls.replace(config),
+            _ => _ = self.reload().await,
         }
         loop {
             changes.changed().await;

@@ -82,7 +82,8 @@ fn reason(error: &io::Error) -> &'static str {
         Some(Error::InvalidCertificate(error)) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not_yet_valid",
-            CertificateError::UnknownIssuer => "unknown_issuer",
+            // By an authority of the same name with another key, that is.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => "unknown_issuer",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_usage",
             CertificateError::Revoked => "revoked",
             _ => "bad_certificate",

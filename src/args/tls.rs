@@ -1,0 +1,76 @@
+//! HTTPS with client certificates.
+
+use super::values::{address, port};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use gce_metadata_server::{Certificates, MtlsOptions, ServerBuilder};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "mTLS Options")]
+pub(crate) struct Tls {
+    /// Serve HTTPS, to clients with certificates, instead of HTTP
+    #[arg(long, visible_alias = "usemTLS", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new())]
+    use_mtls: bool,
+
+    /// Serve HTTPS at this port, beside HTTP, as GCE does at 443
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    tls_port: Option<u16>,
+
+    /// Roots that client certificates lead to, in PEM
+    #[arg(long, visible_alias = "rootCAmTLS", default_value = "certs/root.crt", value_name = "FILE")]
+    root_ca_mtls: PathBuf,
+
+    /// The server's certificate, in PEM, with those that lead to its root
+    #[arg(long, visible_alias = "serverCert", default_value = "certs/server.crt", value_name = "FILE")]
+    server_cert: PathBuf,
+
+    /// Its private key, in PEM
+    #[arg(long, visible_alias = "serverKey", default_value = "certs/server.key", value_name = "FILE")]
+    server_key: PathBuf,
+
+    /// Revoked client certificates, in PEM
+    #[arg(long, value_name = "FILE")]
+    mtls_crl: Option<PathBuf>,
+
+    /// A client that is welcome, by a name in its certificate or by its SHA-256; may be repeated [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    mtls_allow: Vec<String>,
+
+    /// Make the certificates, and keep them in this folder as Google's libraries read them (/run/google-mds-mtls)
+    #[arg(long, value_name = "FOLDER")]
+    mds_mtls_dir: Option<PathBuf>,
+
+    /// The client that these certificates are for
+    #[arg(long, default_value = "vm-1", value_name = "NAME")]
+    mds_mtls_client: String,
+}
+
+impl Tls {
+    pub(super) async fn apply(&self, builder: ServerBuilder, interface: &str) -> anyhow::Result<ServerBuilder> {
+        let certificates = match &self.mds_mtls_dir {
+            Some(folder) => Certificates::Minted {
+                folder: folder.clone(),
+                client: self.mds_mtls_client.clone(),
+                dns_names: Vec::new(),
+            },
+            None => Certificates::Files {
+                certificate: self.server_cert.clone(),
+                key: self.server_key.clone(),
+                client_roots: self.root_ca_mtls.clone(),
+                revoked: self.mtls_crl.clone(),
+            },
+        };
+        let options = MtlsOptions { certificates, allowed: self.mtls_allow.clone() };
+        Ok(match self.tls_port {
+            Some(port) => builder.mtls_beside(address("--interface", interface, port).await?, options),
+            None if self.use_mtls => builder.mtls(options),
+            None if self.mds_mtls_dir.is_some() => {
+                anyhow::bail!("--mds-mtls-dir makes certificates for HTTPS: --use-mtls or --tls-port 443 serves it")
+            }
+            None => builder,
+        })
+    }
+}

@@ -1,0 +1,326 @@
+//! HTTPS with client certificates: who gets in, who doesn't and why, and certificates that change.
+
+use crate::support::{Answer, Client, admin, eventually, request};
+use gce_metadata_server::certs::{Authority, Minted};
+use gce_metadata_server::{Address, Certificates, MtlsOptions, Server, ServerBuilder};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyPair,
+    RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto, version};
+
+/// An authority, what it has made for a server, and the folder in which that server finds it.
+struct Pki {
+    authority: Authority,
+    folder: TempDir,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let (authority, folder) = (Authority::new().unwrap(), tempfile::tempdir().unwrap());
+        let pki = Self { authority, folder };
+        pki.write("root.crt", pki.authority.certificate());
+        pki.write_server(&pki.authority.server().unwrap());
+        pki
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.folder.path().join(name), content).unwrap();
+    }
+
+    fn write_server(&self, server: &Minted) {
+        self.write("server.crt", &server.certificate);
+        self.write("server.key", &server.key);
+    }
+
+    fn client(&self) -> Minted {
+        self.authority.client("vm-1", &["vm-1.example.com".into()]).unwrap()
+    }
+
+    fn options(&self) -> MtlsOptions {
+        let path = |name: &str| self.folder.path().join(name);
+        let certificates = Certificates::Files {
+            certificate: path("server.crt"),
+            key: path("server.key"),
+            client_roots: path("root.crt"),
+            revoked: Some(path("revoked.pem")).filter(|path| path.exists()),
+        };
+        MtlsOptions { certificates, allowed: Vec::new() }
+    }
+
+    async fn serve(&self) -> Server {
+        watched().mtls(self.options()).start().await.unwrap()
+    }
+
+    /// A certificate of this authority's with what the parameters say.
+    fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Minted {
+        let root = KeyPair::from_pem(&self.authority.key()).unwrap();
+        let issuer = Issuer::from_ca_cert_pem(self.authority.certificate(), root).unwrap();
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+        Minted { certificate, key: key.serialize_pem().into() }
+    }
+}
+
+fn watched() -> ServerBuilder {
+    Server::builder().admin(([127, 0, 0, 1], 0).into(), "/metrics")
+}
+
+/// Connects with this certificate, or without any, and asks for the project.
+async fn ask(
+    server: &Server,
+    root: &str,
+    client: Option<&Minted>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<Answer> {
+    let mut connection = connect(server, root, client, versions).await?;
+    connection.try_get("project/project-id").await.map_err(std::io::Error::other)
+}
+
+async fn connect(
+    server: &Server,
+    root: &str,
+    client: Option<&Minted>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<Client> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let chain = vec![CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap()).unwrap()
+        }
+    };
+    let Some(Address::Tcp(address)) = server.tls_address() else { panic!("no HTTPS") };
+    let name = "metadata.google.internal".try_into().unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await?;
+    Ok(Client::over(stream, "metadata.google.internal").await)
+}
+
+const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
+
+async fn handshakes(server: &Server, outcome: &str) -> bool {
+    admin(server, "/metrics").await.1.contains(&format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} "))
+}
+
+#[tokio::test]
+async fn a_client_with_a_certificate_is_served_with_either_version() {
+    let pki = Pki::new();
+    let server = pki.serve().await;
+    assert!(server.url().unwrap().starts_with("https://"));
+    for version in [&version::TLS12, &version::TLS13] {
+        let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), &[version]).await.unwrap();
+        assert_eq!((answer.status.as_u16(), &*answer.body), (200, "sample-project"));
+    }
+    assert!(handshakes(&server, "ok").await);
+    let mut client = connect(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
+    let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
+    assert_eq!(bare.status, 403, "the header is needed all the same");
+    let redirect = client.get("instance?recursive=true").await;
+    assert_eq!(
+        redirect.header("location"),
+        Some("https://metadata.google.internal/computeMetadata/v1/instance/?recursive=true")
+    );
+}
+
+#[tokio::test]
+async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
+    let pki = Pki::new();
+    let revoked = pki.issue(|params| params.serial_number = Some(SerialNumber::from(7_u64)));
+    let root = KeyPair::from_pem(&pki.authority.key()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(pki.authority.certificate(), root).unwrap();
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(7_u64),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    pki.write("revoked.pem", &list.signed_by(&issuer).unwrap().pem().unwrap());
+    let server = pki.serve().await;
+
+    let expired = pki.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    let early = pki.issue(|params| params.not_before = date_time_ymd(2100, 1, 1));
+    let for_servers = pki.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    let stranger = Pki::new().client();
+    for (outcome, client) in [
+        ("no_certificate", None),
+        ("expired", Some(&expired)),
+        ("not_yet_valid", Some(&early)),
+        ("wrong_usage", Some(&for_servers)),
+        ("unknown_issuer", Some(&stranger)),
+        ("revoked", Some(&revoked)),
+    ] {
+        for version in [&version::TLS12, &version::TLS13] {
+            let answer = ask(&server, pki.authority.certificate(), client, &[version]).await;
+            assert!(answer.is_err(), "{outcome}: {answer:?}");
+        }
+        eventually(outcome, async || handshakes(&server, outcome).await).await;
+    }
+    let for_nothing = pki.issue(|params| params.extended_key_usages = Vec::new());
+    let answer = ask(&server, pki.authority.certificate(), Some(&for_nothing), BOTH).await.unwrap();
+    assert_eq!(answer.status, 403, "clientAuth is demanded");
+    assert_eq!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn of_verified_clients_only_the_welcome_get_in() {
+    let pki = Pki::new();
+    for (allowed, status) in [("vm-1", 200), ("vm-1.example.com", 200), ("vm-2", 403)] {
+        let options = MtlsOptions { allowed: vec![allowed.into()], ..pki.options() };
+        let server = Server::builder().mtls(options).start().await.unwrap();
+        let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
+        assert_eq!(answer.status, status, "{allowed}");
+    }
+}
+
+#[tokio::test]
+async fn https_stands_beside_http() {
+    let pki = Pki::new();
+    let server = watched().mtls_beside(([127, 0, 0, 1], 0).into(), pki.options()).start().await.unwrap();
+    assert_ne!(Some(server.address()), server.tls_address());
+    assert_eq!(crate::support::get(&server, "project/project-id").await.body, "sample-project");
+    let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
+    assert_eq!(answer.body, "sample-project");
+}
+
+#[tokio::test]
+async fn certificates_change_under_a_running_server() {
+    let pki = Pki::new();
+    let server = pki.serve().await;
+    let old = pki.authority.certificate();
+    let mut connected = connect(&server, old, Some(&pki.client()), BOTH).await.unwrap();
+
+    // A key that belongs to another certificate: the old pair stays.
+    pki.write("server.key", &pki.authority.server().unwrap().key);
+    let reloads = async |outcome: &str| {
+        let series = format!("metadata_tls_reloads_total{{outcome=\"{outcome}\"}} ");
+        admin(&server, "/metrics").await.1.contains(&series)
+    };
+    eventually("a bad pair is counted", async || reloads("bad").await).await;
+    assert!(ask(&server, old, Some(&pki.client()), BOTH).await.is_ok());
+
+    let new = Pki::new();
+    pki.write("root.crt", new.authority.certificate());
+    pki.write_server(&new.authority.server().unwrap());
+    let client = new.client();
+    eventually("the new certificates are served", async || {
+        ask(&server, new.authority.certificate(), Some(&client), BOTH).await.is_ok()
+    })
+    .await;
+    assert!(reloads("good").await);
+    assert!(ask(&server, old, Some(&pki.client()), BOTH).await.is_err());
+    assert_eq!(connected.get("project/project-id").await.status, 200, "a connection keeps what it began with");
+}
+
+#[tokio::test]
+async fn a_folder_is_kept_as_googles_libraries_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mds = folder.path().join("google-mds-mtls");
+    let certificates = Certificates::Minted { folder: mds.clone(), client: "vm-1".into(), dns_names: Vec::new() };
+    let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await.unwrap();
+    let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();
+    let combined = std::fs::read_to_string(mds.join("client.key")).unwrap();
+    let client = Minted { certificate: combined.clone(), key: combined.into() };
+    assert_eq!(ask(&server, &root, Some(&client), BOTH).await.unwrap().body, "sample-project");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn keys_of_every_form_are_read() {
+    let pki = Pki::new();
+    let key = |name: &str, args: &[&str]| {
+        let path = pki.folder.path().join(name);
+        let made = std::process::Command::new("openssl")
+            .arg(args[0])
+            .arg("-out")
+            .arg(&path)
+            .args(&args[1..])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        std::fs::read_to_string(path).unwrap()
+    };
+    let sec1 = key("sec1", &["ecparam", "-name", "prime256v1", "-genkey", "-noout"]);
+    let pkcs1 = key("pkcs1", &["genrsa", "-traditional", "2048"]);
+    let pkcs8 = key("pkcs8", &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    for (label, key) in [("EC PRIVATE KEY", sec1), ("RSA PRIVATE KEY", pkcs1), ("PRIVATE KEY", pkcs8)] {
+        assert!(key.starts_with(&format!("-----BEGIN {label}-----")));
+        pki.write("server.key", &key);
+        pki.write("server.crt", &certificate_for(&pki, &pki.folder.path().join("server.key")));
+        let server = pki.serve().await;
+        assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "{label}");
+    }
+}
+
+/// openssl makes the certificate, as the Go emulator's users do.
+fn certificate_for(pki: &Pki, key: &Path) -> String {
+    pki.write("ca.crt", pki.authority.certificate());
+    pki.write("ca.key", &pki.authority.key());
+    let out = pki.folder.path().join("made.crt");
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-new", "-days", "2", "-subj", "/CN=metadata.google.internal"])
+        .args(["-addext", "subjectAltName=DNS:metadata.google.internal"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"])
+        .arg("-CA")
+        .arg(pki.folder.path().join("ca.crt"))
+        .arg("-CAkey")
+        .arg(pki.folder.path().join("ca.key"))
+        .arg("-key")
+        .arg(key)
+        .arg("-out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    std::fs::read_to_string(out).unwrap()
+}
+
+#[tokio::test]
+async fn what_can_not_be_used_is_named() {
+    let pki = Pki::new();
+    let error = async |pki: &Pki| Server::builder().mtls(pki.options()).start().await.unwrap_err().to_string();
+    pki.write("server.key", "nothing");
+    assert!(error(&pki).await.contains("server.key: no private key"), "{}", error(&pki).await);
+    std::fs::remove_file(pki.folder.path().join("server.key")).unwrap();
+    assert!(error(&pki).await.contains("server.key: "), "{}", error(&pki).await);
+    pki.write("server.key", &pki.authority.server().unwrap().key);
+    assert!(error(&pki).await.contains("server.crt: "), "{}", error(&pki).await);
+    pki.write("root.crt", "");
+    assert!(error(&pki).await.contains("root.crt: no CERTIFICATE in PEM"), "{}", error(&pki).await);
+}
+
+/// A client that says nothing is left to itself, and does not hold up a stop.
+#[tokio::test]
+async fn a_silent_client_holds_nothing_up() {
+    let pki = Pki::new();
+    let server = pki.serve().await;
+    let Some(Address::Tcp(address)) = server.tls_address() else { panic!() };
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let connected = async || admin(&server, "/metrics").await.1.contains("metadata_connections 1\n");
+    eventually("it is connected", connected).await;
+    tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await.unwrap();
+}

@@ -20,4 +20,6 @@ mod watching;
 #[cfg(feature = "cli")]
 mod clients;
 #[cfg(feature = "cli")]
+mod mtls_clients;
+#[cfg(feature = "cli")]
 mod program;

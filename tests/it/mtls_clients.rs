@@ -1,0 +1,111 @@
+//! The program with HTTPS, for clients that nobody here has written.
+
+use crate::support::repository;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The program; killed when dropped.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+            .args(["-port", ":0", "--configFile"])
+            .arg(repository("config.json"))
+            .args(args)
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let address = lines.filter_map(|line| line.rsplit_once("https://").map(|(_, it)| it.to_owned())).next();
+        Self { child, address: address.expect("it says where HTTPS is") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn made(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn curl(address: &str, args: &[&str], folder: &Path) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-H", "Metadata-Flavor: Google", "--connect-to"])
+        .arg(format!("metadata.google.internal:443:{address}"))
+        .args(args)
+        .arg("https://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/email")
+        .current_dir(folder);
+    curl
+}
+
+const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
+
+/// The Go emulator's command line and its curl call, with certificates of `certs init`.
+#[test]
+fn the_go_emulators_mtls_mode_works_as_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = folder.path().join("certs");
+    let init = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+        command.args(["certs", "init"]).arg(&certs);
+        command
+    };
+    assert_eq!(made(&mut init()).lines().count(), 6);
+    let again = init().output().unwrap();
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is there already"));
+
+    let path = |name: &str| certs.join(name).to_str().unwrap().to_owned();
+    let (cert, key, root) = (path("server.crt"), path("server.key"), path("root.crt"));
+    let running = Running::start(&["--usemTLS", "--serverCert", &cert, "--serverKey", &key, "--rootCAmTLS", &root]);
+    let mine = ["--cert", "certs/client.crt", "--key", "certs/client.key", "--cacert", "certs/root.crt"];
+    assert_eq!(made(&mut curl(&running.address, &mine, folder.path())), EMAIL);
+    let without = curl(&running.address, &mine[4..], folder.path()).output().unwrap();
+    assert!(!without.status.success());
+}
+
+#[test]
+fn curl_with_a_folder_that_the_server_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&["--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    // As the guest agent's documentation has it.
+    assert_eq!(made(&mut curl(&running.address, &["--cacert", "root.crt", "-E", "client.key"], folder.path())), EMAIL);
+}
+
+fn client(program: &Path, script: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    made(
+        Command::new(program)
+            .arg(repository("tests/clients").join(script))
+            .env_clear()
+            .env("PATH", env!("PATH"))
+            .env("MTLS_ADDRESS", &running.address)
+            .env("MTLS_FOLDER", folder.path()),
+    );
+}
+
+#[test]
+#[ignore = "needs Python packages, which scripts/test installs"]
+fn python_google_auth_in_strict_mode() {
+    client(&repository("target/clients/venv/bin/python"), "python/mtls.py");
+}
+
+#[test]
+#[ignore = "needs Node, which scripts/test installs"]
+fn node_https_agent() {
+    client(Path::new("node"), "node/mtls.js");
+}

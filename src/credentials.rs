@@ -75,6 +75,8 @@ pub(crate) struct Credentials {
     pub(crate) default_email: Option<String>,
     /// What is to be looked at once it is served.
     pub(crate) doctor: Option<Doctor>,
+    /// What whoever runs the server should know of it, for the log.
+    pub(crate) advice: Option<&'static str>,
 }
 
 /// What those who watch may know of a source.
@@ -118,7 +120,8 @@ impl Credentials {
 
     /// Tokens, and nothing beside them.
     fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
-        Self { tokens, routes: Vec::new(), identity: Identity::new(credential_type), default_email: None, doctor: None }
+        let identity = Identity::new(credential_type);
+        Self { tokens, routes: Vec::new(), identity, default_email: None, doctor: None, advice: None }
     }
 }
 

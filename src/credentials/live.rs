@@ -173,7 +173,7 @@ pub(super) fn open(options: LiveOptions, metrics: Option<&Metrics>) -> Result<Cr
         renew: Arc::new(move || renewed.renew()),
         caches,
     };
-    Ok(Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor) })
+    Ok(Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None })
 }
 
 fn of_type(path: &Path, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<CredentialFile>, CredentialError> {

@@ -27,6 +27,10 @@ use tower::service_fn;
 /// What logs and metrics call it.
 const SOURCE: &str = "offline";
 
+const ADVICE: &str = "tokens are made offline and no Google API accepts them; for real ones start the program with \
+    --service-account-file, --impersonate or --federate, or set GOOGLE_ACCESS_TOKEN (for example to the output of \
+    `gcloud auth print-access-token`) and GOOGLE_ID_TOKEN";
+
 /// How the offline issuer is set up.
 #[derive(Debug, Clone)]
 pub struct OfflineOptions {
@@ -50,11 +54,6 @@ impl Default for OfflineOptions {
 }
 
 pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result<Credentials, KeyError> {
-    tracing::info!(
-        issuer = options.issuer,
-        "tokens are made offline and no Google API accepts them; for real ones set GOOGLE_ACCESS_TOKEN, for example to \
-         the output of `gcloud auth print-access-token`, and GOOGLE_ID_TOKEN"
-    );
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
     // Making a key takes longer than all else at start together, and most servers are asked for an access token first.
     let early = key.clone();
@@ -72,7 +71,7 @@ pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
-    Ok(Credentials { tokens, routes, identity, default_email: None, doctor: None })
+    Ok(Credentials { tokens, routes, identity, default_email: None, doctor: None, advice: Some(ADVICE) })
 }
 
 /// The issuer's key, as soon as it is made.

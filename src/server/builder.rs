@@ -243,16 +243,14 @@ impl ServerBuilder {
     /// # Errors
     /// If the config, the key or the socket can't be had.
     pub async fn start(self) -> Result<Server, StartError> {
-        if let Some(doubt) = self.overrides.doubt() {
-            tracing::warn!("{doubt}");
-        }
+        let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
         let credentials = match self.tokens {
             Tokens::From(source) => source.open(metrics.as_ref())?,
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
-        let Credentials { tokens, routes, identity, default_email, doctor } = credentials;
+        let Credentials { tokens, routes, identity, default_email, doctor, advice } = credentials;
         let overrides = self.overrides.with_account_if_none(default_email);
         let (metadata, followed) = match self.served {
             Served::Given(metadata) => (overrides.apply(metadata), None),
@@ -338,6 +336,12 @@ impl ServerBuilder {
         if let Some(doctor) = doctor {
             let (stop, reader) = (lifecycle.stop.clone(), publisher.reader());
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(doctor.attend(reader)).await });
+        }
+        if let Some(doubt) = doubt {
+            tracing::warn!("{doubt}");
+        }
+        if let Some(advice) = advice {
+            tracing::info!("{advice}");
         }
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {

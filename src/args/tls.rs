@@ -16,7 +16,7 @@ pub(crate) struct Tls {
     use_mtls: bool,
 
     /// Serve HTTPS at this port, beside HTTP, as GCE does at 443
-    #[arg(long, value_name = "PORT", value_parser = port)]
+    #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "use_mtls")]
     tls_port: Option<u16>,
 
     /// Roots that client certificates lead to, in PEM
@@ -32,7 +32,7 @@ pub(crate) struct Tls {
     server_key: PathBuf,
 
     /// Revoked client certificates, in PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "mds_mtls_dir")]
     mtls_crl: Option<PathBuf>,
 
     /// A client that is welcome, by a name in its certificate or by its SHA-256; may be repeated [default: all of them]
@@ -67,8 +67,10 @@ impl Tls {
         Ok(match self.tls_port {
             Some(port) => builder.mtls_beside(address("--interface", interface, port).await?, options),
             None if self.use_mtls => builder.mtls(options),
-            None if self.mds_mtls_dir.is_some() => {
-                anyhow::bail!("--mds-mtls-dir makes certificates for HTTPS: --use-mtls or --tls-port 443 serves it")
+            None if self.mds_mtls_dir.is_some() || self.mtls_crl.is_some() || !self.mtls_allow.is_empty() => {
+                anyhow::bail!(
+                    "--mds-mtls-dir, --mtls-crl and --mtls-allow are for HTTPS, which --use-mtls or --tls-port 443 serves"
+                )
             }
             None => builder,
         })

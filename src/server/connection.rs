@@ -57,7 +57,7 @@ pub(super) async fn serve<S, B>(
         .title_case_headers(true);
     let ConnectionLimits { connections, write_timeout, .. } = limits;
     let room = connections.room;
-    let server = Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() };
+    let server = Arc::new(Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,7 +80,7 @@ pub(super) async fn serve<S, B>(
             place = Arc::clone(&room).acquire_owned() => place,
             () = lifecycle.stop.cancelled() => return,
         };
-        let (server, service) = (server.clone(), service.clone());
+        let (server, service) = (Arc::clone(&server), service.clone());
         lifecycle.tasks.spawn(async move {
             server.serve(socket, connection, service).await;
             drop(place);
@@ -96,7 +96,6 @@ fn is_out_of_files(error: &io::Error) -> bool {
 }
 
 /// What all connections of a listener have in common.
-#[derive(Clone)]
 struct Connections {
     http: http1::Builder,
     tls: Option<Tls>,
@@ -106,7 +105,7 @@ struct Connections {
 
 impl Connections {
     /// One connection from its first byte to its last.
-    async fn serve<S, B>(self, socket: Socket, connection: Connection, service: S)
+    async fn serve<S, B>(&self, socket: Socket, connection: Connection, service: S)
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
@@ -118,13 +117,14 @@ impl Connections {
         let Some(tls) = &self.tls else {
             return self.serve_http(io, socket, connection, service).await;
         };
-        let accepted = self.lifecycle.stop.run_until_cancelled(tls.accept(io)).await;
+        // Boxed, as is what follows, so that the many that are not encrypted need no room for it.
+        let handshake = Box::pin(tls.accept(io));
+        let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await;
         let Some(Some(Handshake { stream, peer })) = accepted else { return };
         let connection = match peer {
             Some(peer) => connection.encrypted().with_peer(peer),
             None => connection.encrypted(),
         };
-        // Boxed, so that the many that are not encrypted need no room for it.
         Box::pin(self.serve_http(stream, socket, connection, service)).await;
     }
 

@@ -224,6 +224,9 @@ fn what_can_not_be_started_says_why_in_one_line() {
     assert!(error.ends_with("at computeMetadata.v1.instance.disks: a list is expected, not a number"), "{error}");
     config("{\"project\": {}}");
 
+    assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
+    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
+
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = refused(folder.path(), &format!("--port {port}"));

@@ -13,7 +13,7 @@ mod offline;
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
 pub use kind::{Token, TokenRequest};
 #[cfg(feature = "live")]
-pub use live::{AccessTokenKind, CredentialError, Endpoints, LiveOptions, LiveSource};
+pub use live::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use offline::OfflineOptions;
 
 use crate::metrics::Metrics;

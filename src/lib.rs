@@ -10,6 +10,7 @@ mod admin;
 pub mod certs;
 mod config;
 mod credentials;
+mod files;
 mod follow;
 mod jws;
 mod metrics;
@@ -20,7 +21,7 @@ mod stack;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides};
 #[cfg(feature = "live")]
-pub use credentials::{AccessTokenKind, CredentialError, Endpoints, LiveOptions, LiveSource};
+pub use credentials::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use credentials::{
     CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, OfflineOptions, SourceError, Token, TokenRequest,
 };

@@ -87,6 +87,7 @@ impl Authentication {
             endpoints,
             allow_executables: environment.allow_executables,
             certificate_config: environment.certificate_config.clone(),
+            aws: environment.aws.clone(),
             ..LiveOptions::new(source)
         }))
     }

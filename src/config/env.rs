@@ -1,5 +1,7 @@
 //! The environment: the only file that reads it.
 
+#[cfg(feature = "live")]
+use crate::credentials::AwsEnvironment;
 use crate::credentials::CredentialSource;
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Node};
@@ -78,6 +80,9 @@ pub struct Environment {
     pub allow_executables: bool,
     /// Which certificate a federated workload has: `GOOGLE_API_CERTIFICATE_CONFIG`, or gcloud's file.
     pub certificate_config: Option<PathBuf>,
+    /// A workload's identity on AWS: `AWS_REGION`, `AWS_ACCESS_KEY_ID` and so on.
+    #[cfg(feature = "live")]
+    pub aws: AwsEnvironment,
     /// What to log: `RUST_LOG`.
     pub log_filter: Option<String>,
 }
@@ -121,6 +126,13 @@ impl Environment {
             certificate_config: get("GOOGLE_API_CERTIFICATE_CONFIG")?
                 .map(PathBuf::from)
                 .or_else(|| of_gcloud("certificate_config.json")),
+            #[cfg(feature = "live")]
+            aws: AwsEnvironment {
+                region: get("AWS_REGION")?.or(get("AWS_DEFAULT_REGION")?),
+                access_key_id: get("AWS_ACCESS_KEY_ID")?,
+                secret_access_key: secret("AWS_SECRET_ACCESS_KEY")?,
+                session_token: secret("AWS_SESSION_TOKEN")?,
+            },
             overrides: Overrides {
                 project_id: get("GOOGLE_PROJECT_ID")?,
                 numeric_project_id: get(NUMBER)?,

@@ -2,6 +2,7 @@
 
 use super::env::Overrides;
 use super::locate::locate;
+use crate::files;
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
@@ -65,14 +66,8 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads the file. It must be one that can be read again and again, and whose end comes: a pipe would be waited for.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
-            true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-        };
-        let read = std::fs::metadata(&self.path).and_then(regular).and_then(|()| std::fs::read(&self.path));
-        read.map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
+        files::read(&self.path).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.

@@ -1,49 +1,58 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
-use super::kind::{Token, TokenRequest};
+mod entry;
+
+use super::kind::TokenRequest;
+use entry::Entry;
 use gce_metadata_routes::token::TokenError;
 use std::collections::HashMap;
 use std::future::ready;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
-/// GCE's own margin. A token that lives for less than an hour has a margin in proportion, or it would never be cached.
-const MARGIN: Duration = Duration::from_secs(300);
-const MARGIN_PER_LIFETIME: u32 = 12;
-/// A refresh ahead begins when so many margins are left.
-const MARGINS_AHEAD: u32 = 2;
-/// For how long a failed refresh is not tried again while the token that is there still serves.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Scopes and audiences come from requests, so their combinations have no end; the memory for them has.
 const MOST_TOKENS: usize = 1024;
 
-/// Adds [`CacheTokens`] to a source of tokens of either kind.
-#[derive(Debug, Clone, Default)]
-pub struct CacheTokensLayer {
+/// Adds [`CacheTokens`] to a source of tokens of one kind, which the type of its requests says.
+#[derive(Debug)]
+pub struct CacheTokensLayer<R> {
     hits: CacheHits,
     ahead: bool,
+    kind: PhantomData<fn(R)>,
 }
 
-impl CacheTokensLayer {
+impl<R> Clone for CacheTokensLayer<R> {
+    fn clone(&self) -> Self {
+        Self { hits: self.hits.clone(), ahead: self.ahead, kind: PhantomData }
+    }
+}
+
+impl<R> Default for CacheTokensLayer<R> {
+    fn default() -> Self {
+        Self { hits: CacheHits::default(), ahead: false, kind: PhantomData }
+    }
+}
+
+impl<R> CacheTokensLayer<R> {
     /// The layer, which fetches when it must.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Counts its hits there, together with those of others.
+    pub fn count_hits(self, hits: CacheHits) -> Self {
+        Self { hits, ..self }
     }
 
     /// Fetches the next token in the background while the one that is there still serves, so that nobody waits for it. It is
     /// for sources that take their time.
     pub fn refresh_ahead(self) -> Self {
         Self { ahead: true, ..self }
-    }
-
-    /// How often its caches had what they were asked for.
-    pub fn hits(&self) -> CacheHits {
-        self.hits.clone()
     }
 }
 
@@ -58,9 +67,10 @@ impl CacheHits {
     }
 }
 
-impl CacheTokensLayer {
-    /// The source with a cache before it.
-    pub fn layer<S, R: TokenRequest>(&self, inner: S) -> CacheTokens<S, R> {
+impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
+    type Service = CacheTokens<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
         CacheTokens { inner, tokens: Arc::default(), hits: self.hits.clone(), ahead: self.ahead }
     }
 }
@@ -79,79 +89,6 @@ pub struct CacheTokens<S, R: TokenRequest> {
 impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), tokens: Arc::clone(&self.tokens), hits: self.hits.clone(), ahead: self.ahead }
-    }
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    cached: Option<Cached<T>>,
-    /// The last attempt to get another one, if it failed.
-    failed: Option<(Instant, TokenError)>,
-    /// It is being fetched while the one that is there still serves.
-    fetching_ahead: bool,
-    /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl<T> Default for Entry<T> {
-    fn default() -> Self {
-        Self { cached: None, failed: None, fetching_ahead: false, turn: Arc::default() }
-    }
-}
-
-#[derive(Debug)]
-struct Cached<T> {
-    token: T,
-    lifetime: Duration,
-    since: Instant,
-}
-
-impl<T: Token> Cached<T> {
-    fn left(&self) -> Duration {
-        self.lifetime.saturating_sub(self.since.elapsed())
-    }
-
-    /// Whether more than so many margins are left.
-    fn lasts(&self, margins: u32) -> bool {
-        self.left() > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
-    }
-
-    fn token(&self) -> T {
-        self.token.clone().with_left(self.left())
-    }
-}
-
-impl<T: Token> Entry<T> {
-    fn failed_just_now(&self) -> bool {
-        self.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY_AFTER)
-    }
-
-    /// The token, if it need not be renewed yet or has just failed to be.
-    fn current(&self) -> Option<&Cached<T>> {
-        self.cached.as_ref().filter(|it| it.lasts(1) || (self.failed_just_now() && !it.left().is_zero()))
-    }
-
-    /// Whether it is time to fetch the next one. Says so once.
-    fn is_due(&mut self) -> bool {
-        let due = self.cached.as_ref().is_some_and(|it| !it.lasts(MARGINS_AHEAD));
-        due && !self.failed_just_now() && !std::mem::replace(&mut self.fetching_ahead, true)
-    }
-
-    fn fetched(&mut self, outcome: Result<T, TokenError>, since: Instant) -> Result<T, TokenError> {
-        match outcome {
-            Ok(token) => {
-                self.cached = Some(Cached { lifetime: token.lifetime(), token: token.clone(), since });
-                self.failed = None;
-                Ok(token)
-            }
-            Err(error) => {
-                self.failed = Some((Instant::now(), error.clone()));
-                let valid = self.cached.as_ref().filter(|it| !it.left().is_zero()).ok_or(error.clone())?;
-                let seconds_left = valid.left().as_secs();
-                tracing::warn!(seconds_left, "a token is not renewed, the old one serves: {error}");
-                Ok(valid.token())
-            }
-        }
     }
 }
 
@@ -187,33 +124,42 @@ where
     R: TokenRequest,
 {
     /// Fetches the next token while nobody waits for it.
-    fn fetch_ahead(&self, request: R) {
+    fn fetch_ahead(&self, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
         let cache = self.clone();
         tokio::spawn(async move {
-            let since = Instant::now();
-            let outcome = cache.inner.clone().oneshot(request.clone()).await;
-            cache.with(&request, |entry| {
-                entry.fetching_ahead = false;
-                let _ = entry.fetched(outcome, since);
-            });
+            let _ = cache.ask(&request, &turn).await;
+            cache.with(&request, |entry| entry.fetching_ahead = false);
         });
     }
 
     /// Fetches a token that is needed now, unless somebody else did so meanwhile.
-    async fn fetch(self, request: R, turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
+    async fn fetch(self, request: R, mut turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let asked = Instant::now();
-        let _turn = turn.lock().await;
-        let settled = self.with(&request, |entry| match &entry.failed {
-            // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-            Some((at, error)) if *at > asked && entry.current().is_none() => Some(Err(error.clone())),
-            _ => self.hit(entry).map(Ok),
-        });
-        if let Some(settled) = settled {
-            return settled;
+        loop {
+            let _turn = Arc::clone(&turn).lock_owned().await;
+            let settled = self.with(&request, |entry| match &entry.failed {
+                // Forgotten meanwhile: whoever waits now waits at the new one.
+                _ if !Arc::ptr_eq(&entry.turn, &turn) => Err(Some(Arc::clone(&entry.turn))),
+                // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
+                Some((at, error)) if *at > asked && entry.current().is_none() => Ok(Err(error.clone())),
+                _ => self.hit(entry).map(Ok).ok_or(None),
+            });
+            match settled {
+                Ok(settled) => return settled,
+                Err(Some(another)) => turn = another,
+                Err(None) => return self.ask(&request, &turn).await,
+            }
         }
+    }
+
+    /// Asks the source. What it says is kept, unless the entry was forgotten since: then it may come of an old key.
+    async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();
         let outcome = self.inner.clone().oneshot(request.clone()).await;
-        self.with(&request, |entry| entry.fetched(outcome, since))
+        self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
+            true => entry.fetched(outcome, since),
+            false => outcome,
+        })
     }
 }
 
@@ -234,13 +180,13 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let looked = self.with(&request, |entry| match self.hit(entry) {
-            Some(token) => Ok((token, self.ahead && entry.is_due())),
+            Some(token) => Ok((token, (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
             None => Err(Arc::clone(&entry.turn)),
         });
         match looked {
             Ok((token, due)) => {
-                if due {
-                    self.fetch_ahead(request);
+                if let Some(turn) = due {
+                    self.fetch_ahead(request, turn);
                 }
                 Box::pin(ready(Ok(token)))
             }

@@ -2,10 +2,11 @@
 //! what credentials and config disagree on. It only tells the log; a network that isn't there yet is no reason not to start.
 
 use super::cache::Forget;
+use crate::follow::Follow;
 use gce_metadata_routes::token::AccessTokenRequest;
 use gce_metadata_routes::{Node, Reader, ServiceAccount, TokenSources};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 
 /// Where the tokens of an account come from.
@@ -25,21 +26,30 @@ pub(crate) type Find = Arc<dyn Fn(&ServiceAccount) -> Option<Found> + Send + Syn
 pub(crate) struct Doctor {
     pub(crate) tokens: TokenSources,
     pub(crate) found: Find,
+    /// In which a change would matter.
+    pub(crate) files: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
     /// Takes over what has changed on disk, and says whether anything has. It may block.
     pub(crate) renew: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The caches of tokens that the old credentials made.
     pub(crate) caches: Vec<Forget>,
 }
 
-/// How often credentials on disk are looked at. They are a few files, and a look is a system call each.
-const LOOK: Duration = Duration::from_secs(5);
-
 impl Doctor {
     /// Looks at every account once, and then after the files for ever.
     pub(crate) async fn attend(self, reader: Reader) {
-        self.examine(reader).await;
+        tokio::join!(self.examine(reader), self.look_after_files());
+    }
+
+    async fn look_after_files(&self) {
+        let (mut followed, mut follow) = (Vec::new(), Follow::new(Vec::new()));
         loop {
-            tokio::time::sleep(LOOK).await;
+            // New credentials may have come with files of their own.
+            let files = (self.files)();
+            if files != followed {
+                follow = Follow::new(files.clone());
+                followed = files;
+            }
+            follow.changed().await;
             let renew = Arc::clone(&self.renew);
             if tokio::task::spawn_blocking(move || renew()).await.unwrap_or(false) {
                 self.caches.iter().for_each(Forget::now);

@@ -3,33 +3,35 @@
 //! A credentials file becomes a pair of token services ([`file`]), whatever is in it. Here they are given to accounts, put
 //! behind a cache, counted, and looked at once at start.
 
+mod accounts;
 mod external;
 mod file;
 mod iam;
 mod jwt_bearer;
+mod key;
 mod retry;
 mod sts;
 mod upstream;
+mod user;
 
+pub use external::AwsEnvironment;
 pub use jwt_bearer::AccessTokenKind;
 
 use super::cache::CacheTokensLayer;
-use super::doctor::{Doctor, Found};
+use super::doctor::Doctor;
 use super::{Credentials, Identity, observe};
 use crate::metrics::Metrics;
-use file::{CredentialFile, Opened, Plan};
+use accounts::Accounts;
+use file::{CredentialFile, Plan};
+use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError};
-use gce_metadata_routes::{ServiceAccount, TokenSources};
-use iam::Impersonation;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tower::{ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 use upstream::Upstream;
 
 /// What logs and metrics call it.
 const SOURCE: &str = "live";
-const DEFAULT: &str = "default";
 
 /// How live tokens are had.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub struct LiveOptions {
     pub allow_executables: bool,
     /// gcloud's `certificate_config.json`.
     pub certificate_config: Option<PathBuf>,
+    /// What AWS' own variables say, for a workload there.
+    pub aws: AwsEnvironment,
 }
 
 impl LiveOptions {
@@ -55,6 +59,7 @@ impl LiveOptions {
             endpoints: Endpoints::default(),
             allow_executables: false,
             certificate_config: None,
+            aws: AwsEnvironment::default(),
         }
     }
 }
@@ -133,47 +138,57 @@ pub enum CredentialError {
 }
 
 pub(super) fn open(options: LiveOptions, metrics: Option<&Metrics>) -> Result<Credentials, CredentialError> {
-    let mut plan = Plan {
+    let plan = Plan {
         upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
         endpoints: options.endpoints,
         kind: options.access_token_kind,
         allow_executables: options.allow_executables,
         certificate_config: options.certificate_config,
+        aws: options.aws,
         key_email: None,
+        acts_as_any: false,
     };
     let accounts = match options.source {
         LiveSource::Key { path, email } => {
-            plan.key_email = email;
-            of_type(&path, plan, "ServiceAccountKey", "service_account or a key in PEM").map(Accounts::default_only)?
+            let plan = Plan { key_email: email, ..plan };
+            of_type(&path, plan, "ServiceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
         }
         LiveSource::Federate { path } => {
-            of_type(&path, plan, "Federated", "external_account").map(Accounts::default_only)?
+            of_type(&path, plan, "Federated", "external_account").map(Accounts::Default)?
         }
-        LiveSource::Impersonate { path } => Accounts::Acted(CredentialFile::open(&path, plan.clone())?, Box::new(plan)),
-        LiveSource::PerAccount { path } => per_account(&path, &plan)?,
+        LiveSource::Impersonate { path } => {
+            Accounts::Every(CredentialFile::open(&path, Plan { acts_as_any: true, ..plan })?)
+        }
+        LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
     };
-    let accounts = Arc::new(accounts);
-    let cache = CacheTokensLayer::new().refresh_ahead();
+    Ok(serve(Arc::new(accounts), metrics))
+}
+
+/// The tokens of these accounts, cached, counted and looked after.
+fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>) -> Credentials {
+    let only = accounts.only();
+    let looked = Arc::clone(&accounts);
+    let identity = Identity {
+        fingerprint: Some(Arc::new(move || looked.only().and_then(|it| it.fingerprint))),
+        ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
+    };
+    let hits = identity.hits.clone();
     let told = observe::access_tokens_told(access(&accounts), SOURCE, metrics.cloned());
-    let access = cache.layer::<_, AccessTokenRequest>(AccessTokenSource::new(told));
-    let id = cache.layer::<_, IdTokenRequest>(id(&accounts));
+    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(told);
+    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id(&accounts));
     let caches = vec![access.forget(), id.forget()];
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
-    let (looked, found, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), Arc::clone(&accounts));
-    let identity = Identity {
-        fingerprint: Some(Arc::new(move || looked.only().and_then(|it| it.fingerprint))),
-        hits: cache.hits(),
-        ..Identity::new(accounts.credential_type())
-    };
-    let default_email = accounts.only().and_then(|it| it.email);
+    let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
     let doctor = Doctor {
         tokens: tokens.clone(),
         found: Arc::new(move |account| found.found(account)),
+        files: Arc::new(move || files.files()),
         renew: Arc::new(move || renewed.renew()),
         caches,
     };
-    Ok(Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None })
+    let default_email = only.and_then(|it| it.email);
+    Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
 }
 
 fn of_type(path: &Path, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<CredentialFile>, CredentialError> {
@@ -185,103 +200,11 @@ fn of_type(path: &Path, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<
     Ok(file)
 }
 
-fn per_account(path: &Path, plan: &Plan) -> Result<Accounts, CredentialError> {
-    let wrong = |problem: String| CredentialError::File { path: path.to_owned(), problem };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let files: BTreeMap<String, PathBuf> = serde_json::from_slice(&bytes)
-        .map_err(|_| wrong("an object is expected: a credentials file by the e-mail of each account".to_owned()))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let open = |(name, file): (String, PathBuf)| {
-        let plan = Plan { key_email: name.contains('@').then(|| name.clone()), ..plan.clone() };
-        Ok((name, CredentialFile::open(&folder.join(file), plan)?))
-    };
-    files.into_iter().map(open).collect::<Result<_, _>>().map(Accounts::Named)
-}
-
-/// Which account's tokens come from where.
-enum Accounts {
-    /// From a file of its own, by e-mail or alias.
-    Named(BTreeMap<String, Arc<CredentialFile>>),
-    /// Each from whoever may act as it.
-    Acted(Arc<CredentialFile>, Box<Plan>),
-}
-
-impl Accounts {
-    fn default_only(file: Arc<CredentialFile>) -> Self {
-        Self::Named(BTreeMap::from([(DEFAULT.to_owned(), file)]))
-    }
-
-    fn file(&self, account: &ServiceAccount) -> Option<&Arc<CredentialFile>> {
-        match self {
-            Self::Named(files) => {
-                let mut names = [&account.email].into_iter().chain(&account.aliases);
-                names.find_map(|name| files.get(name))
-            }
-            Self::Acted(file, _) => Some(file),
-        }
-    }
-
-    /// What the account's tokens come from now. Never another account's.
-    fn sources(&self, account: &ServiceAccount) -> Result<TokenSources, TokenError> {
-        let none = || TokenError::NoSource { account: account.email.clone() };
-        let file = self.file(account).ok_or_else(none)?;
-        let opened = file.current();
-        match self {
-            Self::Named(_) => Ok(opened.tokens),
-            Self::Acted(_, plan) => Ok(Impersonation {
-                upstream: plan.upstream.clone(),
-                actor: opened.tokens.access.ok_or_else(none)?,
-                base: plan.endpoints.iam(None, "googleapis.com"),
-                target: None,
-                delegates: Vec::new(),
-                lifetime: None,
-            }
-            .tokens()),
-        }
-    }
-
-    /// Takes over what has changed on disk, and says whether anything has.
-    fn renew(&self) -> bool {
-        match self {
-            Self::Named(files) => files.values().filter(|file| file.renew()).count() > 0,
-            Self::Acted(file, _) => file.renew(),
-        }
-    }
-
-    /// The one file, if there is one only.
-    fn only(&self) -> Option<Opened> {
-        match self {
-            Self::Named(files) if files.len() == 1 => files.values().next().map(|file| file.current()),
-            _ => None,
-        }
-    }
-
-    fn credential_type(&self) -> &'static str {
-        match self {
-            Self::Acted(..) => "Impersonated",
-            Self::Named(_) => self.only().map_or("PerAccount", |opened| opened.credential_type),
-        }
-    }
-
-    fn found(&self, account: &ServiceAccount) -> Option<Found> {
-        let file = self.file(account)?;
-        let opened = file.current();
-        let is_actor = matches!(self, Self::Acted(..));
-        Some(Found {
-            file: file.path().display().to_string(),
-            credential_type: if is_actor { "Impersonated" } else { opened.credential_type },
-            email: opened.email.filter(|_| !is_actor),
-            project: opened.project.filter(|_| !is_actor),
-        })
-    }
-}
-
 fn access(accounts: &Arc<Accounts>) -> AccessTokenSource {
     let accounts = Arc::clone(accounts);
     AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
-        let accounts = Arc::clone(&accounts);
+        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.access);
         async move {
-            let source = accounts.sources(&request.account)?.access;
             let none = || TokenError::NoSource { account: request.account.email.clone() };
             source.ok_or_else(none)?.oneshot(request).await
         }
@@ -291,9 +214,8 @@ fn access(accounts: &Arc<Accounts>) -> AccessTokenSource {
 fn id(accounts: &Arc<Accounts>) -> IdTokenSource {
     let accounts = Arc::clone(accounts);
     IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
-        let accounts = Arc::clone(&accounts);
+        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.id);
         async move {
-            let source = accounts.sources(&request.account)?.id;
             let none = || TokenError::NoSource { account: request.account.email.clone() };
             source.ok_or_else(none)?.oneshot(request).await
         }

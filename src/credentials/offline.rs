@@ -22,7 +22,7 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::service_fn;
+use tower::{Layer, service_fn};
 
 /// What logs and metrics call it.
 const SOURCE: &str = "offline";
@@ -62,10 +62,10 @@ pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result
     let lifetime = options.token_lifetime;
     let looked = key.clone();
     let fingerprint = Arc::new(move || looked.spki_sha256());
-    let cache = CacheTokensLayer::new();
-    let identity = Identity { fingerprint: Some(fingerprint), hits: cache.hits(), ..Identity::new("Offline") };
+    let identity = Identity { fingerprint: Some(fingerprint), ..Identity::new("Offline") };
+    let cache = CacheTokensLayer::new().count_hits(identity.hits.clone());
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer::<_, AccessTokenRequest>(observe::access_tokens_told(made, SOURCE, metrics.cloned()));
+    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.cloned()));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));

@@ -87,7 +87,7 @@ enum Served {
 
 #[derive(Debug)]
 enum Tokens {
-    From(CredentialSource),
+    From(Box<CredentialSource>),
     Given(TokenSources),
 }
 
@@ -109,7 +109,7 @@ impl Default for ServerBuilder {
         Self {
             served: Served::Given(Metadata::sample()),
             overrides: Overrides::default(),
-            tokens: Tokens::From(CredentialSource::default()),
+            tokens: Tokens::From(Box::default()),
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             mtls: None,
             admin: None,
@@ -163,18 +163,21 @@ impl ServerBuilder {
         self.fixed(|_, id_token| *id_token = Some(given))
     }
 
-    fn fixed(self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
-        let (mut access_token, mut id_token) = match self.tokens {
-            Tokens::From(CredentialSource::Fixed { access_token, id_token }) => (access_token, id_token),
-            _ => (None, None),
-        };
-        set(&mut access_token, &mut id_token);
-        Self { tokens: Tokens::From(CredentialSource::Fixed { access_token, id_token }), ..self }
+    /// The one token does not take the place of the other.
+    fn fixed(mut self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
+        let mut fixed = (None, None);
+        if let Tokens::From(source) = &mut self.tokens
+            && let CredentialSource::Fixed { access_token, id_token } = source.as_mut()
+        {
+            fixed = (access_token.take(), id_token.take());
+        }
+        set(&mut fixed.0, &mut fixed.1);
+        self.credentials(CredentialSource::Fixed { access_token: fixed.0, id_token: fixed.1 })
     }
 
     /// Takes tokens from this source. Without it the offline issuer makes them.
     pub fn credentials(self, source: CredentialSource) -> Self {
-        Self { tokens: Tokens::From(source), ..self }
+        Self { tokens: Tokens::From(Box::new(source)), ..self }
     }
 
     /// Takes tokens from services of the caller's own.

@@ -281,5 +281,6 @@ async fn bad_credentials_are_named_and_not_quoted() {
     assert!(error.contains("key.json: at private_key: ") && !error.contains("made-up"), "{error}");
     assert!(refused(json!({"type": "service_account"})).await.contains("missing field `client_email`"));
     assert!(refused(google.person()).await.contains("service_account or a key in PEM is expected"));
-    assert!(refused(json!("made-up")).await.contains("type: service_account, "));
+    assert!(refused(json!({"type": "made-up"})).await.contains("type: service_account, "));
+    assert!(refused(json!("made-up")).await.contains("key.json: a JSON object or a key in PEM is expected"));
 }

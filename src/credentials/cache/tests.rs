@@ -1,9 +1,11 @@
 //! The cache against sources that are slow, fail and count.
 
+use super::entry::RETRY_AFTER;
 use super::*;
 use futures_util::{FutureExt, StreamExt};
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest};
+use std::time::Duration;
 use tokio::time::{advance, sleep};
 use tower::service_fn;
 
@@ -177,4 +179,21 @@ async fn one_slow_account_holds_up_no_other() {
     assert_eq!(ask(&cache, request("a@example.com", &["s"])).await.0, "token");
     assert!(!slow.is_finished());
     slow.abort();
+}
+
+#[cfg(feature = "live")]
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
+    let (cache, count) = cached(3600);
+    let asked = || request("a@example.com", &["s"]);
+    let forget = async {
+        sleep(Duration::from_millis(500)).await;
+        cache.forget().now();
+    };
+    let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), forget) };
+    let (first, second, ()) = both.await;
+    // The first was on its way; the second had only waited for it, and gets what the new key makes.
+    assert_eq!((&*first.0, &*second.0), ("token 0", "token 1"));
+    assert_eq!(ask(&cache, asked()).await.0, "token 1");
+    assert_eq!(count.load(Ordering::Relaxed), 2);
 }

@@ -1,15 +1,17 @@
 //! Workload and workforce identity federation: somebody else vouches for us, and Google's security token service exchanges
 //! that for a token of its own.
 
+mod aws;
 mod certificate;
 mod executable;
 mod subject;
 
-use super::file::{Opened, Plan};
-use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
+pub use aws::AwsEnvironment;
+
+use super::file::{GOOGLE, Opened, Plan};
+use super::iam::{self, CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
 use super::upstream::Upstream;
-use crate::credentials::cache::CacheTokensLayer;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::TokenSources;
@@ -53,14 +55,11 @@ struct Exchange {
 
 impl ExternalAccount {
     pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
-        let impersonated = self.service_account_impersonation_url.as_deref().map(|url| {
-            parse_url(url).ok_or("service_account_impersonation_url: …/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken is expected")
-        });
-        let impersonated = impersonated.transpose()?;
+        let impersonated = self.service_account_impersonation_url.as_deref().map(parse_url).transpose()?;
         let email = impersonated.as_ref().map(|(_, email)| email.clone());
-        let universe = self.universe_domain.as_deref().unwrap_or("googleapis.com");
+        let universe = self.universe_domain.unwrap_or_else(|| GOOGLE.to_owned());
         let subject = Subject::new(self.credential_source, &self.audience, &self.subject_token_type, email, plan)?;
-        let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.to_owned() };
+        let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.clone() };
         let url = plan.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
         let basic = self.client_id.as_ref().map(|id| {
             let password = self.client_secret.as_ref().map_or("", Secret::expose);
@@ -68,6 +67,7 @@ impl ExternalAccount {
         });
         // Workforce pools bill a project; a client of their own does it already.
         let user_project = self.workforce_pool_user_project.filter(|_| basic.is_none());
+        let files = subject.files.clone();
         let exchange = Arc::new(Exchange {
             upstream: subject.certificate.clone().unwrap_or_else(|| plan.upstream.clone()),
             url,
@@ -81,29 +81,22 @@ impl ExternalAccount {
             let exchange = Arc::clone(&exchange);
             async move { exchange.access_token(&request.scopes.join(" ")).await }
         }));
-        let actor = AccessTokenSource::new(CacheTokensLayer::new().layer(federated.clone()));
         let lifetime = self.service_account_impersonation.and_then(|it| it.token_lifetime_seconds);
-        let impersonation = |base, target| Impersonation {
+        let (base, target) = impersonated.unzip();
+        let impersonation = Impersonation {
             upstream: plan.upstream.clone(),
-            actor,
-            base,
-            target,
+            actor: iam::kept(federated.clone()),
+            base: plan.endpoints.iam(base, &universe),
+            target: target.clone(),
             delegates: Vec::new(),
             lifetime: lifetime.map(|seconds| format!("{seconds}s")),
         };
-        Ok(match impersonated {
-            Some((base, email)) => {
-                impersonation(plan.endpoints.iam(Some(base), universe), Some(email)).open("Federated")
-            }
-            // A federated identity has access tokens, but identity tokens are a service account's.
-            None => Opened {
-                tokens: TokenSources {
-                    access: Some(federated),
-                    id: Some(impersonation(plan.endpoints.iam(None, universe), None).id_source()),
-                },
-                ..Opened::new("Federated")
-            },
-        })
+        // A federated identity has access tokens of its own, but identity tokens are a service account's.
+        let tokens = match target {
+            Some(_) => impersonation.tokens(),
+            None => TokenSources { access: Some(federated), id: Some(impersonation.id_source()) },
+        };
+        Ok(Opened { email: target, universe, files, ..Opened::new("Federated", tokens) })
     }
 }
 

@@ -1,17 +1,19 @@
 //! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
 
-use super::file::Opened;
+use super::file::{self, GOOGLE, Opened, Plan};
 use super::upstream::{Upstream, unavailable};
+use crate::credentials::cache::CacheTokensLayer;
 use gce_metadata_routes::token::{
     AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
 };
 use gce_metadata_routes::{ServiceAccount, TokenSources};
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tower::{ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 const LIFETIME: &str = "3600s";
@@ -33,11 +35,70 @@ pub(super) struct Impersonation {
     pub(super) lifetime: Option<String>,
 }
 
+/// A credentials file of `type` `impersonated_service_account`.
+#[derive(Deserialize)]
+pub(super) struct ImpersonatedServiceAccount<'a> {
+    service_account_impersonation_url: String,
+    #[serde(borrow)]
+    source_credentials: &'a RawValue,
+    #[serde(default)]
+    delegates: Vec<String>,
+    universe_domain: Option<String>,
+}
+
+impl ImpersonatedServiceAccount<'_> {
+    pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
+        let (base, email) = parse_url(&self.service_account_impersonation_url)?;
+        let actor = file::open(self.source_credentials.get(), plan);
+        let actor = actor.map_err(|problem| format!("source_credentials: {problem}"))?;
+        let universe = self.universe_domain.unwrap_or(actor.universe);
+        let impersonation = Impersonation {
+            upstream: plan.upstream.clone(),
+            actor: kept(actor.tokens.access.unwrap_or_else(nothing)),
+            base: plan.endpoints.iam(Some(base), &universe),
+            target: Some(email.clone()),
+            delegates: self.delegates,
+            lifetime: None,
+        };
+        let opened = Opened::new("Impersonated", impersonation.tokens());
+        Ok(Opened { email: Some(email), universe, files: actor.files, ..opened })
+    }
+}
+
+/// Tokens of whichever account is asked for, by somebody who may act as it.
+pub(super) fn as_any(actor: Opened, plan: &Plan) -> Opened {
+    let impersonation = Impersonation {
+        upstream: plan.upstream.clone(),
+        actor: kept(actor.tokens.access.unwrap_or_else(nothing)),
+        base: plan.endpoints.iam(None, &actor.universe),
+        target: None,
+        delegates: Vec::new(),
+        lifetime: None,
+    };
+    let opened = Opened::new("Impersonated", impersonation.tokens());
+    Opened { universe: actor.universe, files: actor.files, ..opened }
+}
+
+/// The access tokens of whoever acts as another, each used for as many of the other's as it lasts.
+pub(super) fn kept(actor: AccessTokenSource) -> AccessTokenSource {
+    AccessTokenSource::new(CacheTokensLayer::new().layer(actor))
+}
+
+fn nothing() -> AccessTokenSource {
+    let none = || std::future::ready(Err(unavailable("credentials without access tokens".to_owned())));
+    AccessTokenSource::new(service_fn(move |_| none()))
+}
+
 /// The base and the account of a `service_account_impersonation_url`.
-pub(super) fn parse_url(url: &str) -> Option<(String, String)> {
-    let (base, rest) = url.split_once(ACCOUNTS)?;
-    let (email, _) = rest.split_once(':')?;
-    Some((base.to_owned(), email.to_owned()))
+pub(super) fn parse_url(url: &str) -> Result<(String, String), String> {
+    let parse = || {
+        let (base, rest) = url.split_once(ACCOUNTS)?;
+        let (email, _) = rest.split_once(':')?;
+        Some((base.to_owned(), email.to_owned()))
+    };
+    parse().ok_or_else(|| {
+        format!("service_account_impersonation_url: https://iamcredentials.{GOOGLE}{ACCOUNTS}EMAIL:generateAccessToken is expected")
+    })
 }
 
 #[derive(Deserialize)]
@@ -53,11 +114,6 @@ struct IdTokenAnswer {
 }
 
 impl Impersonation {
-    pub(super) fn open(self, credential_type: &'static str) -> Opened {
-        let email = self.target.clone();
-        Opened { email, project: None, credential_type, fingerprint: None, tokens: self.tokens() }
-    }
-
     /// The token services.
     pub(super) fn tokens(self) -> TokenSources {
         TokenSources { access: Some(AccessTokenSource::new(self.access_source())), id: Some(self.id_source()) }
@@ -135,8 +191,8 @@ mod tests {
     #[test]
     fn a_url_has_a_base_and_an_account() {
         let url = "https://iam.example.com/v1/projects/-/serviceAccounts/a@example.com:generateAccessToken";
-        assert_eq!(parse_url(url), Some(("https://iam.example.com".into(), "a@example.com".into())));
-        assert_eq!(parse_url("https://iam.example.com/v1/a@example.com"), None);
+        assert_eq!(parse_url(url), Ok(("https://iam.example.com".into(), "a@example.com".into())));
+        assert!(parse_url("https://iam.example.com/v1/a@example.com").is_err());
     }
 
     #[test]

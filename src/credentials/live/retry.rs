@@ -4,7 +4,7 @@ use super::upstream::{NoAnswer, UpstreamRequest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Sleep, sleep};
 use tower::retry::Policy;
 
@@ -63,7 +63,10 @@ fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// In seconds, or as a date.
 fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
     let value = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    let seconds = value.trim().parse().ok().map(Duration::from_secs);
+    let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();
+    seconds.or_else(until)
 }

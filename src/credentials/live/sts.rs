@@ -26,6 +26,11 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Option::<String>::deserialize(deserializer).map(|secret| secret.map(Secret::from))
 }
 
+/// The same, where it must be there.
+pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::from)
+}
+
 /// The access token that this form is exchanged for.
 pub(super) async fn access_token(
     upstream: &Upstream,

@@ -5,7 +5,7 @@
 use super::retry::Retry;
 use bytes::Bytes;
 use gce_metadata_routes::token::{Secret, TokenError};
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
+use zeroize::Zeroizing;
 
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -106,7 +107,7 @@ impl Upstream {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let request = match basic {
-            Some(credentials) => request.header(header::AUTHORIZATION, format!("Basic {}", credentials.expose())),
+            Some(credentials) => request.header(header::AUTHORIZATION, sensitive(&["Basic ", credentials.expose()])?),
             None => request,
         };
         self.json(url, request, body.into()).await
@@ -121,7 +122,7 @@ impl Upstream {
     ) -> Result<T, TokenError> {
         let request = builder(Method::POST, url)?
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+            .header(header::AUTHORIZATION, sensitive(&["Bearer ", bearer.expose()])?);
         self.json(url, request, body.to_string().into()).await
     }
 
@@ -132,7 +133,10 @@ impl Upstream {
         url: &str,
         headers: impl IntoIterator<Item = (&str, &str)>,
     ) -> Result<Bytes, TokenError> {
-        let request = headers.into_iter().fold(builder(method, url)?, |it, (name, value)| it.header(name, value));
+        let mut request = builder(method, url)?;
+        for (name, value) in headers {
+            request = request.header(name, sensitive(&[value])?);
+        }
         self.send(url, request, Bytes::new()).await
     }
 
@@ -186,6 +190,15 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenErr
         .method(method)
         .uri(uri)
         .header(header::USER_AGENT, concat!("gce-metadata-server/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// A header that no `Debug` shows.
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, TokenError> {
+    let text = Zeroizing::new(parts.concat());
+    let mut value =
+        HeaderValue::from_str(&text).map_err(|_| refused("a secret that no header can carry".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The host and port of a URL. A query might hold a secret.

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -41,6 +42,8 @@ struct State {
     asked: Mutex<Vec<String>>,
     /// Statuses with which the next requests fail.
     failures: Mutex<Vec<u16>>,
+    /// How many access tokens there are.
+    made: AtomicU64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,6 +83,7 @@ impl Google {
             actable: Mutex::default(),
             asked: Mutex::default(),
             failures: Mutex::default(),
+            made: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let google = Self { url: format!("http://{}", listener.local_addr().unwrap()), state };
@@ -181,7 +185,10 @@ impl Google {
 
     fn access_token(&self, email: &str, scope: &str) -> String {
         let grant = Grant { email: email.to_owned(), scope: scope.to_owned() };
-        self.state.key.sign(Claims::with_custom_claims(grant, Duration::from_secs(3600))).unwrap()
+        // No two are the same, as with Google.
+        let number = self.state.made.fetch_add(1, Ordering::Relaxed).to_string();
+        let claims = Claims::with_custom_claims(grant, Duration::from_secs(3600)).with_jwt_id(number);
+        self.state.key.sign(claims).unwrap()
     }
 
     fn new_id_token(&self, email: &str, audience: &str) -> String {

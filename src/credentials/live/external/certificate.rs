@@ -2,6 +2,7 @@
 
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::upstream::Upstream;
+use crate::files;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::token::Secret;
@@ -9,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 #[derive(Deserialize)]
 pub(super) struct CertificateSource {
@@ -35,8 +37,16 @@ struct Workload {
     key_path: PathBuf,
 }
 
-/// The client that shows the certificate, and the chain as a subject token: a JSON list of DER in base64, the leaf first.
-pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<(Upstream, Secret), String> {
+/// What the source comes to.
+pub(super) struct Opened {
+    /// The client that shows the certificate.
+    pub(super) upstream: Upstream,
+    /// The chain as a subject token: a JSON list of DER in base64, the leaf first.
+    pub(super) chain: Secret,
+    pub(super) files: Vec<PathBuf>,
+}
+
+pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, String> {
     let location = match (&source.certificate_config_location, source.use_default_certificate_config) {
         (Some(location), false) => location.clone(),
         (None, true) => {
@@ -53,7 +63,7 @@ pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<(Upstream,
     })?;
     let Workload { cert_path, key_path } = config.cert_configs.workload;
     let leaf = certificates(&cert_path)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?)
+    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path)?))
         .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
     let mut chain = leaf.iter().take(1).map(|der| BASE64_STANDARD.encode(der)).collect::<Vec<_>>();
     if let Some(path) = &source.trust_chain_path {
@@ -62,7 +72,8 @@ pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<(Upstream,
     }
     let upstream =
         Upstream::with_certificate(leaf, key).map_err(|error| format!("{}: {error}", cert_path.display()))?;
-    Ok((upstream, serde_json::json!(chain).to_string().into()))
+    let files = [location, cert_path, key_path].into_iter().chain(source.trust_chain_path.clone()).collect();
+    Ok(Opened { upstream, chain: serde_json::json!(chain).to_string().into(), files })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -72,5 +83,5 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    files::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,5 +1,6 @@
-//! Where the token of somebody else comes from: a file, a URL, a program, a certificate.
+//! Where the token of somebody else comes from: a file, a URL, a program, a certificate, AWS.
 
+use super::aws::{Aws, AwsUrls};
 use super::certificate::{self, CertificateSource};
 use super::executable::{Executable, ExecutableSource};
 use crate::credentials::live::file::Plan;
@@ -22,6 +23,9 @@ pub(super) struct Source {
     executable: Option<ExecutableSource>,
     certificate: Option<CertificateSource>,
     environment_id: Option<String>,
+    region_url: Option<String>,
+    regional_cred_verification_url: Option<String>,
+    imdsv2_session_token_url: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -36,6 +40,8 @@ pub(super) struct Subject {
     kind: Kind,
     /// The client whose TLS certificate is who we are.
     pub(super) certificate: Option<Upstream>,
+    /// What was read for it.
+    pub(super) files: Vec<PathBuf>,
 }
 
 enum Kind {
@@ -43,6 +49,7 @@ enum Kind {
     Url { upstream: Upstream, url: String, headers: BTreeMap<String, String>, field: Option<String> },
     Executable(Executable),
     Certificate { chain: Secret },
+    Aws(Aws),
 }
 
 impl Subject {
@@ -53,12 +60,6 @@ impl Subject {
         email: Option<String>,
         plan: &Plan,
     ) -> Result<Self, String> {
-        if source.environment_id.is_some() {
-            return Err(
-                "credential_source.environment_id: AWS is not supported; use file, url, executable or certificate"
-                    .to_owned(),
-            );
-        }
         let field = match source.format.kind.as_deref() {
             None | Some("text") => None,
             Some("json") => {
@@ -67,23 +68,32 @@ impl Subject {
             }
             Some(_) => return Err("credential_source.format.type: `text` or `json` is expected".to_owned()),
         };
-        let mut certificate = None;
-        let kind = match (source.file, source.url, source.executable, source.certificate) {
-            (Some(path), None, None, None) => Kind::File { path, field },
-            (None, Some(url), None, None) => {
-                Kind::Url { upstream: plan.upstream.clone(), url, headers: source.headers, field }
+        let upstream = plan.upstream.clone();
+        let (mut certificate, mut files) = (None, Vec::new());
+        let kind = match (source.environment_id, source.file, source.url, source.executable, source.certificate) {
+            (Some(id), None, url, None, None) => {
+                let region_url = source.region_url;
+                let verification_url = source.regional_cred_verification_url;
+                let session_url = source.imdsv2_session_token_url;
+                let urls = AwsUrls { region_url, url, verification_url, session_url };
+                Kind::Aws(Aws::new(&id, urls, audience, plan)?)
             }
-            (None, None, Some(executable), None) => {
+            (None, Some(path), None, None, None) => Kind::File { path, field },
+            (None, None, Some(url), None, None) => Kind::Url { upstream, url, headers: source.headers, field },
+            (None, None, None, Some(executable), None) => {
                 Kind::Executable(Executable::new(executable, audience, token_type, email, plan)?)
             }
-            (None, None, None, Some(source)) => {
-                let (upstream, chain) = certificate::open(&source, plan)?;
-                certificate = Some(upstream);
-                Kind::Certificate { chain }
+            (None, None, None, None, Some(source)) => {
+                let opened = certificate::open(&source, plan)?;
+                (certificate, files) = (Some(opened.upstream), opened.files);
+                Kind::Certificate { chain: opened.chain }
             }
-            _ => return Err("credential_source: one of file, url, executable or certificate is expected".to_owned()),
+            _ => {
+                let problem = "one of environment_id, file, url, executable or certificate is expected";
+                return Err(format!("credential_source: {problem}"));
+            }
         };
-        Ok(Self { kind, certificate })
+        Ok(Self { kind, certificate, files })
     }
 
     /// The token as it is now: whoever issues it puts a new one in its place from time to time.
@@ -101,6 +111,7 @@ impl Subject {
             }
             Kind::Executable(executable) => executable.token().await,
             Kind::Certificate { chain } => Ok(chain.clone()),
+            Kind::Aws(aws) => aws.token().await,
         }
     }
 }

@@ -1,0 +1,88 @@
+//! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
+
+use crate::credentials::kind::Token;
+use gce_metadata_routes::token::TokenError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// GCE's own margin. A token that lives for less than an hour has a margin in proportion, or it would never be cached.
+const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN_PER_LIFETIME: u32 = 12;
+/// A refresh ahead begins when so many margins are left.
+const MARGINS_AHEAD: u32 = 2;
+/// For how long a failed refresh is not tried again while the token that is there still serves.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    cached: Option<Cached<T>>,
+    /// The last attempt to get another one, if it failed.
+    pub(super) failed: Option<(Instant, TokenError)>,
+    /// It is being fetched while the one that is there still serves.
+    pub(super) fetching_ahead: bool,
+    /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<T> Default for Entry<T> {
+    fn default() -> Self {
+        Self { cached: None, failed: None, fetching_ahead: false, turn: Arc::default() }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cached<T> {
+    token: T,
+    lifetime: Duration,
+    since: Instant,
+}
+
+impl<T: Token> Cached<T> {
+    fn left(&self) -> Duration {
+        self.lifetime.saturating_sub(self.since.elapsed())
+    }
+
+    /// Whether more than so many margins are left.
+    fn lasts(&self, margins: u32) -> bool {
+        self.left() > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
+    }
+
+    pub(super) fn token(&self) -> T {
+        self.token.clone().with_left(self.left())
+    }
+}
+
+impl<T: Token> Entry<T> {
+    fn failed_just_now(&self) -> bool {
+        self.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY_AFTER)
+    }
+
+    /// The token, if it need not be renewed yet or has just failed to be.
+    pub(super) fn current(&self) -> Option<&Cached<T>> {
+        self.cached.as_ref().filter(|it| it.lasts(1) || (self.failed_just_now() && !it.left().is_zero()))
+    }
+
+    /// Whether it is time to fetch the next one. Says so once.
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.cached.as_ref().is_some_and(|it| !it.lasts(MARGINS_AHEAD));
+        due && !self.failed_just_now() && !std::mem::replace(&mut self.fetching_ahead, true)
+    }
+
+    pub(super) fn fetched(&mut self, outcome: Result<T, TokenError>, since: Instant) -> Result<T, TokenError> {
+        match outcome {
+            Ok(token) => {
+                self.cached = Some(Cached { lifetime: token.lifetime(), token: token.clone(), since });
+                self.failed = None;
+                Ok(token)
+            }
+            Err(error) => {
+                self.failed = Some((Instant::now(), error.clone()));
+                let valid = self.cached.as_ref().filter(|it| !it.left().is_zero()).ok_or(error.clone())?;
+                let seconds_left = valid.left().as_secs();
+                tracing::warn!(seconds_left, "a token is not renewed, the old one serves: {error}");
+                Ok(valid.token())
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A service account's key in a file, as Google gives it out or in bare PEM.
+
+use super::file::{GOOGLE, Opened, Plan};
+use super::iam::{self, Impersonation};
+use super::jwt_bearer::{AccessTokenKind, JwtBearer};
+use super::sts::required;
+use crate::signer::{BoxSigner, PemSigner};
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::Secret;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(super) struct ServiceAccountKey {
+    client_email: String,
+    #[serde(deserialize_with = "required")]
+    private_key: Secret,
+    private_key_id: Option<String>,
+    project_id: Option<String>,
+    token_uri: Option<String>,
+    universe_domain: Option<String>,
+}
+
+pub(super) fn open(key: ServiceAccountKey, plan: &Plan) -> Result<Opened, String> {
+    let signer = PemSigner::from_pem(key.private_key.expose()).map_err(|error| format!("private_key: {error}"))?;
+    let universe = key.universe_domain.filter(|it| !it.is_empty()).unwrap_or_else(|| GOOGLE.to_owned());
+    let opened = with_key(signer, key.private_key_id, key.client_email, key.token_uri, universe, plan);
+    Ok(Opened { project: key.project_id, ..opened })
+}
+
+/// A key in PEM, without a word on whose it is.
+pub(super) fn bare(pem: &str, plan: &Plan) -> Result<Opened, String> {
+    let email =
+        plan.key_email.clone().ok_or("a bare key belongs to nobody: say whose it is with --service-account-email")?;
+    let signer = PemSigner::from_pem(pem).map_err(|error| error.to_string())?;
+    Ok(with_key(signer, None, email, None, GOOGLE.to_owned(), plan))
+}
+
+fn with_key(
+    signer: PemSigner,
+    key_id: Option<String>,
+    email: String,
+    token_uri: Option<String>,
+    universe: String,
+    plan: &Plan,
+) -> Opened {
+    let mut key = signer.info().clone();
+    key.key_id = key_id.unwrap_or(key.key_id);
+    let is_googles = universe == GOOGLE;
+    let fingerprint = Some(key.spki_sha256);
+    let bearer = JwtBearer {
+        signer: BoxSigner::new(signer),
+        key,
+        email: email.clone(),
+        token_uri: plan.endpoints.token(token_uri),
+        // Only Google's own universe has a token endpoint for keys.
+        kind: if is_googles { plan.kind } else { AccessTokenKind::Jwt },
+        upstream: plan.upstream.clone(),
+    };
+    let own = bearer.tokens();
+    let tokens = match own.access {
+        Some(actor) if !is_googles => {
+            // There a key's identity tokens come from IAM, which the account asks for itself.
+            let id = Impersonation {
+                upstream: plan.upstream.clone(),
+                actor: iam::kept(actor.clone()),
+                base: plan.endpoints.iam(None, &universe),
+                target: Some(email.clone()),
+                delegates: Vec::new(),
+                lifetime: None,
+            };
+            TokenSources { access: Some(actor), id: Some(id.id_source()) }
+        }
+        access => TokenSources { access, id: own.id },
+    };
+    Opened { email: Some(email), fingerprint, universe, ..Opened::new("ServiceAccountKey", tokens) }
+}

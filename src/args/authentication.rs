@@ -10,6 +10,7 @@ use gce_metadata_server::{
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
@@ -129,6 +130,6 @@ impl Authentication {
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {
     let named = || format!("--offline-key {}", path.display());
-    let pem = std::fs::read_to_string(path).with_context(named)?;
+    let pem = std::fs::read_to_string(path).map(Zeroizing::new).with_context(named)?;
     PemSigner::from_pem(&pem).with_context(named)
 }

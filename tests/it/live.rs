@@ -1,6 +1,8 @@
 //! Live tokens, from every source, against a server that checks what Google checks.
 
-use crate::support::google::{CLOUD_PLATFORM, Google, SUBJECT_TOKEN};
+mod federation;
+
+use crate::support::google::{self, CLOUD_PLATFORM, Google};
 use crate::support::{admin, eventually, get};
 use gce_metadata_server::{
     AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
@@ -185,54 +187,6 @@ async fn impersonated_credentials_name_their_account() {
 }
 
 #[tokio::test]
-async fn a_workload_is_federated() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
-    let token = folder.path().join("token");
-    std::fs::write(&token, "an older one").unwrap();
-    let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
-    let server = server(&google, LiveSource::Federate { path }).await;
-    assert_eq!(status(&server, "default/token").await, 403);
-    // The next request reads the file again.
-    std::fs::write(&token, format!("{SUBJECT_TOKEN}\n")).unwrap();
-    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
-    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
-    assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
-    assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Federated"} 1"#));
-}
-
-#[tokio::test]
-async fn a_workload_acts_as_an_account() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
-    let format = json!({"type": "json", "subject_token_field_name": "token"});
-    let url = format!("{}/subject", google.url);
-    let mut json = google.workload(json!({"url": url, "headers": {"x-wanted": "yes"}, "format": format}));
-    json["service_account_impersonation_url"] = google.impersonation_url(EMAIL).into();
-    let path = file(&folder, "adc.json", &json);
-    let server = server(&google, LiveSource::Federate { path }).await;
-    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
-    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
-    // One exchange serves both.
-    assert_eq!(google.asked("/v1/token"), 1);
-}
-
-#[tokio::test]
-async fn a_program_is_run_where_that_is_allowed_only() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
-        "token_type": "urn:ietf:params:oauth:token-type:id_token", "expiration_time": 4_000_000_000_u64});
-    let output = file(&folder, "printed.json", &printed);
-    let command = format!("cat '{}'", output.display());
-    let path = file(&folder, "adc.json", &google.workload(json!({"executable": {"command": command}})));
-    let source = LiveSource::Federate { path };
-    let error = builder(&google, source.clone(), |_| {}).start().await.unwrap_err();
-    assert!(error.to_string().contains("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1"), "{error}");
-    let server = builder(&google, source, |it| it.allow_executables = true).start().await.unwrap();
-    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
-}
-
-#[tokio::test]
 async fn each_account_has_its_own_credentials_or_none() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     file(&folder, "other.json", &google.service_account(OTHER));
@@ -283,4 +237,60 @@ async fn bad_credentials_are_named_and_not_quoted() {
     assert!(refused(google.person()).await.contains("service_account or a key in PEM is expected"));
     assert!(refused(json!({"type": "made-up"})).await.contains("type: service_account, "));
     assert!(refused(json!("made-up")).await.contains("key.json: a JSON object or a key in PEM is expected"));
+}
+
+#[tokio::test]
+async fn a_key_of_another_universe_signs_its_tokens_itself_and_asks_iam_for_identity() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let mut json = google.service_account(EMAIL);
+    json["universe_domain"] = "sample.example.com".into();
+    let server = server(&google, key(file(&folder, "key.json", &json))).await;
+    assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), both(&[CLOUD_PLATFORM, READ_ONLY])));
+    assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
+    assert_eq!(google.asked("/token"), 0);
+}
+
+#[tokio::test]
+async fn a_key_may_be_pkcs1() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let mut json = google.service_account(EMAIL);
+    json["private_key"] = google::pkcs1(json["private_key"].as_str().unwrap()).into();
+    let server = server(&google, key(file(&folder, "key.json", &json))).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+}
+
+#[tokio::test]
+async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    let other = format!("{OTHER}/token");
+    assert_eq!(status(&server, &other).await, 404);
+    file(&folder, "all.json", &json!({OTHER: "other.json"}));
+    eventually("it has one", async || status(&server, &other).await == 200).await;
+    // A mistake takes nothing away.
+    file(&folder, "all.json", &json!({OTHER: "nowhere.json"}));
+    assert_eq!(status(&server, &other).await, 200);
+    file(&folder, "all.json", &json!({}));
+    eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
+}
+
+#[tokio::test]
+async fn a_slow_account_holds_up_nobody() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    // Connections are taken here, and nothing is ever said.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut slow = google.service_account(EMAIL);
+    slow["token_uri"] = format!("http://{}/token", silent.local_addr().unwrap()).into();
+    file(&folder, "slow.json", &slow);
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({"default": "slow.json", OTHER: "other.json"}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    let other = format!("{OTHER}/token");
+    tokio::select! {
+        status = status(&server, "default/token") => panic!("{status}, from nowhere"),
+        status = status(&server, &other) => assert_eq!(status, 200),
+    }
 }

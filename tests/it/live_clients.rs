@@ -1,11 +1,10 @@
 //! Real client libraries obtain live tokens through the program, from each source, and call an API that verifies them.
 
 use crate::support::google::{Google, SUBJECT_TOKEN};
+use crate::support::program::Program;
 use crate::support::repository;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -19,19 +18,11 @@ async fn run(google: &Google, args: &[&str], credentials: &Value, owner: &str, c
     std::fs::write(&file, credentials.to_string()).unwrap();
     let file = file.to_str().unwrap();
     let args = args.iter().map(|arg| arg.replace("FILE", file));
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
-        .args(["--port", "0", "--iam-url", &google.url])
-        .args(args)
-        .current_dir(home.path())
-        .env_clear()
-        .env("GOOGLE_APPLICATION_CREDENTIALS", file)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let host = lines.find_map(|line| line.strip_prefix("export GCE_METADATA_HOST=").map(str::to_owned));
-    let host = host.expect("it says where it listens");
+    let mut program = Program::start(|command| {
+        command.args(["--iam-url", &google.url]).args(args).current_dir(home.path());
+        command.env("GOOGLE_APPLICATION_CREDENTIALS", file);
+    });
+    let host = program.says("export GCE_METADATA_HOST=");
     let output = Command::new(client)
         .arg(repository("tests/clients").join(script))
         .env_clear()
@@ -43,8 +34,6 @@ async fn run(google: &Google, args: &[&str], credentials: &Value, owner: &str, c
         .env("EMAIL", owner)
         .output()
         .await;
-    program.kill().unwrap();
-    program.wait().unwrap();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", client.display()));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{script}:\n{}{}", text(&output.stdout), text(&output.stderr),);
@@ -57,6 +46,13 @@ async fn from_each_source(client: &Path, script: &str) {
     run(&google, &["--serviceAccountFile", "FILE"], &key, EMAIL, client, script).await;
     run(&google, &["--service-account-file=FILE", "--access-token-kind", "jwt"], &key, EMAIL, client, script).await;
     run(&google, &["-impersonate"], &google.person(), EMAIL, client, script).await;
+    let impersonated = json!({
+        "type": "impersonated_service_account", "source_credentials": google.person(),
+        "service_account_impersonation_url": google.impersonation_url(EMAIL),
+    });
+    run(&google, &["-impersonate"], &impersonated, EMAIL, client, script).await;
+    let amazons = google.amazons_workload();
+    run(&google, &["--federate"], &amazons, "AKIDMADEUP in eu-north-1", client, script).await;
     let folder = TempDir::new().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, SUBJECT_TOKEN).unwrap();
@@ -76,4 +72,10 @@ async fn python_google_auth() {
 #[ignore = "needs the packages that scripts/test installs"]
 async fn node_google_auth_library() {
     from_each_source(Path::new("node"), "node/live.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the program that scripts/test builds"]
+async fn rust_google_cloud_auth() {
+    from_each_source(&repository("target/clients/rust/debug/live-client"), "rust").await;
 }

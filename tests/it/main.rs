@@ -8,6 +8,8 @@ mod dump;
 mod live;
 #[cfg(feature = "cli")]
 mod live_clients;
+#[cfg(feature = "cli")]
+mod live_program;
 mod mtls;
 mod prometheus;
 mod protocol;

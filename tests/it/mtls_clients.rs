@@ -1,38 +1,17 @@
 //! The program with HTTPS, for clients that nobody here has written.
 
+use crate::support::program::Program;
 use crate::support::repository;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-/// The program; killed when dropped.
-struct Running {
-    child: Child,
-    address: String,
-}
-
-impl Running {
-    fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
-            .args(["-port", ":0", "--configFile"])
-            .arg(repository("config.json"))
-            .args(args)
-            .env_clear()
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        let address = lines.filter_map(|line| line.rsplit_once("https://").map(|(_, it)| it.to_owned())).next();
-        Self { child, address: address.expect("it says where HTTPS is") }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The program with HTTPS, and where that is.
+fn start(args: &[&str]) -> (Program, String) {
+    let mut program = Program::start(|command| {
+        command.arg("--configFile").arg(repository("config.json")).args(args);
+    });
+    let address = program.says("https://");
+    (program, address)
 }
 
 fn made(command: &mut Command) -> String {
@@ -70,30 +49,30 @@ fn the_go_emulators_mtls_mode_works_as_it_is_written() {
 
     let path = |name: &str| certs.join(name).to_str().unwrap().to_owned();
     let (cert, key, root) = (path("server.crt"), path("server.key"), path("root.crt"));
-    let running = Running::start(&["--usemTLS", "--serverCert", &cert, "--serverKey", &key, "--rootCAmTLS", &root]);
+    let (_running, address) = start(&["--usemTLS", "--serverCert", &cert, "--serverKey", &key, "--rootCAmTLS", &root]);
     let mine = ["--cert", "certs/client.crt", "--key", "certs/client.key", "--cacert", "certs/root.crt"];
-    assert_eq!(made(&mut curl(&running.address, &mine, folder.path())), EMAIL);
-    let without = curl(&running.address, &mine[4..], folder.path()).output().unwrap();
+    assert_eq!(made(&mut curl(&address, &mine, folder.path())), EMAIL);
+    let without = curl(&address, &mine[4..], folder.path()).output().unwrap();
     assert!(!without.status.success());
 }
 
 #[test]
 fn curl_with_a_folder_that_the_server_keeps() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(&["--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    let (_running, address) = start(&["--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
     // As the guest agent's documentation has it.
-    assert_eq!(made(&mut curl(&running.address, &["--cacert", "root.crt", "-E", "client.key"], folder.path())), EMAIL);
+    assert_eq!(made(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path())), EMAIL);
 }
 
 fn client(program: &Path, script: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    let (_running, address) = start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
     made(
         Command::new(program)
             .arg(repository("tests/clients").join(script))
             .env_clear()
             .env("PATH", env!("PATH"))
-            .env("MTLS_ADDRESS", &running.address)
+            .env("MTLS_ADDRESS", &address)
             .env("MTLS_FOLDER", folder.path()),
     );
 }

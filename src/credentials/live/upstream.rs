@@ -240,14 +240,15 @@ mod tests {
     use tokio::time::Instant;
 
     /// An upstream that answers with these statuses, one after another, and counts.
-    fn answering(statuses: &'static [u16], retry_after: Option<&'static str>) -> (Upstream, Arc<AtomicUsize>) {
+    fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
+        let retry_after = retry_after.map(|value| HeaderValue::from_str(value).unwrap());
         let attempt = service_fn(move |_: UpstreamRequest| {
             let status = statuses[counter.fetch_add(1, Ordering::Relaxed).min(statuses.len() - 1)];
             let mut answer = Response::builder().status(status);
-            if let Some(seconds) = retry_after {
-                answer = answer.header(header::RETRY_AFTER, seconds);
+            if let Some(value) = &retry_after {
+                answer = answer.header(header::RETRY_AFTER, value);
             }
             let body = r#"{"error": "invalid_grant", "error_description": "no\nsuch account", "id_token": "secret"}"#;
             std::future::ready(Ok(answer.body(Bytes::from(body)).unwrap()))
@@ -293,5 +294,14 @@ mod tests {
         let (upstream, count_of_long) = answering(&[429, 200], Some("3600"));
         assert!(ask(&upstream).await.is_err());
         assert_eq!((count.load(Ordering::Relaxed), count_of_long.load(Ordering::Relaxed)), (2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retry_after_may_be_a_date() {
+        let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(9));
+        let (upstream, _) = answering(&[503, 200], Some(&date));
+        let start = Instant::now();
+        assert!(ask(&upstream).await.is_ok());
+        assert!((5..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     }
 }

@@ -1,6 +1,9 @@
 //! Google, as far as tokens go: a real HTTP server that checks what Google checks and answers in Google's shapes, refusals
 //! included. Every access token it makes is signed, and [`Google::api`] takes no other.
 
+pub(crate) mod aws;
+mod tls;
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
@@ -18,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -64,6 +68,13 @@ pub(crate) fn new_key() -> (String, Vec<u8>) {
     (pem, spki.as_ref().to_vec())
 }
 
+/// The same key in the older format: PKCS#8 is an envelope of 26 bytes around it.
+pub(crate) fn pkcs1(pkcs8: &str) -> String {
+    let base64: String = pkcs8.lines().filter(|line| !line.starts_with('-')).collect();
+    let body = BASE64_STANDARD.encode(&BASE64_STANDARD.decode(base64).unwrap()[26..]);
+    format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n")
+}
+
 type Refusal = (StatusCode, Value);
 
 fn oauth(error: &str, description: &str) -> Refusal {
@@ -91,17 +102,20 @@ impl Google {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let google = served.clone();
-                let service = hyper::service::service_fn(move |request| {
-                    let google = google.clone();
-                    async move { Ok::<_, std::convert::Infallible>(google.answer(request).await) }
-                });
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
+                tokio::spawn(served.clone().serve(stream, None));
             }
         });
         google
+    }
+
+    /// One connection, of a client with this certificate.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<Vec<u8>>) {
+        let service = hyper::service::service_fn(move |request| {
+            let (google, peer) = (self.clone(), peer.clone());
+            async move { Ok::<_, std::convert::Infallible>(google.answer(request, peer).await) }
+        });
+        // A client that leaves early is no business of this side's.
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     }
 
     /// A service account with a new key: the key file that Google would give out.
@@ -196,18 +210,22 @@ impl Google {
         self.state.key.sign(claims.with_audience(audience).with_issuer("https://accounts.google.com")).unwrap()
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, peer: Option<Vec<u8>>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
         self.state.asked.lock().unwrap().push(path.clone());
         let body = body.collect().await.unwrap().to_bytes();
         let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let bearer = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+        let amazons = path
+            .strip_prefix("/latest/")
+            .and_then(|path| aws::metadata(&parts.method, path, |name| header(name).into()));
         let failure = self.state.failures.lock().unwrap().pop();
         let outcome = match (&parts.method, &*path) {
             _ if failure.is_some() => Err(api(failure.unwrap(), "UNAVAILABLE", "told to fail")),
+            _ if amazons.is_some() => Ok(amazons.unwrap()),
             (&Method::POST, "/token") => self.token(&body),
-            (&Method::POST, "/v1/token") => self.exchange(&body),
+            (&Method::POST, "/v1/token") => self.exchange(&body, peer),
             (&Method::GET, "/subject") if header("x-wanted") == "yes" => Ok(json!({"token": SUBJECT_TOKEN})),
             (&Method::GET, "/api") => self
                 .api(bearer)
@@ -218,7 +236,8 @@ impl Google {
         };
         let (status, json) = outcome.map_or_else(|refusal| refusal, |json| (StatusCode::OK, json));
         let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
-        response.body(Full::from(json.to_string())).unwrap()
+        let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+        response.body(Full::from(text)).unwrap()
     }
 
     /// `oauth2.googleapis.com/token`
@@ -257,20 +276,35 @@ impl Google {
     }
 
     /// `sts.googleapis.com/v1/token`
-    fn exchange(&self, form: &[u8]) -> Result<Value, Refusal> {
+    fn exchange(&self, form: &[u8], peer: Option<Vec<u8>>) -> Result<Value, Refusal> {
         let form: HashMap<String, String> = form_urlencoded::parse(form).into_owned().collect();
         for (name, wanted) in [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("audience", AUDIENCE),
             ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
-            ("subject_token", SUBJECT_TOKEN),
         ] {
             if form.get(name).map(String::as_str) != Some(wanted) {
                 return Err(oauth("invalid_request", &format!("Invalid value for \"{name}\"")));
             }
         }
-        let token = self.access_token("principal://workload", &form["scope"]);
+        let subject = match (&*form["subject_token_type"], &*form["subject_token"]) {
+            (_, SUBJECT_TOKEN) => "principal://workload".to_owned(),
+            ("urn:ietf:params:aws:token-type:aws4_request", token) => {
+                aws::verify(token).map_err(|problem| oauth("invalid_grant", &problem))?
+            }
+            ("urn:ietf:params:oauth:token-type:mtls", chain) => {
+                let chain: Vec<String> = serde_json::from_str(chain).unwrap();
+                if peer.map(|peer| BASE64_STANDARD.encode(peer)).as_ref() != chain.first() {
+                    return Err(oauth("invalid_grant", "The certificate is not the client's."));
+                }
+                format!("principal://certificate/{}", chain.len())
+            }
+            _ => return Err(oauth("invalid_grant", "Invalid subject token.")),
+        };
+        // Workforce pools say who pays.
+        let options = form.get("options").map(|options| serde_json::from_str::<Value>(options).unwrap());
+        let payer = options.and_then(|options| options["userProject"].as_str().map(|it| format!(" for {it}")));
+        let token = self.access_token(&(subject + &payer.unwrap_or_default()), &form["scope"]);
         Ok(json!({
             "access_token": token, "expires_in": 3599, "token_type": "Bearer",
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",

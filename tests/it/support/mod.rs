@@ -2,6 +2,8 @@
 
 #[cfg(feature = "live")]
 pub(crate) mod google;
+#[cfg(feature = "cli")]
+pub(crate) mod program;
 
 use bytes::Bytes;
 use gce_metadata_server::{Address, Metadata, Server};
@@ -108,6 +110,12 @@ pub(crate) async fn admin(server: &Server, path: &str) -> (u16, String) {
 /// A GET on a connection of its own.
 pub(crate) async fn get(server: &Server, path: &str) -> Answer {
     Client::connect(server).await.get(path).await
+}
+
+/// The same, of a server that is known by host and port alone.
+#[cfg(feature = "cli")]
+pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
+    Client::over(TcpStream::connect(host).await.unwrap(), host).await.get(path).await
 }
 
 /// A request with any method and no headers but those given.

@@ -114,3 +114,17 @@ impl Output {
         self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_takes_too_long_is_ended() {
+        let words = ["sleep", "600"].map(str::to_owned).to_vec();
+        let timeout = Duration::from_secs(5);
+        let executable = Executable { words, timeout, output_file: None, environment: Vec::new() };
+        let error = executable.token().await.unwrap_err();
+        assert_eq!(error.to_string(), unavailable("sleep took longer than 5s".to_owned()).to_string());
+    }
+}

@@ -1,0 +1,113 @@
+//! Live tokens of the program, where it is its environment that says what to do.
+
+use crate::support::google::aws::{SECRET_KEY, VERIFICATION_URL};
+use crate::support::google::{Google, SUBJECT_TOKEN};
+use crate::support::program::Program;
+use crate::support::{Answer, get_at};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Command;
+use tempfile::TempDir;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes Application Default Credentials and asks the program for the default account's token with them.
+    async fn federated(&self, json: &Value, change: impl FnOnce(&mut Command)) -> Answer {
+        let credentials = self.write("adc.json", &json.to_string());
+        self.token("--federate", |command| {
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", credentials);
+            change(command);
+        })
+        .await
+    }
+
+    async fn token(&self, option: &str, change: impl FnOnce(&mut Command)) -> Answer {
+        let mut program = Program::start(|command| {
+            command.arg(option).current_dir(self.0.path());
+            change(command);
+        });
+        let host = program.says("export GCE_METADATA_HOST=");
+        get_at(&host, "instance/service-accounts/default/token").await
+    }
+}
+
+fn owner(google: &Google, answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    google.api(answer.json()["access_token"].as_str().unwrap()).unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_shown_to_the_token_service() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let tls = google.tls().await;
+    let root = folder.write("root.pem", &tls.root);
+    let paths = json!({
+        "cert_path": folder.write("client.pem", &tls.client.0), "key_path": folder.write("client.key", &tls.client.1),
+    });
+    let config = folder.write("certificate_config.json", &json!({"cert_configs": {"workload": paths}}).to_string());
+    let mut json = google.workload(json!({"certificate": {"use_default_certificate_config": true}}));
+    json["subject_token_type"] = "urn:ietf:params:oauth:token-type:mtls".into();
+    json["token_url"] = format!("{}/v1/token", tls.url).into();
+    let answer = folder
+        .federated(&json, |it| {
+            it.env("SSL_CERT_FILE", &root).env("GOOGLE_API_CERTIFICATE_CONFIG", &config);
+        })
+        .await;
+    assert_eq!(owner(&google, &answer), "principal://certificate/1");
+    // The same with the way to its root beside it.
+    json["credential_source"] =
+        json!({"certificate": {"certificate_config_location": config, "trust_chain_path": root}});
+    let answer = folder.federated(&json, |it| _ = it.env("SSL_CERT_FILE", &root)).await;
+    assert_eq!(owner(&google, &answer), "principal://certificate/2");
+    // A token service that nobody vouches for learns nothing.
+    let answer = folder.federated(&json, |_| {}).await;
+    assert_eq!(answer.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_variables_are_read() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let source = json!({"environment_id": "aws1", "regional_cred_verification_url": VERIFICATION_URL});
+    let mut json = google.workload(source);
+    json["subject_token_type"] = "urn:ietf:params:aws:token-type:aws4_request".into();
+    let answer = folder
+        .federated(&json, |it| {
+            it.env("AWS_DEFAULT_REGION", "eu-west-1").env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            it.env("AWS_ACCESS_KEY_ID", "AKIDOFENV").env("AWS_SESSION_TOKEN", "made-up-session-token");
+        })
+        .await;
+    assert_eq!(owner(&google, &answer), "AKIDOFENV in eu-west-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_run_where_the_environment_says_so() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
+        "token_type": "urn:ietf:params:oauth:token-type:id_token"});
+    let json = google.workload(json!({"executable": {"command": format!("/bin/echo '{printed}'")}}));
+    let answer = folder.federated(&json, |it| _ = it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")).await;
+    assert_eq!(owner(&google, &answer), "principal://workload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gclouds_own_file_is_found() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let email = "vm-1@sample-project.iam.gserviceaccount.com";
+    google.lets_act_as(email);
+    folder.write(".config/gcloud/application_default_credentials.json", &google.person().to_string());
+    let home = folder.0.path();
+    let answer = folder.token("--impersonate", |it| _ = it.env("HOME", home).args(["--iam-url", &google.url])).await;
+    assert_eq!(owner(&google, &answer), email);
+}

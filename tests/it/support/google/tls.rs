@@ -1,0 +1,51 @@
+//! The same Google behind TLS, for workloads whose certificate says who they are.
+
+use super::Google;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+/// A listener that wants certificates of its own authority's.
+pub(crate) struct Tls {
+    pub(crate) url: String,
+    /// The authority that everybody trusts, in PEM.
+    pub(crate) root: String,
+    /// A workload's certificate and key, in PEM.
+    pub(crate) client: (String, String),
+}
+
+impl Google {
+    pub(crate) async fn tls(&self) -> Tls {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let issue = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            (params.signed_by(&key, &authority).unwrap(), key)
+        };
+        let (server, client) = (issue("127.0.0.1"), issue("workload.example.com"));
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let key = PrivateKeyDer::try_from(server.1.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier);
+        let config = config.with_single_cert(vec![server.0.der().clone()], key).unwrap();
+        let (acceptor, google) = (TlsAcceptor::from(Arc::new(config)), self.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let peer = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+                tokio::spawn(google.clone().serve(stream, Some(peer)));
+            }
+        });
+        Tls { url, root: authority.pem(), client: (client.0.pem(), client.1.serialize_pem()) }
+    }
+}

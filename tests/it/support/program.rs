@@ -1,0 +1,36 @@
+//! The program, started as its users start it.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A running one; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts it on a free port, with these further options and nothing but what is set here in its environment.
+    pub(crate) fn start(change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+        command.args(["--port", "0"]).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// What comes after this text in the next line that has it.
+    pub(crate) fn says(&mut self, text: &str) -> String {
+        let mut rests =
+            self.lines.by_ref().map(Result::unwrap).filter_map(|it| it.split_once(text).map(|(_, rest)| rest.into()));
+        rests.next().unwrap_or_else(|| panic!("it never says `{text}`"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

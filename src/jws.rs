@@ -6,7 +6,7 @@ mod assertion;
 #[cfg(feature = "live")]
 pub(crate) use assertion::Assertion;
 
-use crate::signer::{BoxSigner, KeyInfo, SignError, SignRequest};
+use crate::signer::{BoxSigner, JwsAlgorithm, SignError, SignRequest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gce_metadata_routes::token::Secret;
@@ -16,15 +16,21 @@ use tower::ServiceExt;
 #[derive(Serialize)]
 struct Header<'a> {
     alg: String,
-    kid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a str>,
     typ: &'static str,
 }
 
-/// Signs these claims.
-pub(crate) async fn sign(signer: BoxSigner, key: &KeyInfo, claims: &impl Serialize) -> Result<Secret, SignError> {
-    let header = Header { alg: key.alg.to_string(), kid: &key.key_id, typ: "JWT" };
+/// Signs these claims with a key that whoever verifies them knows by this name, if by any.
+pub(crate) async fn sign(
+    signer: BoxSigner,
+    alg: JwsAlgorithm,
+    key_id: Option<&str>,
+    claims: &impl Serialize,
+) -> Result<Secret, SignError> {
+    let header = Header { alg: alg.to_string(), kid: key_id, typ: "JWT" };
     let signing_input = format!("{}.{}", encoded(&header)?, encoded(claims)?);
-    let request = SignRequest { alg: key.alg, message: signing_input.clone().into() };
+    let request = SignRequest { alg, message: signing_input.clone().into() };
     let signature = signer.oneshot(request).await?;
     Ok(format!("{signing_input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.0)).into())
 }

@@ -4,9 +4,12 @@
 //! last step.
 
 mod pem;
+#[cfg(feature = "tpm")]
+pub mod tpm;
 
 pub use pem::{KeyError, PemSigner};
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use std::fmt;
 use tower::util::BoxCloneSyncService;
@@ -20,12 +23,15 @@ pub type BoxSigner = BoxCloneSyncService<SignRequest, Signature, SignError>;
 pub enum JwsAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256: what Google signs with and accepts.
     Rs256,
+    /// RSASSA-PSS with SHA-256: what TLS 1.3 wants of RSA keys.
+    Ps256,
 }
 
 impl fmt::Display for JwsAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
         })
     }
 }
@@ -61,4 +67,12 @@ pub struct KeyInfo {
     pub alg: JwsAlgorithm,
     /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER.
     pub spki_sha256: [u8; 32],
+}
+
+/// What is known of a key by its public half.
+fn key_info(spki: &[u8]) -> KeyInfo {
+    let mut spki_sha256 = [0; 32];
+    spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());
+    let key_id = spki_sha256.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+    KeyInfo { key_id, alg: JwsAlgorithm::Rs256, spki_sha256 }
 }

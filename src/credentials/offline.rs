@@ -110,7 +110,8 @@ async fn id_token(
 ) -> Result<IdToken, TokenError> {
     let signer = key.get().await?;
     let claims = Claims::new(&request, &issuer, SystemTime::now(), lifetime);
-    let signed = jws::sign(BoxSigner::new(signer.clone()), signer.info(), &claims).await;
+    let key = signer.info();
+    let signed = jws::sign(BoxSigner::new(signer.clone()), key.alg, Some(&key.key_id), &claims).await;
     let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;
     tracing::info!(
         account = request.account.email,

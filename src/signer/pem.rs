@@ -1,11 +1,11 @@
 //! An RSA key in this process' memory.
 
-use super::{JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature};
+use super::{JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKey};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
-use aws_lc_rs::{digest, error::Unspecified};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use std::fmt;
@@ -81,10 +81,7 @@ impl PemSigner {
 
     fn new(key: KeyPair) -> Result<Self, KeyError> {
         let spki: PublicKeyX509Der<'_> = key.public_key().as_der()?;
-        let mut spki_sha256 = [0; 32];
-        spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki.as_ref()).as_ref());
-        let key_id = spki_sha256.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { info: KeyInfo { key_id, alg: JwsAlgorithm::Rs256, spki_sha256 }, key: Arc::new(key) })
+        Ok(Self { info: key_info(spki.as_ref()), key: Arc::new(key) })
     }
 
     /// The public side.
@@ -97,8 +94,12 @@ impl PemSigner {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        self.sign_with(&RSA_PKCS1_SHA256, message)
+    }
+
+    fn sign_with(&self, padding: &'static dyn RsaEncoding, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+        self.key.sign(padding, &SystemRandom::new(), message, &mut signature)?;
         Ok(signature)
     }
 }
@@ -121,6 +122,7 @@ impl Service<SignRequest> for PemSigner {
     fn call(&mut self, request: SignRequest) -> Self::Future {
         let signed = match request.alg {
             JwsAlgorithm::Rs256 => self.sign(&request.message),
+            JwsAlgorithm::Ps256 => self.sign_with(&RSA_PSS_SHA256, &request.message),
         };
         ready(signed.map(|bytes| Signature(bytes.into())).map_err(|_| SignError::Failed("RSA".into())))
     }

@@ -15,6 +15,8 @@ mod prometheus;
 mod protocol;
 mod reload;
 mod support;
+#[cfg(feature = "tpm")]
+mod tpm;
 mod waiting;
 mod walk;
 mod watching;

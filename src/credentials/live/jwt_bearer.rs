@@ -5,11 +5,11 @@
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
 use crate::jws::{self, Assertion};
-use crate::signer::{BoxSigner, KeyInfo};
-use gce_metadata_routes::TokenSources;
+use crate::signer::{BoxSigner, JwsAlgorithm};
 use gce_metadata_routes::token::{
     AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
 };
+use gce_metadata_routes::{ServiceAccount, TokenSources};
 use tower::service_fn;
 
 /// What an access token is made of.
@@ -24,9 +24,11 @@ pub enum AccessTokenKind {
 #[derive(Clone)]
 pub(crate) struct JwtBearer {
     pub(crate) signer: BoxSigner,
-    /// With the `kid` that the issuer of the key knows it by.
-    pub(crate) key: KeyInfo,
-    pub(crate) email: String,
+    /// The `kid` that Google knows the key by. Of a key that it has not made itself it is not known here, and then Google
+    /// tries all that the account has.
+    pub(crate) key_id: Option<String>,
+    /// Whose the key is: nobody but the account that it was asked for says so of a key without a file.
+    pub(crate) email: Option<String>,
     pub(crate) token_uri: String,
     pub(crate) kind: AccessTokenKind,
     pub(crate) upstream: Upstream,
@@ -39,37 +41,41 @@ impl JwtBearer {
         TokenSources {
             access: Some(AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
                 let this = access.clone();
-                async move { this.access_token(&request.scopes.join(" ")).await }
+                async move { this.access_token(this.email(&request.account), &request.scopes.join(" ")).await }
             }))),
             id: Some(IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
                 let this = id.clone();
-                async move { this.id_token(&request.audience).await }
+                async move { this.id_token(this.email(&request.account), &request.audience).await }
             }))),
         }
     }
 
-    async fn access_token(&self, scope: &str) -> Result<AccessToken, TokenError> {
+    fn email<'a>(&'a self, account: &'a ServiceAccount) -> &'a str {
+        self.email.as_deref().unwrap_or(&account.email)
+    }
+
+    async fn access_token(&self, email: &str, scope: &str) -> Result<AccessToken, TokenError> {
         match self.kind {
             AccessTokenKind::Jwt => {
-                let token = self.signed(&Assertion::as_access_token(&self.email, scope)).await?;
+                let token = self.signed(&Assertion::as_access_token(email, scope)).await?;
                 Ok(AccessToken { token, expires_in: Assertion::LIFETIME })
             }
             AccessTokenKind::Oauth => {
-                let assertion = self.signed(&Assertion::for_access_token(&self.email, &self.token_uri, scope)).await?;
+                let assertion = self.signed(&Assertion::for_access_token(email, &self.token_uri, scope)).await?;
                 let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
                 sts::access_token(&self.upstream, &self.token_uri, &form, None).await
             }
         }
     }
 
-    async fn id_token(&self, audience: &str) -> Result<IdToken, TokenError> {
-        let assertion = self.signed(&Assertion::for_id_token(&self.email, &self.token_uri, audience)).await?;
+    async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, TokenError> {
+        let assertion = self.signed(&Assertion::for_id_token(email, &self.token_uri, audience)).await?;
         let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
         sts::id_token(&self.upstream, &self.token_uri, &form).await
     }
 
     async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, TokenError> {
-        let signed = jws::sign(self.signer.clone(), &self.key, assertion).await;
+        let signed = jws::sign(self.signer.clone(), JwsAlgorithm::Rs256, self.key_id.as_deref(), assertion).await;
         signed.map_err(|error| unavailable(error.to_string()))
     }
 }

@@ -43,14 +43,12 @@ fn with_key(
     universe: String,
     plan: &Plan,
 ) -> Opened {
-    let mut key = signer.info().clone();
-    key.key_id = key_id.unwrap_or(key.key_id);
     let is_googles = universe == GOOGLE;
-    let fingerprint = Some(key.spki_sha256);
+    let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
         signer: BoxSigner::new(signer),
-        key,
-        email: email.clone(),
+        key_id,
+        email: Some(email.clone()),
         token_uri: plan.endpoints.token(token_uri),
         // Only Google's own universe has a token endpoint for keys.
         kind: if is_googles { plan.kind } else { AccessTokenKind::Jwt },

@@ -2,6 +2,7 @@
 //! included. Every access token it makes is signed, and [`Google::api`] takes no other.
 
 pub(crate) mod aws;
+#[cfg(feature = "cli")]
 mod tls;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};

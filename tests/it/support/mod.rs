@@ -4,6 +4,8 @@
 pub(crate) mod google;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
+#[cfg(feature = "tpm")]
+pub(crate) mod swtpm;
 
 use bytes::Bytes;
 use gce_metadata_server::{Address, Metadata, Server};

@@ -1,0 +1,246 @@
+//! Signatures: the same bytes as those of the same key in memory, whatever guards it.
+
+use crate::support::swtpm::{Key, Swtpm};
+use aws_lc_rs::digest::{SHA256, digest};
+use gce_metadata_server::signer::tpm::{TpmError, TpmKey, TpmSigner};
+use gce_metadata_server::signer::{JwsAlgorithm, PemSigner, SignRequest};
+use tower::{Service, ServiceExt};
+
+fn request(message: &str) -> SignRequest {
+    SignRequest { alg: JwsAlgorithm::Rs256, message: message.to_owned().into() }
+}
+
+async fn sign(signer: &TpmSigner, message: &str) -> Result<Vec<u8>, String> {
+    let signed = signer.clone().boxed().oneshot(request(message)).await;
+    signed.map(|it| it.0.to_vec()).map_err(|error| error.to_string())
+}
+
+/// Signs with a key of the TPM's and checks that the same key in memory signs alike.
+async fn signs_alike(tpm: &Swtpm, key: Key) {
+    let (chip, memory) = (open(key), PemSigner::from_pem(&tpm.pem).unwrap());
+    assert_eq!(chip.info(), memory.info());
+    // More than one: sessions are used again, and policies met again.
+    for message in ["one", "two", "three"] {
+        let expected = memory.clone().oneshot(request(message)).await.unwrap().0;
+        assert_eq!(sign(&chip, message).await.unwrap(), expected);
+    }
+}
+
+fn open(key: Key) -> TpmSigner {
+    TpmSigner::open(key.key, key.options).unwrap()
+}
+
+fn refused(key: Key) -> TpmError {
+    TpmSigner::open(key.key, key.options).map(|_| ()).unwrap_err()
+}
+
+/// The name of the RSA endorsement key, as the Go emulator's documentation has it found out.
+fn endorsement_name(tpm: &Swtpm) -> Vec<u8> {
+    tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub");
+    tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");
+    tpm.run("tpm2_flushcontext -t");
+    std::fs::read(tpm.file("ek.name")).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn keys_of_tpm2_tools_sign_as_they_would_in_memory() {
+    let tpm = Swtpm::with(&["persistent", "password", "pcr", "banks", "ek"]);
+    signs_alike(&tpm, tpm.key("private.pem")).await;
+    signs_alike(&tpm, tpm.at(TpmKey::Persistent(0x8101_0002))).await;
+    signs_alike(&tpm, tpm.key("private-password.pem").password("pass1")).await;
+    signs_alike(&tpm, tpm.key("private-pcr.pem").pcrs("23")).await;
+    let banks = "sha1:16+sha256:23";
+    signs_alike(&tpm, tpm.key("private-banks.pem").pcrs(banks)).await;
+    signs_alike(&tpm, tpm.key("private-ek.pem").below_endorsement_key()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn keys_that_were_sent_from_elsewhere() {
+    let tpm = Swtpm::with(&["sent-password", "sent-pcr"]);
+    for file in ["sent-password.pem", "importable-password.pem"] {
+        let options = tpm.key(file).password("bar");
+        signs_alike(&tpm, options.below_endorsement_key()).await;
+    }
+    for file in ["sent-pcr.pem", "importable-pcr.pem"] {
+        let options = tpm.key(file).pcrs("sha256:23");
+        signs_alike(&tpm, options.below_endorsement_key()).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn sessions_may_be_encrypted_for_the_endorsement_key() {
+    let tpm = Swtpm::with(&["password", "pcr", "plain"]);
+    let name = Some(endorsement_name(&tpm));
+    signs_alike(&tpm, tpm.key("private.pem").with(|it| it.encrypt_with_name = name.clone())).await;
+    let options = tpm.key("private-password.pem").password("pass1");
+    signs_alike(&tpm, options.with(|it| it.encrypt_with_name = name.clone())).await;
+    let options = tpm.key("private-pcr.pem").pcrs("23");
+    signs_alike(&tpm, options.with(|it| it.encrypt_with_name = name)).await;
+    let other = refused(tpm.key("private.pem").with(|it| it.encrypt_with_name = Some(vec![0, 11, 1])));
+    assert!(other.to_string().contains("not 000b01: this is another TPM"), "{other}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn whoever_listens_learns_no_password_and_in_an_encrypted_session_no_digest() {
+    let tpm = Swtpm::with(&["password"]);
+    let name = endorsement_name(&tpm);
+    let (address, tap) = tpm.tapped();
+    let options = tpm.key("private-password.pem").password("pass1");
+    let options = options.with(|it| it.tpm = address);
+    let encrypted = options.clone().with(|it| it.encrypt_with_name = Some(name));
+    sign(&open(encrypted), "message").await.unwrap();
+    let hash = digest(&SHA256, b"message");
+    assert!(!tap.has_seen(hash.as_ref()));
+    sign(&open(options), "message").await.unwrap();
+    assert!(tap.has_seen(hash.as_ref()), "somebody does listen");
+    assert!(!tap.has_seen(b"pass1"));
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_key_of_3072_bits_that_the_tpm_has_made() {
+    let tpm = Swtpm::with(&["generated"]);
+    let signer = open(tpm.key("private-generated.pem"));
+    let signature = sign(&signer, "message").await.unwrap();
+    assert_eq!(signature.len(), 384);
+    let (file, message) = (tpm.file("public.der"), tpm.file("message"));
+    std::fs::write(file, signer.public_key()).unwrap();
+    std::fs::write(message, "message").unwrap();
+    std::fs::write(tpm.file("signature"), signature).unwrap();
+    let checked = tpm.run("openssl dgst -sha256 -verify public.der -signature signature message");
+    assert_eq!(checked.trim(), "Verified OK");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn what_can_not_work_is_refused_at_once_and_says_why() {
+    let tpm = Swtpm::with(&["plain", "pcr", "restricted", "decrypt", "ecc", "ek", "sent-password"]);
+    let says = |key: Key, text: &str| {
+        let error = refused(key).to_string();
+        assert!(error.contains(text), "{error}, and not {text}");
+    };
+    says(tpm.key("private-restricted.pem"), "restricted");
+    says(tpm.key("private-decrypt.pem"), "it is there to decrypt");
+    says(tpm.key("private-ecc.pem"), "not an RSA key");
+    says(tpm.key("rsa.pem"), "no key of a TPM in PEM (TSS2 PRIVATE KEY) found");
+    says(tpm.key("nowhere.pem"), "nowhere.pem: No such file");
+    says(tpm.key("private-ek.pem"), "--use-ek-parent");
+    says(tpm.at(TpmKey::Persistent(0x8101_0009)), "no key at the persistent handle 0x81010009");
+    // Neither a password nor a register meets the policy.
+    says(tpm.key("private-pcr.pem"), "--pcrs");
+    let registers = tpm.key("private-pcr.pem").pcrs("22");
+    says(registers, "while sha256:22 is ffffffff");
+    let other = Swtpm::with(&[]);
+    let of_another = other.at(TpmKey::File(tpm.file("private.pem")));
+    says(of_another, "it was made by another TPM");
+    says(tpm.key("private.pem").with(|it| it.tpm = "/nowhere/tpm".parse().unwrap()), "no TPM at ");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_wrong_password_is_tried_once() {
+    let tpm = Swtpm::with(&["password"]);
+    let failures = |tpm: &Swtpm| {
+        let text = tpm.run("tpm2_getcap properties-variable");
+        text.lines().find_map(|line| line.strip_prefix("TPM2_PT_LOCKOUT_COUNTER: ")).unwrap().to_owned()
+    };
+    assert_eq!(failures(&tpm), "0x0");
+    let signer = open(tpm.key("private-password.pem").password("wrong"));
+    for _ in 0..5 {
+        let error = sign(&signer, "message").await.unwrap_err();
+        assert!(error.contains("wrong password of the key; it is not tried again"), "{error}");
+    }
+    drop(signer);
+    assert_eq!(failures(&tpm), "0x1");
+    // Enough of them, and the TPM takes none any more, not even the right one.
+    tpm.run("tpm2_dictionarylockout -s -n 1 -t 600 -l 600");
+    let signer = open(tpm.key("private-password.pem").password("pass1"));
+    let error = sign(&signer, "message").await.unwrap_err();
+    assert!(error.contains("the TPM is locked") && error.contains("in 600 seconds at most"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn registers_that_change_lock_the_key() {
+    let tpm = Swtpm::with(&["pcr"]);
+    let options = tpm.key("private-pcr.pem").pcrs("23");
+    let signer = open(options.clone());
+    sign(&signer, "message").await.unwrap();
+    drop(signer);
+    tpm.run(&format!("tpm2_pcrextend 23:sha256={}", "01".repeat(32)));
+    let error = refused(options).to_string();
+    assert!(error.contains("while sha256:23 is ") && !error.contains("000000"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_tpm_may_go_and_come_back() {
+    let mut tpm = Swtpm::with(&["plain", "pcr"]);
+    let options = tpm.key("private-pcr.pem").pcrs("23");
+    let signer = open(options);
+    let before = sign(&signer, "message").await.unwrap();
+    // In the middle of a signature, as far as that can be had.
+    let under_way = tokio::spawn({
+        let signer = signer.clone();
+        async move { sign(&signer, "another").await }
+    });
+    tpm.kill();
+    let _ = under_way.await.unwrap();
+    let error = sign(&signer, "message").await.unwrap_err();
+    assert!(error.contains("no TPM at "), "{error}");
+    tpm.start_again();
+    assert_eq!(sign(&signer, "message").await.unwrap(), before);
+    tpm.kill();
+    tpm.start_again();
+    assert_eq!(sign(&signer, "message").await.unwrap(), before);
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn callers_are_served_in_their_order() {
+    let tpm = Swtpm::with(&["plain"]);
+    let (address, tap) = tpm.tapped();
+    let signer = open(tpm.key("private.pem").with(|it| it.tpm = address));
+    let callers: Vec<_> = (0..64)
+        .map(|number| {
+            let signer = signer.clone();
+            tokio::spawn(async move { sign(&signer, &number.to_string()).await.unwrap() })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let place = |number: i32| tap.place(digest(&SHA256, number.to_string().as_bytes()).as_ref()).unwrap();
+    assert!((0..64).map(place).is_sorted());
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_full_line_makes_callers_wait_to_be_let_in() {
+    let tpm = Swtpm::with(&["plain"]);
+    let signer = open(tpm.key("private.pem"));
+    // Places that are taken and not used.
+    let mut waiting = Vec::new();
+    loop {
+        let mut caller = ready(signer.clone()).await;
+        match caller.take() {
+            Some(ready) => waiting.push(ready),
+            None => break,
+        }
+    }
+    assert_eq!(waiting.len(), 32);
+    // Whoever has a place is served all the same, and makes room.
+    let mut first = waiting.remove(0);
+    first.call(request("message")).await.unwrap();
+    assert!(ready(signer.clone()).await.is_some());
+}
+
+/// The signer with a place in the line, if there is one left.
+async fn ready(mut signer: TpmSigner) -> Option<TpmSigner> {
+    let polled = futures_util::future::poll_fn(|context| std::task::Poll::Ready(signer.poll_ready(context).is_ready()));
+    polled.await.then_some(signer)
+}

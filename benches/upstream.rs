@@ -69,7 +69,7 @@ fn live(criterion: &mut Criterion) {
             runtime.block_on(async { client.request(request).await.unwrap().into_body().collect().await.unwrap() })
         });
     });
-    let source = CredentialSource::Live(LiveOptions::new(key_file(&folder, &url)));
+    let source = CredentialSource::from(LiveOptions::new(key_file(&folder, &url)));
     let tokens = runtime.block_on(async { source.token_sources().unwrap() }).access.unwrap();
     let account =
         ServiceAccount { email: "a@example.com".to_owned(), scopes: Vec::new(), aliases: vec!["default".to_owned()] };

@@ -8,10 +8,13 @@ mod go;
 mod logging;
 mod monitoring;
 mod tls;
+pub(crate) mod tpm;
 mod values;
 
 pub(crate) use go::{normalized, one_line};
 pub(crate) use logging::{LogFormat, Logging};
+#[cfg(feature = "tpm")]
+pub(crate) use values::tpm_handle;
 
 use crate::commands::Command;
 use authentication::Authentication;
@@ -39,6 +42,8 @@ Environment Variables:
                              the credentials that --impersonate and --federate use [default: gcloud's own]
   GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES
                              1 lets credentials name a program to run
+  GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
+                             passwords of a key in a TPM and of its parent
   RUST_LOG                   what to log, such as debug or hyper=trace; stands over -v";
 
 /// An emulator of Google Compute Engine's metadata server.

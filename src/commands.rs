@@ -1,20 +1,40 @@
 //! What the program does besides serving.
 
 mod certs;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 use clap::Subcommand;
+use gce_metadata_server::Environment;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Certificates for HTTPS
     #[command(subcommand)]
     Certs(certs::Certs),
+
+    /// Keys in a Trusted Platform Module
+    #[cfg(feature = "tpm")]
+    #[command(subcommand)]
+    Tpm(Box<tpm::Tpm>),
+
+    /// Keys in a Trusted Platform Module (not in this build)
+    #[cfg(not(feature = "tpm"))]
+    Tpm {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
 }
 
 impl Command {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    #[cfg_attr(not(feature = "tpm"), allow(unused_variables))]
+    pub(crate) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Certs(certs) => certs.run(),
+            #[cfg(feature = "tpm")]
+            Self::Tpm(tpm) => tpm.run(environment),
+            #[cfg(not(feature = "tpm"))]
+            Self::Tpm { .. } => anyhow::bail!(crate::args::tpm::MISSING),
         }
     }
 }

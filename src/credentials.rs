@@ -41,7 +41,14 @@ pub enum CredentialSource {
     Offline(OfflineOptions),
     /// Tokens that Google accepts.
     #[cfg(feature = "live")]
-    Live(LiveOptions),
+    Live(Box<LiveOptions>),
+}
+
+#[cfg(feature = "live")]
+impl From<LiveOptions> for CredentialSource {
+    fn from(options: LiveOptions) -> Self {
+        Self::Live(Box::new(options))
+    }
 }
 
 /// Why a source could not be opened.
@@ -50,11 +57,25 @@ pub enum CredentialSource {
 pub enum SourceError {
     /// The offline issuer has no key.
     #[error("offline issuer: {0}")]
-    Key(#[from] KeyError),
+    Key(KeyError),
     /// The credentials can't be used.
     #[cfg(feature = "live")]
     #[error("credentials: {0}")]
-    Credentials(#[from] CredentialError),
+    Credentials(CredentialError),
+}
+
+// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+impl From<KeyError> for SourceError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+#[cfg(feature = "live")]
+impl From<CredentialError> for SourceError {
+    fn from(error: CredentialError) -> Self {
+        Self::Credentials(error)
+    }
 }
 
 impl Default for CredentialSource {
@@ -145,7 +166,7 @@ impl CredentialSource {
             }
             Self::Offline(options) => Ok(offline::open(options, metrics)?),
             #[cfg(feature = "live")]
-            Self::Live(options) => Ok(live::open(options, metrics)?),
+            Self::Live(options) => Ok(live::open(*options, metrics)?),
         }
     }
 }

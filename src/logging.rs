@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -16,7 +16,8 @@ pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace")
         })?,
-        None => logging.filter(),
+        // What it has to say is in the errors, and its connections come and go.
+        None => logging.filter().with_target("tss_esapi", LevelFilter::OFF),
     };
     // A log file beside the config file is an event in the watched folder: a line for that would be the next event.
     let filter = filter.with_target("notify", Level::INFO);

@@ -43,10 +43,10 @@ fn failed(error: &str) -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    if let Some(command) = &args.command {
-        return command.run();
-    }
     let environment = Environment::read()?;
+    if let Some(command) = &args.command {
+        return command.run(&environment);
+    }
     logging::start(&args.logging, environment.log_filter.as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;

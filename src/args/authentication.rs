@@ -1,5 +1,6 @@
 //! Where tokens come from.
 
+use super::tpm::Tpm;
 use super::values::url;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -37,9 +38,10 @@ pub(crate) struct Authentication {
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
 
-    /// What a key's access tokens are: oauth has Google's token endpoint make them, jwt signs them itself
-    #[arg(long, default_value = "oauth", value_name = "KIND", value_parser = ["oauth", "jwt"])]
-    access_token_kind: String,
+    /// What a key's access tokens are: oauth has Google's token endpoint make them, jwt signs them itself [default: oauth, and
+    /// jwt for a key in a TPM]
+    #[arg(long, value_name = "KIND", value_parser = ["oauth", "jwt"])]
+    access_token_kind: Option<String>,
 
     /// Token endpoint, instead of the credentials' or Google's own
     #[arg(long, value_name = "URL", value_parser = url)]
@@ -52,6 +54,9 @@ pub(crate) struct Authentication {
     /// IAM Credentials API, instead of the credentials' or Google's own
     #[arg(long, value_name = "URL", value_parser = url)]
     iam_url: Option<String>,
+
+    #[command(flatten)]
+    tpm: Tpm,
 
     /// The `iss` of identity tokens that are made offline
     #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL")]
@@ -74,21 +79,24 @@ impl Authentication {
             return Ok(fixed.clone());
         }
         let Some(source) = self.live(environment)? else { return self.offline() };
-        let access_token_kind = match &*self.access_token_kind {
-            "jwt" => AccessTokenKind::Jwt,
-            _ => AccessTokenKind::Oauth,
+        let access_token_kind = match self.access_token_kind.as_deref() {
+            Some("jwt") => Some(AccessTokenKind::Jwt),
+            Some(_) => Some(AccessTokenKind::Oauth),
+            None => self.tpm.use_oauth_token.then_some(AccessTokenKind::Oauth),
         };
         let endpoints = Endpoints {
             token_url: self.token_url.clone(),
             sts_url: self.sts_url.clone(),
             iam_url: self.iam_url.clone(),
         };
-        Ok(CredentialSource::Live(LiveOptions {
+        Ok(CredentialSource::from(LiveOptions {
             access_token_kind,
             endpoints,
             allow_executables: environment.allow_executables,
             certificate_config: environment.certificate_config.clone(),
             aws: environment.aws.clone(),
+            #[cfg(feature = "tpm")]
+            tpm: self.tpm.options(environment)?,
             ..LiveOptions::new(source)
         }))
     }
@@ -110,11 +118,15 @@ impl Authentication {
         let federated = self.federate.then(|| default_credentials("--federate")).transpose()?;
         let acted = acted.map(|path| LiveSource::Impersonate { path });
         let federated = federated.map(|path| LiveSource::Federate { path });
-        let mut asked = [key, several, acted, federated].into_iter().flatten();
+        #[cfg(feature = "tpm")]
+        let in_tpm = self.tpm.source()?;
+        #[cfg(not(feature = "tpm"))]
+        let in_tpm = if self.tpm.tpm { bail!(super::tpm::MISSING) } else { None };
+        let mut asked = [key, several, acted, federated, in_tpm].into_iter().flatten();
         match (asked.next(), asked.next()) {
             (_, Some(_)) => {
                 bail!(
-                    "one of --service-account-file, --impersonate, --federate and --credentials can be given, not several"
+                    "one of --service-account-file, --impersonate, --federate, --credentials and --tpm can be given, not several"
                 )
             }
             (one, None) => Ok(one),

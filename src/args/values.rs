@@ -1,6 +1,8 @@
 //! What the values of options may be.
 
+use super::tpm::Hex;
 use anyhow::Context;
+use gce_metadata_server::routes::token::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::net::lookup_host;
 
@@ -47,4 +49,26 @@ pub(super) async fn address(option: &str, name: &str, port: u16) -> anyhow::Resu
         .await
         .with_context(|| format!("{option} {name}: neither an IP address nor a name that has one"))?;
     found.next().with_context(|| format!("{option} {name}: the name has no address"))
+}
+
+/// A secret, which nothing prints.
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    Ok(text.into())
+}
+
+pub(crate) fn tpm_handle(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    let known = parsed.ok().filter(|handle| (0x8100_0000..=0x81ff_ffff).contains(handle));
+    known.ok_or_else(|| "a persistent handle is a number from 0x81000000 to 0x81ffffff".to_owned())
+}
+
+pub(super) fn hex(text: &str) -> Result<Hex, String> {
+    let text = text.trim_start_matches("0x");
+    let digits = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+    let digits = digits.collect::<Option<Vec<u8>>>().filter(|digits| !digits.is_empty() && digits.len() % 2 == 0);
+    let bytes = digits.map(|digits| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect());
+    bytes.map(Hex).ok_or_else(|| "pairs of hexadecimal digits are expected".to_owned())
 }

@@ -83,6 +83,10 @@ pub struct Environment {
     /// A workload's identity on AWS: `AWS_REGION`, `AWS_ACCESS_KEY_ID` and so on.
     #[cfg(feature = "live")]
     pub aws: AwsEnvironment,
+    /// The password of a key in a TPM: `GCE_METADATA_KEY_PASS`.
+    pub key_password: Option<Secret>,
+    /// The password of its parent: `GCE_METADATA_PARENT_PASS`.
+    pub parent_password: Option<Secret>,
     /// What to log: `RUST_LOG`.
     pub log_filter: Option<String>,
 }
@@ -140,6 +144,8 @@ impl Environment {
                 account_if_none: None,
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
+            key_password: secret("GCE_METADATA_KEY_PASS")?,
+            parent_password: secret("GCE_METADATA_PARENT_PASS")?,
             log_filter: get("RUST_LOG")?,
         })
     }

@@ -11,6 +11,8 @@ mod jwt_bearer;
 mod key;
 mod retry;
 mod sts;
+#[cfg(feature = "tpm")]
+mod tpm;
 mod upstream;
 mod user;
 
@@ -21,11 +23,13 @@ use super::cache::CacheTokensLayer;
 use super::doctor::Doctor;
 use super::{Credentials, Identity, observe};
 use crate::metrics::Metrics;
+#[cfg(feature = "tpm")]
+use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
-use file::{CredentialFile, Plan};
+use file::{CredentialFile, Origin, Plan};
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tower::{Layer, ServiceExt, service_fn};
 use upstream::Upstream;
@@ -38,8 +42,9 @@ const SOURCE: &str = "live";
 pub struct LiveOptions {
     /// Whose credentials.
     pub source: LiveSource,
-    /// What a service account key's access tokens are.
-    pub access_token_kind: AccessTokenKind,
+    /// What a service account key's access tokens are, instead of what is usual: OAuth tokens for a key in a file, tokens of
+    /// its own signature for a key in a TPM.
+    pub access_token_kind: Option<AccessTokenKind>,
     /// URLs that stand over those of the credentials.
     pub endpoints: Endpoints,
     /// Whether a program that credentials name may be run.
@@ -48,6 +53,9 @@ pub struct LiveOptions {
     pub certificate_config: Option<PathBuf>,
     /// What AWS' own variables say, for a workload there.
     pub aws: AwsEnvironment,
+    /// Where the TPM is that keys are in, and how they are used.
+    #[cfg(feature = "tpm")]
+    pub tpm: TpmOptions,
 }
 
 impl LiveOptions {
@@ -55,11 +63,13 @@ impl LiveOptions {
     pub fn new(source: LiveSource) -> Self {
         Self {
             source,
-            access_token_kind: AccessTokenKind::Oauth,
+            access_token_kind: None,
             endpoints: Endpoints::default(),
             allow_executables: false,
             certificate_config: None,
             aws: AwsEnvironment::default(),
+            #[cfg(feature = "tpm")]
+            tpm: TpmOptions::default(),
         }
     }
 }
@@ -84,6 +94,22 @@ pub enum LiveSource {
     Federate {
         /// A file of `type` `external_account`.
         path: PathBuf,
+    },
+    /// Those of the service account whose key is in a TPM are the default account's.
+    #[cfg(feature = "tpm")]
+    Tpm {
+        /// Which key.
+        key: TpmKey,
+    },
+    /// A workload whose certificate's key is in a TPM: its identity acts as the default account.
+    #[cfg(feature = "tpm")]
+    TpmFederated {
+        /// Which key.
+        key: TpmKey,
+        /// Its certificate in PEM, with those that lead to its root.
+        certificate: PathBuf,
+        /// The workload identity pool's provider that knows it.
+        audience: String,
     },
     /// A file of their own for each account: a JSON object of files by e-mail or alias. The others have none.
     PerAccount {
@@ -125,10 +151,10 @@ impl Endpoints {
 #[non_exhaustive]
 pub enum CredentialError {
     /// The file can't be used.
-    #[error("{}: {problem}", path.display())]
+    #[error("{place}: {problem}")]
     File {
-        /// The file.
-        path: PathBuf,
+        /// The file, or where else they are.
+        place: String,
         /// What is wrong, without secrets.
         problem: String,
     },
@@ -145,19 +171,26 @@ pub(super) fn open(options: LiveOptions, metrics: Option<&Metrics>) -> Result<Cr
         allow_executables: options.allow_executables,
         certificate_config: options.certificate_config,
         aws: options.aws,
+        #[cfg(feature = "tpm")]
+        tpm: options.tpm,
         key_email: None,
         acts_as_any: false,
     };
     let accounts = match options.source {
         LiveSource::Key { path, email } => {
             let plan = Plan { key_email: email, ..plan };
-            of_type(&path, plan, "ServiceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
+            of_type(path, plan, "ServiceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
         }
-        LiveSource::Federate { path } => {
-            of_type(&path, plan, "Federated", "external_account").map(Accounts::Default)?
-        }
+        LiveSource::Federate { path } => of_type(path, plan, "Federated", "external_account").map(Accounts::Default)?,
         LiveSource::Impersonate { path } => {
-            Accounts::Every(CredentialFile::open(&path, Plan { acts_as_any: true, ..plan })?)
+            Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
+        }
+        #[cfg(feature = "tpm")]
+        LiveSource::Tpm { key } => Accounts::Default(CredentialFile::open(Origin::of(key), plan)?),
+        #[cfg(feature = "tpm")]
+        LiveSource::TpmFederated { key, certificate, audience } => {
+            let origin = Origin::Certificate { key, certificate, audience };
+            Accounts::Default(CredentialFile::open(origin, plan)?)
         }
         LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
     };
@@ -191,11 +224,11 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>) -> Credentials {
     Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
 }
 
-fn of_type(path: &Path, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<CredentialFile>, CredentialError> {
-    let file = CredentialFile::open(path, plan)?;
+fn of_type(path: PathBuf, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<CredentialFile>, CredentialError> {
+    let file = CredentialFile::open(Origin::File(path.clone()), plan)?;
     if file.current().credential_type != wanted {
         let problem = format!("credentials of another type; {in_words} is expected here");
-        return Err(CredentialError::File { path: path.to_owned(), problem });
+        return Err(CredentialError::File { place: path.display().to_string(), problem });
     }
     Ok(file)
 }

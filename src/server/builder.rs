@@ -35,7 +35,7 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
     /// The source of tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] SourceError),
@@ -47,6 +47,13 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+}
+
+// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
 }
 
 fn remedy(address: &str, error: &io::Error) -> &'static str {

@@ -37,7 +37,7 @@ fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOpt
     let mut options = LiveOptions::new(source);
     options.endpoints = Endpoints { iam_url: Some(google.url.clone()), ..Endpoints::default() };
     change(&mut options);
-    let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::Live(options));
+    let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::from(options));
     builder.admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
 }
 
@@ -108,7 +108,8 @@ async fn a_thousand_requests_are_one_upstream() {
 async fn a_self_signed_token_asks_nobody() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
-    let server = builder(&google, source, |it| it.access_token_kind = AccessTokenKind::Jwt).start().await.unwrap();
+    let server =
+        builder(&google, source, |it| it.access_token_kind = Some(AccessTokenKind::Jwt)).start().await.unwrap();
     let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
     assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), all));
     assert_eq!(google.asked("/token"), 0);

@@ -82,7 +82,14 @@ fn refused(folder: &Path, args: &str) -> String {
     assert!(stdout.is_empty(), "nothing is half-started");
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    stderr.trim_end().strip_prefix("error: ").expect("it is an error").to_owned()
+    let error = stderr.trim_end().strip_prefix("error: ").expect("it is an error");
+    assert!(!is_said_twice(error), "{error}");
+    error.to_owned()
+}
+
+/// Whether an error and its source say the same.
+fn is_said_twice(error: &str) -> bool {
+    error.match_indices(": ").any(|(place, _)| error[..place].ends_with(&error[place + 2..]))
 }
 
 #[test]
@@ -214,6 +221,12 @@ fn what_can_not_be_started_says_why_in_one_line() {
             .starts_with("--interface no.such.host.invalid: ")
     );
     assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
+    assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
+    assert!(refused(folder.path(), "--use-mtls --port 0").starts_with("HTTPS: certs/"));
+    if cfg!(not(feature = "tpm")) {
+        assert!(refused(folder.path(), "--tpm --keyfile x.pem").contains("--features tpm"));
+        assert!(refused(folder.path(), "tpm generate --bits 2048").contains("--features tpm"));
+    }
 
     let config = |json: &str| std::fs::write(folder.path().join("config.json"), json).unwrap();
     config("{\n  \"instance\": {\n    \"id\": 12,,\n  }\n}");

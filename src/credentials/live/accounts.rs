@@ -1,7 +1,7 @@
 //! Which account's tokens come from where. Never from another account's.
 
 use super::CredentialError;
-use super::file::{CredentialFile, Opened, Plan};
+use super::file::{CredentialFile, Opened, Origin, Plan};
 use crate::credentials::doctor::Found;
 use crate::files;
 use gce_metadata_routes::ServiceAccount;
@@ -52,7 +52,7 @@ impl Accounts {
     pub(super) fn found(&self, account: &ServiceAccount) -> Option<Found> {
         let file = self.file(account)?;
         let Opened { credential_type, email, project, .. } = file.current();
-        Some(Found { file: file.path().display().to_string(), credential_type, email, project })
+        Some(Found { file: file.origin().to_string(), credential_type, email, project })
     }
 
     /// All files in which a change would matter.
@@ -122,18 +122,18 @@ impl Named {
 impl Files {
     /// What was open before under the same name stays so.
     fn read(path: &Path, plan: &Plan, before: &Self) -> Result<Self, CredentialError> {
-        let wrong = |problem: String| CredentialError::File { path: path.to_owned(), problem };
+        let wrong = |problem: String| CredentialError::File { place: path.display().to_string(), problem };
         let text = files::read(path).map_err(|error| wrong(error.to_string()))?;
         let names: BTreeMap<String, PathBuf> = serde_json::from_slice(&text)
             .map_err(|_| wrong("an object is expected: a credentials file by the e-mail of each account".to_owned()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let open = |(name, file): (String, PathBuf)| {
-            let file = folder.join(file);
-            if let Some(known) = before.by_name.get(&name).filter(|known| known.path() == file) {
+            let origin = Origin::File(folder.join(file));
+            if let Some(known) = before.by_name.get(&name).filter(|known| *known.origin() == origin) {
                 return Ok((name, Arc::clone(known)));
             }
             let plan = Plan { key_email: name.contains('@').then(|| name.clone()), ..plan.clone() };
-            Ok((name, CredentialFile::open(&file, plan)?))
+            Ok((name, CredentialFile::open(origin, plan)?))
         };
         Ok(Self { by_name: names.into_iter().map(open).collect::<Result<_, _>>()?, text })
     }

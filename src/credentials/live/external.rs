@@ -7,6 +7,8 @@ mod executable;
 mod subject;
 
 pub use aws::AwsEnvironment;
+#[cfg(feature = "tpm")]
+pub(super) use certificate::{certificates, chain};
 
 use super::file::{GOOGLE, Opened, Plan};
 use super::iam::{self, CLOUD_PLATFORM, Impersonation, parse_url};
@@ -68,7 +70,7 @@ impl ExternalAccount {
         // Workforce pools bill a project; a client of their own does it already.
         let user_project = self.workforce_pool_user_project.filter(|_| basic.is_none());
         let files = subject.files.clone();
-        let exchange = Arc::new(Exchange {
+        let exchange = Exchange {
             upstream: subject.certificate.clone().unwrap_or_else(|| plan.upstream.clone()),
             url,
             audience: self.audience,
@@ -76,11 +78,8 @@ impl ExternalAccount {
             subject_token_type: self.subject_token_type,
             basic,
             options: user_project.map(|project| serde_json::json!({"userProject": project}).to_string()),
-        });
-        let federated = AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
-            let exchange = Arc::clone(&exchange);
-            async move { exchange.access_token(&request.scopes.join(" ")).await }
-        }));
+        };
+        let federated = exchange.source();
         let lifetime = self.service_account_impersonation.and_then(|it| it.token_lifetime_seconds);
         let (base, target) = impersonated.unzip();
         let impersonation = Impersonation {
@@ -100,7 +99,31 @@ impl ExternalAccount {
     }
 }
 
+/// The identity of whoever shows a certificate with this client.
+#[cfg(feature = "tpm")]
+pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan: &Plan) -> AccessTokenSource {
+    let url = plan.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
+    let exchange = Exchange {
+        upstream: upstream.clone(),
+        url,
+        audience: audience.to_owned(),
+        subject: Subject::certificate(chain, upstream),
+        subject_token_type: "urn:ietf:params:oauth:token-type:mtls".to_owned(),
+        basic: None,
+        options: None,
+    };
+    exchange.source()
+}
+
 impl Exchange {
+    fn source(self) -> AccessTokenSource {
+        let this = Arc::new(self);
+        AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+            let this = Arc::clone(&this);
+            async move { this.access_token(&request.scopes.join(" ")).await }
+        }))
+    }
+
     async fn access_token(&self, scope: &str) -> Result<AccessToken, TokenError> {
         let subject = self.subject.token().await?;
         let scope = if scope.is_empty() { CLOUD_PLATFORM } else { scope };

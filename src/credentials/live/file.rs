@@ -3,14 +3,19 @@
 use super::external::{AwsEnvironment, ExternalAccount};
 use super::iam::{self, ImpersonatedServiceAccount};
 use super::jwt_bearer::AccessTokenKind;
+#[cfg(feature = "tpm")]
+use super::tpm;
 use super::upstream::Upstream;
 use super::user::{self, AuthorizedUser};
 use super::{CredentialError, Endpoints, key};
 use crate::files;
+#[cfg(feature = "tpm")]
+use crate::signer::tpm::{TpmKey, TpmOptions};
 use aws_lc_rs::digest;
 use gce_metadata_routes::TokenSources;
 use serde::Deserialize;
 use serde_json::Value;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
@@ -20,10 +25,12 @@ use zeroize::Zeroizing;
 pub(super) struct Plan {
     pub(super) upstream: Upstream,
     pub(super) endpoints: Endpoints,
-    pub(super) kind: AccessTokenKind,
+    pub(super) kind: Option<AccessTokenKind>,
     pub(super) allow_executables: bool,
     pub(super) certificate_config: Option<PathBuf>,
     pub(super) aws: AwsEnvironment,
+    #[cfg(feature = "tpm")]
+    pub(super) tpm: TpmOptions,
     /// Whose a key without an e-mail is.
     pub(super) key_email: Option<String>,
     /// Whether the credentials are only there to act as the account that is asked for.
@@ -62,27 +69,77 @@ impl Opened {
     }
 }
 
+/// Where credentials are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    File(PathBuf),
+    /// A key in a TPM that no file stands for.
+    #[cfg(feature = "tpm")]
+    Handle(u32),
+    /// A certificate, and its key in a TPM.
+    #[cfg(feature = "tpm")]
+    Certificate {
+        key: TpmKey,
+        certificate: PathBuf,
+        audience: String,
+    },
+}
+
+impl Origin {
+    #[cfg(feature = "tpm")]
+    pub(super) fn of(key: TpmKey) -> Self {
+        match key {
+            TpmKey::Persistent(handle) => Self::Handle(handle),
+            TpmKey::File(path) => Self::File(path),
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(path) => vec![path.clone()],
+            #[cfg(feature = "tpm")]
+            Self::Handle(_) => Vec::new(),
+            #[cfg(feature = "tpm")]
+            Self::Certificate { key, certificate, .. } => {
+                [Self::of(key.clone()).files(), vec![certificate.clone()]].concat()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            #[cfg(feature = "tpm")]
+            Self::Handle(handle) => write!(f, "the TPM's handle {handle:#x}"),
+            #[cfg(feature = "tpm")]
+            Self::Certificate { certificate, .. } => certificate.display().fmt(f),
+        }
+    }
+}
+
 /// A file that is read again when it has changed.
 pub(super) struct CredentialFile {
-    path: PathBuf,
+    origin: Origin,
     plan: Plan,
     current: Mutex<(Contents, Opened)>,
 }
 
 impl CredentialFile {
-    pub(super) fn open(path: &Path, plan: Plan) -> Result<Arc<Self>, CredentialError> {
-        let opened = read(path, &plan)?;
-        let contents = Contents::of(path, &opened.files);
-        Ok(Arc::new(Self { path: path.to_owned(), plan, current: Mutex::new((contents, opened)) }))
+    pub(super) fn open(origin: Origin, plan: Plan) -> Result<Arc<Self>, CredentialError> {
+        let opened = read(&origin, &plan)?;
+        let contents = Contents::of(&origin, &opened.files);
+        Ok(Arc::new(Self { origin, plan, current: Mutex::new((contents, opened)) }))
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        [vec![self.path.clone()], self.current().files].concat()
+        [self.origin.files(), self.current().files].concat()
     }
 
     /// What the file said when it could last be read.
@@ -93,16 +150,16 @@ impl CredentialFile {
     /// Takes over what has changed on disk. A file that is gone or has a mistake changes nothing.
     pub(super) fn renew(&self) -> bool {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Contents::of(&self.path, &current.1.files);
+        let now = Contents::of(&self.origin, &current.1.files);
         if current.0 == now {
             return false;
         }
         // Tried once for each change, good or bad.
         current.0 = now;
-        match read(&self.path, &self.plan) {
+        match read(&self.origin, &self.plan) {
             Ok(opened) => {
-                tracing::info!(file = %self.path.display(), "new credentials");
-                *current = (Contents::of(&self.path, &opened.files), opened);
+                tracing::info!(file = %self.origin, "new credentials");
+                *current = (Contents::of(&self.origin, &opened.files), opened);
                 true
             }
             Err(error) => {
@@ -118,25 +175,40 @@ impl CredentialFile {
 struct Contents(Vec<Result<Vec<u8>, std::io::ErrorKind>>);
 
 impl Contents {
-    fn of(path: &Path, more: &[PathBuf]) -> Self {
-        let hash = |path: &Path| match files::read(path).map(Zeroizing::new) {
+    fn of(origin: &Origin, more: &[PathBuf]) -> Self {
+        let hash = |path: &PathBuf| match files::read(path).map(Zeroizing::new) {
             Ok(bytes) => Ok(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec()),
             Err(error) => Err(error.kind()),
         };
-        Self(std::iter::once(path).chain(more.iter().map(PathBuf::as_path)).map(hash).collect())
+        Self(origin.files().iter().chain(more).map(hash).collect())
     }
 }
 
-fn read(path: &Path, plan: &Plan) -> Result<Opened, CredentialError> {
-    let wrong = |problem: String| CredentialError::File { path: path.to_owned(), problem };
-    let bytes = files::read(path).map(Zeroizing::new).map_err(|error| wrong(error.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("not UTF-8".to_owned()))?;
-    let opened = match text.trim_start().starts_with("-----BEGIN") {
+fn read(origin: &Origin, plan: &Plan) -> Result<Opened, CredentialError> {
+    let opened = match origin {
+        Origin::File(path) => read_file(path, plan),
+        #[cfg(feature = "tpm")]
+        Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan),
+        #[cfg(feature = "tpm")]
+        Origin::Certificate { key, certificate, audience } => tpm::federated(key.clone(), certificate, audience, plan),
+    };
+    let opened = opened.map_err(|problem| CredentialError::File { place: origin.to_string(), problem })?;
+    Ok(if plan.acts_as_any { iam::as_any(opened, plan) } else { opened })
+}
+
+fn read_file(path: &Path, plan: &Plan) -> Result<Opened, String> {
+    let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8".to_owned())?;
+    if text.contains("-----BEGIN TSS2") {
+        #[cfg(feature = "tpm")]
+        return tpm::open(TpmKey::File(path.to_owned()), plan);
+        #[cfg(not(feature = "tpm"))]
+        return Err("a key of a TPM, which this build does not know: build with --features tpm".to_owned());
+    }
+    match text.trim_start().starts_with("-----BEGIN") {
         true => key::bare(text, plan),
         false => open(text.trim_start_matches('\u{feff}'), plan),
-    };
-    let opened = opened.map_err(wrong)?;
-    Ok(if plan.acts_as_any { iam::as_any(opened, plan) } else { opened })
+    }
 }
 
 /// The sources of the kinds that Application Default Credentials have.

@@ -51,7 +51,7 @@ fn with_key(
         email: Some(email.clone()),
         token_uri: plan.endpoints.token(token_uri),
         // Only Google's own universe has a token endpoint for keys.
-        kind: if is_googles { plan.kind } else { AccessTokenKind::Jwt },
+        kind: if is_googles { plan.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt },
         upstream: plan.upstream.clone(),
     };
     let own = bearer.tokens();

@@ -2,41 +2,29 @@
 //!
 //! Its errors name the host and what the host said. They never hold a request's body or headers, where the secrets are.
 
+mod attempt;
+
 use super::retry::Retry;
+#[cfg(feature = "tpm")]
+use attempt::aside;
+use attempt::{Attempts, attempts, trusting};
+pub(super) use attempt::{NoAnswer, UpstreamRequest};
 use bytes::Bytes;
 use gce_metadata_routes::token::{Secret, TokenError};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
+use http_body_util::Full;
+use rustls::ALL_VERSIONS;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
 use std::time::Duration;
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt};
 use zeroize::Zeroizing;
 
-/// One attempt.
-const ATTEMPT: Duration = Duration::from_secs(10);
 /// All attempts together, and the waits between them.
 const TOTAL: Duration = Duration::from_secs(30);
-/// No answer that is a token is larger.
-const MOST_BYTES: usize = 1024 * 1024;
 /// As much as a log line needs of what a host says for itself.
 const MOST_CHARS: usize = 300;
-
-/// What is sent. It may be sent again.
-pub(super) type UpstreamRequest = Request<Full<Bytes>>;
-
-/// Why there is no answer.
-#[derive(Debug, Clone)]
-pub(super) enum NoAnswer {
-    Unreachable(String),
-    TimedOut,
-}
 
 /// The HTTP client. Clones share its connections.
 #[derive(Clone)]
@@ -50,7 +38,7 @@ impl Upstream {
     /// # Errors
     /// If TLS can't be set up.
     pub(crate) fn new() -> Result<Self, rustls::Error> {
-        Self::with(None)
+        Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_no_client_auth())))
     }
 
     /// The same, with a certificate of its own.
@@ -58,41 +46,23 @@ impl Upstream {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
-        Self::with(Some((chain, key)))
+        Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_client_auth_cert(chain, key)?)))
     }
 
-    fn with(identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let versions =
-            || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        let config = match versions()?.with_native_roots() {
-            Ok(config) => config,
-            // An image without CA files.
-            Err(_) => versions()?.with_webpki_roots(),
-        };
-        let config = match identity {
-            None => config.with_no_client_auth(),
-            Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
-        };
-        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        let attempt = service_fn(move |request: UpstreamRequest| {
-            let client = client.clone();
-            async move { tokio::time::timeout(ATTEMPT, attempt(client, request)).await.unwrap_or(Err(NoAnswer::TimedOut)) }
-        });
-        Ok(Self::over(attempt))
+    /// The same, with a certificate whose key takes its time: handshakes happen on a thread of their own, where nobody else
+    /// waits for them.
+    #[cfg(feature = "tpm")]
+    pub(super) fn with_resolver(
+        resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Result<Self, rustls::Error> {
+        let attempts = attempts(trusting(versions)?.with_client_cert_resolver(resolver));
+        let aside = aside(attempts).map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self::over(aside))
     }
 
     /// The retries over whatever makes a single attempt.
-    fn over<S>(attempt: S) -> Self
-    where
-        S: tower::Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send,
-    {
+    fn over(attempt: impl Attempts) -> Self {
         let service = ServiceBuilder::new().retry(Retry::new()).service(attempt);
         Self { service: BoxCloneSyncService::new(service) }
     }
@@ -164,23 +134,6 @@ impl Upstream {
     }
 }
 
-async fn attempt<C>(client: Client<C, Full<Bytes>>, request: UpstreamRequest) -> Result<Response<Bytes>, NoAnswer>
-where
-    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
-{
-    let answer = client.request(request).await.map_err(|error| unreachable_for(&error))?;
-    let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, MOST_BYTES).collect().await;
-    let body = body.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
-    Ok(Response::from_parts(parts, body.to_bytes()))
-}
-
-/// With its causes, down to the one that tells something.
-fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
-    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-    NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))
-}
-
 fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenError> {
     let uri: Uri = url.parse().map_err(|_| refused(format!("`{url}` is no URL")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -236,8 +189,10 @@ pub(super) fn refused(reason: String) -> TokenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::Instant;
+    use tower::service_fn;
 
     /// An upstream that answers with these statuses, one after another, and counts.
     fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, Arc<AtomicUsize>) {

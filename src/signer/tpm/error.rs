@@ -81,6 +81,11 @@ pub enum TpmError {
         /// The names that there are.
         found: String,
     },
+    /// There is no room for another key or session.
+    #[error(
+        "the TPM is full: use the kernel's resource manager (/dev/tpmrm0), or empty it with `tpm2_flushcontext -t` and `-s`"
+    )]
+    Full,
     /// It takes too long.
     #[error("the TPM did not sign within {0} seconds")]
     TooSlow(u64),
@@ -92,7 +97,7 @@ pub enum TpmError {
 impl TpmError {
     /// Whether the same may work later, or on a fresh connection.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Other(_) | Self::Nowhere { .. } | Self::NoKey { .. })
+        matches!(self, Self::Other(_) | Self::Nowhere { .. } | Self::NoKey { .. } | Self::Full)
     }
 }
 
@@ -100,6 +105,7 @@ impl From<TssError> for TpmError {
     fn from(error: TssError) -> Self {
         match kind(&error) {
             Some(Kind::Lockout) => Self::Locked { seconds: None },
+            Some(Kind::ObjectMemory | Kind::SessionMemory | Kind::SessionHandles | Kind::Memory) => Self::Full,
             _ => Self::Other(in_words(&error)),
         }
     }

@@ -26,7 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
-pub(crate) const AUDIENCE: &str = "//iam.example.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
+pub(crate) const AUDIENCE: &str =
+    "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
 pub(crate) const SUBJECT_TOKEN: &str = "made-up-subject-token";
 pub(crate) const REFRESH_TOKEN: &str = "made-up-refresh-token";
 
@@ -127,6 +128,13 @@ impl Google {
             "type": "service_account", "project_id": "sample-project", "private_key_id": "0123456789abcdef",
             "private_key": pem, "client_email": email, "client_id": "1", "token_uri": format!("{}/token", self.url),
         })
+    }
+
+    /// A service account with this key of its own, in PEM.
+    #[cfg(feature = "tpm")]
+    pub(crate) fn knows(&self, email: &str, pem: &str) {
+        let key = RS256KeyPair::from_pem(pem).unwrap().public_key();
+        self.state.keys.lock().unwrap().insert(email.to_owned(), key);
     }
 
     pub(crate) fn person(&self) -> Value {

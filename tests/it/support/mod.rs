@@ -120,6 +120,13 @@ pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
     Client::over(TcpStream::connect(host).await.unwrap(), host).await.get(path).await
 }
 
+/// The metrics at the second listener of such a server.
+#[cfg(feature = "tpm")]
+pub(crate) async fn metrics_at(host: &str) -> String {
+    let stream = TcpStream::connect(host).await.unwrap();
+    Client::over(stream, host).await.send(request("GET", "/metrics", &[]), "").await.body
+}
+
 /// A request with any method and no headers but those given.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> http::request::Builder {
     let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);

@@ -28,6 +28,15 @@ impl Program {
     }
 }
 
+#[cfg(feature = "tpm")]
+impl Program {
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(mut self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -10,13 +10,13 @@ fn request(message: &str) -> SignRequest {
     SignRequest { alg: JwsAlgorithm::Rs256, message: message.to_owned().into() }
 }
 
-async fn sign(signer: &TpmSigner, message: &str) -> Result<Vec<u8>, String> {
+pub(super) async fn sign(signer: &TpmSigner, message: &str) -> Result<Vec<u8>, String> {
     let signed = signer.clone().boxed().oneshot(request(message)).await;
     signed.map(|it| it.0.to_vec()).map_err(|error| error.to_string())
 }
 
 /// Signs with a key of the TPM's and checks that the same key in memory signs alike.
-async fn signs_alike(tpm: &Swtpm, key: Key) {
+pub(super) async fn signs_alike(tpm: &Swtpm, key: Key) {
     let (chip, memory) = (open(key), PemSigner::from_pem(&tpm.pem).unwrap());
     assert_eq!(chip.info(), memory.info());
     // More than one: sessions are used again, and policies met again.
@@ -26,7 +26,7 @@ async fn signs_alike(tpm: &Swtpm, key: Key) {
     }
 }
 
-fn open(key: Key) -> TpmSigner {
+pub(super) fn open(key: Key) -> TpmSigner {
     TpmSigner::open(key.key, key.options).unwrap()
 }
 

@@ -65,18 +65,23 @@ pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, St
     let leaf = certificates(&cert_path)?;
     let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path)?))
         .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
-    let mut chain = leaf.iter().take(1).map(|der| BASE64_STANDARD.encode(der)).collect::<Vec<_>>();
+    let mut shown = leaf.iter().take(1).cloned().collect::<Vec<_>>();
     if let Some(path) = &source.trust_chain_path {
-        let more = certificates(path)?;
-        chain.extend(more.iter().filter(|der| Some(*der) != leaf.first()).map(|der| BASE64_STANDARD.encode(der)));
+        shown.extend(certificates(path)?.into_iter().filter(|der| Some(der) != leaf.first()));
     }
     let upstream =
         Upstream::with_certificate(leaf, key).map_err(|error| format!("{}: {error}", cert_path.display()))?;
     let files = [location, cert_path, key_path].into_iter().chain(source.trust_chain_path.clone()).collect();
-    Ok(Opened { upstream, chain: serde_json::json!(chain).to_string().into(), files })
+    Ok(Opened { upstream, chain: chain(&shown), files })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// Certificates as a subject token, the leaf first.
+pub(in crate::credentials::live) fn chain(certificates: &[CertificateDer<'_>]) -> Secret {
+    let base64 = certificates.iter().map(|der| BASE64_STANDARD.encode(der)).collect::<Vec<_>>();
+    serde_json::json!(base64).to_string().into()
+}
+
+pub(in crate::credentials::live) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     found.ok_or_else(|| format!("{}: no certificates in PEM", path.display()))

@@ -96,6 +96,12 @@ impl Subject {
         Ok(Self { kind, certificate, files })
     }
 
+    /// A certificate that this client shows.
+    #[cfg(feature = "tpm")]
+    pub(super) fn certificate(chain: Secret, upstream: Upstream) -> Self {
+        Self { kind: Kind::Certificate { chain }, certificate: Some(upstream), files: Vec::new() }
+    }
+
     /// The token as it is now: whoever issues it puts a new one in its place from time to time.
     pub(super) async fn token(&self) -> Result<Secret, TokenError> {
         match &self.kind {

@@ -2,7 +2,7 @@
 
 use super::Google;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -16,6 +16,24 @@ pub(crate) struct Tls {
     pub(crate) root: String,
     /// A workload's certificate and key, in PEM.
     pub(crate) client: (String, String),
+    #[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+    authority: CertifiedIssuer<'static, KeyPair>,
+    #[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+    version: Arc<Mutex<String>>,
+}
+
+#[cfg(feature = "tpm")]
+impl Tls {
+    /// A workload's certificate for this key.
+    pub(crate) fn certify(&self, key: &str) -> String {
+        let params = CertificateParams::new(vec!["workload.example.com".to_owned()]).unwrap();
+        params.signed_by(&KeyPair::from_pem(key).unwrap(), &self.authority).unwrap().pem()
+    }
+
+    /// What the last connection spoke.
+    pub(crate) fn last_version(&self) -> String {
+        self.version.lock().unwrap().clone()
+    }
 }
 
 impl Google {
@@ -38,14 +56,18 @@ impl Google {
         let (acceptor, google) = (TlsAcceptor::from(Arc::new(config)), self.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
+        let version = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&version);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let Ok(stream) = acceptor.accept(stream).await else { continue };
+                *heard.lock().unwrap() = format!("{:?}", stream.get_ref().1.protocol_version().unwrap());
                 let peer = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
                 tokio::spawn(google.clone().serve(stream, Some(peer)));
             }
         });
-        Tls { url, root: authority.pem(), client: (client.0.pem(), client.1.serialize_pem()) }
+        let client = (client.0.pem(), client.1.serialize_pem());
+        Tls { url, root: authority.pem(), client, authority, version }
     }
 }

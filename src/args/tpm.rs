@@ -1,0 +1,176 @@
+//! Keys in a Trusted Platform Module.
+//!
+//! The options are there in every build, so that one without the feature `tpm` can say what it lacks.
+
+use super::values::{hex, secret, tpm_handle};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use gce_metadata_server::routes::token::Secret;
+use std::path::PathBuf;
+
+#[cfg(feature = "tpm")]
+use anyhow::{Context, bail};
+#[cfg(feature = "tpm")]
+use gce_metadata_server::signer::tpm::{TpmKey, TpmOptions};
+#[cfg(feature = "tpm")]
+use gce_metadata_server::{Environment, LiveSource};
+#[cfg(feature = "tpm")]
+use std::path::Path;
+
+/// Which TPM, and how the use of its keys is authorised.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TPM Authentication Options")]
+pub(crate) struct TpmAccess {
+    /// Where the TPM is: a device, HOST:PORT or a Unix socket of a swtpm, or what tpm2-tss calls a TCTI
+    #[arg(long, visible_alias = "tpmPath", default_value = "/dev/tpmrm0", value_name = "PATH")]
+    tpm_path: String,
+
+    /// The parent's password; better in a file, or in GCE_METADATA_PARENT_PASS
+    #[arg(long, visible_alias = "parentPass", value_name = "PASSWORD", value_parser = secret)]
+    parent_pass: Option<Secret>,
+
+    /// The file that has the parent's password
+    #[arg(long, value_name = "FILE", conflicts_with = "parent_pass")]
+    parent_pass_file: Option<PathBuf>,
+
+    /// The key's password; better in a file, or in GCE_METADATA_KEY_PASS
+    #[arg(long, visible_alias = "keyPass", value_name = "PASSWORD", value_parser = secret)]
+    key_pass: Option<Secret>,
+
+    /// The file that has the key's password
+    #[arg(long, value_name = "FILE", conflicts_with = "key_pass")]
+    key_pass_file: Option<PathBuf>,
+
+    /// Registers that the key is bound to, such as 0,2,23 or sha1:0+sha256:23
+    #[arg(long, value_name = "REGISTERS")]
+    pcrs: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TPM Authentication Options")]
+pub(crate) struct Tpm {
+    /// The default account's key is in a TPM
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub(super) tpm: bool,
+
+    /// The key's persistent handle, such as 0x81010002
+    #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle)]
+    persistent_handle: Option<u32>,
+
+    /// The key's file: PEM of the label TSS2 PRIVATE KEY
+    #[arg(long, visible_aliases = ["tpmKeyFile", "keyfile"], value_name = "FILE", conflicts_with = "persistent_handle")]
+    tpm_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) access: TpmAccess,
+
+    /// The file's key is a child of the RSA endorsement key
+    #[arg(long, visible_alias = "useEKParent", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new())]
+    use_ek_parent: bool,
+
+    /// Encrypt what is sent to the TPM for the endorsement key of this name, in hex
+    #[arg(long, visible_alias = "tpmSessionEncryptWithName", value_name = "NAME", value_parser = hex)]
+    tpm_session_encrypt_with_name: Option<Hex>,
+
+    /// Have Google's token endpoint make the access tokens, instead of signing them with the key
+    #[arg(long, visible_alias = "useOauthToken", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true,
+        value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub(super) use_oauth_token: bool,
+
+    /// The key is that of a federated workload's certificate
+    #[arg(long, visible_alias = "useTPMmTLS", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new(), requires_ifs = [("true", "project_number"), ("true", "pool_id"),
+        ("true", "provider_id"), ("true", "pub_cert")])]
+    use_tpm_mtls: bool,
+
+    /// Number of the project that has the workload identity pool
+    #[arg(long, visible_alias = "projectNumber", value_name = "NUMBER")]
+    project_number: Option<String>,
+
+    /// The workload identity pool
+    #[arg(long, visible_alias = "poolID", value_name = "ID")]
+    pool_id: Option<String>,
+
+    /// Its provider that knows the certificate
+    #[arg(long, visible_alias = "providerID", value_name = "ID")]
+    provider_id: Option<String>,
+
+    /// The certificate in PEM, with those that lead to its root
+    #[arg(long, visible_alias = "pubCert", value_name = "FILE")]
+    pub_cert: Option<PathBuf>,
+}
+
+/// Bytes that were given in hex.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+#[cfg(feature = "tpm")]
+impl TpmAccess {
+    pub(crate) fn options(&self, environment: &Environment) -> anyhow::Result<TpmOptions> {
+        let password = |given: &Option<Secret>, file: &Option<PathBuf>, otherwise: &Option<Secret>| {
+            let of_file = file.as_deref().map(read_password).transpose()?;
+            Ok::<_, anyhow::Error>(given.clone().or(of_file).or_else(|| otherwise.clone()))
+        };
+        Ok(TpmOptions {
+            tpm: self.tpm_path.parse().context("--tpm-path")?,
+            parent_password: password(&self.parent_pass, &self.parent_pass_file, &environment.parent_password)?,
+            key_password: password(&self.key_pass, &self.key_pass_file, &environment.key_password)?,
+            pcrs: self.pcrs.as_deref().map(str::parse).transpose().context("--pcrs")?,
+            ..TpmOptions::default()
+        })
+    }
+}
+
+#[cfg(feature = "tpm")]
+impl Tpm {
+    pub(super) fn options(&self, environment: &Environment) -> anyhow::Result<TpmOptions> {
+        Ok(TpmOptions {
+            use_ek_parent: self.use_ek_parent,
+            encrypt_with_name: self.tpm_session_encrypt_with_name.as_ref().map(|name| name.0.clone()),
+            ..self.access.options(environment)?
+        })
+    }
+
+    /// The source, if it was asked for.
+    pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
+        if !self.tpm {
+            return match self.use_tpm_mtls || self.tpm_key_file.is_some() || self.persistent_handle.is_some() {
+                true => bail!("a key in a TPM was named, which does nothing without --tpm"),
+                false => Ok(None),
+            };
+        }
+        let key = match (&self.tpm_key_file, self.persistent_handle) {
+            (Some(path), _) => TpmKey::File(path.clone()),
+            (None, Some(handle)) => TpmKey::Persistent(handle),
+            (None, None) => bail!("--tpm: which key? Give --persistent-handle or --tpm-key-file"),
+        };
+        let federated = (&self.project_number, &self.pool_id, &self.provider_id, &self.pub_cert);
+        Ok(Some(match federated {
+            (Some(project), Some(pool), Some(provider), Some(certificate)) if self.use_tpm_mtls => {
+                let pool = format!("projects/{project}/locations/global/workloadIdentityPools/{pool}");
+                let audience = format!("//iam.googleapis.com/{pool}/providers/{provider}");
+                LiveSource::TpmFederated { key, certificate: certificate.clone(), audience }
+            }
+            _ => LiveSource::Tpm { key },
+        }))
+    }
+}
+
+/// Without the line's end that editors leave.
+#[cfg(feature = "tpm")]
+fn read_password(path: &Path) -> anyhow::Result<Secret> {
+    let text =
+        std::fs::read_to_string(path).map(zeroize::Zeroizing::new).with_context(|| path.display().to_string())?;
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}
+
+/// What a build without the feature says when a TPM is asked for.
+#[cfg(not(feature = "tpm"))]
+pub(crate) const MISSING: &str =
+    "this program was built without TPM support: build it with `cargo build --release --features tpm`";

@@ -1,0 +1,201 @@
+//! `tpm import`, `generate`, `show`, `ek-name`: keys for a TPM without any other tool.
+
+use crate::args::tpm::TpmAccess;
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use gce_metadata_server::Environment;
+use gce_metadata_server::certs::replace_file;
+use gce_metadata_server::signer::tpm::{
+    Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
+};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A key file is of no use without its TPM, but with it to whoever can read it.
+const PRIVATE: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tpm {
+    /// Put a service account's key into the TPM
+    Import {
+        /// The key, in Google's JSON or in PEM
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+
+        #[command(flatten)]
+        new: New,
+
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+
+    /// Have the TPM make a key, and a certificate of it to be uploaded to the service account
+    Generate {
+        /// 2048 or 3072
+        #[arg(long, default_value_t = 2048)]
+        bits: u16,
+
+        /// Where the certificate goes to; it is overwritten
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+
+        /// The name in the certificate
+        #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
+        name: String,
+
+        #[command(flatten)]
+        new: New,
+
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+
+    /// Show what anyone may know of a key
+    Show {
+        /// The key's file
+        #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
+        key: Option<PathBuf>,
+
+        /// The key's persistent handle
+        #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
+        persistent: Option<u32>,
+
+        /// The file's key is a child of the RSA endorsement key
+        #[arg(long)]
+        use_ek_parent: bool,
+
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+
+    /// Show the names of the endorsement keys, for --tpm-session-encrypt-with-name
+    EkName {
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// Where the key's file goes to; it is overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// Keep the key in the TPM as well, at this handle
+    #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle)]
+    persistent: Option<u32>,
+
+    /// Under which key it is kept: h2 is the owner's primary, ek the RSA endorsement key
+    #[arg(long, default_value = "h2", value_name = "PARENT")]
+    parent: Parent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Parent {
+    H2,
+    Ek,
+}
+
+impl New {
+    fn key(&self, options: &TpmOptions) -> NewKey {
+        NewKey {
+            parent: match self.parent {
+                Parent::H2 => TpmParent::Owner,
+                Parent::Ek => TpmParent::Endorsement,
+            },
+            parent_password: options.parent_password.clone(),
+            key_password: options.key_password.clone(),
+            pcrs: options.pcrs.clone(),
+            persistent: self.persistent,
+        }
+    }
+
+    fn done(&self, made: &Made) -> anyhow::Result<()> {
+        write(&self.out, &made.file, PRIVATE)?;
+        print(&made.shown);
+        let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
+        if let Some(handle) = self.persistent {
+            how.push_str(&format!(", or --tpm --persistent-handle {handle:#x}"));
+        }
+        say(&format!("serve with:  {how}"));
+        Ok(())
+    }
+}
+
+impl Tpm {
+    pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
+        match self {
+            Self::Import { key, new, access } => {
+                let options = access.options(environment)?;
+                let pem = read_key(key)?;
+                let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
+                new.done(&made.with_context(|| key.display().to_string())?)
+            }
+            Self::Generate { bits, cert, name, new, access } => {
+                let options = access.options(environment)?;
+                let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
+                new.done(&made)?;
+                write(cert, &certificate(&TpmKey::File(new.out.clone()), &options, name)?, PUBLIC)?;
+                say(&format!(
+                    "upload with: gcloud iam service-accounts keys upload {} --iam-account EMAIL",
+                    cert.display()
+                ));
+                Ok(())
+            }
+            Self::Show { key, persistent, use_ek_parent, access } => {
+                let options = TpmOptions { use_ek_parent: *use_ek_parent, ..access.options(environment)? };
+                let key = match (key, persistent) {
+                    (Some(path), _) => TpmKey::File(path.clone()),
+                    (None, Some(handle)) => TpmKey::Persistent(*handle),
+                    (None, None) => bail!("which key? Give --key or --persistent"),
+                };
+                print(&show(&key, &options)?);
+                Ok(())
+            }
+            Self::EkName { access } => {
+                let options = access.options(environment)?;
+                let names = Provisioner::new(options.tpm).endorsement_names(options.parent_password.as_ref())?;
+                for (kind, name) in names {
+                    say(&format!("{kind}: {name}"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The PEM in a service account's file, or the file itself.
+fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let text = fs::read_to_string(path).map(Zeroizing::new).with_context(|| path.display().to_string())?;
+    if !text.trim_start().starts_with('{') {
+        return Ok(text);
+    }
+    // An error of serde's could quote the key.
+    let json = serde_json::from_str::<serde_json::Value>(&text).ok();
+    let key = json.and_then(|mut json| match json["private_key"].take() {
+        serde_json::Value::String(key) => Some(Zeroizing::new(key)),
+        _ => None,
+    });
+    key.with_context(|| format!("{}: no service account's key (private_key is missing)", path.display()))
+}
+
+fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
+    replace_file(path, content, mode).with_context(|| path.display().to_string())
+}
+
+fn print(shown: &Shown) {
+    let padding = if shown.signs_pss { "PKCS#1 v1.5 and PSS" } else { "PKCS#1 v1.5" };
+    say(&format!("key:         RSA, {} bits, {padding}", shown.bits));
+    say(&format!("fingerprint: {}", shown.fingerprint));
+    say(&format!("name:        {}", shown.name));
+    say(&format!("policy:      {}", shown.policy.as_deref().unwrap_or("none")));
+    say(shown.public_key.trim_end());
+}
+
+/// On standard output. Nobody may be reading.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,138 @@
+//! Credentials whose private key is in a TPM: a service account's, or a workload's certificate.
+
+use super::external;
+use super::file::{GOOGLE, Opened, Plan};
+use super::iam::{self, Impersonation};
+use super::jwt_bearer::{AccessTokenKind, JwtBearer};
+use super::upstream::Upstream;
+use crate::signer::tpm::{TpmError, TpmKey, TpmSigner};
+use crate::signer::{JwsAlgorithm, SignRequest};
+use rustls::client::ResolvesClientCert;
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use rustls_pki_types::CertificateDer;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use tower::ServiceExt;
+
+/// A service account's key. Whose it is nobody but the config can say.
+pub(super) fn open(key: TpmKey, plan: &Plan) -> Result<Opened, String> {
+    let signer = opened(key, plan)?;
+    let fingerprint = Some(signer.info().spki_sha256);
+    let bearer = JwtBearer {
+        signer: signer.boxed(),
+        key_id: None,
+        email: plan.key_email.clone(),
+        token_uri: plan.endpoints.token(None),
+        kind: plan.kind.unwrap_or(AccessTokenKind::Jwt),
+        upstream: plan.upstream.clone(),
+    };
+    Ok(Opened { email: plan.key_email.clone(), fingerprint, ..Opened::new("TPM", bearer.tokens()) })
+}
+
+/// A workload's certificate: shown to the security token service, it makes an identity that acts as the account.
+pub(super) fn federated(key: TpmKey, certificate: &Path, audience: &str, plan: &Plan) -> Result<Opened, String> {
+    let signer = opened(key, plan)?;
+    let fingerprint = Some(signer.info().spki_sha256);
+    let chain = external::certificates(certificate)?;
+    if !is_of(&chain, signer.public_key()) {
+        return Err("this certificate is not of the key in the TPM".to_owned());
+    }
+    let subject = external::chain(&chain);
+    // TLS 1.3 insists on PSS, so a key that is bound to the older padding can't speak it.
+    let versions: &[_] = if signer.supports(JwsAlgorithm::Ps256) { &[&TLS13, &TLS12] } else { &[&TLS12] };
+    let resolver = Arc::new(InTpm { chain, signer });
+    let upstream = Upstream::with_resolver(resolver, versions).map_err(|error| error.to_string())?;
+    let identity = external::certified(upstream, subject, audience, plan);
+    let impersonation = Impersonation {
+        upstream: plan.upstream.clone(),
+        actor: iam::kept(identity),
+        base: plan.endpoints.iam(None, GOOGLE),
+        target: None,
+        delegates: Vec::new(),
+        lifetime: None,
+    };
+    Ok(Opened { fingerprint, ..Opened::new("Federated", impersonation.tokens()) })
+}
+
+fn opened(key: TpmKey, plan: &Plan) -> Result<TpmSigner, String> {
+    TpmSigner::open(key, plan.tpm.clone()).map_err(|error| match error {
+        // Whoever reads the error knows the file already.
+        TpmError::File { problem, .. } => problem,
+        error => error.to_string(),
+    })
+}
+
+/// Whether the first of these certificates has this public key.
+fn is_of(chain: &[CertificateDer<'_>], spki: &[u8]) -> bool {
+    let first = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
+    first.is_some_and(|(_, certificate)| certificate.public_key().raw == spki)
+}
+
+/// What rustls asks for a certificate, and for signatures of its key.
+#[derive(Debug, Clone)]
+struct InTpm {
+    chain: Vec<CertificateDer<'static>>,
+    signer: TpmSigner,
+}
+
+impl ResolvesClientCert for InTpm {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Without a signature that both know the service would say why it wants nothing of us.
+        self.choose_scheme(schemes)?;
+        Some(Arc::new(CertifiedKey::new(self.chain.clone(), Arc::new(self.clone()))))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl SigningKey for InTpm {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let known = [
+            (SignatureScheme::RSA_PSS_SHA256, JwsAlgorithm::Ps256),
+            (SignatureScheme::RSA_PKCS1_SHA256, JwsAlgorithm::Rs256),
+        ];
+        let known = known.into_iter().filter(|(_, alg)| self.signer.supports(*alg));
+        let chosen = known.into_iter().find(|(scheme, _)| offered.contains(scheme));
+        chosen.map(|(scheme, alg)| -> Box<dyn Signer> {
+            Box::new(HandshakeSigner { scheme, alg, signer: self.signer.clone() })
+        })
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+}
+
+#[derive(Debug)]
+struct HandshakeSigner {
+    scheme: SignatureScheme,
+    alg: JwsAlgorithm,
+    signer: TpmSigner,
+}
+
+impl Signer for HandshakeSigner {
+    /// Waits for the TPM, on a thread that may: rustls wants the signature at once.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let request = SignRequest { alg: self.alg, message: message.to_vec().into() };
+        let signer = self.signer.clone();
+        let signed = thread::scope(|scope| scope.spawn(|| wait(signer, request)).join());
+        let signed = signed.unwrap_or_else(|_| Err("the TPM's thread has ended".to_owned()));
+        signed.map_err(rustls::Error::General)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+fn wait(signer: TpmSigner, request: SignRequest) -> Result<Vec<u8>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let signed = runtime.block_on(signer.boxed().oneshot(request));
+    signed.map(|signature| signature.0.to_vec()).map_err(|error| error.to_string())
+}

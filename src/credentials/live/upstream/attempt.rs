@@ -1,0 +1,111 @@
+//! A single attempt to reach somebody: a connection that is trusted, a request, an answer, in time.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::Connect;
+use hyper_util::rt::TokioExecutor;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion};
+use std::sync::Arc;
+use std::time::Duration;
+#[cfg(feature = "tpm")]
+use tokio::sync::{mpsc, oneshot};
+#[cfg(feature = "tpm")]
+use tower::ServiceExt;
+use tower::{Service, service_fn};
+
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// No answer that is a token is larger.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// What is sent. It may be sent again.
+pub(in crate::credentials::live) type UpstreamRequest = Request<Full<Bytes>>;
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub(in crate::credentials::live) enum NoAnswer {
+    Unreachable(String),
+    TimedOut,
+}
+
+/// Whatever makes a single attempt.
+pub(super) trait Attempts:
+    Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Attempts for S where
+    S: Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Where whoever is called must lead to: the system's roots, or Mozilla's in an image without any.
+pub(super) fn trusting(
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions);
+    match builder()?.with_native_roots() {
+        Ok(config) => Ok(config),
+        Err(_) => Ok(builder()?.with_webpki_roots()),
+    }
+}
+
+/// A single attempt, for as long as it may take.
+pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    service_fn(move |request: UpstreamRequest| {
+        let client = client.clone();
+        async move { tokio::time::timeout(ATTEMPT, attempt(client, request)).await.unwrap_or(Err(NoAnswer::TimedOut)) }
+    })
+}
+
+/// The same attempts on a thread of their own.
+#[cfg(feature = "tpm")]
+pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
+    type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Asked>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("upstream".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            while let Some((request, reply)) = receiver.recv().await {
+                let attempt = attempts.clone().oneshot(request);
+                tokio::spawn(async move { _ = reply.send(attempt.await) });
+            }
+        });
+    })?;
+    let gone = || NoAnswer::Unreachable("its thread has ended".to_owned());
+    Ok(service_fn(move |request| {
+        let (reply, answer) = oneshot::channel();
+        let sent = sender.send((request, reply));
+        async move {
+            sent.map_err(|_| gone())?;
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        }
+    }))
+}
+
+async fn attempt<C>(client: Client<C, Full<Bytes>>, request: UpstreamRequest) -> Result<Response<Bytes>, NoAnswer>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let answer = client.request(request).await.map_err(|error| unreachable_for(&error))?;
+    let (parts, body) = answer.into_parts();
+    let body = Limited::new(body, MOST_BYTES).collect().await;
+    let body = body.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+    Ok(Response::from_parts(parts, body.to_bytes()))
+}
+
+/// With its causes, down to the one that tells something.
+fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))
+}

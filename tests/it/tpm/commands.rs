@@ -1,0 +1,104 @@
+//! `tpm import`, `generate`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
+
+use crate::support::swtpm::Swtpm;
+use gce_metadata_server::signer::PemSigner;
+use std::process::{Command, Output};
+
+fn command(tpm: &Swtpm, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+    command.arg("tpm").args(line.split(' ')).arg("--tpm-path").arg(tpm.file("socket"));
+    command.current_dir(tpm.folder.path()).env_clear().env("TSS2_LOG", "all+none");
+    command
+}
+
+/// What it prints.
+fn made(tpm: &Swtpm, line: &str) -> String {
+    let Output { status, stdout, stderr } = command(tpm, line).output().unwrap();
+    assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+fn refused(tpm: &Swtpm, line: &str) -> String {
+    let Output { status, stderr, .. } = command(tpm, line).output().unwrap();
+    assert_eq!(status.code(), Some(1), "{line}");
+    String::from_utf8(stderr).unwrap()
+}
+
+/// Signs with a key file, and checks that with the key's public half.
+fn signs(tpm: &Swtpm, public: &str, signature: &[u8]) {
+    std::fs::write(tpm.file("public.pem"), public).unwrap();
+    std::fs::write(tpm.file("message"), "message").unwrap();
+    std::fs::write(tpm.file("signature"), signature).unwrap();
+    let checked = tpm.run("openssl dgst -sha256 -verify public.pem -signature signature message");
+    assert_eq!(checked.trim(), "Verified OK");
+}
+
+fn public_key(shown: &str) -> String {
+    let start = shown.find("-----BEGIN PUBLIC KEY-----").unwrap();
+    let end = shown.find("-----END PUBLIC KEY-----").unwrap();
+    format!("{}-----END PUBLIC KEY-----\n", &shown[start..end])
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_service_accounts_key_goes_into_the_tpm() {
+    let tpm = Swtpm::with(&[]);
+    let json = serde_json::json!({"type": "service_account", "private_key": tpm.pem});
+    std::fs::write(tpm.file("sa.json"), json.to_string()).unwrap();
+    std::fs::write(tpm.file("password"), "made-up password\n").unwrap();
+    let fingerprint = PemSigner::from_pem(&tpm.pem).unwrap().info().spki_sha256;
+    let fingerprint: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+    for (parent, more) in [("h2", ""), ("ek", " --persistent 0x81010005")] {
+        let line = format!("import --key sa.json --out {parent}.pem --parent {parent} --key-pass-file password{more}");
+        let shown = made(&tpm, &line);
+        assert!(shown.contains(&fingerprint) && shown.contains("policy:      none"), "{shown}");
+        let key = tpm.key(&format!("{parent}.pem")).password("made-up password");
+        super::signer::signs_alike(&tpm, key).await;
+    }
+    let shown = made(&tpm, "show --persistent 0x81010005");
+    assert!(shown.contains(&fingerprint) && shown.contains("2048 bits, PKCS#1 v1.5 and PSS"), "{shown}");
+    made(&tpm, "import --key rsa.pem --out bound.pem --pcrs sha1:16+sha256:23");
+    super::signer::signs_alike(&tpm, tpm.key("bound.pem").pcrs("sha1:16+sha256:23")).await;
+    made(&tpm, "import --key rsa.pem --out both.pem --pcrs 23 --key-pass-file password");
+    super::signer::signs_alike(&tpm, tpm.key("both.pem").pcrs("23").password("made-up password")).await;
+
+    let taken = refused(&tpm, "import --key rsa.pem --out x.pem --persistent 0x81010005");
+    assert!(taken.contains("0x81010005: there is a key already"), "{taken}");
+    std::fs::write(tpm.file("none.json"), r#"{"private_key": {"hidden": "made-up"}}"#).unwrap();
+    let none = refused(&tpm, "import --key none.json --out x.pem");
+    assert!(none.contains("none.json: no service account's key") && !none.contains("hidden"), "{none}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn the_tpm_makes_a_key_and_a_certificate_to_upload() {
+    let tpm = Swtpm::with(&[]);
+    for (bits, parent) in [(2048, "h2"), (3072, "ek")] {
+        let line =
+            format!("generate --bits {bits} --out k.pem --cert k.crt --name made-up --parent {parent} --pcrs 23");
+        let shown = made(&tpm, &line);
+        assert!(shown.contains(&format!("{bits} bits")) && !shown.contains("policy:      none"), "{shown}");
+        assert_eq!(tpm.run("openssl verify -CAfile k.crt k.crt").trim(), "k.crt: OK");
+        assert!(tpm.run("openssl x509 -in k.crt -noout -subject").contains("made-up"));
+        assert_eq!(tpm.run("openssl x509 -in k.crt -noout -pubkey"), public_key(&shown));
+        let signer = super::signer::open(tpm.key("k.pem").pcrs("23"));
+        signs(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
+    }
+    let bits = refused(&tpm, "generate --bits 1000 --out k.pem --cert k.crt");
+    assert!(bits.contains("2048 or 3072"), "{bits}");
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn the_endorsement_keys_names_are_those_that_tpm2_tools_tell() {
+    let tpm = Swtpm::with(&[]);
+    let shown = made(&tpm, "ek-name");
+    for kind in ["rsa", "ecc"] {
+        tpm.run(&format!("tpm2_createek -Q -c ek.ctx -G {kind} -u ek.pub"));
+        tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");
+        tpm.run("tpm2_flushcontext -t");
+        let name = std::fs::read(tpm.file("ek.name")).unwrap();
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(shown.contains(&format!("{kind}: {name}")), "{shown}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Tokens of the program, whose key is in a TPM, with the Go emulator's command lines.
+
+use crate::support::google::{CLOUD_PLATFORM, Google};
+use crate::support::program::Program;
+use crate::support::swtpm::Swtpm;
+use crate::support::{Answer, get_at};
+use serde_json::json;
+use std::process::Command;
+
+const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
+
+/// The program, with the key of the TPM that Google knows as the default account's.
+struct Setup {
+    google: Google,
+    tpm: Swtpm,
+}
+
+impl Setup {
+    async fn with(cases: &[&str]) -> Self {
+        let (google, tpm) = (Google::start().await, Swtpm::with(cases));
+        google.knows(EMAIL, &tpm.pem);
+        Self { google, tpm }
+    }
+
+    fn start(&self, options: &str, change: impl FnOnce(&mut Command)) -> (Program, String) {
+        let mut program = Program::start(|command| {
+            command
+                .args(options.split(' ').map(|word| word.replace("FOLDER", self.tpm.folder.path().to_str().unwrap())));
+            command.arg("--tpm-path").arg(self.tpm.file("socket"));
+            command.args(["--token-url", &format!("{}/token", self.google.url), "--iam-url", &self.google.url]);
+            command.current_dir(self.tpm.folder.path()).env("TSS2_LOG", "all+none");
+            change(command);
+        });
+        let host = program.says("export GCE_METADATA_HOST=");
+        (program, host)
+    }
+
+    /// Whose tokens the program hands out with these options.
+    async fn serves(&self, options: &str) {
+        let (program, host) = self.start(options, |_| {});
+        let (owner, scopes) = self.owner(&get_at(&host, "instance/service-accounts/default/token").await);
+        assert!(owner == EMAIL && scopes.starts_with(CLOUD_PLATFORM), "{options}: {owner} {scopes}");
+        let token = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
+        assert_eq!(self.google.id_token(&token.body), ("https://a.example.com".to_owned(), EMAIL.to_owned()));
+        // Killed, it would leave its key in the TPM, which has room for three.
+        program.stop();
+    }
+
+    fn owner(&self, answer: &Answer) -> (String, String) {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        self.google.api(answer.json()["access_token"].as_str().unwrap()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn the_go_emulators_command_lines() {
+    let setup = Setup::with(&["persistent", "password", "pcr", "sent-password", "sent-pcr"]).await;
+    for options in [
+        "-logtostderr -alsologtostderr -v 5 --tpm --persistentHandle=0x81010002",
+        "--tpm -persistentHandle 2164326402",
+        "--tpm --keyfile=FOLDER/private.pem",
+        "--tpm --tpmKeyFile=FOLDER/private-password.pem --keyPass pass1",
+        "--tpm --keyfile=FOLDER/private-pcr.pem -pcrs=23",
+        "--tpm --keyfile FOLDER/sent-password.pem --useEKParent --keyPass=bar",
+        "--tpm --keyfile FOLDER/sent-pcr.pem --useEKParent -pcrs=23",
+    ] {
+        setup.serves(options).await;
+    }
+    // The access tokens were signed here; the identity tokens were exchanged.
+    assert_eq!(setup.google.asked("/token"), 7);
+    setup.serves("--tpm --keyfile FOLDER/private.pem --useOauthToken").await;
+    // Its doctor's and ours are the same token.
+    assert_eq!(setup.google.asked("/token"), 9);
+    let name =
+        setup.tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub") + &setup.tpm.run("tpm2_readpublic -c ek.ctx");
+    setup.tpm.run("tpm2_flushcontext -t");
+    let name = name.lines().find_map(|line| line.strip_prefix("name: ")).unwrap();
+    setup.serves(&format!("--tpm --keyfile FOLDER/private.pem --tpm-session-encrypt-with-name={name}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_password_stands_in_a_file_or_in_the_environment() {
+    let setup = Setup::with(&["password"]).await;
+    std::fs::write(setup.tpm.file("password"), "pass1\n").unwrap();
+    setup.serves("--tpm --keyfile FOLDER/private-password.pem --key-pass-file FOLDER/password").await;
+    let (_program, host) =
+        setup.start("--tpm --keyfile FOLDER/private-password.pem", |it| _ = it.env("GCE_METADATA_KEY_PASS", "pass1"));
+    assert_eq!(get_at(&host, "instance/service-accounts/default/token").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn an_account_of_several_has_its_key_in_the_tpm() {
+    let setup = Setup::with(&["plain"]).await;
+    std::fs::write(setup.tpm.file("all.json"), json!({EMAIL: "private.pem"}).to_string()).unwrap();
+    let (_program, host) = setup.start("--credentials FOLDER/all.json", |_| {});
+    assert_eq!(setup.owner(&get_at(&host, "instance/service-accounts/default/token").await).0, EMAIL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn another_key_file_is_taken_while_the_server_runs() {
+    let setup = Setup::with(&["plain", "generated"]).await;
+    let (mut program, _) = setup.start("--tpm --keyfile FOLDER/private.pem --metricsEnabled --metrics-port 0", |_| {});
+    let admin = program.says("# Metrics and health at http://");
+    let fingerprint = async || {
+        let metrics = crate::support::metrics_at(&admin).await;
+        assert!(metrics.contains(r#"credential_type{type="TPM"} 1"#), "{metrics}");
+        metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
+    };
+    let before = fingerprint().await;
+    std::fs::copy(setup.tpm.file("private-generated.pem"), setup.tpm.file("private.pem")).unwrap();
+    crate::support::eventually("the new key is in use", async || fingerprint().await != before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn nothing_stays_behind_in_the_tpm() {
+    let setup = Setup::with(&["password"]).await;
+    let (program, host) = setup.start("--tpm --keyfile FOLDER/private-password.pem --keyPass pass1", |_| {});
+    assert_eq!(get_at(&host, "instance/service-accounts/default/token").await.status, 200);
+    assert!(!setup.tpm.run("tpm2_getcap handles-transient").is_empty());
+    program.stop();
+    for handles in ["handles-transient", "handles-loaded-session"] {
+        assert_eq!(setup.tpm.run(&format!("tpm2_getcap {handles}")), "", "{handles}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_start_that_can_not_work_says_so() {
+    let setup = Setup::with(&["plain"]).await;
+    let refused = |options: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+        command.args(options.split(' ')).args(["--port", "0"]).current_dir(setup.tpm.folder.path()).env_clear();
+        let output = command.env("TSS2_LOG", "all+none").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{options}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        stderr
+    };
+    for (options, text) in [
+        ("--tpm", "--persistent-handle or --tpm-key-file"),
+        ("--keyfile private.pem", "without --tpm"),
+        ("--tpm --keyfile private.pem --tpm-path /dev/no-tpm-here", "private.pem: no TPM at /dev/no-tpm-here"),
+        ("--tpm --keyfile private.pem --tpm-path nonsense", "--tpm-path: `nonsense`: a device, HOST:PORT"),
+        ("--tpm --persistentHandle 7", "from 0x81000000 to 0x81ffffff"),
+        ("--tpm --persistentHandle 0x81010009 --tpm-path ./socket", "no key at the persistent handle 0x81010009"),
+        ("--tpm --keyfile private.pem --pcrs 99", "--pcrs: `99`: registers from 0 to 23"),
+        ("--tpm --keyfile private.pem --tpm-session-encrypt-with-name xyz", "hexadecimal"),
+        ("--tpm --keyfile private.pem --impersonate", "not several"),
+        ("--tpm --keyfile private.pem --useTPMmTLS", "--project-number"),
+    ] {
+        let error = refused(options);
+        assert!(error.contains(text) || options.contains("--impersonate"), "{options}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_certificate_of_a_key_in_the_tpm_is_a_federated_identity() {
+    // A key that signs with either padding speaks TLS 1.3; one that is bound to the older padding, TLS 1.2.
+    let setup = Setup::with(&["plain"]).await;
+    setup.google.lets_act_as(EMAIL);
+    let any = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+        .args(["tpm", "import", "--key", "rsa.pem", "--out", "any.pem", "--tpm-path", "./socket"])
+        .current_dir(setup.tpm.folder.path())
+        .env("TSS2_LOG", "all+none")
+        .status();
+    assert!(any.unwrap().success());
+    let tls = setup.google.tls().await;
+    std::fs::write(setup.tpm.file("root.pem"), &tls.root).unwrap();
+    std::fs::write(setup.tpm.file("client.pem"), tls.certify(&setup.tpm.pem)).unwrap();
+    std::fs::write(setup.tpm.file("other.pem"), &tls.client.0).unwrap();
+    let federated = "--useTPMmTLS --projectNumber 1 --poolID p --providerID q --pubCert";
+    for (file, version) in [("any.pem", "TLSv1_3"), ("private.pem", "TLSv1_2")] {
+        let (program, host) = setup.start(
+            &format!("--tpm --keyfile {file} {federated} client.pem --sts-url {}/v1/token", tls.url),
+            |it| {
+                it.env("SSL_CERT_FILE", setup.tpm.file("root.pem"));
+            },
+        );
+        let answer = get_at(&host, "instance/service-accounts/default/token").await;
+        assert_eq!(setup.owner(&answer).0, EMAIL);
+        let token = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
+        assert_eq!(setup.google.id_token(&token.body).1, EMAIL);
+        assert_eq!(tls.last_version(), version, "{file}");
+        program.stop();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+    command.args(format!("--tpm --keyfile any.pem --tpm-path ./socket {federated} other.pem").split(' '));
+    let output = command.current_dir(setup.tpm.folder.path()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("other.pem: this certificate is not of the key in the TPM"), "{error}");
+}

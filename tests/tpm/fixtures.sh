@@ -12,6 +12,7 @@
 # decrypt        private-decrypt.pem        decrypts and does not sign
 # ecc            private-ecc.pem            an elliptic-curve key
 # generated      private-generated.pem      made by the TPM itself, 3072 bits
+# openssl        private-openssl.pem        made by tpm2-openssl; private-openssl-password.pem: with the password pass1
 # ek             private-ek.pem             below the endorsement key
 # sent-password  sent-password.pem          sent to the endorsement key, with the password bar; importable-password.pem: still wrapped
 # sent-pcr       sent-pcr.pem               sent to the endorsement key, bound to sha256:23; importable-pcr.pem: still wrapped
@@ -131,6 +132,13 @@ for case in "$@"; do
     decrypt) make private-decrypt.pem rsa2048 -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|decrypt' ;;
     ecc) make private-ecc.pem ecc ;;
     generated) make private-generated.pem rsa3072:rsassa:null ;;
+    openssl)
+      export TPM2OPENSSL_TCTI=$TPM2TOOLS_TCTI
+      openssl genpkey -provider tpm2 -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out private-openssl.pem
+      openssl genpkey -provider tpm2 -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt user-auth:pass1 \
+        -out private-openssl-password.pem
+      flush
+      ;;
     ek)
       endorsement
       may_use_endorsement

@@ -102,17 +102,22 @@ async fn whoever_listens_learns_no_password_and_in_an_encrypted_session_no_diges
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_key_of_3072_bits_that_the_tpm_has_made() {
-    let tpm = Swtpm::with(&["generated"]);
-    let signer = open(tpm.key("private-generated.pem"));
-    let signature = sign(&signer, "message").await.unwrap();
-    assert_eq!(signature.len(), 384);
-    let (file, message) = (tpm.file("public.der"), tpm.file("message"));
-    std::fs::write(file, signer.public_key()).unwrap();
-    std::fs::write(message, "message").unwrap();
-    std::fs::write(tpm.file("signature"), signature).unwrap();
-    let checked = tpm.run("openssl dgst -sha256 -verify public.der -signature signature message");
-    assert_eq!(checked.trim(), "Verified OK");
+async fn keys_that_the_tpm_has_made() {
+    let tpm = Swtpm::with(&["generated", "openssl"]);
+    for (key, length) in [
+        (tpm.key("private-generated.pem"), 384),
+        (tpm.key("private-openssl.pem"), 256),
+        (tpm.key("private-openssl-password.pem").password("pass1"), 256),
+    ] {
+        let signer = open(key);
+        let signature = sign(&signer, "message").await.unwrap();
+        assert_eq!(signature.len(), length);
+        std::fs::write(tpm.file("public.der"), signer.public_key()).unwrap();
+        std::fs::write(tpm.file("message"), "message").unwrap();
+        std::fs::write(tpm.file("signature"), signature).unwrap();
+        let checked = tpm.run("openssl dgst -sha256 -verify public.der -signature signature message");
+        assert_eq!(checked.trim(), "Verified OK");
+    }
 }
 
 #[tokio::test]

@@ -17,8 +17,6 @@ pub enum Rejection {
     MissingSlash,
     /// 400: a parameter that this node can't take.
     BadRequest,
-    /// 400 with a line of plain words, for the preconditions that GCE words itself.
-    Precondition(&'static str),
     /// 403: neither `Metadata-Flavor: Google` nor its predecessor.
     MissingFlavor,
     /// 403 for any other reason, such as a forwarded request.
@@ -33,6 +31,8 @@ pub enum Rejection {
     TooManyRequests,
     /// 503: the server can't answer now, and may soon.
     Unavailable,
+    /// Any status with a few plain words instead of a page, as GCE has it where the endpoint itself refuses.
+    Worded(StatusCode, &'static str),
     /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
     Internal,
 }
@@ -42,12 +42,13 @@ impl Rejection {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::MissingSlash => StatusCode::MOVED_PERMANENTLY,
-            Self::BadRequest | Self::Precondition(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::MissingFlavor | Self::Forbidden | Self::LegacyEndpoint => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Worded(status, _) => *status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -64,7 +65,7 @@ impl Rejection {
     pub fn into_response<B: From<Bytes>>(self, head: &RequestHead) -> Response<B> {
         let (body, content_type) = match &self {
             Self::MissingSlash => (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
-            Self::Precondition(words) => ((*words).to_owned(), BARE_HTML),
+            Self::Worded(_, words) => ((*words).to_owned(), BARE_HTML),
             _ => (self.page(head), HTML),
         };
         let mut response = Response::new(B::from(Bytes::from(body)));
@@ -108,7 +109,7 @@ impl Rejection {
             Self::Internal => {
                 ("Server Error", "The server encountered an error and could not complete your request.  ".into())
             }
-            Self::MissingSlash | Self::BadRequest | Self::Precondition(_) => {
+            Self::MissingSlash | Self::BadRequest | Self::Worded(..) => {
                 ("Bad Request", "Your client has issued a malformed or illegal request.  ".into())
             }
         };
@@ -233,8 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn a_precondition_is_worded_plainly() {
-        let (response, body) = answer(Rejection::Precondition("non-empty audience parameter required"), "/");
+    fn an_endpoint_may_word_its_refusal_itself() {
+        let words = "non-empty audience parameter required";
+        let (response, body) = answer(Rejection::Worded(StatusCode::BAD_REQUEST, words), "/");
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
         assert_eq!(body, "non-empty audience parameter required");

@@ -123,7 +123,7 @@ impl Args {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", &self.interface, self.port).await?),
         };
-        let builder = self.tls.apply(builder, &self.interface).await?;
+        let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment).await?;
         let builder = self.monitoring.apply(builder).await?;
         Ok(builder.credentials(self.authentication.source(environment)?))
     }

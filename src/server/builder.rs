@@ -2,7 +2,7 @@
 
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
-use super::tls::{self, MtlsOptions, Tls, TlsError};
+use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened, Tls, TlsError};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigError, ConfigFile, Overrides};
@@ -270,9 +270,12 @@ impl ServerBuilder {
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
         };
+        let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
+        let publisher = Publisher::listing(metadata.tree(), listed);
+        let reader = publisher.reader();
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {
-                let tls = tls::open(options.certificates, metrics.clone())?;
+                let tls = tls::open(options.certificates, reader.clone(), metrics.clone())?;
                 (place, Some(tls), AllowedPeers(options.allowed))
             }
             None => (None, None, AllowedPeers::default()),
@@ -287,8 +290,6 @@ impl ServerBuilder {
             None => None,
         };
 
-        let publisher = Publisher::new(metadata.tree());
-        let reader = publisher.reader();
         let lifecycle = Lifecycle::default();
         let reloads = Arc::new(ReloadCounts::default());
         let waiters = Waiters::at_most(self.most_waiters);
@@ -300,17 +301,26 @@ impl ServerBuilder {
             write_timeout: self.write_timeout,
         };
 
-        let router = routes.into_iter().fold(Router::new(reader.clone(), tokens), |router, (path, endpoint)| {
-            router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
-                tracing::error!(path, "left out: {conflict}");
-                router
-            })
-        });
+        let (tls, keep_fresh, mds_client_certificate) = match tls {
+            Some(Opened { tls, keep_fresh, mds_client_certificate }) => {
+                (Some(tls), Some(keep_fresh), mds_client_certificate)
+            }
+            None => (None, None, None),
+        };
+        let mds_client_certificate = mds_client_certificate.map(MdsClientCertificate::route);
+        let router = routes.into_iter().chain(mds_client_certificate).fold(
+            Router::new(reader.clone(), tokens),
+            |router, (path, endpoint)| {
+                router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
+                    tracing::error!(path, "left out: {conflict}");
+                    router
+                })
+            },
+        );
         let stack = Stack::new(reader.clone(), router)
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
             .metrics(metrics.clone());
-        let (tls, keep_fresh) = tls.unzip();
         let tls_address = match &tls_listener {
             Some((_, address)) => Some(address.clone()),
             None => tls.as_ref().map(|_| address.clone()),

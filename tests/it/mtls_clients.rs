@@ -7,8 +7,13 @@ use std::process::Command;
 
 /// The program with HTTPS, and where that is.
 fn start(args: &[&str]) -> (Program, String) {
+    start_with(args, |_| {})
+}
+
+fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> (Program, String) {
     let mut program = Program::start(|command| {
         command.arg("--configFile").arg(repository("config.json")).args(args);
+        change(command);
     });
     let address = program.says("https://");
     (program, address)
@@ -54,6 +59,42 @@ fn the_go_emulators_mtls_mode_works_as_it_is_written() {
     assert_eq!(made(&mut curl(&address, &mine, folder.path())), EMAIL);
     let without = curl(&address, &mine[4..], folder.path()).output().unwrap();
     assert!(!without.status.success());
+}
+
+/// The name in the log is the metadata's, unless another is given.
+#[test]
+fn the_log_says_who_asked() {
+    for (option, peer) in [(&[][..], "vm-1"), (&["--mds-mtls-client", "another"], "another")] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let args =
+            [&["-v", "1", "--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()][..], option].concat();
+        let (_running, address) = start_with(&args, |command| {
+            command.stderr(std::fs::File::create(&log).unwrap());
+        });
+        made(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path()));
+        let log = std::fs::read_to_string(log).unwrap();
+        let line = log.lines().find(|line| line.contains("default/email")).unwrap();
+        assert!(line.contains(&format!("C=US, O=Google Compute Engine, CN={peer}")), "{line}");
+        let shown = made(
+            Command::new("openssl")
+                .args(["x509", "-noout", "-ext", "subjectAltName", "-in", "client.key"])
+                .current_dir(folder.path()),
+        );
+        assert!(shown.contains(&format!("DNS:{peer}.c.sample-project.internal")), "{shown}");
+    }
+}
+
+#[test]
+fn curl_by_every_name_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, address) = start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    for name in ["metadata.google.internal", "metadata.goog", "localhost", "169.254.169.254", "[fd20:ce::254]"] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-H", "Metadata-Flavor: Google", "--cacert", "root.crt", "-E", "client.key", "--connect-to"]);
+        curl.arg(format!("{name}:443:{address}")).arg(format!("https://{name}/computeMetadata/v1/instance/name"));
+        assert_eq!(made(curl.current_dir(folder.path())), "vm-1", "{name}");
+    }
 }
 
 #[test]

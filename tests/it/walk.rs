@@ -6,7 +6,7 @@ use gce_metadata_server::{Metadata, Server};
 /// GCE lists the APIs of its past and refuses to serve them.
 const REFUSED: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
 
-async fn walk(server: &Server) -> usize {
+pub(crate) async fn walk(server: &Server) -> usize {
     let mut client = Client::connect(server).await;
     let mut ask = async |path: &str| client.send(request("GET", path, &[("metadata-flavor", "Google")]), "").await;
     let mut directories = vec!["/".to_owned()];

@@ -1,6 +1,6 @@
 //! The handshake: in its connection's own task, with a time-out, and counted.
 
-use super::peer::{self, NoClient};
+use crate::certs::{NoClient, peer_identity};
 use crate::metrics::Metrics;
 use gce_metadata_layers::PeerIdentity;
 use std::io;
@@ -51,7 +51,7 @@ impl Tls {
         };
         match outcome {
             Ok(stream) => {
-                let peer = peer::identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
+                let peer = peer_identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
                 self.count(match &peer {
                     Ok(_) => "ok",
                     Err(NoClient::WrongUsage) => "wrong_usage",

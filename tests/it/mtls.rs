@@ -151,20 +151,7 @@ async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
     let revoked = pki.issue(|params| params.serial_number = Some(SerialNumber::from(7_u64)));
     let root = KeyPair::from_pem(&pki.authority.key()).unwrap();
     let issuer = Issuer::from_ca_cert_pem(pki.authority.certificate(), root).unwrap();
-    let list = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2100, 1, 1),
-        crl_number: SerialNumber::from(1_u64),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(7_u64),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: Some(RevocationReason::KeyCompromise),
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    pki.write("revoked.pem", &list.signed_by(&issuer).unwrap().pem().unwrap());
+    pki.write("revoked.pem", &revocation_list(&issuer, SerialNumber::from(7_u64)));
     let server = pki.serve().await;
 
     let expired = pki.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
@@ -186,9 +173,30 @@ async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
         eventually(outcome, async || handshakes(&server, outcome).await).await;
     }
     let for_nothing = pki.issue(|params| params.extended_key_usages = Vec::new());
+    let server = pki.serve().await;
     let answer = ask(&server, pki.authority.certificate(), Some(&for_nothing), BOTH).await.unwrap();
     assert_eq!(answer.status, 403, "clientAuth is demanded");
+    assert!(handshakes(&server, "wrong_usage").await);
     assert_eq!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap().status, 200);
+}
+
+/// A list, in PEM, with this one certificate.
+pub(crate) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: SerialNumber) -> String {
+    let revoked = RevokedCertParams {
+        serial_number: serial,
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: Some(RevocationReason::KeyCompromise),
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(issuer).unwrap().pem().unwrap()
 }
 
 #[tokio::test]
@@ -295,5 +303,6 @@ async fn a_silent_client_holds_nothing_up() {
     let _silent = TcpStream::connect(address).await.unwrap();
     let connected = async || admin(&server, "/metrics").await.1.contains("metadata_connections 1\n");
     eventually("it is connected", connected).await;
+    assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "nor others");
     tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use crate::support::program::Program;
 use crate::support::repository;
+use rcgen::{Issuer, KeyPair, SerialNumber};
 use std::path::Path;
 use std::process::Command;
 
@@ -83,6 +84,38 @@ fn the_log_says_who_asked() {
         );
         assert!(shown.contains(&format!("DNS:{peer}.c.sample-project.internal")), "{shown}");
     }
+}
+
+#[test]
+fn the_command_line_says_who_is_welcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = folder.path().join("certs");
+    made(Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(["certs", "init", "--client", "a"]).arg(&certs));
+    let read = |name: &str| std::fs::read_to_string(certs.join(name)).unwrap();
+    std::fs::write(certs.join("crl.pem"), revocation_list(&read("root.crt"), &read("root.key"), &read("client.crt")))
+        .unwrap();
+    let mine = ["-w", " %{http_code}", "--cert", "client.crt", "--key", "client.key", "--cacert", "root.crt"];
+    for (options, status) in [
+        (&["--mtls-allow", "b", "--mtls-allow", "a"][..], Some(" 200")),
+        (&["--mtls-allow", "b"], Some(" 403")),
+        (&["--mtls-crl", "crl.pem"], None),
+    ] {
+        let files = ["--usemTLS", "--serverCert=server.crt", "--serverKey=server.key", "--rootCAmTLS=root.crt"];
+        let (_running, address) = start_with(&[&files, options].concat(), |command| {
+            command.current_dir(&certs);
+        });
+        let output = curl(&address, &mine, &certs).output().unwrap();
+        assert_eq!(output.status.success(), status.is_some(), "{options:?}: {output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().ends_with(status.unwrap_or(" 000")), "{options:?}");
+    }
+}
+
+/// Of this authority, with one certificate.
+fn revocation_list(root: &str, key: &str, revoked: &str) -> String {
+    let issuer = Issuer::from_ca_cert_pem(root, KeyPair::from_pem(key).unwrap()).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(revoked.as_bytes()).unwrap();
+    let serial = SerialNumber::from_slice(pem.parse_x509().unwrap().raw_serial());
+    super::mtls::revocation_list(&issuer, serial)
 }
 
 #[test]

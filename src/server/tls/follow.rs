@@ -30,11 +30,11 @@ pub(in crate::server) fn open(
     reader: Reader,
     metrics: Option<Metrics>,
 ) -> Result<Opened<impl Future<Output = ()> + Send + 'static>, TlsError> {
-    open_by(SystemTime::now, certificates, reader, metrics)
+    open_by(Box::new(SystemTime::now), certificates, reader, metrics)
 }
 
-fn open_by<C: Clock>(
-    clock: C,
+fn open_by(
+    clock: Clock,
     certificates: Certificates,
     reader: Reader,
     metrics: Option<Metrics>,
@@ -46,19 +46,17 @@ fn open_by<C: Clock>(
     Ok(Opened { tls, keep_fresh: fresh.keep(), mds_client_certificate })
 }
 
-/// Tells the time.
-trait Clock: Fn() -> SystemTime + Send + Sync + 'static {}
+/// Tells the time. Tests have one that runs as their own time does.
+type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-impl<F: Fn() -> SystemTime + Send + Sync + 'static> Clock for F {}
-
-struct Fresh<C> {
-    clock: C,
+struct Fresh {
+    clock: Clock,
     source: Arc<Source>,
     tls: Tls,
     metrics: Option<Metrics>,
 }
 
-impl<C: Clock> Fresh<C> {
+impl Fresh {
     async fn keep(self) {
         let files = self.source.files();
         if files.is_empty() {
@@ -187,7 +185,7 @@ mod tests {
         let (since, start) = (SystemTime::now(), Instant::now());
         let clock = move || since + start.elapsed();
         let Opened { tls, keep_fresh, mds_client_certificate } =
-            open_by(clock, certificates, publisher.reader(), None).unwrap();
+            open_by(Box::new(clock), certificates, publisher.reader(), None).unwrap();
         tokio::spawn(keep_fresh);
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         let (root, pair, sealed) = (read("root.crt"), read("client.key"), served(&mds_client_certificate));

@@ -206,6 +206,7 @@ fn params(organization: &str, common_name: &str, lifetime: Duration) -> Certific
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
     use x509_parser::prelude::*;
 
     fn checked(pem: &str, check: impl FnOnce(&X509Certificate<'_>)) {
@@ -229,6 +230,21 @@ mod tests {
             assert_eq!(names, &[GeneralName::DNSName("instance-1.c.p.internal")]);
         });
         assert!(client.combined().contains("\n-----BEGIN EC PRIVATE KEY-----\n"));
+    }
+
+    #[test]
+    fn whoever_reads_a_file_sees_all_of_the_old_or_all_of_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.key");
+        replace_file(&path, "old", 0o600).unwrap();
+        let old = fs::File::open(&path).unwrap();
+        // What a process left that was ended in between.
+        fs::write(folder.path().join("client.key.new"), "ne").unwrap();
+        replace_file(&path, "new", 0o640).unwrap();
+        assert_eq!(io::read_to_string(old).unwrap(), "old");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The program with HTTPS, for clients that nobody here has written.
 
 use crate::support::program::Program;
-use crate::support::repository;
+use crate::support::{get_at, repository};
 use rcgen::{Issuer, KeyPair, SerialNumber};
 use std::path::Path;
 use std::process::Command;
@@ -116,6 +116,31 @@ fn revocation_list(root: &str, key: &str, revoked: &str) -> String {
     let (_, pem) = x509_parser::pem::parse_x509_pem(revoked.as_bytes()).unwrap();
     let serial = SerialNumber::from_slice(pem.parse_x509().unwrap().raw_serial());
     super::mtls::revocation_list(&issuer, serial)
+}
+
+/// The build that has no TPM needs none to seal for one.
+#[tokio::test]
+async fn an_endorsement_key_is_taken_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ek, mds) = (folder.path().join("ek.pem"), folder.path().join("mds"));
+    let args = ["--tls-port", "0", "--mds-ek", ek.to_str().unwrap(), "--mds-mtls-dir", mds.to_str().unwrap()];
+    std::fs::write(&ek, KeyPair::generate().unwrap().public_key_pem()).unwrap();
+    let mut program = Program::start(|command| {
+        command.args(args);
+    });
+    let answer = get_at(&program.says("GCE_METADATA_HOST="), "instance/credentials/mds-client-certificate").await;
+    assert!(answer.status == 200 && answer.body.starts_with(r#"{"encrypted_credentials":""#), "{answer:?}");
+
+    let refused = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    std::fs::write(&ek, "nothing").unwrap();
+    assert!(refused(&args).contains("ek.pem: no PUBLIC KEY or CERTIFICATE in PEM"), "{}", refused(&args));
+    assert!(refused(&args[..4]).contains("--mds-mtls-dir"), "{}", refused(&args[..4]));
+    #[cfg(not(feature = "tpm"))]
+    assert!(refused(&["--tls-port", "0", "--mds-mtls-dir", "x", "--tpm-path", "x"]).contains("--features tpm"));
 }
 
 #[test]

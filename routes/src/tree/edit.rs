@@ -140,7 +140,7 @@ impl<'a> Edit<'a> {
                         Entry { node, shown, json_key: entry.json_key.clone() }
                     }
                     None => {
-                        // Whoever finds the directory, listed or not, finds all of it.
+                        // Whoever finds the directory of a default, listed or not, finds all of it.
                         let below = if shown == Shown::Nowhere { Shown::Everywhere } else { shown };
                         let node = self.put(&self.empty(depth), depth + 1, new, below)?;
                         Entry { node, shown, json_key: self.json_key(depth).into() }

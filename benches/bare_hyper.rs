@@ -92,19 +92,24 @@ async fn main() {
     let answers = Arc::new(answers);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     println!("{}", listener.local_addr().unwrap());
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (answers, tls) = (Arc::clone(&answers), tls.clone());
-        tokio::spawn(async move {
-            match tls {
-                None => serve(stream, answers).await,
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, answers).await;
+    // By a worker of the runtime, as the server does: a thread of its own would have a share of the processor of its own.
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (answers, tls) = (Arc::clone(&answers), tls.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => serve(stream, answers).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, answers).await;
+                        }
                     }
                 }
-            }
-        });
-    }
+            });
+        }
+    })
+    .await
+    .unwrap()
 }

@@ -2,6 +2,7 @@
 
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
+use super::runtimes::Runtimes;
 use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened, Tls, TlsError};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
@@ -17,6 +18,7 @@ use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
 use http_body_util::Full;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,9 @@ pub enum StartError {
     /// The source of tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] SourceError),
+    /// The threads that were asked for can't be had.
+    #[error("can't start threads for connections: {0}")]
+    Threads(io::Error),
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(address, error))]
     Listen {
@@ -84,6 +89,7 @@ pub struct ServerBuilder {
     header_timeout: Duration,
     write_timeout: Duration,
     drain: Duration,
+    threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug)]
@@ -125,6 +131,7 @@ impl Default for ServerBuilder {
             header_timeout: Self::HEADER_TIMEOUT,
             write_timeout: Self::WRITE_TIMEOUT,
             drain: Self::DRAIN,
+            threads: None,
         }
     }
 }
@@ -248,6 +255,12 @@ impl ServerBuilder {
         Self { drain, ..self }
     }
 
+    /// Serves connections on this many threads of the server's own, each with a runtime, instead of in the runtime in which
+    /// [`start`](Self::start) is called.
+    pub fn threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
     /// Checks everything, binds the socket, and serves. Must be called in a tokio runtime.
     ///
     /// # Errors
@@ -325,18 +338,24 @@ impl ServerBuilder {
             Some((_, address)) => Some(address.clone()),
             None => tls.as_ref().map(|_| address.clone()),
         };
+        let runtimes = match self.threads {
+            Some(count) => Runtimes::on_threads(count, &lifecycle.tasks),
+            None => Ok(Runtimes::current(&lifecycle.tasks)),
+        };
+        let runtimes = runtimes.map_err(|error| ended(&lifecycle, error))?;
         let serve = |listener, tls: Option<Tls>| {
             let stack = if tls.is_some() { stack.clone().peers(peers.clone()) } else { stack.clone() };
             let service = stack.service::<connection::RequestBody, Full<Bytes>>();
-            lifecycle.tasks.spawn(connection::serve(listener, tls, service, limits(&connections), lifecycle.clone()));
+            let limits = limits(&connections);
+            runtimes.serve(listener, |listener| {
+                connection::serve(listener, tls.clone(), service.clone(), limits.clone(), lifecycle.clone())
+            })
         };
-        match tls_listener {
-            Some((tls_listener, _)) => {
-                serve(tls_listener, tls);
-                serve(listener, None);
-            }
+        let served = match tls_listener {
+            Some((tls_listener, _)) => serve(tls_listener, tls).and_then(|()| serve(listener, None)),
             None => serve(listener, tls),
-        }
+        };
+        served.map_err(|error| ended(&lifecycle, error))?;
         if let Some(keep_fresh) = keep_fresh {
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(keep_fresh).await });
@@ -380,6 +399,12 @@ impl ServerBuilder {
             reload_wanted,
         })
     }
+}
+
+/// Of a server that can't be started, nothing goes on.
+fn ended(lifecycle: &Lifecycle, error: io::Error) -> StartError {
+    lifecycle.end();
+    StartError::Threads(error)
 }
 
 /// A listener and where it is.

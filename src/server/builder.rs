@@ -342,20 +342,24 @@ impl ServerBuilder {
             Some(count) => Runtimes::on_threads(count, &lifecycle.tasks),
             None => Ok(Runtimes::current(&lifecycle.tasks)),
         };
-        let runtimes = runtimes.map_err(|error| ended(&lifecycle, error))?;
+        let runtimes = runtimes.map_err(|error| {
+            lifecycle.end();
+            StartError::Threads(error)
+        })?;
         let serve = |listener, tls: Option<Tls>| {
             let stack = if tls.is_some() { stack.clone().peers(peers.clone()) } else { stack.clone() };
             let service = stack.service::<connection::RequestBody, Full<Bytes>>();
             let limits = limits(&connections);
-            runtimes.serve(listener, |listener| {
-                connection::serve(listener, tls.clone(), service.clone(), limits.clone(), lifecycle.clone())
-            })
+            let serving = connection::serve(listener, tls, service, limits, runtimes.clone(), lifecycle.clone());
+            lifecycle.tasks.spawn(serving);
         };
-        let served = match tls_listener {
-            Some((tls_listener, _)) => serve(tls_listener, tls).and_then(|()| serve(listener, None)),
+        match tls_listener {
+            Some((tls_listener, _)) => {
+                serve(tls_listener, tls);
+                serve(listener, None);
+            }
             None => serve(listener, tls),
-        };
-        served.map_err(|error| ended(&lifecycle, error))?;
+        }
         if let Some(keep_fresh) = keep_fresh {
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(keep_fresh).await });
@@ -368,7 +372,8 @@ impl ServerBuilder {
             let service =
                 Admin { metrics: metrics.clone(), metrics_path: metrics_path.into(), state, stop: stop.clone() };
             let limits = limits(&Connections::at_most(ADMIN_CONNECTIONS));
-            lifecycle.tasks.spawn(connection::serve(listener, None, service, limits, lifecycle.clone()));
+            let here = Runtimes::current(&lifecycle.tasks);
+            lifecycle.tasks.spawn(connection::serve(listener, None, service, limits, here, lifecycle.clone()));
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(metrics.keep_up()).await });
         }
 
@@ -399,12 +404,6 @@ impl ServerBuilder {
             reload_wanted,
         })
     }
-}
-
-/// Of a server that can't be started, nothing goes on.
-fn ended(lifecycle: &Lifecycle, error: io::Error) -> StartError {
-    lifecycle.end();
-    StartError::Threads(error)
 }
 
 /// A listener and where it is.

@@ -2,6 +2,7 @@
 
 use super::Lifecycle;
 use super::listener::Listener;
+use super::runtimes::Runtimes;
 use super::socket::Socket;
 use super::tls::{Handshake, Tls};
 use crate::metrics::Connections as OpenConnections;
@@ -42,6 +43,7 @@ pub(super) async fn serve<S, B>(
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
+    runtimes: Runtimes,
     lifecycle: Lifecycle,
 ) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -63,7 +65,7 @@ pub(super) async fn serve<S, B>(
             accepted = listener.accept() => accepted,
             () = lifecycle.stop.cancelled() => return,
         };
-        let (socket, connection) = match accepted {
+        let (accepted, connection) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
@@ -81,8 +83,11 @@ pub(super) async fn serve<S, B>(
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());
-        lifecycle.tasks.spawn(async move {
-            server.serve(socket, connection, service).await;
+        runtimes.spawn(async move {
+            match accepted.open() {
+                Ok(socket) => server.serve(socket, connection, service).await,
+                Err(error) => tracing::warn!("a connection could not be served: {error}"),
+            }
             drop(place);
         });
     }

@@ -1,25 +1,29 @@
 //! Where connections are served: in the caller's runtime, or on threads of the server's own.
 //!
-//! Each of these threads has a runtime for itself, and a connection stays where it was accepted. A request is one read and
-//! one write, so what is saved is the way between threads: nobody is woken elsewhere. All of them accept from the same
-//! socket, and whoever has time takes the next connection.
+//! Each of these threads has a runtime for itself, and a connection stays on its thread for life. A request is one read and
+//! one write, so what is saved is the way between threads: nobody is woken elsewhere. They get connections in turn, because
+//! long polls that all lie on one thread would all be answered by one.
 
-use super::listener::Listener;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::task::TaskTracker;
 
+/// Clones take turns together.
+#[derive(Debug, Clone)]
 pub(super) struct Runtimes {
-    handles: Vec<Handle>,
+    handles: Arc<[Handle]>,
+    turn: Arc<AtomicUsize>,
     tasks: TaskTracker,
 }
 
 impl Runtimes {
     /// The caller's own.
     pub(super) fn current(tasks: &TaskTracker) -> Self {
-        Self { handles: vec![Handle::current()], tasks: tasks.clone() }
+        Self::new(vec![Handle::current()], tasks)
     }
 
     /// One on each of so many new threads, which end with the last of these tasks once the tracker is closed.
@@ -31,21 +35,19 @@ impl Runtimes {
             thread::Builder::new().name(format!("http-{number}")).spawn(run)?;
             Ok(handle)
         };
-        let handles: io::Result<_> = (0..count.get()).map(start).collect();
-        Ok(Self { handles: handles?, tasks: tasks.clone() })
+        let handles: io::Result<Vec<_>> = (0..count.get()).map(start).collect();
+        Ok(Self::new(handles?, tasks))
     }
 
-    /// Serves what is accepted here, on all of them.
-    pub(super) fn serve<F>(&self, listener: Listener, serve: impl Fn(Listener) -> F) -> io::Result<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let shared = listener.shared(self.handles.len())?;
-        for (handle, listener) in self.handles.iter().zip(shared) {
-            // It belongs to the runtime in which it is opened.
-            let _entered = handle.enter();
-            self.tasks.spawn_on(serve(listener.open()?), handle);
+    fn new(handles: Vec<Handle>, tasks: &TaskTracker) -> Self {
+        Self { handles: handles.into(), turn: Arc::default(), tasks: tasks.clone() }
+    }
+
+    /// Runs it on the one whose turn it is.
+    pub(super) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.handles.len();
+        if let Some(handle) = self.handles.get(turn) {
+            self.tasks.spawn_on(connection, handle);
         }
-        Ok(())
     }
 }

@@ -22,9 +22,26 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Heads are shorter than this, nearly always; more is read in several goes. The room is wiped before each, which costs.
 const READ: usize = 1024;
 
+/// A socket on its way to the runtime that serves it.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Must be called in that runtime.
+    pub(super) fn open(self) -> io::Result<Socket> {
+        Ok(Socket::new(match self {
+            Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        }))
+    }
+}
+
 /// A connected socket of either kind.
 #[derive(Debug)]
-pub(super) enum Stream {
+enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -53,7 +70,7 @@ struct Inner {
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream) -> Self {
+    fn new(stream: Stream) -> Self {
         if let Stream::Tcp(stream) = &stream {
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
             // What fails on a socket that has just been accepted means that the client has left already, which the first

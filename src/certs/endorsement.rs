@@ -44,14 +44,13 @@ impl EndorsementKey {
     /// If it is something else, or the key is another one than the elliptic-curve one.
     pub fn from_pem(pem: &[u8]) -> Result<Self, EndorsementKeyError> {
         let wrong = |problem| EndorsementKeyError { problem };
-        let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem).map(|spki| spki.to_vec()).or_else(|_| {
-            {
-                let certificate = CertificateDer::from_pem_slice(pem).ok();
-                let parsed = certificate.as_ref().and_then(|der| X509Certificate::from_der(der).ok());
-                parsed.map(|(_, certificate)| certificate.public_key().raw.to_vec())
-            }
-            .ok_or(wrong("no PUBLIC KEY or CERTIFICATE in PEM"))
-        })?;
+        let certified = || {
+            let der = CertificateDer::from_pem_slice(pem).ok()?;
+            let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+            Some(certificate.public_key().raw.to_vec())
+        };
+        let bare = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok().map(|spki| spki.to_vec());
+        let spki = bare.or_else(certified).ok_or(wrong("no PUBLIC KEY or CERTIFICATE in PEM"))?;
         let (_, spki) = SubjectPublicKeyInfo::from_der(&spki).map_err(|_| wrong("not a public key"))?;
         match spki.parsed() {
             Ok(PublicKey::EC(point)) => Self::from_point(point.data()),
@@ -106,7 +105,14 @@ pub(crate) struct ImportBlob {
 /// The system has no randomness to give.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing can be sealed for the TPM: {0}")]
-pub(crate) struct SealError(#[from] Unspecified);
+pub(crate) struct SealError(Unspecified);
+
+// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+impl From<Unspecified> for SealError {
+    fn from(error: Unspecified) -> Self {
+        Self(error)
+    }
+}
 
 // As the TPM's specification calls them.
 const TPM_ALG_KEYEDHASH: u16 = 0x0008;

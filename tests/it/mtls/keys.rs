@@ -7,6 +7,7 @@ use tokio_rustls::rustls::version;
 
 /// For servers and for clients, with either version.
 #[tokio::test]
+#[ignore = "needs openssl, which scripts/test installs"]
 async fn keys_of_every_form_are_read() {
     let pki = Pki::new();
     let key = |args: &[&str]| openssl(&pki, &[&[args[0], "-out", "made.key"][..], &args[1..]].concat(), "made.key");

@@ -1,13 +1,12 @@
 //! Certificates of one's own making, with the properties of those that GCE gives its VMs.
 
+use crate::files;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -135,14 +134,7 @@ impl Minted {
 /// # Errors
 /// If the folder can't be written to.
 pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    files::replace(path, content.as_bytes(), mode)
 }
 
 fn params(organization: &str, common_name: &str, lifetime: Duration) -> CertificateParams {

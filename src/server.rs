@@ -10,6 +10,7 @@ pub use builder::{ServerBuilder, StartError};
 pub use listener::Address;
 pub use tls::{Certificates, MtlsOptions, TlsError};
 
+use crate::guest_attributes::Keeper;
 use crate::reload::ReloadCounts;
 use gce_metadata_routes::Publisher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -43,6 +44,7 @@ pub struct Server {
     admin_address: Option<Address>,
     tls_address: Option<Address>,
     publisher: Publisher,
+    keeper: Option<Arc<Keeper>>,
     lifecycle: Lifecycle,
     drain: Duration,
     reloads: Arc<ReloadCounts>,
@@ -127,6 +129,10 @@ impl Server {
         let drained = timeout(self.drain, tasks.wait()).await.is_ok();
         abort.cancel();
         tasks.wait().await;
+        // What the last requests wrote.
+        if let Some(keeper) = &self.keeper {
+            let _ = timeout(self.drain, keeper.save()).await;
+        }
         drained
     }
 }

@@ -1,12 +1,25 @@
 //! What stands at the end of a route.
 
 mod above;
+mod body;
+mod guest_attributes;
+mod legacy;
+mod maintenance;
 mod published;
 mod tokens;
+mod workload_certificates;
 
-pub(crate) use above::{Above, Legacy};
+pub use body::RequestBody;
+
+pub use maintenance::NoMaintenance;
+
+pub(crate) use above::Above;
+pub(crate) use guest_attributes::WritableAttributes;
+pub(crate) use legacy::Legacy;
+pub(crate) use maintenance::UpcomingMaintenance;
 pub(crate) use published::Published;
 pub(crate) use tokens::{Access, Identity, Tokens};
+pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;
 use crate::tree::{Leaf, Node, Tree};
@@ -26,6 +39,11 @@ pub trait Endpoint: Send + Sync {
         method == Method::GET || method == Method::HEAD
     }
 
+    /// The directory that all paths of the route are counted as, where clients make up their names.
+    fn counted_as(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Answers one request.
     fn call(&self, call: Call<'_>) -> Reply;
 }
@@ -37,6 +55,8 @@ pub struct Call<'a> {
     pub head: &'a RequestHead,
     /// The path.
     pub path: MetadataPath<'a>,
+    /// The body, for the few who read it.
+    pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
 }
 

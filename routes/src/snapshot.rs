@@ -58,7 +58,15 @@ impl Publisher {
     /// Replaces everything. Publishing what is there already changes nothing and wakes nobody; the answer says whether
     /// it changed.
     pub fn publish(&self, tree: Tree) -> bool {
-        self.sender.send_if_modified(|current| replace(current, tree))
+        self.update(|_| tree)
+    }
+
+    /// Replaces everything by what is made of it. No other writer comes in between. The answer says whether it changed.
+    pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
+        self.sender.send_if_modified(|current| {
+            let tree = make(&current.tree);
+            replace(current, tree)
+        })
     }
 
     /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`.

@@ -7,13 +7,15 @@ use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigError, ConfigFile, Overrides};
 use crate::credentials::{CredentialSource, Credentials, SourceError};
+use crate::guest_attributes::{self, GuestAttributesError, Keeper};
 use crate::metrics::{Connections, Metrics, State};
+use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::stack::Stack;
 use bytes::Bytes;
-use gce_metadata_layers::{AllowedPeers, Waiters};
+use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::token::Secret;
-use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
+use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Router, RouterOptions, TokenSources};
 use http_body_util::Full;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,6 +35,9 @@ pub enum StartError {
     /// The config file can't be served.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The file of guest attributes can't be read or written.
+    #[error("guest attributes: {0}")]
+    GuestAttributes(GuestAttributesError),
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
     Tls(TlsError),
@@ -56,6 +61,12 @@ impl From<TlsError> for StartError {
     }
 }
 
+impl From<GuestAttributesError> for StartError {
+    fn from(error: GuestAttributesError) -> Self {
+        Self::GuestAttributes(error)
+    }
+}
+
 fn remedy(address: &str, error: &io::Error) -> &'static str {
     match (error.kind(), address.starts_with("unix:")) {
         (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
@@ -76,6 +87,9 @@ pub struct ServerBuilder {
     served: Served,
     overrides: Overrides,
     tokens: Tokens,
+    router: RouterOptions,
+    guest_attributes: Option<PathBuf>,
+    enforces_rate_limits: bool,
     place: Place,
     mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
     admin: Option<AdminPlace>,
@@ -117,6 +131,9 @@ impl Default for ServerBuilder {
             served: Served::Given(Metadata::sample()),
             overrides: Overrides::default(),
             tokens: Tokens::From(Box::default()),
+            router: RouterOptions::default(),
+            guest_attributes: None,
+            enforces_rate_limits: false,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             mtls: None,
             admin: None,
@@ -192,6 +209,32 @@ impl ServerBuilder {
         Self { tokens: Tokens::Given(sources), ..self }
     }
 
+    /// Serves the APIs before v1, `/0.1/` and `/computeMetadata/v1beta1/`, which demand no header and GCE refuses. The
+    /// attribute `disable-legacy-endpoints` of the instance or the project switches them off again.
+    pub fn enable_legacy_endpoints(mut self) -> Self {
+        self.router.legacy_endpoints = true;
+        self
+    }
+
+    /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
+    pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
+        self.router.no_maintenance = answer;
+        self
+    }
+
+    /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. While the file is not there,
+    /// the metadata says what they are.
+    pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { guest_attributes: Some(path.into()), ..self }
+    }
+
+    /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
+    /// second of OS Login, of identity tokens, or of access tokens that are not in the cache. Access tokens of the caller's
+    /// own sources have no limit.
+    pub fn enforce_rate_limits(self) -> Self {
+        Self { enforces_rate_limits: true, ..self }
+    }
+
     /// Listens at this address; port 0 is any free port.
     pub fn listen(self, address: SocketAddr) -> Self {
         Self { place: Place::Tcp(address), ..self }
@@ -256,8 +299,10 @@ impl ServerBuilder {
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
+        let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
+        let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
         let credentials = match self.tokens {
-            Tokens::From(source) => source.open(metrics.as_ref())?,
+            Tokens::From(source) => source.open(metrics.as_ref(), uncached_tokens)?,
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
         let Credentials { tokens, routes, identity, default_email, doctor, advice } = credentials;
@@ -269,6 +314,11 @@ impl ServerBuilder {
                 let bytes = file.read()?;
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
+        };
+        let of_config = metadata.tree();
+        let tree = match &self.guest_attributes {
+            Some(path) => guest_attributes::restored(path, &of_config)?,
+            None => of_config.clone(),
         };
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {
@@ -287,8 +337,12 @@ impl ServerBuilder {
             None => None,
         };
 
-        let publisher = Publisher::new(metadata.tree());
+        let publisher = Publisher::new(tree);
         let reader = publisher.reader();
+        let keeper = match self.guest_attributes {
+            Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
+            None => None,
+        };
         let lifecycle = Lifecycle::default();
         let reloads = Arc::new(ReloadCounts::default());
         let waiters = Waiters::at_most(self.most_waiters);
@@ -300,7 +354,8 @@ impl ServerBuilder {
             write_timeout: self.write_timeout,
         };
 
-        let router = routes.into_iter().fold(Router::new(reader.clone(), tokens), |router, (path, endpoint)| {
+        let router = Router::with_options(publisher.clone(), tokens, self.router);
+        let router = routes.into_iter().fold(router, |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
                 tracing::error!(path, "left out: {conflict}");
                 router
@@ -309,7 +364,8 @@ impl ServerBuilder {
         let stack = Stack::new(reader.clone(), router)
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(metrics.clone());
+            .metrics(metrics.clone())
+            .limits(rate_limits.map(LimitRateLayer::new));
         let (tls, keep_fresh) = tls.unzip();
         let tls_address = match &tls_listener {
             Some((_, address)) => Some(address.clone()),
@@ -353,9 +409,20 @@ impl ServerBuilder {
         if let Some(advice) = advice {
             tracing::info!("{advice}");
         }
+        if let Some(keeper) = keeper.clone() {
+            let Lifecycle { stop, abort, .. } = lifecycle.clone();
+            lifecycle.tasks.spawn(async move { abort.run_until_cancelled(keeper.keep(stop)).await });
+        }
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
-            let reload = Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
+            let reload = Reload::new(
+                file,
+                bytes,
+                of_config.guest_attributes(),
+                publisher.clone(),
+                Arc::clone(&reloads),
+                Arc::clone(&reload_wanted),
+            );
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
         }
@@ -364,6 +431,7 @@ impl ServerBuilder {
             admin_address,
             tls_address,
             publisher,
+            keeper,
             lifecycle,
             drain: self.drain,
             reloads,

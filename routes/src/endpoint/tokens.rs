@@ -71,6 +71,7 @@ impl<K: Kind> Endpoint for Tokens<K> {
 fn refused(error: &TokenError, account: &str) -> Rejection {
     match error {
         TokenError::NoSource { .. } => Rejection::NotFound,
+        TokenError::TooMany => Rejection::TooManyRequests,
         TokenError::Refused { .. } => {
             tracing::warn!(account, "{error}");
             Rejection::Forbidden

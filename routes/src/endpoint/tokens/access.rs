@@ -52,12 +52,7 @@ fn scopes(call: &Call<'_>, tree: &Tree, account: &ServiceAccount) -> Result<Vec<
 
 /// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.
 fn is_enforced(call: &Call<'_>, tree: &Tree) -> Result<bool, Rejection> {
-    const ATTRIBUTES: [&str; 2] = [
-        "instance/attributes/enable-access-token-enforce-scopes",
-        "project/attributes/enable-access-token-enforce-scopes",
-    ];
-    let by_default =
-        ATTRIBUTES.iter().find_map(|path| tree.text(path)).is_some_and(|value| boolean(&value) == Some(true));
+    let by_default = tree.is_switched_on("enable-access-token-enforce-scopes");
     match call.parameter("enforce_scopes").map(|value| boolean(&value)) {
         None => Ok(by_default),
         Some(Some(true)) => Ok(true),

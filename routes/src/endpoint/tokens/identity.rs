@@ -4,8 +4,10 @@ use super::{Answer, Call, Kind};
 use crate::token::{IdToken, IdTokenRequest, InstanceClaims};
 use crate::tree::{Leaf, Node, Tree};
 use gce_metadata_layers::{Rejection, boolean};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+const NO_AUDIENCE: Rejection = Rejection::Worded(StatusCode::BAD_REQUEST, "non-empty audience parameter required");
 
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -26,7 +28,7 @@ impl Kind for Identity {
     fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, IdTokenRequest), Rejection> {
         let account = call.account(tree)?;
         let audience = call.parameter("audience").filter(|audience| !audience.is_empty());
-        let audience = audience.ok_or(Rejection::Precondition("non-empty audience parameter required"))?.into_owned();
+        let audience = audience.ok_or(NO_AUDIENCE)?.into_owned();
         let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
         let licenses = call.parameter("licenses").is_some_and(|licenses| boolean(&licenses) == Some(true));
         let instance = is_full.then(|| instance_claims(tree, self.created, licenses));

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// A guest may write secrets.
 const MODE: u32 = 0o600;
 
-/// How long a file that could not be written is left alone.
+/// How long a file that could not be written is left alone, unless there is more to write.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// Why guest attributes can't be kept in a file.
@@ -101,24 +101,27 @@ impl Keeper {
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.reader.changes();
         while !stop.is_cancelled() {
-            let retry = match self.save().await {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::error!(path = %self.path.display(), "guest attributes not saved, to be tried again: {error}");
-                    Some(RETRY)
-                }
-            };
+            let retry = if self.save_or_tell().await { None } else { Some(RETRY) };
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { break },
                 () = after(retry) => {}
                 () = stop.cancelled() => {}
             }
         }
-        let _ = self.save().await;
+        self.save_or_tell().await;
+    }
+
+    /// Saves the current state. Says whether it is saved, and tells the log why not.
+    pub(crate) async fn save_or_tell(self: &Arc<Self>) -> bool {
+        let saved = self.save().await;
+        if let Err(error) = &saved {
+            tracing::error!(path = %self.path.display(), "guest attributes not saved: {error}");
+        }
+        saved.is_ok()
     }
 
     /// Writes the current state, if the file has another one.
-    pub(crate) async fn save(self: &Arc<Self>) -> io::Result<()> {
+    async fn save(self: &Arc<Self>) -> io::Result<()> {
         let keeper = Arc::clone(self);
         spawn_blocking(move || keeper.write()).await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
@@ -129,8 +132,8 @@ impl Keeper {
         if *saved == current {
             return Ok(());
         }
-        let json = current.as_ref().map(|node| node.json()).unwrap_or_default();
-        let written = files::replace(&self.path, &json, MODE);
+        let json = current.as_ref().map(|node| node.json());
+        let written = files::replace(&self.path, json.as_deref().unwrap_or(b"{}"), MODE);
         if let Some(metrics) = &self.metrics {
             metrics.guest_attributes_saved(written.is_ok());
         }

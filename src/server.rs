@@ -131,7 +131,7 @@ impl Server {
         tasks.wait().await;
         // What the last requests wrote.
         if let Some(keeper) = &self.keeper {
-            let _ = timeout(self.drain, keeper.save()).await;
+            let _ = timeout(self.drain, keeper.save_or_tell()).await;
         }
         drained
     }

@@ -36,7 +36,7 @@ pub enum Rejection {
     NotConfigured,
     /// 413: the body of the request, or what would come of it, is too large.
     TooLarge,
-    /// 429: a limit of the caller's own.
+    /// 429: asked for too often.
     TooManyRequests,
     /// 503: the server can't answer now, and may soon.
     Unavailable,

@@ -39,11 +39,6 @@ pub trait Endpoint: Send + Sync {
         method == Method::GET || method == Method::HEAD
     }
 
-    /// The directory that all paths of the route are counted as, where clients make up their names.
-    fn counted_as(&self) -> Option<&'static str> {
-        None
-    }
-
     /// Answers one request.
     fn call(&self, call: Call<'_>) -> Reply;
 }
@@ -79,7 +74,10 @@ impl Call<'_> {
 }
 
 /// The outcome of a call: at hand, or on its way.
-pub struct Reply(Outcome);
+pub struct Reply {
+    outcome: Outcome,
+    pub(crate) counted_as: Option<&'static str>,
+}
 
 enum Outcome {
     /// It needed nothing but memory.
@@ -91,13 +89,18 @@ enum Outcome {
 impl Reply {
     /// A reply that takes time.
     pub fn later(outcome: impl Future<Output = Result<Answer, Rejection>> + Send + 'static) -> Self {
-        Self(Outcome::Later(Box::pin(outcome)))
+        Self { outcome: Outcome::Later(Box::pin(outcome)), counted_as: None }
+    }
+
+    /// The same reply, counted as one of this directory's: for paths whose names clients make up.
+    pub fn counted_as(self, directory: &'static str) -> Self {
+        Self { counted_as: Some(directory), ..self }
     }
 }
 
 impl From<Result<Answer, Rejection>> for Reply {
     fn from(outcome: Result<Answer, Rejection>) -> Self {
-        Self(Outcome::Now(Some(outcome)))
+        Self { outcome: Outcome::Now(Some(outcome)), counted_as: None }
     }
 }
 
@@ -105,7 +108,7 @@ impl Future for Reply {
     type Output = Result<Answer, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
+        match &mut self.outcome {
             Outcome::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
             Outcome::Later(future) => future.as_mut().poll(cx),
         }

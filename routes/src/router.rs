@@ -83,16 +83,14 @@ impl Router {
     }
 
     /// What the endpoint at this path, which need not be that of the head, makes of the request.
-    pub(crate) fn route(&self, head: &RequestHead, path: &str, body: RequestBody) -> (Reply, Option<&'static str>) {
+    pub(crate) fn route(&self, head: &RequestHead, path: &str, body: RequestBody) -> Reply {
         // A target without a path, such as CONNECT's, names the root.
         let path = if path.is_empty() { "/" } else { path };
-        let Ok(found) = self.routes.at(path) else { return (Err(Rejection::NotFound).into(), None) };
-        let endpoint = found.value;
-        let reply = match endpoint.allows(head.method()) {
-            true => endpoint.call(Call { head, path: MetadataPath::new(path), body, params: found.params }),
-            false => Err(Rejection::MethodNotAllowed).into(),
-        };
-        (reply, endpoint.counted_as())
+        match self.routes.at(path) {
+            Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
+            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(path), body, params: found.params }),
+            Err(_) => Err(Rejection::NotFound).into(),
+        }
     }
 }
 
@@ -121,16 +119,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = RequestHead::split(request);
-        let (reply, counted_as) = self.route(&head, head.path().as_str(), RequestBody::new(body));
-        ResponseFuture { reply, counted_as }
+        ResponseFuture(self.route(&head, head.path().as_str(), RequestBody::new(body)))
     }
 }
 
 /// The future of [`Router`].
-pub struct ResponseFuture {
-    reply: Reply,
-    counted_as: Option<&'static str>,
-}
+pub struct ResponseFuture(Reply);
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,8 +136,8 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Resolved>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.reply).poll(cx).map(|outcome| {
-            let matched = matched(&outcome, self.counted_as);
+        Pin::new(&mut self.0).poll(cx).map(|outcome| {
+            let matched = matched(&outcome, self.0.counted_as);
             let mut response = Response::new(Resolved(outcome));
             if let Some(matched) = matched {
                 response.extensions_mut().insert(matched);

@@ -35,7 +35,23 @@ impl WritableAttributes {
     }
 
     fn is_enabled(&self) -> bool {
-        self.publisher.reader().snapshot().tree().is_switched_on("enable-guest-attributes")
+        self.published.reader.snapshot().tree().is_switched_on("enable-guest-attributes")
+    }
+
+    fn write(&self, call: Call<'_>) -> Reply {
+        let (namespace, key) = match names(&call.path) {
+            Ok((namespace, key)) => (namespace.to_owned(), key.to_owned()),
+            Err(rejection) => return Err(rejection).into(),
+        };
+        let publisher = self.publisher.clone();
+        if call.head.method() == Method::DELETE {
+            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| nothing_to_say()).into();
+        }
+        Reply::later(async move {
+            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
+            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| nothing_to_say())
+        })
     }
 }
 
@@ -44,31 +60,13 @@ impl Endpoint for WritableAttributes {
         [Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(method)
     }
 
-    fn counted_as(&self) -> Option<&'static str> {
-        Some(WITH_SLASH)
-    }
-
     fn call(&self, call: Call<'_>) -> Reply {
-        if !self.is_enabled() {
-            return Err(DISABLED).into();
-        }
-        let (is_put, is_delete) = (call.head.method() == Method::PUT, call.head.method() == Method::DELETE);
-        if !is_put && !is_delete {
-            return self.published.find(&call).into();
-        }
-        let (namespace, key) = match names(&call.path) {
-            Ok((namespace, key)) => (namespace.to_owned(), key.to_owned()),
-            Err(rejection) => return Err(rejection).into(),
+        let reply = match *call.head.method() {
+            _ if !self.is_enabled() => Err(DISABLED).into(),
+            Method::PUT | Method::DELETE => self.write(call),
+            _ => self.published.find(&call).into(),
         };
-        let publisher = self.publisher.clone();
-        if is_delete {
-            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| nothing_to_say()).into();
-        }
-        Reply::later(async move {
-            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
-            let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
-            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| nothing_to_say())
-        })
+        reply.counted_as(WITH_SLASH)
     }
 }
 

@@ -22,11 +22,11 @@ pub(crate) struct Legacy {
 enum Place {
     /// A path of v1.
     V1(String),
-    /// The directory of the directory.
+    /// `/0.1/`.
     Root,
-    /// The directory of 0.1's own names.
+    /// `/0.1/meta-data/`, whose names are its own.
     Names,
-    /// Such a directory without its slash.
+    /// A directory of an older API without its slash.
     MissingSlash,
     Nowhere,
 }
@@ -49,7 +49,7 @@ impl Endpoint for Legacy {
         let is_off = snapshot.tree().is_switched_on("disable-legacy-endpoints");
         let Some(v1) = self.v1.as_ref().filter(|_| !is_off) else { return Err(Rejection::LegacyEndpoint).into() };
         match (self.place)(&call.path) {
-            Place::V1(path) => v1.route(call.head, &path, call.body).0,
+            Place::V1(path) => v1.route(call.head, &path, call.body),
             Place::Root => listing("meta-data/\n".to_owned()),
             Place::Names => {
                 listing(NAMES.iter().filter_map(|(name, place)| line(snapshot.tree(), name, place)).collect())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 impl Published {

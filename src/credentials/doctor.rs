@@ -117,7 +117,7 @@ mod tests {
     fn what_disagrees_is_said() {
         let found = |email: &str, project: &str| Found {
             file: "key.json".into(),
-            credential_type: "ServiceAccountKey",
+            credential_type: "serviceAccountKey",
             email: Some(email.into()),
             project: Some(project.into()),
         };

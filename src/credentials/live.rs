@@ -184,7 +184,7 @@ pub(super) fn open(
     let accounts = match options.source {
         LiveSource::Key { path, email } => {
             let plan = Plan { key_email: email, ..plan };
-            of_type(path, plan, "ServiceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
+            of_type(path, plan, "serviceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
         }
         LiveSource::Federate { path } => of_type(path, plan, "Federated", "external_account").map(Accounts::Default)?,
         LiveSource::Impersonate { path } => {

@@ -87,7 +87,7 @@ async fn a_key_is_exchanged_for_tokens_of_its_account() {
     // One account's key makes nobody else's tokens.
     assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
     let metrics = admin(&server, "/metrics").await.1;
-    assert!(metrics.contains(r#"credential_type{type="ServiceAccountKey"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"credential_type{type="serviceAccountKey"} 1"#), "{metrics}");
     assert!(metrics.contains("service_account_hash{fingerprint="), "{metrics}");
 }
 
@@ -169,7 +169,7 @@ async fn a_person_acts_as_the_accounts() {
     // Whom the person may not act as is refused, in a few words.
     let refused = get(&server, &format!("instance/service-accounts/{OTHER}/token")).await;
     assert_eq!(refused.status, 403);
-    assert!(!refused.body.contains("iam.serviceAccounts"), "{}", refused.body);
+    assert_eq!(refused.body, "the credentials of this service account were refused\n");
     assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Impersonated"} 1"#));
 }
 
@@ -218,7 +218,9 @@ async fn no_network_is_no_reason_not_to_start() {
     json["token_uri"] = "http://127.0.0.1:1/token".into();
     let server = server(&google, key(file(&folder, "key.json", &json))).await;
     assert_eq!(status(&server, "default/email").await, 200);
-    assert_eq!(status(&server, "default/token").await, 503);
+    let unreachable = get(&server, "instance/service-accounts/default/token").await;
+    assert_eq!(unreachable.status, 503);
+    assert_eq!(unreachable.body, "no token could be had; try again later\n");
     assert_eq!(admin(&server, "/readyz").await.0, 503);
 }
 

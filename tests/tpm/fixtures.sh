@@ -15,7 +15,11 @@
 # openssl        private-openssl.pem        made by tpm2-openssl; private-openssl-password.pem: with the password pass1
 # ek             private-ek.pem             below the endorsement key
 # sent-password  sent-password.pem          sent to the endorsement key, with the password bar; importable-password.pem: still wrapped
+#                0x81008001                 the same at a handle
 # sent-pcr       sent-pcr.pem               sent to the endorsement key, bound to sha256:23; importable-pcr.pem: still wrapped
+#                0x81008002                 the same at a handle
+# parent         private-below.pem          below the key at 0x81000001, which has the password parent
+# owner          private-owner.pem          below the owner's primary, when the owner has the password owner; comes last
 set -euo pipefail
 cd "$1"
 shift
@@ -86,10 +90,16 @@ EOF
   { echo '-----BEGIN TSS2 PRIVATE KEY-----'; base64 -w 64 der; echo '-----END TSS2 PRIVATE KEY-----'; } >"$1"
 }
 
-# send NAME POLICY OPTION… : wraps the key for the endorsement key, imports it there
+# keep HANDLE CONTEXT
+keep() {
+  run tpm2_evictcontrol -C o -c "$2" "$1"
+  flush
+}
+
+# send NAME HANDLE POLICY OPTION… : wraps the key for the endorsement key, imports it there
 send() {
-  local name=$1 branch=$2
-  shift 2
+  local name=$1 handle=$2 branch=$3
+  shift 3
   endorsement
   policy sending tpm2_policyduplicationselect -N ek.name
   policy either tpm2_policyor "sha256:$branch,sending"
@@ -107,6 +117,9 @@ send() {
   run tpm2_import -C ek.ctx -P session:ek.session -u s.pub -i s.dup -r s.below -s s.seed
   flush
   run tpm2_encodeobject -C primary.ctx -u s.pub -r s.below -o "sent-$name.pem"
+  may_use_endorsement
+  run tpm2_load -C ek.ctx -P session:ek.session -u s.pub -r s.below -c s.ctx
+  keep "$handle" s.ctx
 }
 
 flush
@@ -117,7 +130,7 @@ for case in "$@"; do
     persistent)
       bring private.pem
       run tpm2_load -C primary.ctx -u k.pub -r k.prv -c k.ctx
-      run tpm2_evictcontrol -C o -c k.ctx 0x81010002
+      keep 0x81010002 k.ctx
       ;;
     password) bring private-password.pem -p pass1 ;;
     pcr)
@@ -148,11 +161,22 @@ for case in "$@"; do
       ;;
     sent-password)
       policy auth.policy tpm2_policyauthvalue
-      send password auth.policy -p bar
+      send password 0x81008001 auth.policy -p bar
       ;;
     sent-pcr)
       policy pcr.policy tpm2_policypcr -l sha256:23
-      send pcr pcr.policy
+      send pcr 0x81008002 pcr.policy
+      ;;
+    parent)
+      run tpm2_createprimary -C o -G ecc -g sha256 -c below.ctx -p parent
+      keep 0x81000001 below.ctx
+      run tpm2_import -C 0x81000001 -P parent -G rsa2048:rsassa:null -g sha256 -i rsa.pem -u b.pub -r b.prv
+      run tpm2_encodeobject -C 0x81000001 -P parent -u b.pub -r b.prv -o private-below.pem
+      flush
+      ;;
+    owner)
+      bring private-owner.pem
+      run tpm2_changeauth -c owner owner
       ;;
     *) echo "no such case: $case" >&2; exit 1 ;;
   esac

@@ -11,7 +11,7 @@ use crate::snapshot::Reader;
 use crate::token::TokenError;
 use crate::tree::Tree;
 use gce_metadata_layers::{Query, Rejection};
-use http::Method;
+use http::{Method, StatusCode};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
@@ -74,11 +74,11 @@ fn refused(error: &TokenError, account: &str) -> Rejection {
         TokenError::TooMany => Rejection::TooManyRequests,
         TokenError::Refused { .. } => {
             tracing::warn!(account, "{error}");
-            Rejection::Forbidden
+            Rejection::Worded(StatusCode::FORBIDDEN, "the credentials of this service account were refused\n")
         }
         TokenError::Unavailable { .. } => {
             tracing::warn!(account, "{error}");
-            Rejection::Unavailable
+            Rejection::Worded(StatusCode::SERVICE_UNAVAILABLE, "no token could be had; try again later\n")
         }
     }
 }

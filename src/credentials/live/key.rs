@@ -70,5 +70,5 @@ fn with_key(
         }
         access => TokenSources { access, id: own.id },
     };
-    Opened { email: Some(email), fingerprint, universe, ..Opened::new("ServiceAccountKey", tokens) }
+    Opened { email: Some(email), fingerprint, universe, ..Opened::new("serviceAccountKey", tokens) }
 }

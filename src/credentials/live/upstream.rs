@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_is_waited_for_for_ever() {
+        // Connections are taken here, and nothing is ever said.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/token", silent.local_addr().unwrap());
+        let start = Instant::now();
+        let error = Upstream::new().unwrap().fetch(Method::GET, &url, []).await.unwrap_err();
+        assert!(error.to_string().ends_with("did not answer in time"), "{error}");
+        assert!((10..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn retry_after_is_honoured() {
         let (upstream, count) = answering(&[429, 200], Some("7"));
         let start = Instant::now();

@@ -191,15 +191,29 @@ impl Device {
     }
 
     fn primary(&mut self, hierarchy: Hierarchy, public: Public, password: Option<&Secret>) -> Result<Parent, TpmError> {
-        self.authorize(hierarchy.into(), password)?;
-        let made = self.context.execute_with_session(Some(AuthSession::Password), |context| {
-            context.create_primary(hierarchy, public, None, None, None, None)
-        });
-        let made = made.map_err(|error| match is_unauthorized(&error) {
-            true => TpmError::WrongPassword { of: "parent's hierarchy" },
-            false => error.into(),
-        })?;
+        let create = |context: &mut Context| context.create_primary(hierarchy, public.clone(), None, None, None, None);
+        let made = self.in_hierarchy(hierarchy, password, create)?.map_err(TpmError::from)?;
         Ok(Parent { handle: made.key_handle, policy: None, is_transient: true })
+    }
+
+    /// Does what a hierarchy's own password allows. The password may be another hierarchy's, so none is tried first: a
+    /// hierarchy's password, unlike a key's, may be guessed as often as one likes.
+    pub(super) fn in_hierarchy<T>(
+        &mut self,
+        hierarchy: Hierarchy,
+        password: Option<&Secret>,
+        work: impl Fn(&mut Context) -> tss_esapi::Result<T>,
+    ) -> Result<tss_esapi::Result<T>, TpmError> {
+        self.authorize(hierarchy.into(), None)?;
+        let mut done = self.context.execute_with_session(Some(AuthSession::Password), &work);
+        if password.is_some() && done.as_ref().is_err_and(is_unauthorized) {
+            self.authorize(hierarchy.into(), password)?;
+            done = self.context.execute_with_session(Some(AuthSession::Password), &work);
+        }
+        match done {
+            Err(error) if is_unauthorized(&error) => Err(TpmError::WrongPassword { of: "parent's hierarchy" }),
+            done => Ok(done),
+        }
     }
 
     fn endorsement_policy(&mut self) -> Result<PolicySession, TpmError> {

@@ -19,8 +19,7 @@ use tss_esapi::handles::{KeyHandle, PersistentTpmHandle};
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::dynamic_handles::Persistent;
 use tss_esapi::interface_types::key_bits::RsaKeyBits;
-use tss_esapi::interface_types::resource_handles::Provision;
-use tss_esapi::interface_types::session_handles::AuthSession;
+use tss_esapi::interface_types::resource_handles::{Hierarchy, Provision};
 use tss_esapi::structures::{
     Digest, EncryptedSecret, Private, PrivateKeyRsa, Public, PublicBuilder, PublicKeyRsa, PublicRsaParametersBuilder,
     RsaExponent, RsaScheme, Sensitive, SymmetricDefinitionObject,
@@ -218,19 +217,19 @@ impl Device {
         self.release(parent);
         let (public, private, handle) = loaded.map_err(|error| self.explained(error))?;
         if let Some(persistent) = new.persistent {
-            self.keep(handle, persistent)?;
+            self.keep(handle, persistent, new.parent_password.as_ref())?;
         }
         let shown = shown(self, handle, &public)?;
         let file = KeyFile { public, private, secret: None, parent: new.parent };
         Ok(Made { file: file.to_pem()?, shown })
     }
 
-    fn keep(&mut self, key: KeyHandle, handle: u32) -> Result<(), TpmError> {
+    fn keep(&mut self, key: KeyHandle, handle: u32, password: Option<&Secret>) -> Result<(), TpmError> {
         let wrong = || TpmError::Option(format!("{handle:#x}: 0x81000000 to 0x817fffff is expected"));
         let place = PersistentTpmHandle::new(handle).map_err(|_| wrong())?;
-        let kept = self.context.execute_with_session(Some(AuthSession::Password), |context| {
+        let kept = self.in_hierarchy(Hierarchy::Owner, password, |context| {
             context.evict_control(Provision::Owner, key.into(), Persistent::Persistent(place))
-        });
+        })?;
         kept.map(drop).map_err(|error| match kind(&error) {
             Some(Kind::NvDefined) => TpmError::Option(format!(
                 "{handle:#x}: there is a key already; `tpm2_evictcontrol -c {handle:#x}` takes it away"

@@ -67,6 +67,24 @@ async fn keys_that_were_sent_from_elsewhere() {
         let options = tpm.key(file).pcrs("sha256:23");
         signs_alike(&tpm, options.below_endorsement_key()).await;
     }
+    signs_alike(&tpm, tpm.at(TpmKey::Persistent(0x8100_8001)).password("bar")).await;
+    signs_alike(&tpm, tpm.at(TpmKey::Persistent(0x8100_8002)).pcrs("23")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_parent_has_a_password_too() {
+    let tpm = Swtpm::with(&["parent", "owner"]);
+    let below = tpm.key("private-below.pem");
+    signs_alike(&tpm, below.clone().with(|it| it.parent_password = Some("parent".into()))).await;
+    assert!(matches!(refused(below), TpmError::WrongPassword { of: "parent" }));
+
+    // The owner's password, and none of the endorsement hierarchy, whose key is asked for as well.
+    let name = Some(endorsement_name(&tpm));
+    let owned = tpm.key("private-owner.pem").with(|it| it.encrypt_with_name = name);
+    signs_alike(&tpm, owned.clone().with(|it| it.parent_password = Some("owner".into()))).await;
+    let error = refused(owned).to_string();
+    assert!(error.starts_with("wrong password of the parent's hierarchy"), "{error}");
 }
 
 #[tokio::test]

@@ -64,14 +64,16 @@ async fn the_go_emulators_command_lines() {
         "--tpm --keyfile=FOLDER/private-pcr.pem -pcrs=23",
         "--tpm --keyfile FOLDER/sent-password.pem --useEKParent --keyPass=bar",
         "--tpm --keyfile FOLDER/sent-pcr.pem --useEKParent -pcrs=23",
+        "--tpm -persistentHandle 0x81008001 --useEKParent --keyPass=bar",
+        "--tpm -persistentHandle 0x81008002 --useEKParent -pcrs=23",
     ] {
         setup.serves(options).await;
     }
     // The access tokens were signed here; the identity tokens were exchanged.
-    assert_eq!(setup.google.asked("/token"), 7);
+    assert_eq!(setup.google.asked("/token"), 9);
     setup.serves("--tpm --keyfile FOLDER/private.pem --useOauthToken").await;
     // Its doctor's and ours are the same token.
-    assert_eq!(setup.google.asked("/token"), 9);
+    assert_eq!(setup.google.asked("/token"), 11);
     let name =
         setup.tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub") + &setup.tpm.run("tpm2_readpublic -c ek.ctx");
     setup.tpm.run("tpm2_flushcontext -t");

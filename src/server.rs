@@ -4,10 +4,12 @@ mod builder;
 mod connection;
 mod listener;
 mod socket;
+mod start_error;
 mod tls;
 
-pub use builder::{ServerBuilder, StartError};
+pub use builder::ServerBuilder;
 pub use listener::Address;
+pub use start_error::StartError;
 pub use tls::{Certificates, MtlsOptions, TlsError};
 
 use crate::guest_attributes::Keeper;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Endpoint Options")]
 pub(crate) struct Endpoints {
-    /// Keep what guests write under instance/guest-attributes/ in this file, over restarts
+    /// Keep what guests write under instance/guest-attributes/ in this file, over restarts; once it is there, it stands over
+    /// the config
     #[arg(long, value_name = "FILE")]
     guest_attributes_file: Option<PathBuf>,
 

@@ -2,12 +2,13 @@
 
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
-use super::tls::{self, MtlsOptions, Tls, TlsError};
+use super::start_error::StartError;
+use super::tls::{self, MtlsOptions, Tls};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
-use crate::config::{ConfigError, ConfigFile, Overrides};
-use crate::credentials::{CredentialSource, Credentials, SourceError};
-use crate::guest_attributes::{self, GuestAttributesError, Keeper};
+use crate::config::{ConfigFile, Overrides};
+use crate::credentials::{CredentialSource, Credentials};
+use crate::guest_attributes::{self, Keeper};
 use crate::metrics::{Connections, Metrics, State};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -17,7 +18,6 @@ use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Router, RouterOptions, TokenSources};
 use http_body_util::Full;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,59 +27,6 @@ use tokio::sync::Notify;
 
 /// Few watch, and none for long.
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// Why a server could not be started. Nothing of it runs then.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The config file can't be served.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The file of guest attributes can't be read or written.
-    #[error("guest attributes: {0}")]
-    GuestAttributes(GuestAttributesError),
-    /// HTTPS can't be served.
-    #[error("HTTPS: {0}")]
-    Tls(TlsError),
-    /// The source of tokens can't be used.
-    #[error(transparent)]
-    Tokens(#[from] SourceError),
-    /// The socket can't be had.
-    #[error("can't listen at {address}: {error}{}", remedy(address, error))]
-    Listen {
-        /// The address, or `unix:` and the path.
-        address: String,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<GuestAttributesError> for StartError {
-    fn from(error: GuestAttributesError) -> Self {
-        Self::GuestAttributes(error)
-    }
-}
-
-fn remedy(address: &str, error: &io::Error) -> &'static str {
-    match (error.kind(), address.starts_with("unix:")) {
-        (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
-        (io::ErrorKind::AddrInUse, false) => {
-            "; stop the other process, or choose another place (--port 0 takes any free port)"
-        }
-        (io::ErrorKind::PermissionDenied, true) => "; choose a folder that this user may write to",
-        (io::ErrorKind::PermissionDenied, false) => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
-        (io::ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has that address",
-        (io::ErrorKind::NotFound, true) => "; make the folder first",
-        _ => "",
-    }
-}
 
 /// Settings of a [`Server`].
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! What guests write: who wakes, what a reload and a restart leave of it, and how much may be written.
 
-use crate::support::{Answer, Client, V1, eventually, get, request, serve};
+use crate::support::{Answer, Client, V1, admin, eventually, get, request, serve};
 use gce_metadata_server::{Address, Metadata, Server, ServerBuilder, StartError};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -154,12 +155,15 @@ fn kept_in(file: &Path) -> ServerBuilder {
 async fn a_file_keeps_them_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let server = kept_in(&file).start().await.unwrap();
+    let watched = kept_in(&file).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let server = watched.start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
     put(&mut client, KEY, "one").await;
     let content = async || std::fs::read_to_string(&file).unwrap();
     eventually("it is saved unasked", async || content().await == r#"{"ns":{"key":"one"}}"#).await;
+    let (_, metrics) = admin(&server, "/metrics").await;
+    assert!(metrics.contains("\nmetadata_guest_attributes_saves_total{outcome=\"good\"} "), "{metrics}");
     put(&mut client, KEY, "two").await;
     drop(client);
     assert!(server.shutdown().await);

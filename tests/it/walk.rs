@@ -2,6 +2,7 @@
 
 use crate::support::{Client, dump, request, serve};
 use gce_metadata_server::{Metadata, Server};
+use std::collections::BTreeSet;
 
 /// GCE lists the APIs of its past and refuses to serve them.
 const OLDER: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
@@ -38,10 +39,17 @@ async fn walk(server: &Server, refused: &[&str]) -> usize {
             }
             served += 1;
             let query = if line == "identity" { "?audience=a&" } else { "?" };
+            let mut tags = BTreeSet::new();
             for form in ["", "alt=text", "alt=json", "recursive=true"] {
                 let leaf = ask(&format!("{path}{query}{form}")).await;
                 assert_eq!(leaf.status, 200, "{path}{query}{form}");
+                tags.insert(leaf.header("etag").map(str::to_owned));
             }
+            // A token is made for who asks: there is no tag to it, and nothing to wait for.
+            let is_token = line == "identity" || line == "token";
+            assert!(tags.len() == 1 && tags.first().is_some_and(|tag| tag.is_none() == is_token), "{path}: {tags:?}");
+            let waited = ask(&format!("{path}{query}wait_for_change=true&timeout_sec=0")).await;
+            assert_eq!(waited.status, if is_token { 400 } else { 200 }, "{path}");
             assert_eq!(ask(&format!("{path}/")).await.status, 404, "{path}/");
         }
         if directory.starts_with("/computeMetadata/v1") {

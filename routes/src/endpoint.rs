@@ -18,7 +18,7 @@ pub(crate) use guest_attributes::WritableAttributes;
 pub(crate) use legacy::Legacy;
 pub(crate) use maintenance::UpcomingMaintenance;
 pub(crate) use published::Published;
-pub(crate) use tokens::{Access, Identity, Tokens};
+pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
 pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;

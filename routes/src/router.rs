@@ -60,11 +60,11 @@ impl Router {
     /// The same, with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
         let v1 = Self { routes: Arc::default() }.with_routes(v1::routes(&publisher, &tokens, options));
-        let above = v1::above(&v1, &publisher.reader(), options);
+        let above = v1::above(&v1, &publisher.reader(), &tokens, options);
         v1.with_routes(above)
     }
 
-    fn with_routes(self, routes: Vec<(&str, Arc<dyn Endpoint>)>) -> Self {
+    pub(crate) fn with_routes(self, routes: Vec<(&str, Arc<dyn Endpoint>)>) -> Self {
         // The lists are constants of this crate, and tests walk them: none of their routes conflicts with another.
         routes.into_iter().fold(self, |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router)

@@ -5,7 +5,7 @@
 //! `/computeMetadata/v1/`.
 
 use crate::endpoint::{
-    Above, Access, Endpoint, Identity, Legacy, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
+    Above, Access, Acquire, Endpoint, Identity, Legacy, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
     WritableAttributes,
 };
 use crate::router::{Router, RouterOptions};
@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 /// Where the tree is mounted.
 pub(crate) const PREFIX: &str = "/computeMetadata/v1";
+
+/// The one path of 0.1 that leads nowhere in v1.
+const ACQUIRE: &str = "/0.1/meta-data/service-accounts/{account}/acquire";
 
 pub(crate) fn routes(
     publisher: &Publisher,
@@ -53,10 +56,17 @@ pub(crate) fn routes(
 }
 
 /// The listings that stand above `v1`, and the older APIs, which lead to it.
-pub(crate) fn above(v1: &Router, reader: &Reader, options: RouterOptions) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
+pub(crate) fn above(
+    v1: &Router,
+    reader: &Reader,
+    tokens: &TokenSources,
+    options: RouterOptions,
+) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let v1 = options.legacy_endpoints.then_some(v1);
     let v1beta1 = Arc::new(Legacy::v1beta1(v1.cloned(), reader.clone()));
-    let v01 = Arc::new(Legacy::v01(v1.cloned(), reader.clone()));
+    let acquire = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
+    let v1_and_acquire = v1.cloned().map(|v1| v1.with_routes(vec![(ACQUIRE, acquire)]));
+    let v01 = Arc::new(Legacy::v01(v1_and_acquire, reader.clone()));
     vec![
         ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
         ("/computeMetadata", Arc::new(Above::new(""))),

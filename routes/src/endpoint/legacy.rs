@@ -20,7 +20,7 @@ pub(crate) struct Legacy {
 
 /// What a path of an older API stands for.
 enum Place {
-    /// A path of v1.
+    /// A path of v1, or one of a route that was added to it.
     V1(String),
     /// `/0.1/`.
     Root,
@@ -104,6 +104,9 @@ fn place_in_v01(path: &MetadataPath<'_>) -> Place {
         return Place::Names;
     }
     let name = rest.split('/').next().unwrap_or_default();
+    if name == "service-accounts" && rest.ends_with("/acquire") {
+        return Place::V1(path.as_str().to_owned());
+    }
     match NAMES.iter().find(|(known, _)| *known == name) {
         Some((_, place)) => Place::V1(format!("{}/{place}{}", v1::PREFIX, &rest[name.len()..])),
         None => Place::Nowhere,

@@ -1,9 +1,11 @@
 //! `service-accounts/…/token` and `…/identity`: one endpoint for two kinds of tokens.
 
 mod access;
+mod acquire;
 mod identity;
 
 pub(crate) use access::Access;
+pub(crate) use acquire::Acquire;
 pub(crate) use identity::Identity;
 
 use super::{Answer, Call, Endpoint, Reply};

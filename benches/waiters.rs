@@ -1,7 +1,8 @@
 //! Ten thousand long polls: what each costs while it waits, and how long it takes until all are answered.
 //!
 //! The server runs in this process, the clients in a child, so that neither's memory counts as the other's. Prints one
-//! line of JSON: KiB for each waiter, its connection included, and milliseconds from the change to the answer.
+//! line of JSON: KiB for each waiter, its connection included, milliseconds from the change to the answer, and what the
+//! server's processors had to do for it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -62,6 +63,8 @@ async fn measure() {
         .metadata(Metadata::sample())
         .admin(([127, 0, 0, 1], 0).into(), "/metrics")
         .most_waiters(WAITERS)
+        // As the program has it.
+        .threads(std::thread::available_parallelism().unwrap())
         .start()
         .await
         .unwrap();
@@ -78,16 +81,18 @@ async fn measure() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let idle_ticks = cpu_ticks() - idle_from;
 
-    let changed = now().as_nanos();
+    let (changed, waking_from) = (now().as_nanos(), cpu_ticks());
     server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
     let mut late: Vec<f64> = tokio::task::block_in_place(|| {
         lines.map(|line| (line.parse::<u128>().unwrap() - changed) as f64 / 1e6).collect()
     });
+    let waking_ticks = cpu_ticks() - waking_from;
     late.sort_by(f64::total_cmp);
     assert_eq!(late.len(), WAITERS);
     let (p50, p99) = (late[WAITERS / 2], late[WAITERS * 99 / 100]);
     println!(
-        "{{\"kib_each\": {each:.1}, \"p50_ms\": {p50:.1}, \"p99_ms\": {p99:.1}, \"idle_cpu_ms_in_5_s\": {}}}",
+        "{{\"kib_each\": {each:.1}, \"p50_ms\": {p50:.1}, \"p99_ms\": {p99:.1}, \"wake_cpu_ms\": {}, \"idle_cpu_ms_in_5_s\": {}}}",
+        waking_ticks * 10,
         idle_ticks * 10
     );
     child.wait().unwrap();

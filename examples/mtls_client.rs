@@ -62,8 +62,7 @@ mod tests {
     #[tokio::test]
     async fn a_vm_reads_its_metadata_over_mtls() -> Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
-        let certificates =
-            Certificates::Minted { folder: folder.path().into(), client: "vm-1".into(), dns_names: Vec::new() };
+        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
         let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await?;
         let address = server.address().to_string();
         assert_eq!(get(folder.path(), &address, "project/project-id").await?, "sample-project");

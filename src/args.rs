@@ -23,13 +23,18 @@ use clap::{ArgAction, Parser};
 use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tls::Tls;
 use values::{address, file_mode, port, positive};
 
 const BASE: &str = "Base Options";
 const MISC: &str = "Misc Options";
+
+/// One thread answers tens of thousands of requests a second.
+const MOST_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 const DEFAULT_CONFIG: &str = "config.json";
 
@@ -96,6 +101,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", value_parser = file_mode, help_heading = MISC)]
     socket_mode: Option<u32>,
 
+    /// Threads that serve connections [default: one for each processor, four at most]
+    #[arg(long, value_name = "NUMBER", help_heading = MISC)]
+    threads: Option<NonZeroUsize>,
+
     /// Connections at a time; more wait in the kernel's queue
     #[arg(long, default_value_t = ServerBuilder::MOST_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
         help_heading = MISC)]
@@ -118,6 +127,7 @@ impl Args {
     pub(crate) async fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
+            .threads(self.threads())
             .most_waiters(self.max_waiters)
             .drain(Duration::from_secs(self.drain_timeout));
         let builder = match self.config() {
@@ -129,9 +139,15 @@ impl Args {
             None => builder.listen(address("--interface", &self.interface, self.port).await?),
         };
         let builder = self.endpoints.apply(builder);
-        let builder = self.tls.apply(builder, &self.interface).await?;
+        let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment).await?;
         let builder = self.monitoring.apply(builder).await?;
         Ok(builder.credentials(self.authentication.source(environment)?))
+    }
+
+    /// As many threads as serve connections. What waits for somebody else needs none.
+    fn threads(&self) -> NonZeroUsize {
+        let processors = || available_parallelism().map_or(NonZeroUsize::MIN, |it| it.min(MOST_THREADS));
+        self.threads.unwrap_or_else(processors)
     }
 
     /// The config file: the one that is named, or the default one if it exists.

@@ -1,8 +1,17 @@
 //! Certificates of one's own making, with the properties of those that GCE gives its VMs.
 
+mod endorsement;
+mod peer;
+
+pub(crate) use endorsement::SealError;
+pub use endorsement::{EndorsementKey, EndorsementKeyError};
+pub use peer::{NoClient, peer_identity};
+
 use crate::files;
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
 use std::io;
@@ -15,6 +24,11 @@ use zeroize::Zeroizing;
 /// Clocks differ.
 const SKEW: Duration = Duration::from_secs(300);
 const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Where a VM finds its metadata server.
+const IPV4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The same for a VM without IPv4.
+const IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
 /// A certificate authority that lives as long as this value does.
 ///
@@ -36,7 +50,7 @@ pub struct Authority {
 pub struct Minted {
     /// The certificate in PEM.
     pub certificate: String,
-    /// The private key in PEM (PKCS#8).
+    /// The private key in PEM (SEC1, the one form in which the guest agent takes it).
     pub key: Zeroizing<String>,
 }
 
@@ -44,6 +58,12 @@ pub struct Minted {
 #[derive(Debug, thiserror::Error)]
 #[error("a certificate can't be made: {0}")]
 pub struct MintError(String);
+
+impl From<SealError> for MintError {
+    fn from(error: SealError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl From<rcgen::Error> for MintError {
     fn from(error: rcgen::Error) -> Self {
@@ -90,13 +110,12 @@ impl Authority {
     pub fn server(&self) -> Result<Minted, MintError> {
         let mut params = params("Google Compute Engine", "metadata.google.internal", self.lifetime);
         let names = ["metadata.google.internal", "metadata.goog", "metadata", "localhost"];
-        let addresses: [IpAddr; 3] =
-            [Ipv4Addr::new(169, 254, 169, 254).into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let addresses: [IpAddr; 4] = [IPV4.into(), IPV6.into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for name in names {
             params.subject_alt_names.push(SanType::DnsName(name.try_into()?));
         }
         params.subject_alt_names.extend(addresses.map(SanType::IpAddress));
-        self.mint(params, ExtendedKeyUsagePurpose::ServerAuth)
+        self.mint(params, Purpose::Server)
     }
 
     /// A certificate for a VM of this name, which is also called by these DNS names.
@@ -108,18 +127,46 @@ impl Authority {
         for name in dns_names {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
         }
-        self.mint(params, ExtendedKeyUsagePurpose::ClientAuth)
+        self.mint(params, Purpose::Client)
     }
 
-    fn mint(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Minted, MintError> {
+    fn mint(&self, mut params: CertificateParams, purpose: Purpose) -> Result<Minted, MintError> {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.custom_extensions = vec![purpose.extension()];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Minted { certificate, key: Zeroizing::new(key.serialize_pem()) })
+        Ok(Minted { certificate, key: sec1(&key)? })
     }
+}
+
+/// What a certificate is for, by the last number of its object identifier.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Server = 1,
+    Client = 2,
+}
+
+impl Purpose {
+    /// The extended key usage, critical as in GCE's certificates. rcgen's own is not.
+    fn extension(self) -> CustomExtension {
+        // A sequence of one object identifier, 1.3.6.1.5.5.7.3 and the purpose.
+        let content = vec![0x30, 10, 0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, self as u8];
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 37], content);
+        extension.set_criticality(true);
+        extension
+    }
+}
+
+/// The key in PEM, as SEC1 has it. rcgen writes PKCS#8 only.
+fn sec1(key: &KeyPair) -> Result<Zeroizing<String>, MintError> {
+    let pkcs8 = Zeroizing::new(key.serialize_der());
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8);
+    let key = key.map_err(|error| MintError(error.to_string()))?;
+    let der: EcPrivateKeyRfc5915Der<'_> = key.private_key().as_der().map_err(|error| MintError(error.to_string()))?;
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(Zeroizing::new(pem::encode_config(&pem::Pem::new("EC PRIVATE KEY", der.as_ref()), config)))
 }
 
 impl Minted {
@@ -151,6 +198,8 @@ fn params(organization: &str, common_name: &str, lifetime: Duration) -> Certific
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use x509_parser::prelude::*;
 
     fn checked(pem: &str, check: impl FnOnce(&X509Certificate<'_>)) {
@@ -167,13 +216,28 @@ mod tests {
             assert_eq!(certificate.issuer().to_string(), "C=US, O=Google Compute Internal, CN=google.internal");
             let days = certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp();
             assert_eq!(days, 7 * 24 * 3600 + 300);
-            let usage = certificate.extended_key_usage().unwrap().unwrap().value;
-            assert!(usage.client_auth && !usage.server_auth);
+            let usage = certificate.extended_key_usage().unwrap().unwrap();
+            assert!(usage.critical && usage.value.client_auth && !usage.value.server_auth);
             assert!(certificate.key_usage().unwrap().unwrap().value.digital_signature());
             let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
             assert_eq!(names, &[GeneralName::DNSName("instance-1.c.p.internal")]);
         });
-        assert!(client.combined().contains("PRIVATE KEY"));
+        assert!(client.combined().contains("\n-----BEGIN EC PRIVATE KEY-----\n"));
+    }
+
+    #[test]
+    fn whoever_reads_a_file_sees_all_of_the_old_or_all_of_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.key");
+        replace_file(&path, "old", 0o600).unwrap();
+        let old = fs::File::open(&path).unwrap();
+        // What a process left that was ended in between.
+        fs::write(folder.path().join("client.key.new"), "ne").unwrap();
+        replace_file(&path, "new", 0o640).unwrap();
+        assert_eq!(io::read_to_string(old).unwrap(), "old");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -184,7 +248,11 @@ mod tests {
             for name in ["metadata.google.internal", "localhost"] {
                 assert!(names.contains(&GeneralName::DNSName(name)));
             }
-            assert!(names.contains(&GeneralName::IPAddress(&[169, 254, 169, 254])));
+            for address in [&IPV4.octets()[..], &IPV6.octets()] {
+                assert!(names.contains(&GeneralName::IPAddress(address)));
+            }
+            let usage = certificate.extended_key_usage().unwrap().unwrap();
+            assert!(usage.critical && usage.value.server_auth && !usage.value.client_auth);
         });
         checked(authority.certificate(), |root| assert!(root.is_ca()));
     }

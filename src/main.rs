@@ -48,8 +48,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return command.run(&environment);
     }
     logging::start(&args.logging, environment.log_filter.as_deref())?;
+    // For all but connections, which have threads of their own.
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
     let served = runtime.block_on(serve(args, &environment));
     // Nothing is left to be done; a read from a file system that hangs must not hang the exit.
     runtime.shutdown_background();

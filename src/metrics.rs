@@ -138,7 +138,11 @@ impl Metrics {
     /// Everything that was counted, and the state at this moment.
     pub(crate) fn render(&self, state: &State) -> String {
         let expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.0.recorder.handle().render() + &state.render(&expiries)
+        self.counted() + &state.render(&expiries)
+    }
+
+    pub(crate) fn counted(&self) -> String {
+        self.0.recorder.handle().render()
     }
 
     /// Moves recorded samples into their buckets every few seconds; between rare scrapes they would pile up.

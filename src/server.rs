@@ -3,6 +3,7 @@
 mod builder;
 mod connection;
 mod listener;
+mod runtimes;
 mod socket;
 mod start_error;
 mod tls;
@@ -61,6 +62,16 @@ struct Lifecycle {
     /// Close the rest.
     abort: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Closes everything at once.
+    fn end(&self) {
+        self.stop.cancel();
+        self.abort.cancel();
+        // Threads of the server's own end with the last task.
+        self.tasks.close();
+    }
 }
 
 impl Server {
@@ -141,7 +152,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.lifecycle.stop.cancel();
-        self.lifecycle.abort.cancel();
+        self.lifecycle.end();
     }
 }

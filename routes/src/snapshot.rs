@@ -42,12 +42,29 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     sender: Arc<watch::Sender<Arc<Snapshot>>>,
+    computed: Option<&'static str>,
 }
 
 impl Publisher {
     /// A publisher of this tree.
     pub fn new(tree: Tree) -> Self {
-        Self { sender: Arc::new(watch::Sender::new(Arc::new(Snapshot { tree, generation: 0 }))) }
+        Self::listing(tree, None)
+    }
+
+    /// A publisher of this tree that lists, in whatever it publishes, a leaf that is no part of it: a route answers for the
+    /// path.
+    ///
+    /// ```
+    /// use gce_metadata_routes::{Metadata, Publisher};
+    ///
+    /// let publisher = Publisher::listing(Metadata::empty().tree(), Some("instance/credentials/mine"));
+    /// publisher.publish(Metadata::sample().tree());
+    /// let tree = publisher.reader().snapshot().tree().clone();
+    /// assert_eq!(tree.get("instance/credentials").unwrap().listing(), "mine\n");
+    /// ```
+    pub fn listing(tree: Tree, computed: Option<&'static str>) -> Self {
+        let tree = with_computed(tree, computed);
+        Self { sender: Arc::new(watch::Sender::new(Arc::new(Snapshot { tree, generation: 0 }))), computed }
     }
 
     /// An end to read from.
@@ -64,7 +81,7 @@ impl Publisher {
     /// Replaces everything by what is made of it. No other writer comes in between. The answer says whether it changed.
     pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
         self.sender.send_if_modified(|current| {
-            let tree = make(&current.tree);
+            let tree = with_computed(make(&current.tree), self.computed);
             replace(current, tree)
         })
     }
@@ -112,7 +129,7 @@ impl Publisher {
     pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(), E> {
         let mut outcome = Ok(());
         self.sender.send_if_modified(|current| match edit(&current.tree) {
-            Ok(tree) => replace(current, tree),
+            Ok(tree) => replace(current, with_computed(tree, self.computed)),
             Err(error) => {
                 outcome = Err(error);
                 false
@@ -120,6 +137,11 @@ impl Publisher {
         });
         outcome
     }
+}
+
+/// Where it can't be listed, because something else is in its way or it is there already, the tree stays as it is.
+fn with_computed(tree: Tree, computed: Option<&'static str>) -> Tree {
+    computed.and_then(|path| tree.with_computed(path).ok()).unwrap_or(tree)
 }
 
 fn replace(current: &mut Arc<Snapshot>, tree: Tree) -> bool {
@@ -176,6 +198,26 @@ mod tests {
         assert!(publisher.remove("project/none").is_err());
         assert!(publisher.set("project/project-id/below", 1).is_err());
         assert_eq!(publisher.reader().snapshot().generation(), 0);
+    }
+
+    #[test]
+    fn what_a_route_answers_is_listed_whatever_is_published() {
+        const PATH: &str = "instance/credentials/a-secret";
+        let own = json!({"instance": {"id": 1, "credentials": {"aSecret": "mine", "b": 2}}});
+        let publisher = Publisher::listing(Metadata::from_json(own).unwrap().tree(), Some(PATH));
+        let shown = || {
+            let snapshot = publisher.reader().snapshot();
+            let at = |path| Arc::clone(snapshot.tree().get(path).unwrap());
+            (at("instance/credentials").listing(), at("instance").json())
+        };
+        assert_eq!(shown(), ("a-secret\nb\n".into(), r#"{"credentials":{"b":2},"id":1}"#.into()));
+        assert!(publisher.set(PATH, "mine").is_err(), "nobody could read it");
+        publisher.remove("instance/credentials").unwrap();
+        assert_eq!(shown(), ("a-secret\n".into(), r#"{"id":1}"#.into()));
+        publisher.merge("", json!({"instance": {"id": 2}})).unwrap();
+        assert_eq!(shown(), ("a-secret\n".into(), r#"{"id":2}"#.into()));
+        publisher.publish(Metadata::from_json(json!({"instance": {"credentials": 3}})).unwrap().tree());
+        assert_eq!(publisher.reader().snapshot().tree().text("instance/credentials").unwrap(), "3");
     }
 
     #[test]

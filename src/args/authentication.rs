@@ -56,7 +56,7 @@ pub(crate) struct Authentication {
     iam_url: Option<String>,
 
     #[command(flatten)]
-    tpm: Tpm,
+    pub(super) tpm: Tpm,
 
     /// The `iss` of identity tokens that are made offline
     #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL")]

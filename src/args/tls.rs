@@ -1,9 +1,12 @@
 //! HTTPS with client certificates.
 
+use super::tpm::Tpm;
 use super::values::{address, port};
+use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use gce_metadata_server::{Certificates, MtlsOptions, ServerBuilder};
+use gce_metadata_server::certs::EndorsementKey;
+use gce_metadata_server::{Certificates, Environment, MtlsOptions, ServerBuilder};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -43,18 +46,39 @@ pub(crate) struct Tls {
     #[arg(long, value_name = "FOLDER")]
     mds_mtls_dir: Option<PathBuf>,
 
-    /// The client that these certificates are for
-    #[arg(long, default_value = "vm-1", value_name = "NAME")]
-    mds_mtls_client: String,
+    /// The client that these certificates are for [default: instance/name of the metadata]
+    #[arg(long, value_name = "NAME", requires = "mds_mtls_dir")]
+    mds_mtls_client: Option<String>,
+
+    /// The elliptic-curve endorsement key of the VM's TPM, or a certificate of it, in PEM, to seal the client's certificate to
+    /// as instance/credentials/mds-client-certificate [default: that of the TPM of --tpm or --tpm-path, if one is given]
+    #[arg(long, value_name = "FILE", requires = "mds_mtls_dir")]
+    mds_ek: Option<PathBuf>,
 }
 
 impl Tls {
-    pub(super) async fn apply(&self, builder: ServerBuilder, interface: &str) -> anyhow::Result<ServerBuilder> {
+    pub(super) async fn apply(
+        &self,
+        builder: ServerBuilder,
+        interface: &str,
+        tpm: &Tpm,
+        environment: &Environment,
+    ) -> anyhow::Result<ServerBuilder> {
+        let place = match self.tls_port {
+            Some(port) => Some(address("--interface", interface, port).await?),
+            None if self.use_mtls => None,
+            None if self.mds_mtls_dir.is_some() || self.mtls_crl.is_some() || !self.mtls_allow.is_empty() => {
+                bail!(
+                    "--mds-mtls-dir, --mtls-crl and --mtls-allow are for HTTPS, which --use-mtls or --tls-port 443 serves"
+                )
+            }
+            None => return Ok(builder),
+        };
         let certificates = match &self.mds_mtls_dir {
             Some(folder) => Certificates::Minted {
                 folder: folder.clone(),
                 client: self.mds_mtls_client.clone(),
-                dns_names: Vec::new(),
+                endorsement_key: self.endorsement_key(tpm, environment)?,
             },
             None => Certificates::Files {
                 certificate: self.server_cert.clone(),
@@ -64,15 +88,18 @@ impl Tls {
             },
         };
         let options = MtlsOptions { certificates, allowed: self.mtls_allow.clone() };
-        Ok(match self.tls_port {
-            Some(port) => builder.mtls_beside(address("--interface", interface, port).await?, options),
-            None if self.use_mtls => builder.mtls(options),
-            None if self.mds_mtls_dir.is_some() || self.mtls_crl.is_some() || !self.mtls_allow.is_empty() => {
-                anyhow::bail!(
-                    "--mds-mtls-dir, --mtls-crl and --mtls-allow are for HTTPS, which --use-mtls or --tls-port 443 serves"
-                )
-            }
-            None => builder,
+        Ok(match place {
+            Some(place) => builder.mtls_beside(place, options),
+            None => builder.mtls(options),
         })
+    }
+
+    fn endorsement_key(&self, tpm: &Tpm, environment: &Environment) -> anyhow::Result<Option<EndorsementKey>> {
+        let Some(path) = &self.mds_ek else {
+            return tpm.is_configured().then(|| tpm.endorsement_key(environment)).transpose();
+        };
+        let named = || format!("--mds-ek {}", path.display());
+        let pem = std::fs::read(path).with_context(named)?;
+        EndorsementKey::from_pem(&pem).map(Some).with_context(named)
     }
 }

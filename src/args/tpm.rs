@@ -3,17 +3,20 @@
 //! The options are there in every build, so that one without the feature `tpm` can say what it lacks.
 
 use super::values::{hex, secret, tpm_handle};
+use anyhow::bail;
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use gce_metadata_server::Environment;
+use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::routes::token::Secret;
 use std::path::PathBuf;
 
 #[cfg(feature = "tpm")]
-use anyhow::{Context, bail};
+use anyhow::Context;
 #[cfg(feature = "tpm")]
-use gce_metadata_server::signer::tpm::{TpmKey, TpmOptions};
+use gce_metadata_server::LiveSource;
 #[cfg(feature = "tpm")]
-use gce_metadata_server::{Environment, LiveSource};
+use gce_metadata_server::signer::tpm::{Provisioner, TpmKey, TpmOptions};
 #[cfg(feature = "tpm")]
 use std::path::Path;
 
@@ -22,8 +25,9 @@ use std::path::Path;
 #[command(next_help_heading = "TPM Authentication Options")]
 pub(crate) struct TpmAccess {
     /// Where the TPM is: a device, HOST:PORT or a Unix socket of a swtpm, or what tpm2-tss calls a TCTI
-    #[arg(long, visible_alias = "tpmPath", default_value = "/dev/tpmrm0", value_name = "PATH")]
-    tpm_path: String,
+    /// [default: /dev/tpmrm0]
+    #[arg(long, visible_alias = "tpmPath", value_name = "PATH")]
+    tpm_path: Option<String>,
 
     /// The parent's password; better in a file, or in GCE_METADATA_PARENT_PASS
     #[arg(long, visible_alias = "parentPass", value_name = "PASSWORD", value_parser = secret)]
@@ -118,12 +122,32 @@ impl TpmAccess {
             Ok::<_, anyhow::Error>(given.clone().or(of_file).or_else(|| otherwise.clone()))
         };
         Ok(TpmOptions {
-            tpm: self.tpm_path.parse().context("--tpm-path")?,
+            tpm: self.tpm_path.as_deref().map(str::parse).transpose().context("--tpm-path")?.unwrap_or_default(),
             parent_password: password(&self.parent_pass, &self.parent_pass_file, &environment.parent_password)?,
             key_password: password(&self.key_pass, &self.key_pass_file, &environment.key_password)?,
             pcrs: self.pcrs.as_deref().map(str::parse).transpose().context("--pcrs")?,
             ..TpmOptions::default()
         })
+    }
+}
+
+impl Tpm {
+    /// Whether there is a TPM, as far as the command line says.
+    pub(super) fn is_configured(&self) -> bool {
+        self.tpm || self.access.tpm_path.is_some()
+    }
+
+    /// The endorsement key of that TPM.
+    #[cfg(feature = "tpm")]
+    pub(super) fn endorsement_key(&self, environment: &Environment) -> anyhow::Result<EndorsementKey> {
+        let TpmOptions { tpm, parent_password, .. } = self.access.options(environment)?;
+        let key = Provisioner::new(tpm).endorsement_key(parent_password.as_ref());
+        key.context("the endorsement key for --mds-mtls-dir, which --mds-ek can also give")
+    }
+
+    #[cfg(not(feature = "tpm"))]
+    pub(super) fn endorsement_key(&self, _: &Environment) -> anyhow::Result<EndorsementKey> {
+        bail!(MISSING)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
+use super::runtimes::Runtimes;
 use super::start_error::StartError;
-use super::tls::{self, MtlsOptions, Tls};
+use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened, Tls};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
@@ -18,7 +19,9 @@ use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Router, RouterOptions, TokenSources};
 use http_body_util::Full;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,7 @@ pub struct ServerBuilder {
     header_timeout: Duration,
     write_timeout: Duration,
     drain: Duration,
+    threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,7 @@ impl Default for ServerBuilder {
             header_timeout: Self::HEADER_TIMEOUT,
             write_timeout: Self::WRITE_TIMEOUT,
             drain: Self::DRAIN,
+            threads: None,
         }
     }
 }
@@ -238,6 +243,12 @@ impl ServerBuilder {
         Self { drain, ..self }
     }
 
+    /// Serves connections on this many threads of the server's own, each with a runtime, instead of in the runtime in which
+    /// [`start`](Self::start) is called.
+    pub fn threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
     /// Checks everything, binds the socket, and serves. Must be called in a tokio runtime.
     ///
     /// # Errors
@@ -267,9 +278,12 @@ impl ServerBuilder {
             Some(path) => guest_attributes::restored(path, &of_config)?,
             None => of_config.clone(),
         };
+        let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
+        let publisher = Publisher::listing(tree, listed);
+        let reader = publisher.reader();
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {
-                let tls = tls::open(options.certificates, metrics.clone())?;
+                let tls = tls::open(options.certificates, reader.clone(), metrics.clone())?;
                 (place, Some(tls), AllowedPeers(options.allowed))
             }
             None => (None, None, AllowedPeers::default()),
@@ -284,8 +298,6 @@ impl ServerBuilder {
             None => None,
         };
 
-        let publisher = Publisher::new(tree);
-        let reader = publisher.reader();
         let keeper = match self.guest_attributes {
             Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
             None => None,
@@ -301,8 +313,15 @@ impl ServerBuilder {
             write_timeout: self.write_timeout,
         };
 
+        let (tls, keep_fresh, mds_client_certificate) = match tls {
+            Some(Opened { tls, keep_fresh, mds_client_certificate }) => {
+                (Some(tls), Some(keep_fresh), mds_client_certificate)
+            }
+            None => (None, None, None),
+        };
+        let mds_client_certificate = mds_client_certificate.map(MdsClientCertificate::route);
         let router = Router::with_options(publisher.clone(), tokens, self.router);
-        let router = routes.into_iter().fold(router, |router, (path, endpoint)| {
+        let router = routes.into_iter().chain(mds_client_certificate).fold(router, |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
                 tracing::error!(path, "left out: {conflict}");
                 router
@@ -313,23 +332,28 @@ impl ServerBuilder {
             .waiters(waiters.clone())
             .metrics(metrics.clone())
             .limits(rate_limits.map(LimitRateLayer::new));
-        let (tls, keep_fresh) = tls.unzip();
         let tls_address = match &tls_listener {
             Some((_, address)) => Some(address.clone()),
             None => tls.as_ref().map(|_| address.clone()),
         };
+        let runtimes = match self.threads {
+            Some(count) => Runtimes::on_threads(count, &lifecycle.tasks),
+            None => Ok(Runtimes::current(&lifecycle.tasks)),
+        };
+        let runtimes = runtimes.map_err(|error| ended(&lifecycle, error))?;
         let serve = |listener, tls: Option<Tls>| {
             let stack = if tls.is_some() { stack.clone().peers(peers.clone()) } else { stack.clone() };
             let service = stack.service::<connection::RequestBody, Full<Bytes>>();
-            lifecycle.tasks.spawn(connection::serve(listener, tls, service, limits(&connections), lifecycle.clone()));
+            let limits = limits(&connections);
+            runtimes.serve(listener, |listener| {
+                connection::serve(listener, tls.clone(), service.clone(), limits.clone(), lifecycle.clone())
+            })
         };
-        match tls_listener {
-            Some((tls_listener, _)) => {
-                serve(tls_listener, tls);
-                serve(listener, None);
-            }
+        let served = match tls_listener {
+            Some((tls_listener, _)) => serve(tls_listener, tls).and_then(|()| serve(listener, None)),
             None => serve(listener, tls),
-        }
+        };
+        served.map_err(|error| ended(&lifecycle, error))?;
         if let Some(keep_fresh) = keep_fresh {
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(keep_fresh).await });
@@ -385,6 +409,12 @@ impl ServerBuilder {
             reload_wanted,
         })
     }
+}
+
+/// Of a server that can't be started, nothing goes on.
+fn ended(lifecycle: &Lifecycle, error: io::Error) -> StartError {
+    lifecycle.end();
+    StartError::Threads(error)
 }
 
 /// A listener and where it is.

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// Connections that the kernel keeps until they are accepted; it may have a lower limit of its own.
@@ -35,7 +36,24 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Arc<SocketFile>),
+}
+
+/// A listener on its way to another runtime.
+#[derive(Debug)]
+pub(super) enum Shared {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener, Arc<SocketFile>),
+}
+
+impl Shared {
+    /// Must be called in the runtime that is to accept.
+    pub(super) fn open(self) -> io::Result<Listener> {
+        match self {
+            Self::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
+            Self::Unix(listener, file) => UnixListener::from_std(listener).map(|it| Listener::Unix(it, file)),
+        }
+    }
 }
 
 /// Removed when the listener is dropped, unless another file has taken its name.
@@ -88,7 +106,22 @@ impl Listener {
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         socket.listen(BACKLOG)?;
-        Ok(Self::Unix(UnixListener::from_std(socket.into())?, file))
+        Ok(Self::Unix(UnixListener::from_std(socket.into())?, Arc::new(file)))
+    }
+
+    /// The same socket as often as it is needed.
+    pub(super) fn shared(self, count: usize) -> io::Result<Vec<Shared>> {
+        let copies = 0..count;
+        match self {
+            Self::Tcp(listener) => {
+                let listener = listener.into_std()?;
+                copies.map(|_| listener.try_clone().map(Shared::Tcp)).collect()
+            }
+            Self::Unix(listener, file) => {
+                let listener = listener.into_std()?;
+                copies.map(|_| Ok(Shared::Unix(listener.try_clone()?, Arc::clone(&file)))).collect()
+            }
+        }
     }
 
     pub(super) fn address(&self) -> io::Result<Address> {

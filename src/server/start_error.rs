@@ -22,6 +22,9 @@ pub enum StartError {
     /// The source of tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] SourceError),
+    /// The threads that were asked for can't be had.
+    #[error("can't start threads for connections: {0}")]
+    Threads(io::Error),
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(address, error))]
     Listen {

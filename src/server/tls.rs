@@ -3,12 +3,15 @@
 mod credentials;
 mod follow;
 mod handshake;
-mod peer;
+mod mds_client_certificate;
+mod mint;
 
 pub use credentials::TlsError;
-pub(super) use follow::open;
+pub(super) use follow::{Opened, open};
 pub(super) use handshake::{Handshake, Tls};
+pub(super) use mds_client_certificate::MdsClientCertificate;
 
+use crate::certs::EndorsementKey;
 use std::path::PathBuf;
 
 /// How HTTPS with client certificates is set up.
@@ -19,6 +22,14 @@ pub struct MtlsOptions {
     /// The clients that are welcome, by a common name, a DNS name, an IP address, a URI or a SHA-256 fingerprint in hex.
     /// An empty list is everybody with a valid certificate.
     pub allowed: Vec<String>,
+}
+
+impl MtlsOptions {
+    /// What the metadata lists beside what is in it.
+    pub(super) fn listed(&self) -> Option<&'static str> {
+        let is_sealed = matches!(self.certificates, Certificates::Minted { endorsement_key: Some(_), .. });
+        is_sealed.then_some(MdsClientCertificate::PATH)
+    }
 }
 
 /// Where the server's certificate comes from.
@@ -40,9 +51,10 @@ pub enum Certificates {
     Minted {
         /// The folder.
         folder: PathBuf,
-        /// The name of the client, usually that of the VM.
-        client: String,
-        /// The DNS names of the client.
-        dns_names: Vec<String>,
+        /// The name of the client. Without one, it is the VM that the metadata is of: `instance/name`, and its DNS names.
+        client: Option<String>,
+        /// The endorsement key of the VM's TPM. With it, `instance/credentials/mds-client-certificate` has the client's
+        /// certificate and key, sealed to that TPM.
+        endorsement_key: Option<EndorsementKey>,
     },
 }

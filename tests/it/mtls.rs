@@ -1,18 +1,21 @@
 //! HTTPS with client certificates: who gets in, who doesn't and why, and certificates that change.
 
-use crate::support::{Answer, Client, admin, eventually, request};
+mod keys;
+mod minted;
+
+use crate::support::{Answer, Client, admin, eventually, get, request};
 use gce_metadata_server::certs::{Authority, Minted};
 use gce_metadata_server::{Address, Certificates, MtlsOptions, Server, ServerBuilder};
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyPair,
-    RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyPair,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto, version};
@@ -94,23 +97,26 @@ async fn connect(
     client: Option<&Minted>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<Client> {
+    let stream = handshake(server, config(root, client, versions)).await?;
+    Ok(Client::over(stream, "metadata.google.internal").await)
+}
+
+async fn handshake(server: &Server, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+    let Some(Address::Tcp(address)) = server.tls_address() else { panic!("no HTTPS") };
+    let name = "metadata.google.internal".try_into().unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+fn config(root: &str, client: Option<&Minted>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
-    let config = match client {
-        None => builder.with_no_client_auth(),
-        Some(client) => {
-            let chain = vec![CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap()];
-            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap()).unwrap()
-        }
-    };
-    let Some(Address::Tcp(address)) = server.tls_address() else { panic!("no HTTPS") };
-    let name = "metadata.google.internal".try_into().unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await?;
-    Ok(Client::over(stream, "metadata.google.internal").await)
+    let Some(client) = client else { return builder.with_no_client_auth() };
+    let chain = CertificateDer::pem_slice_iter(client.certificate.as_bytes()).map(Result::unwrap).collect();
+    builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap()).unwrap()
 }
 
 const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
@@ -145,20 +151,7 @@ async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
     let revoked = pki.issue(|params| params.serial_number = Some(SerialNumber::from(7_u64)));
     let root = KeyPair::from_pem(&pki.authority.key()).unwrap();
     let issuer = Issuer::from_ca_cert_pem(pki.authority.certificate(), root).unwrap();
-    let list = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2100, 1, 1),
-        crl_number: SerialNumber::from(1_u64),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(7_u64),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: Some(RevocationReason::KeyCompromise),
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    pki.write("revoked.pem", &list.signed_by(&issuer).unwrap().pem().unwrap());
+    pki.write("revoked.pem", &revocation_list(&issuer, SerialNumber::from(7_u64)));
     let server = pki.serve().await;
 
     let expired = pki.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
@@ -180,20 +173,72 @@ async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
         eventually(outcome, async || handshakes(&server, outcome).await).await;
     }
     let for_nothing = pki.issue(|params| params.extended_key_usages = Vec::new());
+    let server = pki.serve().await;
     let answer = ask(&server, pki.authority.certificate(), Some(&for_nothing), BOTH).await.unwrap();
     assert_eq!(answer.status, 403, "clientAuth is demanded");
+    assert!(handshakes(&server, "wrong_usage").await);
     assert_eq!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap().status, 200);
+}
+
+/// A list, in PEM, with this one certificate.
+pub(crate) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: SerialNumber) -> String {
+    let revoked = RevokedCertParams {
+        serial_number: serial,
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: Some(RevocationReason::KeyCompromise),
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(issuer).unwrap().pem().unwrap()
 }
 
 #[tokio::test]
 async fn of_verified_clients_only_the_welcome_get_in() {
     let pki = Pki::new();
-    for (allowed, status) in [("vm-1", 200), ("vm-1.example.com", 200), ("vm-2", 403)] {
-        let options = MtlsOptions { allowed: vec![allowed.into()], ..pki.options() };
+    let client = pki.issue(|params| {
+        params.distinguished_name.push(DnType::CommonName, "vm-1");
+        params.subject_alt_names = vec![
+            SanType::DnsName("vm-1.example.com".try_into().unwrap()),
+            SanType::URI("spiffe://example.com/vm-1".try_into().unwrap()),
+            SanType::IpAddress("192.0.2.1".parse().unwrap()),
+        ];
+    });
+    let der = CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let fingerprint = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let welcome = ["vm-1", "vm-1.example.com", "spiffe://example.com/vm-1", "192.0.2.1", &fingerprint];
+    let others = ["vm-2", "spiffe://example.com/vm", "VM-1", &fingerprint[1..]];
+    let statuses = welcome.iter().map(|name| (name, 200)).chain(others.iter().map(|name| (name, 403)));
+    for (allowed, status) in statuses {
+        let options = MtlsOptions { allowed: vec!["nobody".into(), (*allowed).into()], ..pki.options() };
         let server = Server::builder().mtls(options).start().await.unwrap();
-        let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
+        let answer = ask(&server, pki.authority.certificate(), Some(&client), BOTH).await.unwrap();
         assert_eq!(answer.status, status, "{allowed}");
     }
+}
+
+/// HTTP/2 alone is no protocol of a metadata server; who says nothing of protocols gets HTTP/1.1 as well.
+#[tokio::test]
+async fn the_protocol_is_http_1_1() {
+    let pki = Pki::new();
+    let server = pki.serve().await;
+    for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("http/1.1")), (&[], None)] {
+        let mut config = config(pki.authority.certificate(), Some(&pki.client()), BOTH);
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = handshake(&server, config).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed.map(str::as_bytes));
+    }
+    let mut config = config(pki.authority.certificate(), Some(&pki.client()), BOTH);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    assert!(handshake(&server, config).await.is_err());
+    eventually("it is counted", async || handshakes(&server, "other").await).await;
 }
 
 #[tokio::test]
@@ -201,7 +246,7 @@ async fn https_stands_beside_http() {
     let pki = Pki::new();
     let server = watched().mtls_beside(([127, 0, 0, 1], 0).into(), pki.options()).start().await.unwrap();
     assert_ne!(Some(server.address()), server.tls_address());
-    assert_eq!(crate::support::get(&server, "project/project-id").await.body, "sample-project");
+    assert_eq!(get(&server, "project/project-id").await.body, "sample-project");
     let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
     assert_eq!(answer.body, "sample-project");
 }
@@ -236,70 +281,6 @@ async fn certificates_change_under_a_running_server() {
 }
 
 #[tokio::test]
-async fn a_folder_is_kept_as_googles_libraries_read_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let mds = folder.path().join("google-mds-mtls");
-    let certificates = Certificates::Minted { folder: mds.clone(), client: "vm-1".into(), dns_names: Vec::new() };
-    let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await.unwrap();
-    let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();
-    let combined = std::fs::read_to_string(mds.join("client.key")).unwrap();
-    let client = Minted { certificate: combined.clone(), key: combined.into() };
-    assert_eq!(ask(&server, &root, Some(&client), BOTH).await.unwrap().body, "sample-project");
-    use std::os::unix::fs::PermissionsExt;
-    assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[tokio::test]
-async fn keys_of_every_form_are_read() {
-    let pki = Pki::new();
-    let key = |name: &str, args: &[&str]| {
-        let path = pki.folder.path().join(name);
-        let made = std::process::Command::new("openssl")
-            .arg(args[0])
-            .arg("-out")
-            .arg(&path)
-            .args(&args[1..])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        std::fs::read_to_string(path).unwrap()
-    };
-    let sec1 = key("sec1", &["ecparam", "-name", "prime256v1", "-genkey", "-noout"]);
-    let pkcs1 = key("pkcs1", &["genrsa", "-traditional", "2048"]);
-    let pkcs8 = key("pkcs8", &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-    for (label, key) in [("EC PRIVATE KEY", sec1), ("RSA PRIVATE KEY", pkcs1), ("PRIVATE KEY", pkcs8)] {
-        assert!(key.starts_with(&format!("-----BEGIN {label}-----")));
-        pki.write("server.key", &key);
-        pki.write("server.crt", &certificate_for(&pki, &pki.folder.path().join("server.key")));
-        let server = pki.serve().await;
-        assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "{label}");
-    }
-}
-
-/// openssl makes the certificate, as the Go emulator's users do.
-fn certificate_for(pki: &Pki, key: &Path) -> String {
-    pki.write("ca.crt", pki.authority.certificate());
-    pki.write("ca.key", &pki.authority.key());
-    let out = pki.folder.path().join("made.crt");
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-new", "-days", "2", "-subj", "/CN=metadata.google.internal"])
-        .args(["-addext", "subjectAltName=DNS:metadata.google.internal"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"])
-        .arg("-CA")
-        .arg(pki.folder.path().join("ca.crt"))
-        .arg("-CAkey")
-        .arg(pki.folder.path().join("ca.key"))
-        .arg("-key")
-        .arg(key)
-        .arg("-out")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    std::fs::read_to_string(out).unwrap()
-}
-
-#[tokio::test]
 async fn what_can_not_be_used_is_named() {
     let pki = Pki::new();
     let error = async |pki: &Pki| Server::builder().mtls(pki.options()).start().await.unwrap_err().to_string();
@@ -322,5 +303,6 @@ async fn a_silent_client_holds_nothing_up() {
     let _silent = TcpStream::connect(address).await.unwrap();
     let connected = async || admin(&server, "/metrics").await.1.contains("metadata_connections 1\n");
     eventually("it is connected", connected).await;
+    assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "nor others");
     tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await.unwrap();
 }

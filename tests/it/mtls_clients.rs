@@ -1,14 +1,20 @@
 //! The program with HTTPS, for clients that nobody here has written.
 
 use crate::support::program::Program;
-use crate::support::repository;
+use crate::support::{get_at, repository};
+use rcgen::{Issuer, KeyPair, SerialNumber};
 use std::path::Path;
 use std::process::Command;
 
 /// The program with HTTPS, and where that is.
 fn start(args: &[&str]) -> (Program, String) {
+    start_with(args, |_| {})
+}
+
+fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> (Program, String) {
     let mut program = Program::start(|command| {
         command.arg("--configFile").arg(repository("config.json")).args(args);
+        change(command);
     });
     let address = program.says("https://");
     (program, address)
@@ -54,6 +60,99 @@ fn the_go_emulators_mtls_mode_works_as_it_is_written() {
     assert_eq!(made(&mut curl(&address, &mine, folder.path())), EMAIL);
     let without = curl(&address, &mine[4..], folder.path()).output().unwrap();
     assert!(!without.status.success());
+}
+
+/// The name in the log is the metadata's, unless another is given.
+#[test]
+fn the_log_says_who_asked() {
+    for (option, peer) in [(&[][..], "vm-1"), (&["--mds-mtls-client", "another"], "another")] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let args =
+            [&["-v", "1", "--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()][..], option].concat();
+        let (_running, address) = start_with(&args, |command| {
+            command.stderr(std::fs::File::create(&log).unwrap());
+        });
+        made(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path()));
+        let log = std::fs::read_to_string(log).unwrap();
+        let line = log.lines().find(|line| line.contains("default/email")).unwrap();
+        assert!(line.contains(&format!("C=US, O=Google Compute Engine, CN={peer}")), "{line}");
+        let shown = made(
+            Command::new("openssl")
+                .args(["x509", "-noout", "-ext", "subjectAltName", "-in", "client.key"])
+                .current_dir(folder.path()),
+        );
+        assert!(shown.contains(&format!("DNS:{peer}.c.sample-project.internal")), "{shown}");
+    }
+}
+
+#[test]
+fn the_command_line_says_who_is_welcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = folder.path().join("certs");
+    made(Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(["certs", "init", "--client", "a"]).arg(&certs));
+    let read = |name: &str| std::fs::read_to_string(certs.join(name)).unwrap();
+    std::fs::write(certs.join("crl.pem"), revocation_list(&read("root.crt"), &read("root.key"), &read("client.crt")))
+        .unwrap();
+    let mine = ["-w", " %{http_code}", "--cert", "client.crt", "--key", "client.key", "--cacert", "root.crt"];
+    for (options, status) in [
+        (&["--mtls-allow", "b", "--mtls-allow", "a"][..], Some(" 200")),
+        (&["--mtls-allow", "b"], Some(" 403")),
+        (&["--mtls-crl", "crl.pem"], None),
+    ] {
+        let files = ["--usemTLS", "--serverCert=server.crt", "--serverKey=server.key", "--rootCAmTLS=root.crt"];
+        let (_running, address) = start_with(&[&files, options].concat(), |command| {
+            command.current_dir(&certs);
+        });
+        let output = curl(&address, &mine, &certs).output().unwrap();
+        assert_eq!(output.status.success(), status.is_some(), "{options:?}: {output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().ends_with(status.unwrap_or(" 000")), "{options:?}");
+    }
+}
+
+/// Of this authority, with one certificate.
+fn revocation_list(root: &str, key: &str, revoked: &str) -> String {
+    let issuer = Issuer::from_ca_cert_pem(root, KeyPair::from_pem(key).unwrap()).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(revoked.as_bytes()).unwrap();
+    let serial = SerialNumber::from_slice(pem.parse_x509().unwrap().raw_serial());
+    super::mtls::revocation_list(&issuer, serial)
+}
+
+/// The build that has no TPM needs none to seal for one.
+#[tokio::test]
+async fn an_endorsement_key_is_taken_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ek, mds) = (folder.path().join("ek.pem"), folder.path().join("mds"));
+    let args = ["--tls-port", "0", "--mds-ek", ek.to_str().unwrap(), "--mds-mtls-dir", mds.to_str().unwrap()];
+    std::fs::write(&ek, KeyPair::generate().unwrap().public_key_pem()).unwrap();
+    let mut program = Program::start(|command| {
+        command.args(args);
+    });
+    let answer = get_at(&program.says("GCE_METADATA_HOST="), "instance/credentials/mds-client-certificate").await;
+    assert!(answer.status == 200 && answer.body.starts_with(r#"{"encrypted_credentials":""#), "{answer:?}");
+
+    let refused = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    std::fs::write(&ek, "nothing").unwrap();
+    assert!(refused(&args).contains("ek.pem: no PUBLIC KEY or CERTIFICATE in PEM"), "{}", refused(&args));
+    assert!(refused(&args[..4]).contains("--mds-mtls-dir"), "{}", refused(&args[..4]));
+    #[cfg(not(feature = "tpm"))]
+    assert!(refused(&["--tls-port", "0", "--mds-mtls-dir", "x", "--tpm-path", "x"]).contains("--features tpm"));
+}
+
+#[test]
+fn curl_by_every_name_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, address) = start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
+    for name in ["metadata.google.internal", "metadata.goog", "localhost", "169.254.169.254", "[fd20:ce::254]"] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-H", "Metadata-Flavor: Google", "--cacert", "root.crt", "-E", "client.key", "--connect-to"]);
+        curl.arg(format!("{name}:443:{address}")).arg(format!("https://{name}/computeMetadata/v1/instance/name"));
+        assert_eq!(made(curl.current_dir(folder.path())), "vm-1", "{name}");
+    }
 }
 
 #[test]

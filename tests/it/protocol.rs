@@ -1,9 +1,11 @@
 //! HTTP as some clients write it, on the sockets that they use.
 
 use crate::support::{Client, admin, eventually, get, request, serve};
+use futures_util::future::join_all;
 use gce_metadata_server::{Address, Server};
 use serde_json::json;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -167,6 +169,32 @@ async fn two_servers_in_one_process_do_not_know_of_each_other() {
     let token = "instance/service-accounts/default/token";
     assert!(one.shutdown().await);
     assert_eq!(get(&other, token).await.status, 404);
+}
+
+#[tokio::test]
+async fn threads_of_the_servers_own_serve_and_end_with_it() {
+    let start = async || Server::builder().threads(NonZeroUsize::new(3).unwrap()).start().await.unwrap();
+    let server = start().await;
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        clients.push(Client::connect(&server).await);
+    }
+    let seen = clients[0].get("instance/preempted").await.etag().to_owned();
+    let target = format!("instance/preempted?wait_for_change=true&last_etag={seen}");
+    let waiting = clients.iter_mut().map(|client| client.get(&target));
+    let change = async { server.publisher().set("instance/preempted", "TRUE") };
+    let (answers, changed) = tokio::join!(join_all(waiting), change);
+    changed.unwrap();
+    assert!(answers.iter().all(|answer| answer.body == "TRUE"));
+    let address = server.address().to_string();
+    assert!(server.shutdown().await);
+    assert!(TcpStream::connect(&address).await.is_err());
+
+    let server = start().await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.get("project/project-id").await.status, 200);
+    drop(server);
+    eventually("its connections end", async || client.try_get("project/project-id").await.is_err()).await;
 }
 
 #[tokio::test]

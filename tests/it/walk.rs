@@ -5,13 +5,16 @@ use gce_metadata_server::{Metadata, Server};
 use std::collections::BTreeSet;
 
 /// GCE lists the APIs of its past and refuses to serve them.
-const OLDER: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
+pub(crate) const OLDER: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
 
 /// And it lists what a guest could write if an attribute let it.
 const GUEST_ATTRIBUTES: &str = "/computeMetadata/v1/instance/guest-attributes/";
 
+/// What is made for each request.
+const COMPUTED: [&str; 3] = ["identity", "mds-client-certificate", "token"];
+
 /// The number of leaves. What is refused is listed, and 403.
-async fn walk(server: &Server, refused: &[&str]) -> usize {
+pub(crate) async fn walk(server: &Server, refused: &[&str]) -> usize {
     let mut client = Client::connect(server).await;
     let mut ask = async |path: &str| client.send(request("GET", path, &[("metadata-flavor", "Google")]), "").await;
     let mut directories = vec!["/".to_owned()];
@@ -45,11 +48,14 @@ async fn walk(server: &Server, refused: &[&str]) -> usize {
                 assert_eq!(leaf.status, 200, "{path}{query}{form}");
                 tags.insert(leaf.header("etag").map(str::to_owned));
             }
-            // A token is made for who asks: there is no tag to it, and nothing to wait for.
-            let is_token = line == "identity" || line == "token";
-            assert!(tags.len() == 1 && tags.first().is_some_and(|tag| tag.is_none() == is_token), "{path}: {tags:?}");
+            // What is made for who asks has no tag, and nothing to wait for.
+            let is_computed = COMPUTED.contains(&line);
+            assert!(
+                tags.len() == 1 && tags.first().is_some_and(|tag| tag.is_none() == is_computed),
+                "{path}: {tags:?}"
+            );
             let waited = ask(&format!("{path}{query}wait_for_change=true&timeout_sec=0")).await;
-            assert_eq!(waited.status, if is_token { 400 } else { 200 }, "{path}");
+            assert_eq!(waited.status, if is_computed { 400 } else { 200 }, "{path}");
             assert_eq!(ask(&format!("{path}/")).await.status, 404, "{path}/");
         }
         if directory.starts_with("/computeMetadata/v1") {

@@ -89,6 +89,12 @@ impl Tree {
         }
     }
 
+    /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
+    /// is made for it.
+    pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
+        Ok(Self { root: Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)? })
+    }
+
     pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         if let Some(segment) = edit.segments.iter().find(|segment| !build::is_addressable(segment)) {
@@ -150,13 +156,16 @@ impl<'a> Edit<'a> {
                     }
                     Some(entry) => {
                         let node = self.put(&entry.node, depth + 1, new, shown)?;
+                        let is_last = depth + 1 == self.segments.len();
                         // What was only a default is the owner's own now.
-                        let shown = if shown == Shown::Everywhere { shown } else { entry.shown };
+                        let changes = shown == Shown::Everywhere || (shown == Shown::ListingOnly && is_last);
+                        let shown = if changes { shown } else { entry.shown };
                         Entry { node, shown, json_key: entry.json_key.clone() }
                     }
                     None => {
-                        // Whoever finds the directory, listed or not, finds all of it.
-                        let node = self.put(&self.empty(depth), depth + 1, new, Shown::Everywhere)?;
+                        // Whoever finds the directory of a default, listed or not, finds all of it.
+                        let below = if shown == Shown::Nowhere { Shown::Everywhere } else { shown };
+                        let node = self.put(&self.empty(depth), depth + 1, new, below)?;
                         Entry { node, shown, json_key: self.json_key(depth).into() }
                     }
                 };

@@ -1,7 +1,10 @@
 //! From certificates to what rustls wants.
 
 use super::Certificates;
-use crate::certs::{Authority, MintError, replace_file};
+use super::mds_client_certificate::MdsClientCertificate;
+use super::mint::Mint;
+use crate::certs::{MintError, SealError};
+use gce_metadata_routes::Reader;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +31,14 @@ pub enum TlsError {
     Mint(#[from] MintError),
 }
 
+impl From<SealError> for TlsError {
+    fn from(error: SealError) -> Self {
+        Self::Mint(error.into())
+    }
+}
+
 impl TlsError {
-    fn at(path: &Path, problem: impl fmt::Display) -> Self {
+    pub(super) fn at(path: &Path, problem: impl fmt::Display) -> Self {
         Self::File { path: path.to_owned(), problem: problem.to_string() }
     }
 }
@@ -47,22 +56,15 @@ pub(super) struct Files {
     revoked: Option<PathBuf>,
 }
 
-pub(super) struct Mint {
-    authority: Authority,
-    folder: PathBuf,
-    client: String,
-    dns_names: Vec<String>,
-}
-
 impl Source {
     /// The authority, if there is to be one, is made once: clients keep its root for as long as the server runs.
-    pub(super) fn new(certificates: Certificates) -> Result<Self, TlsError> {
+    pub(super) fn new(certificates: Certificates, reader: Reader) -> Result<Self, TlsError> {
         Ok(match certificates {
             Certificates::Files { certificate, key, client_roots, revoked } => {
                 Self::Files(Files { certificate, key, client_roots, revoked })
             }
-            Certificates::Minted { folder, client, dns_names } => {
-                Self::Minted(Box::new(Mint { authority: Authority::new()?, folder, client, dns_names }))
+            Certificates::Minted { folder, client, endorsement_key } => {
+                Self::Minted(Box::new(Mint::new(folder, client, endorsement_key, reader)?))
             }
         })
     }
@@ -72,6 +74,14 @@ impl Source {
         match self {
             Self::Files(files) => files.load(),
             Self::Minted(mint) => mint.make(),
+        }
+    }
+
+    /// What the VM's own TPM opens, if it is known.
+    pub(super) fn mds_client_certificate(&self) -> Option<MdsClientCertificate> {
+        match self {
+            Self::Files(_) => None,
+            Self::Minted(mint) => mint.sealed.clone(),
         }
     }
 
@@ -104,45 +114,23 @@ impl Files {
     }
 }
 
-impl Mint {
-    fn make(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let (server, client) = (self.authority.server()?, self.authority.client(&self.client, &self.dns_names)?);
-        let odd = |error: &dyn fmt::Display| TlsError::at(&self.folder, error);
-        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
-        let material = Material {
-            chain: vec![certificate(&server.certificate)?],
-            key: PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?,
-            roots: vec![certificate(self.authority.certificate())?],
-            revoked: Vec::new(),
-        };
-        let config = material.config().map_err(|(_, problem)| odd(&problem))?;
-        std::fs::create_dir_all(&self.folder).map_err(|error| odd(&error))?;
-        let write = |name: &str, content: &str, mode| {
-            let path = self.folder.join(name);
-            replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
-        };
-        write("root.crt", self.authority.certificate(), 0o644)?;
-        write("client.key", &client.combined(), 0o600)?;
-        Ok(config)
-    }
-}
-
-struct Material {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    roots: Vec<CertificateDer<'static>>,
-    revoked: Vec<CertificateRevocationListDer<'static>>,
+/// What HTTPS is served with.
+pub(super) struct Material {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) revoked: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// What a mistake is about.
-enum Part {
+pub(super) enum Part {
     Pair,
     Roots,
     Revoked,
 }
 
 impl Material {
-    fn config(self) -> Result<Arc<ServerConfig>, (Part, String)> {
+    pub(super) fn config(self) -> Result<Arc<ServerConfig>, (Part, String)> {
         let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
         let mut store = RootCertStore::empty();
         for root in self.roots {

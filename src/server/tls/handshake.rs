@@ -1,6 +1,6 @@
 //! The handshake: in its connection's own task, with a time-out, and counted.
 
-use super::peer::{self, NoClient};
+use crate::certs::{NoClient, peer_identity};
 use crate::metrics::Metrics;
 use gce_metadata_layers::PeerIdentity;
 use std::io;
@@ -51,7 +51,7 @@ impl Tls {
         };
         match outcome {
             Ok(stream) => {
-                let peer = peer::identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
+                let peer = peer_identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
                 self.count(match &peer {
                     Ok(_) => "ok",
                     Err(NoClient::WrongUsage) => "wrong_usage",
@@ -92,5 +92,41 @@ fn reason(error: &io::Error) -> &'static str {
         Some(Error::InvalidMessage(_)) => "not_tls",
         Some(_) => "other",
         None => "left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Certificates, open};
+    use super::*;
+    use gce_metadata_routes::{Metadata, Publisher};
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_get_on_with_it_is_left_to_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
+        let (publisher, metrics) = (Publisher::new(Metadata::empty().tree()), Metrics::new());
+        let tls = open(certificates, publisher.reader(), Some(metrics.clone())).unwrap().tls;
+        // Nothing at all, or the beginning of a record that never ends.
+        for said in [&[][..], &[22, 3, 1, 2, 0, 1]] {
+            let ((mut near, far), begun) = (duplex(64), Instant::now());
+            near.write_all(said).await.unwrap();
+            assert!(tls.accept(far).await.is_none());
+            assert_eq!(begun.elapsed(), HANDSHAKE);
+        }
+        let ((mut near, far), begun) = (duplex(64), Instant::now());
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert!(tls.accept(far).await.is_none());
+        assert!(begun.elapsed().is_zero());
+        let (near, far) = duplex(64);
+        drop(near);
+        assert!(tls.accept(far).await.is_none());
+        let rendered = metrics.counted();
+        for (outcome, count) in [("timed_out", 2), ("not_tls", 1), ("left", 1)] {
+            let line = format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");
+            assert!(rendered.contains(&line), "{outcome}: {rendered}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::policy::Branch;
 use super::public::RsaPublic;
 use super::rsa_private::RsaPrivate;
 use super::{JwsAlgorithm, TpmAddress, TpmError, TpmKey, TpmOptions, TpmParent};
+use crate::certs::EndorsementKey;
 use crate::signer::key_info;
 use gce_metadata_routes::token::Secret;
 use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm};
@@ -140,6 +141,23 @@ impl Provisioner {
             names.push((kind, hex(name.value())));
         }
         Ok(names)
+    }
+
+    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open.
+    ///
+    /// # Errors
+    /// If the TPM makes none.
+    pub fn endorsement_key(&self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
+        let mut device = Device::open(&self.address)?;
+        let (_, ecc) = ENDORSEMENT_KEYS[1];
+        let (key, _) = device.endorsement_key(ecc, password)?;
+        let public = device.context.execute_without_session(|context| context.read_public(key));
+        device.flush(key.into());
+        let (Public::Ecc { unique, .. }, ..) = public? else {
+            return Err(TpmError::Other("its endorsement key is not an elliptic-curve one".to_owned()));
+        };
+        EndorsementKey::from_coordinates(unique.x().value(), unique.y().value())
+            .map_err(|error| TpmError::Other(error.to_string()))
     }
 }
 

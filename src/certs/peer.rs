@@ -9,15 +9,32 @@ use x509_parser::prelude::*;
 
 /// Why a certificate that was verified names no client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoClient {
+#[non_exhaustive]
+pub enum NoClient {
+    /// It is for something else.
     #[error("the certificate is not one for clients: its extended key usage lacks clientAuth")]
     WrongUsage,
+    /// It is none, or there is none.
     #[error("the certificate can't be read")]
     Unreadable,
 }
 
-/// Who the first certificate of the chain is about. A certificate that does not say what it is for is for nothing here.
-pub(super) fn identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoClient> {
+/// Who the first certificate of the chain is about. A certificate that does not say what it is for is for nothing here. The
+/// chain must have been verified: a TLS server does that in the handshake.
+///
+/// ```
+/// use gce_metadata_server::certs::{Authority, peer_identity};
+/// use rustls_pki_types::{CertificateDer, pem::PemObject};
+///
+/// let client = Authority::new()?.client("instance-1", &[])?;
+/// let chain = [CertificateDer::from_pem_slice(client.certificate.as_bytes())?];
+/// assert!(peer_identity(&chain)?.is_called("instance-1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If it is no client's.
+pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoClient> {
     let der = chain.first().ok_or(NoClient::Unreadable)?;
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| NoClient::Unreadable)?;
     let usage = certificate.extended_key_usage().map_err(|_| NoClient::Unreadable)?;
@@ -72,7 +89,7 @@ mod tests {
     #[test]
     fn a_client_is_known_by_all_its_names() {
         let chain = [certificate(&[ExtendedKeyUsagePurpose::ClientAuth])];
-        let peer = identity(&chain).unwrap();
+        let peer = peer_identity(&chain).unwrap();
         for name in ["instance-1", "a.example.com", "spiffe://example.com/a", "192.0.2.1", "2001:db8::1"] {
             assert!(peer.is_called(name), "{name}: {peer:?}");
         }
@@ -83,9 +100,9 @@ mod tests {
     #[test]
     fn a_certificate_for_something_else_names_no_client() {
         for usages in [&[][..], &[ExtendedKeyUsagePurpose::ServerAuth]] {
-            assert_eq!(identity(&[certificate(usages)]).unwrap_err(), NoClient::WrongUsage);
+            assert_eq!(peer_identity(&[certificate(usages)]).unwrap_err(), NoClient::WrongUsage);
         }
-        assert_eq!(identity(&[]).unwrap_err(), NoClient::Unreadable);
-        assert_eq!(identity(&[vec![1, 2, 3].into()]).unwrap_err(), NoClient::Unreadable);
+        assert_eq!(peer_identity(&[]).unwrap_err(), NoClient::Unreadable);
+        assert_eq!(peer_identity(&[vec![1, 2, 3].into()]).unwrap_err(), NoClient::Unreadable);
     }
 }

@@ -1,0 +1,73 @@
+//! `instance/credentials/mds-client-certificate`: the client's certificate and key, sealed to the TPM of the VM, as the guest
+//! agent fetches them.
+
+use crate::certs::{EndorsementKey, SealError};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
+use aws_lc_rs::rand::fill;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use gce_metadata_routes::Leaf;
+use gce_metadata_routes::endpoint::{Answer, Call, Endpoint, Reply};
+use http::HeaderValue;
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError, RwLock};
+use zeroize::Zeroizing;
+
+/// What is served at the moment. Clones share it.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct MdsClientCertificate {
+    key: EndorsementKey,
+    sealed: Arc<RwLock<Value>>,
+}
+
+impl MdsClientCertificate {
+    /// Where the tree lists it.
+    pub(super) const PATH: &str = "instance/credentials/mds-client-certificate";
+    const ROUTE: &str = "/computeMetadata/v1/instance/credentials/mds-client-certificate";
+
+    pub(super) fn new(key: EndorsementKey) -> Self {
+        Self { key, sealed: Arc::default() }
+    }
+
+    /// From now on with these credentials: a certificate and its key in PEM.
+    pub(super) fn replace(&self, credentials: &str) -> Result<(), SealError> {
+        let sealed = seal(&self.key, credentials)?;
+        *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = sealed;
+        Ok(())
+    }
+
+    /// For the router.
+    pub(in crate::server) fn route(self) -> (&'static str, Arc<dyn Endpoint>) {
+        (Self::ROUTE, Arc::new(self))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        self.sealed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Endpoint for MdsClientCertificate {
+    fn call(&self, _: Call<'_>) -> Reply {
+        let (leaf, text_type) = (Leaf::json_by_default(self.json()), HeaderValue::from_static("application/text"));
+        Ok(Answer::Computed { leaf, text_type }).into()
+    }
+}
+
+/// A TPM takes no more than a short secret, so that is a key, and what it opens stands beside it.
+fn seal(key: &EndorsementKey, credentials: &str) -> Result<Value, SealError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    fill(&mut *secret)?;
+    let mut encrypted = credentials.as_bytes().to_vec();
+    let nonce =
+        RandomizedNonceKey::new(&AES_256_GCM, &*secret)?.seal_in_place_append_tag(Aad::empty(), &mut encrypted)?;
+    let blob = key.seal(&*secret)?;
+    let base64 = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
+    Ok(json!({
+        "encrypted_credentials": base64(&[&nonce.as_ref()[..], &encrypted].concat()),
+        "key_import_blob": {
+            "duplicate": base64(&blob.duplicate),
+            "encrypted_seed": base64(&blob.encrypted_seed),
+            "public_area": base64(&blob.public_area),
+        },
+    }))
+}

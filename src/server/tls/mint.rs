@@ -1,0 +1,114 @@
+//! Certificates of the server's own making, in the folder where Google's libraries look for them.
+
+use super::credentials::{Material, TlsError};
+use super::mds_client_certificate::MdsClientCertificate;
+use crate::certs::{Authority, EndorsementKey, replace_file};
+use gce_metadata_routes::{Reader, Tree};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
+
+/// Who the client is where neither an option nor the metadata says so.
+const NAMELESS: &str = "vm-1";
+
+/// Makes certificates again and again, all by one authority: clients keep its root for as long as the server runs.
+pub(super) struct Mint {
+    authority: Authority,
+    folder: PathBuf,
+    client: Option<String>,
+    reader: Reader,
+    pub(super) sealed: Option<MdsClientCertificate>,
+}
+
+impl Mint {
+    pub(super) fn new(
+        folder: PathBuf,
+        client: Option<String>,
+        endorsement_key: Option<EndorsementKey>,
+        reader: Reader,
+    ) -> Result<Self, TlsError> {
+        let sealed = endorsement_key.map(MdsClientCertificate::new);
+        Ok(Self { authority: Authority::new()?, folder, client, reader, sealed })
+    }
+
+    pub(super) fn make(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let (name, dns_names) = names(self.client.as_deref(), self.reader.snapshot().tree());
+        let (server, client) = (self.authority.server()?, self.authority.client(&name, &dns_names)?);
+        let odd = |error: &dyn fmt::Display| TlsError::at(&self.folder, error);
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
+        let material = Material {
+            chain: vec![certificate(&server.certificate)?],
+            key: PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?,
+            roots: vec![certificate(self.authority.certificate())?],
+            revoked: Vec::new(),
+        };
+        let config = material.config().map_err(|(_, problem)| odd(&problem))?;
+        std::fs::create_dir_all(&self.folder).map_err(|error| odd(&error))?;
+        let write = |name: &str, content: &str, mode| {
+            let path = self.folder.join(name);
+            replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
+        };
+        write("root.crt", self.authority.certificate(), 0o644)?;
+        write("client.key", &client.combined(), 0o600)?;
+        if let Some(sealed) = &self.sealed {
+            sealed.replace(&client.combined())?;
+        }
+        Ok(config)
+    }
+}
+
+/// The client's name, and the DNS names that GCE gives a VM of that name. What is no DNS name is left out.
+fn names(given: Option<&str>, tree: &Tree) -> (String, Vec<String>) {
+    let text = |path| tree.text(path).filter(|text| !text.is_empty());
+    let hostname = text("instance/hostname");
+    let first_label = || Some(hostname.as_ref()?.split('.').next()?.to_owned());
+    let name = given.map(str::to_owned).or_else(|| text("instance/name")).or_else(first_label);
+    let name = name.unwrap_or_else(|| NAMELESS.to_owned());
+    let internal = text("project/project-id").map(|project| format!("{name}.c.{}.internal", domain(&project)));
+    let mut dns_names: Vec<_> = internal.into_iter().chain(hostname.filter(|_| given.is_none())).collect();
+    dns_names.retain(|name| DnsName::try_from(name.as_str()).is_ok());
+    dns_names.dedup();
+    (name, dns_names)
+}
+
+/// A project of an organization, `example.com:my-project`, is `my-project.example.com` in DNS.
+fn domain(project: &str) -> String {
+    project.split_once(':').map_or_else(|| project.to_owned(), |(domain, id)| format!("{id}.{domain}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gce_metadata_routes::Metadata;
+    use serde_json::{Value, json};
+
+    fn of(given: Option<&str>, v1: Value) -> (String, Vec<String>) {
+        names(given, &Metadata::from_json(v1).unwrap().tree())
+    }
+
+    #[test]
+    fn the_client_is_the_vm_unless_another_is_named() {
+        let vm =
+            json!({"instance": {"name": "a", "hostname": "a.us-west1-b.c.p.internal"}, "project": {"projectId": "p"}});
+        assert_eq!(
+            of(None, vm.clone()),
+            ("a".into(), vec!["a.c.p.internal".into(), "a.us-west1-b.c.p.internal".into()])
+        );
+        assert_eq!(of(Some("b"), vm), ("b".into(), vec!["b.c.p.internal".into()]));
+    }
+
+    #[test]
+    fn a_vm_that_says_little_has_a_name_all_the_same() {
+        assert_eq!(of(None, json!({"instance": {}})), (NAMELESS.into(), vec![]));
+        assert_eq!(
+            of(None, json!({"instance": {"hostname": "b.example.com"}})),
+            ("b".into(), vec!["b.example.com".into()])
+        );
+        let odd = json!({"instance": {"name": "a b", "hostname": ""}, "project": {"projectId": "example.com:p"}});
+        assert_eq!(of(None, odd.clone()), ("a b".into(), vec![]));
+        assert_eq!(of(Some("c"), odd).1, ["c.c.p.example.com.internal"]);
+    }
+}

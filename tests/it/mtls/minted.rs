@@ -1,0 +1,58 @@
+//! Certificates that the server makes: in a folder for Google's libraries, and sealed for the VM's TPM.
+
+use super::{BOTH, ask};
+use crate::support::get;
+use gce_metadata_server::certs::{EndorsementKey, Minted};
+use gce_metadata_server::{Certificates, Metadata, MtlsOptions, Server};
+use rcgen::KeyPair;
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_folder_is_kept_as_googles_libraries_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mds = folder.path().join("google-mds-mtls");
+    let certificates = Certificates::Minted { folder: mds.clone(), client: None, endorsement_key: None };
+    let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await.unwrap();
+    let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();
+    let combined = std::fs::read_to_string(mds.join("client.key")).unwrap();
+    let client = Minted { certificate: combined.clone(), key: combined.into() };
+    assert_eq!(ask(&server, &root, Some(&client), BOTH).await.unwrap().body, "sample-project");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(mds.read_dir().unwrap().count(), 2, "nothing is left of how they were written");
+}
+
+#[tokio::test]
+async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
+    const NODE: &str = "instance/credentials/mds-client-certificate";
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |endorsement_key| {
+        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key };
+        let options = MtlsOptions { certificates, allowed: Vec::new() };
+        Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
+    };
+    let without = start(None).await;
+    for path in [NODE, "instance/credentials/"] {
+        assert_eq!(get(&without, path).await.status, 404, "{path}");
+    }
+
+    let endorsement_key = EndorsementKey::from_pem(KeyPair::generate().unwrap().public_key_pem().as_bytes()).unwrap();
+    let with = start(Some(endorsement_key)).await;
+    assert_eq!(get(&with, "instance/credentials/").await.body, "mds-client-certificate\n");
+    assert_eq!(get(&with, "instance/credentials/?recursive=true").await.body, "{}");
+    assert_eq!(get(&with, "?recursive=true").await.body, get(&without, "?recursive=true").await.body);
+    let listings = (get(&with, "instance/").await.body, get(&without, "instance/").await.body);
+    assert_eq!(listings.0.replace("credentials/\n", ""), listings.1);
+    let answer = get(&with, NODE).await;
+    let members = |json: &Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&answer.json()), ["encrypted_credentials", "key_import_blob"]);
+    assert_eq!(members(&answer.json()["key_import_blob"]), ["duplicate", "encrypted_seed", "public_area"]);
+    assert_eq!((answer.header("content-type"), answer.header("etag")), (Some("application/json"), None));
+    assert_eq!(get(&with, &format!("{NODE}?wait_for_change=true")).await.status, 400);
+    assert_eq!(get(&with, &format!("{NODE}/")).await.status, 404);
+
+    // Whatever a writer makes of the rest.
+    with.publisher().publish(Metadata::empty().tree());
+    assert_eq!(get(&with, "instance/credentials/").await.body, "mds-client-certificate\n");
+    assert_eq!(crate::walk::walk(&with, &crate::walk::OLDER).await, 1);
+}

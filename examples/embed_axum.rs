@@ -10,7 +10,7 @@ use std::error::Error;
 
 fn application(publisher: &Publisher) -> Result<Router, Box<dyn Error>> {
     let tokens = CredentialSource::default().token_sources()?;
-    let metadata = metadata_stack::<Body, Body>(publisher.reader(), tokens);
+    let metadata = metadata_stack::<Body, Body>(publisher.clone(), tokens);
     Ok(Router::new().route("/healthz", get(async || "well")).fallback_service(metadata))
 }
 

@@ -4,6 +4,7 @@
 //! care of in one place. Each heading of `--help` is a file of this folder.
 
 mod authentication;
+mod endpoints;
 mod go;
 mod logging;
 mod monitoring;
@@ -19,6 +20,7 @@ pub(crate) use values::tpm_handle;
 use crate::commands::Command;
 use authentication::Authentication;
 use clap::{ArgAction, Parser};
+use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
@@ -83,6 +85,9 @@ pub(crate) struct Args {
     authentication: Authentication,
 
     #[command(flatten)]
+    endpoints: Endpoints,
+
+    #[command(flatten)]
     monitoring: Monitoring,
 
     #[command(flatten)]
@@ -133,6 +138,7 @@ impl Args {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", &self.interface, self.port).await?),
         };
+        let builder = self.endpoints.apply(builder);
         let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment).await?;
         let builder = self.monitoring.apply(builder).await?;
         Ok(builder.credentials(self.authentication.source(environment)?))

@@ -7,16 +7,15 @@ pub(crate) use endorsement::SealError;
 pub use endorsement::{EndorsementKey, EndorsementKeyError};
 pub use peer::{NoClient, peer_identity};
 
+use crate::files;
 use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -182,14 +181,7 @@ impl Minted {
 /// # Errors
 /// If the folder can't be written to.
 pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    files::replace(path, content.as_bytes(), mode)
 }
 
 fn params(organization: &str, common_name: &str, lifetime: Duration) -> CertificateParams {
@@ -206,6 +198,7 @@ fn params(organization: &str, common_name: &str, lifetime: Duration) -> Certific
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use x509_parser::prelude::*;
 

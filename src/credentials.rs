@@ -19,6 +19,7 @@ pub use offline::OfflineOptions;
 use crate::metrics::Metrics;
 use crate::signer::KeyError;
 use doctor::Doctor;
+use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::Secret;
@@ -152,11 +153,16 @@ impl CredentialSource {
     /// # Errors
     /// If the source has no key, or no credentials that can be used.
     pub fn token_sources(self) -> Result<TokenSources, SourceError> {
-        self.open(None).map(|credentials| credentials.tokens)
+        self.open(None, None).map(|credentials| credentials.tokens)
     }
 
-    /// Makes the token services. Must be called in a tokio runtime: a key may be made in the background.
-    pub(crate) fn open(self, metrics: Option<&Metrics>) -> Result<Credentials, SourceError> {
+    /// Makes the token services, which make no more access tokens than `limit` admits. Must be called in a tokio runtime: a
+    /// key may be made in the background.
+    pub(crate) fn open(
+        self,
+        metrics: Option<&Metrics>,
+        limit: Option<Arc<RateLimit>>,
+    ) -> Result<Credentials, SourceError> {
         match self {
             Self::Fixed { access_token, id_token } => {
                 let tokens =
@@ -164,9 +170,9 @@ impl CredentialSource {
                 let tokens = observe::counted(tokens, "fixed", metrics);
                 Ok(Credentials::plain(tokens, "Static"))
             }
-            Self::Offline(options) => Ok(offline::open(options, metrics)?),
+            Self::Offline(options) => Ok(offline::open(options, metrics, limit)?),
             #[cfg(feature = "live")]
-            Self::Live(options) => Ok(live::open(*options, metrics)?),
+            Self::Live(options) => Ok(live::open(*options, metrics, limit)?),
         }
     }
 }

@@ -30,6 +30,7 @@ const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
 const TLS_RELOADS: &str = "metadata_tls_reloads_total";
+const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -67,6 +68,10 @@ impl Metrics {
             describe_counter!(TOKEN_REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
             describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
             describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
+            describe_counter!(
+                GUEST_ATTRIBUTES_SAVES,
+                "Times that guest attributes were written to their file, partitioned by whether they could be."
+            );
             describe_histogram!(TOKEN_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
         });
         Self(Arc::new(Inner {
@@ -90,6 +95,7 @@ impl Metrics {
             None => "ok",
             Some(TokenError::NoSource { .. }) => "no_source",
             Some(TokenError::Refused { .. }) => "refused",
+            Some(TokenError::TooMany) => "too_many",
             Some(_) => "unavailable",
         };
         self.0.last_token_failed.store(outcome == "refused" || outcome == "unavailable", Ordering::Relaxed);
@@ -116,6 +122,12 @@ impl Metrics {
     pub(crate) fn tls_reload(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
+    }
+
+    /// Guest attributes that were written to their file, or could not be.
+    pub(crate) fn guest_attributes_saved(&self, good: bool) {
+        let outcome = if good { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
     }
 
     /// Whether the token source answered when it was last asked.
@@ -176,6 +188,7 @@ impl Record for Metrics {
         match answered.matched {
             Some(MatchedPath::AsRequested) => self.count(path, answered.status, answered.latency),
             Some(MatchedPath::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
+            Some(MatchedPath::Below(directory)) => self.count(directory, answered.status, answered.latency),
             None => self.count(UNMATCHED, answered.status, answered.latency),
         }
     }

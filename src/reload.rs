@@ -2,7 +2,7 @@
 
 use crate::config::ConfigFile;
 use crate::follow::Follow;
-use gce_metadata_routes::Publisher;
+use gce_metadata_routes::{GuestAttributes, Publisher, Tree};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -47,21 +47,24 @@ pub(crate) struct Reload {
     follow: Follow,
     /// Somebody wants it loaded at once.
     wanted: Arc<Notify>,
+    /// What the config says that guests have written.
+    guest_attributes: GuestAttributes,
     /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log.
     last: Option<Result<Vec<u8>, String>>,
 }
 
 impl Reload {
-    /// `loaded` is what the publisher's first tree was made of.
+    /// `loaded` is what the publisher's first tree was made of, `guest_attributes` what that had of them.
     pub(crate) fn new(
         file: ConfigFile,
         loaded: Vec<u8>,
+        guest_attributes: GuestAttributes,
         publisher: Publisher,
         counts: Arc<ReloadCounts>,
         wanted: Arc<Notify>,
     ) -> Self {
         let follow = Follow::new(vec![file.path().to_owned()]);
-        Self { file, publisher, counts, follow, wanted, last: Some(Ok(loaded)) }
+        Self { file, publisher, counts, follow, wanted, guest_attributes, last: Some(Ok(loaded)) }
     }
 
     pub(crate) async fn run(mut self) {
@@ -105,12 +108,22 @@ impl Reload {
         self.counts.count(made.is_ok());
         match made {
             Ok(tree) => {
-                let changed = self.publisher.publish(tree);
+                let changed = self.publish(&tree);
                 let generation = self.publisher.reader().snapshot().generation();
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
             Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
         self.last = Some(read.map_err(|error| error.to_string()));
+    }
+
+    /// What guests have written since the last load stands over what the config says now.
+    fn publish(&mut self, tree: &Tree) -> bool {
+        let before = std::mem::replace(&mut self.guest_attributes, tree.guest_attributes());
+        self.publisher.update(|current| {
+            let kept = current.guest_attributes().rebased(&before, &self.guest_attributes);
+            // A tree that was made of a config has a place for them.
+            tree.with_guest_attributes(&kept).unwrap_or_else(|_| tree.clone())
+        })
     }
 }

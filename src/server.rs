@@ -5,12 +5,15 @@ mod connection;
 mod listener;
 mod runtimes;
 mod socket;
+mod start_error;
 mod tls;
 
-pub use builder::{ServerBuilder, StartError};
+pub use builder::ServerBuilder;
 pub use listener::Address;
+pub use start_error::StartError;
 pub use tls::{Certificates, MtlsOptions, TlsError};
 
+use crate::guest_attributes::Keeper;
 use crate::reload::ReloadCounts;
 use gce_metadata_routes::Publisher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,6 +47,7 @@ pub struct Server {
     admin_address: Option<Address>,
     tls_address: Option<Address>,
     publisher: Publisher,
+    keeper: Option<Arc<Keeper>>,
     lifecycle: Lifecycle,
     drain: Duration,
     reloads: Arc<ReloadCounts>,
@@ -138,6 +142,10 @@ impl Server {
         let drained = timeout(self.drain, tasks.wait()).await.is_ok();
         abort.cancel();
         tasks.wait().await;
+        // What the last requests wrote.
+        if let Some(keeper) = &self.keeper {
+            let _ = timeout(self.drain, keeper.save_or_tell()).await;
+        }
         drained
     }
 }

@@ -1,12 +1,13 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
 use crate::metrics::Metrics;
+use crate::rate_limits::EndpointLimits;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedPeers, Connection, EtagLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequirePeerLayer,
-    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedPeers, Connection, EtagLayer, LimitRateLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer,
+    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
-use gce_metadata_routes::{Reader, Router, TokenSources};
+use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
 use http::{Request, Response};
 use http_body::Body;
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use tower::{Service, ServiceBuilder};
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-/// The whole metadata server as one tower service, to mount in any HTTP server.
+/// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -28,13 +29,13 @@ use tracing::Span;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let publisher = Publisher::new(Metadata::sample().tree());
-/// let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher.reader(), TokenSources::default());
+/// let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
 /// let answer = service.oneshot(Request::new(Full::default())).await.unwrap();
 /// assert_eq!(answer.headers()["metadata-flavor"], "Google");
 /// # }
 /// ```
 pub fn metadata_stack<ReqBody, ResBody>(
-    reader: Reader,
+    publisher: Publisher,
     tokens: TokenSources,
 ) -> impl Service<
     Request<ReqBody>,
@@ -46,10 +47,10 @@ pub fn metadata_stack<ReqBody, ResBody>(
 + Sync
 + 'static
 where
-    ReqBody: Body + Default + Send + 'static,
+    ReqBody: Body<Data: Send> + Default + Send + 'static,
     ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
 {
-    Stack::new(reader.clone(), Router::new(reader, tokens)).service::<ReqBody, ResBody>()
+    Stack::new(publisher.reader(), Router::new(publisher, tokens)).service::<ReqBody, ResBody>()
 }
 
 /// What the stack is composed of, for those who set more than [`metadata_stack`] does.
@@ -61,12 +62,13 @@ pub(crate) struct Stack {
     waiters: Waiters,
     metrics: Option<Metrics>,
     peers: Option<AllowedPeers>,
+    limits: Option<LimitRateLayer<EndpointLimits>>,
 }
 
 impl Stack {
     pub(crate) fn new(reader: Reader, router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
-        Self { reader, router, stop, waiters, metrics: None, peers: None }
+        Self { reader, router, stop, waiters, metrics: None, peers: None, limits: None }
     }
 
     pub(crate) fn until(self, stop: CancellationToken) -> Self {
@@ -86,6 +88,10 @@ impl Stack {
         Self { peers: Some(peers), ..self }
     }
 
+    pub(crate) fn limits(self, limits: Option<LimitRateLayer<EndpointLimits>>) -> Self {
+        Self { limits, ..self }
+    }
+
     pub(crate) fn service<ReqBody, ResBody>(
         self,
     ) -> impl Service<
@@ -98,7 +104,7 @@ impl Stack {
     + Sync
     + 'static
     where
-        ReqBody: Body + Default + Send + 'static,
+        ReqBody: Body<Data: Send> + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
     {
         let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
@@ -121,6 +127,8 @@ impl Stack {
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.
             .layer(RequireFlavorLayer::new())
+            // A request that waits is one, however often it is asked again below.
+            .option_layer(self.limits)
             // Compares tags, and asks all below again.
             .layer(wait_for_change)
             // Needs bytes.
@@ -154,7 +162,7 @@ mod tests {
     async fn answer(request: http::request::Builder) -> (Response<()>, Bytes) {
         let metadata = Metadata::from_json(json!({"instance": {"id": 7}})).unwrap();
         let publisher = Publisher::new(metadata.tree());
-        let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher.reader(), TokenSources::default());
+        let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
         let (parts, body) = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap().into_parts();
         (Response::from_parts(parts, ()), body.collect().await.unwrap().to_bytes())
     }
@@ -173,6 +181,28 @@ mod tests {
             answer(Request::get(format!("{waiting}&timeout_sec=0")).header("Metadata-Flavor", "Google")).await;
         assert_eq!((answered.status().as_u16(), &*body), (200, &b"7"[..]));
         assert_eq!(answered.headers()["etag"], gce_metadata_layers::entity_tag(b"7"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_are_for_those_who_are_let_in() {
+        let publisher = Publisher::new(Metadata::sample().tree());
+        let router = Router::new(publisher.clone(), TokenSources::default());
+        let limits = LimitRateLayer::new(EndpointLimits::of_gce());
+        let service = Stack::new(publisher.reader(), router).limits(Some(limits)).service::<Full<Bytes>, Full<Bytes>>();
+        let status = async |has_flavor: bool| {
+            let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");
+            let request = if has_flavor { request.header("Metadata-Flavor", "Google") } else { request };
+            service.clone().oneshot(request.body(Full::default()).unwrap()).await.unwrap().status().as_u16()
+        };
+        for _ in 0..100 {
+            assert_eq!(status(false).await, 403);
+        }
+        for _ in 0..50 {
+            assert_eq!(status(true).await, 404, "there is no source");
+        }
+        assert_eq!(status(true).await, 429);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(status(true).await, 404);
     }
 
     #[tokio::test]

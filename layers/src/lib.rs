@@ -8,6 +8,7 @@
 //! | [`SetServerHeaders`] | the four headers of every answer | refusals carry them too |
 //! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
+//! | [`LimitRate`] | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
 //! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
 //! | [`Etag`] | `ETag` | needs bytes |
 //! | [`Render`] | a node becomes bytes | the only place where it does |
@@ -52,6 +53,7 @@ mod request_head;
 mod test_support;
 
 pub mod etag;
+pub mod limit_rate;
 pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
@@ -61,6 +63,7 @@ pub mod wait_for_change;
 
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
+pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use path::MetadataPath;
 pub use query::{Format, Query, boolean};
 pub use record_latency::{Answered, MatchedPath, Record, RecordLatency, RecordLatencyLayer};

@@ -36,6 +36,8 @@ pub enum MatchedPath {
     AsRequested,
     /// The path lacks the slash of its directory.
     WithoutSlash,
+    /// The path is below this directory, whose names clients may make up.
+    Below(&'static str),
 }
 
 /// One answer, as a [`Record`] is told of it.

@@ -8,6 +8,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+const NO_NOTIFICATIONS: &str = r#"{ "error": "no notifications have been received yet, try again later" }"#;
 
 /// Why a request gets no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +30,20 @@ pub enum Rejection {
     NotFound,
     /// 405.
     MethodNotAllowed,
-    /// 429: a limit of the caller's own.
+    /// 408: the body of the request did not come in time.
+    RequestTimeout,
+    /// 412: a feature that the VM has and nobody has set up.
+    NotConfigured,
+    /// 413: the body of the request, or what would come of it, is too large.
+    TooLarge,
+    /// 429: asked for too often.
     TooManyRequests,
     /// 503: the server can't answer now, and may soon.
     Unavailable,
     /// Any status with a few plain words instead of a page, as GCE has it where the endpoint itself refuses.
     Worded(StatusCode, &'static str),
+    /// 503 with JSON, as GCE says that no maintenance of the host is planned.
+    NoNotifications,
     /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
     Internal,
 }
@@ -46,8 +57,11 @@ impl Rejection {
             Self::MissingFlavor | Self::Forbidden | Self::LegacyEndpoint => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NotConfigured => StatusCode::PRECONDITION_FAILED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NoNotifications => StatusCode::SERVICE_UNAVAILABLE,
             Self::Worded(status, _) => *status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -66,6 +80,7 @@ impl Rejection {
         let (body, content_type) = match &self {
             Self::MissingSlash => (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
             Self::Worded(_, words) => ((*words).to_owned(), BARE_HTML),
+            Self::NoNotifications => (NO_NOTIFICATIONS.to_owned(), JSON),
             _ => (self.page(head), HTML),
         };
         let mut response = Response::new(B::from(Bytes::from(body)));
@@ -100,10 +115,15 @@ impl Rejection {
                     format!("The request method <code>{method}</code> {words} <code>{url}</code>.  "),
                 )
             }
+            Self::RequestTimeout => {
+                ("Request Timeout", "Your client has taken too long to issue its request.  ".into())
+            }
+            Self::NotConfigured => ("Precondition Failed", "A precondition of this request is not met.  ".into()),
+            Self::TooLarge => ("Request Entity Too Large", "Your client issued a request that was too large.  ".into()),
             Self::TooManyRequests => {
                 ("Too Many Requests", "The rate limit for this server has been exceeded.  ".into())
             }
-            Self::Unavailable => {
+            Self::Unavailable | Self::NoNotifications => {
                 ("Service Unavailable", "The service you requested is not available at this time.  ".into())
             }
             Self::Internal => {
@@ -239,6 +259,14 @@ mod tests {
         let (response, body) = answer(Rejection::Worded(StatusCode::BAD_REQUEST, words), "/");
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
-        assert_eq!(body, "non-empty audience parameter required");
+        assert_eq!(body, words);
+    }
+
+    #[test]
+    fn no_maintenance_is_json() {
+        let (response, body) = answer(Rejection::NoNotifications, "/");
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        assert_eq!(body, "{ \"error\": \"no notifications have been received yet, try again later\" }");
     }
 }

@@ -28,9 +28,15 @@ impl RequestHead {
 
     /// The same, where nobody needs the request any more: nothing is copied.
     pub fn from_request<B>(request: Request<B>) -> Self {
-        let (mut parts, _) = request.into_parts();
+        Self::split(request).0
+    }
+
+    /// The same, and the body.
+    pub fn split<B>(request: Request<B>) -> (Self, B) {
+        let (mut parts, body) = request.into_parts();
         let is_encrypted = is_encrypted(&parts.extensions);
-        Self { method: parts.method, uri: parts.uri, host: parts.headers.remove(header::HOST), is_encrypted }
+        let host = parts.headers.remove(header::HOST);
+        (Self { method: parts.method, uri: parts.uri, host, is_encrypted }, body)
     }
 
     /// The method.

@@ -1,12 +1,25 @@
 //! What stands at the end of a route.
 
 mod above;
+mod body;
+mod guest_attributes;
+mod legacy;
+mod maintenance;
 mod published;
 mod tokens;
+mod workload_certificates;
 
-pub(crate) use above::{Above, Legacy};
+pub use body::RequestBody;
+
+pub use maintenance::NoMaintenance;
+
+pub(crate) use above::Above;
+pub(crate) use guest_attributes::WritableAttributes;
+pub(crate) use legacy::Legacy;
+pub(crate) use maintenance::UpcomingMaintenance;
 pub(crate) use published::Published;
-pub(crate) use tokens::{Access, Identity, Tokens};
+pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
+pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;
 use crate::tree::{Leaf, Node, Tree};
@@ -37,6 +50,8 @@ pub struct Call<'a> {
     pub head: &'a RequestHead,
     /// The path.
     pub path: MetadataPath<'a>,
+    /// The body, for the few who read it.
+    pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
 }
 
@@ -59,7 +74,10 @@ impl Call<'_> {
 }
 
 /// The outcome of a call: at hand, or on its way.
-pub struct Reply(Outcome);
+pub struct Reply {
+    outcome: Outcome,
+    pub(crate) counted_as: Option<&'static str>,
+}
 
 enum Outcome {
     /// It needed nothing but memory.
@@ -71,13 +89,18 @@ enum Outcome {
 impl Reply {
     /// A reply that takes time.
     pub fn later(outcome: impl Future<Output = Result<Answer, Rejection>> + Send + 'static) -> Self {
-        Self(Outcome::Later(Box::pin(outcome)))
+        Self { outcome: Outcome::Later(Box::pin(outcome)), counted_as: None }
+    }
+
+    /// The same reply, counted as one of this directory's: for paths whose names clients make up.
+    pub fn counted_as(self, directory: &'static str) -> Self {
+        Self { counted_as: Some(directory), ..self }
     }
 }
 
 impl From<Result<Answer, Rejection>> for Reply {
     fn from(outcome: Result<Answer, Rejection>) -> Self {
-        Self(Outcome::Now(Some(outcome)))
+        Self { outcome: Outcome::Now(Some(outcome)), counted_as: None }
     }
 }
 
@@ -85,7 +108,7 @@ impl Future for Reply {
     type Output = Result<Answer, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
+        match &mut self.outcome {
             Outcome::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
             Outcome::Later(future) => future.as_mut().poll(cx),
         }

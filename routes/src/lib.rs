@@ -23,8 +23,9 @@ mod tree;
 mod v1;
 
 pub use accounts::ServiceAccount;
+pub use endpoint::NoMaintenance;
 pub use metadata::{Metadata, MetadataError};
-pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
+pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
-pub use tree::{Array, Dir, EditError, Leaf, Node, Tree};
+pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, Tree};

@@ -3,12 +3,13 @@
 //! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
 //! it, so a stack that renders in the wrong place does not compile.
 
-use crate::endpoint::{Answer, Call, Endpoint, Reply};
-use crate::snapshot::Reader;
+use crate::endpoint::{Answer, Call, Endpoint, NoMaintenance, Reply, RequestBody};
+use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use crate::v1;
 use gce_metadata_layers::{MatchedPath, MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
 use http::{Request, Response};
+use http_body::Body;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -29,9 +30,9 @@ use tower::Service;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let metadata = Metadata::from_json(json!({"project": {"projectId": "my-project"}})).unwrap();
 /// let publisher = Publisher::new(metadata.tree());
-/// let router = Router::new(publisher.reader(), TokenSources::default());
+/// let router = Router::new(publisher, TokenSources::default());
 /// let service = RenderLayer::<Bytes>::new().layer(router);
-/// let request = Request::get("/computeMetadata/v1/project/project-id").body(()).unwrap();
+/// let request = Request::get("/computeMetadata/v1/project/project-id").body(String::new()).unwrap();
 /// assert_eq!(service.oneshot(request).await.unwrap().body(), "my-project");
 /// # }
 /// ```
@@ -40,15 +41,34 @@ pub struct Router {
     routes: Arc<matchit::Router<Arc<dyn Endpoint>>>,
 }
 
+/// What is up to whoever runs the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouterOptions {
+    /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
+    /// them off again.
+    pub legacy_endpoints: bool,
+    /// What `instance/upcoming-maintenance` answers while there is none.
+    pub no_maintenance: NoMaintenance,
+}
+
 impl Router {
-    /// The routes of `/computeMetadata/v1/` and of what stands above it.
-    pub fn new(reader: Reader, tokens: TokenSources) -> Self {
-        let mut router = Self { routes: Arc::default() };
-        for (path, endpoint) in v1::routes(&reader, &tokens) {
-            // The list is a constant of this crate, and a test walks it: none of its routes conflicts with another.
-            router = router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router);
-        }
-        router
+    /// The routes of `/computeMetadata/v1/` and of what stands above it. What clients write is published there.
+    pub fn new(publisher: Publisher, tokens: TokenSources) -> Self {
+        Self::with_options(publisher, tokens, RouterOptions::default())
+    }
+
+    /// The same, with these options.
+    pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
+        let v1 = Self { routes: Arc::default() }.with_routes(v1::routes(&publisher, &tokens, options));
+        let above = v1::above(&v1, &publisher.reader(), &tokens, options);
+        v1.with_routes(above)
+    }
+
+    pub(crate) fn with_routes(self, routes: Vec<(&str, Arc<dyn Endpoint>)>) -> Self {
+        // The lists are constants of this crate, and tests walk them: none of their routes conflicts with another.
+        routes.into_iter().fold(self, |router, (path, endpoint)| {
+            router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router)
+        })
     }
 
     /// With one more route, in matchit's syntax: `/{name}` for a segment, `/{*rest}` for all that follows.
@@ -62,13 +82,13 @@ impl Router {
         }
     }
 
-    fn route(&self, head: &RequestHead) -> Reply {
-        let path = head.path();
+    /// What the endpoint at this path, which need not be that of the head, makes of the request.
+    pub(crate) fn route(&self, head: &RequestHead, path: &str, body: RequestBody) -> Reply {
         // A target without a path, such as CONNECT's, names the root.
-        let clean = if path.as_str().is_empty() { "/" } else { path.as_str() };
-        match self.routes.at(clean) {
+        let path = if path.is_empty() { "/" } else { path };
+        match self.routes.at(path) {
             Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
-            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(clean), params: found.params }),
+            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(path), body, params: found.params }),
             Err(_) => Err(Rejection::NotFound).into(),
         }
     }
@@ -85,7 +105,10 @@ impl fmt::Debug for Router {
     }
 }
 
-impl<B> Service<Request<B>> for Router {
+impl<B> Service<Request<B>> for Router
+where
+    B: Body<Data: Send> + Send + 'static,
+{
     type Response = Response<Resolved>;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -95,7 +118,8 @@ impl<B> Service<Request<B>> for Router {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture(self.route(&RequestHead::from_request(request)))
+        let (head, body) = RequestHead::split(request);
+        ResponseFuture(self.route(&head, head.path().as_str(), RequestBody::new(body)))
     }
 }
 
@@ -113,7 +137,7 @@ impl Future for ResponseFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|outcome| {
-            let matched = matched(&outcome);
+            let matched = matched(&outcome, self.0.counted_as);
             let mut response = Response::new(Resolved(outcome));
             if let Some(matched) = matched {
                 response.extensions_mut().insert(matched);
@@ -124,10 +148,11 @@ impl Future for ResponseFuture {
 }
 
 /// Whether the path names something. Where it doesn't, or nobody looked, it is the client's invention.
-fn matched(outcome: &Result<Answer, Rejection>) -> Option<MatchedPath> {
-    match outcome {
-        Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint) => None,
-        Err(Rejection::MissingSlash) => Some(MatchedPath::WithoutSlash),
+fn matched(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<MatchedPath> {
+    match (outcome, counted_as) {
+        (Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint), _) => None,
+        (_, Some(directory)) => Some(MatchedPath::Below(directory)),
+        (Err(Rejection::MissingSlash), None) => Some(MatchedPath::WithoutSlash),
         _ => Some(MatchedPath::AsRequested),
     }
 }

@@ -16,13 +16,19 @@ pub(crate) enum Rule {
     JsonByDefault,
     /// An object that is one leaf, with `snake_case` keys.
     ObjectLeaf,
+    /// A leaf whose text is a JSON document, which a config may also write as the JSON that it is.
+    Document,
+    /// A string; anything else is a mistake in the config.
+    Text,
+    /// A directory that recursion from above shows empty: what is below it is asked for by itself.
+    Closed,
     /// A leaf without a value in the tree: listed, and answered by a route of its own.
     Computed,
     /// Served though the config lacks it, but neither listed nor shown in recursion: its JSON.
     Default(&'static str),
 }
 
-use Rule::{Computed, Default, JsonByDefault, ListDirectory, Object, ObjectLeaf, UserKeys};
+use Rule::{Closed, Computed, Default, Document, JsonByDefault, ListDirectory, Object, ObjectLeaf, Text, UserKeys};
 
 /// Paths below `/computeMetadata/v1/`. `*` stands for one segment, `**` at the end for any number, none included.
 pub(crate) const RULES: &[(&str, Rule)] = &[
@@ -31,7 +37,14 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/attributes", Default("{}")),
     ("instance/attributes/**", UserKeys),
     ("instance/disks", ListDirectory),
+    ("instance/gce-workload-certificates/config-status", Document),
+    ("instance/gce-workload-certificates/trust-anchors", Document),
+    ("instance/gce-workload-certificates/workload-identities", Document),
     ("instance/guest-attributes", Object),
+    ("instance/guest-attributes", Closed),
+    ("instance/guest-attributes", Default("{}")),
+    ("instance/guest-attributes/*", Object),
+    ("instance/guest-attributes/*/*", Text),
     ("instance/guest-attributes/**", UserKeys),
     ("instance/licenses", ListDirectory),
     ("instance/maintenance-event", Default("\"NONE\"")),
@@ -42,6 +55,7 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/network-interfaces/*/ip-aliases", ListDirectory),
     ("instance/partner-attributes", Object),
     ("instance/partner-attributes/**", UserKeys),
+    ("instance/platform-security/auto-mtls-configuration", Document),
     ("instance/preempted", Default("\"FALSE\"")),
     ("instance/service-accounts", Object),
     ("instance/service-accounts", Default("{}")),
@@ -52,7 +66,11 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/tags", JsonByDefault),
     ("instance/tags", Default("[]")),
     ("instance/upcoming-maintenance", ObjectLeaf),
+    ("instance/upcoming-maintenance", Default("{}")),
     ("instance/virtual-clock/drift-token", Default("\"0\"")),
+    ("instance/workload-certificates-config-status", Document),
+    ("instance/workload-identities", Document),
+    ("instance/workload-trusted-root-certs", Document),
     ("oslogin", Object),
     ("project", Object),
     ("project/attributes", Object),
@@ -69,7 +87,9 @@ const KEYS: &[&str] = &[
     "aliases",
     "attributes",
     "authenticate",
+    "autoMtlsConfiguration",
     "automaticRestart",
+    "configStatus",
     "cpuPlatform",
     "credentials",
     "description",
@@ -89,6 +109,7 @@ const KEYS: &[&str] = &[
     "hostname",
     "id",
     "identityConfiguration",
+    "identityUuid",
     "image",
     "index",
     "instance",
@@ -131,6 +152,7 @@ const KEYS: &[&str] = &[
     "tags",
     "targetInstanceIps",
     "targetState",
+    "trustAnchors",
     "type",
     "universe",
     "universeDomain",

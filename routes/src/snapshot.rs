@@ -75,8 +75,15 @@ impl Publisher {
     /// Replaces everything. Publishing what is there already changes nothing and wakes nobody; the answer says whether
     /// it changed.
     pub fn publish(&self, tree: Tree) -> bool {
-        let tree = with_computed(tree, self.computed);
-        self.sender.send_if_modified(|current| replace(current, tree))
+        self.update(|_| tree)
+    }
+
+    /// Replaces everything by what is made of it. No other writer comes in between. The answer says whether it changed.
+    pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
+        self.sender.send_if_modified(|current| {
+            let tree = with_computed(make(&current.tree), self.computed);
+            replace(current, tree)
+        })
     }
 
     /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`.

@@ -86,6 +86,9 @@ pub enum TokenError {
         /// Why, without secrets.
         reason: String,
     },
+    /// More were asked for than is allowed: 429.
+    #[error("too many tokens are asked for")]
+    TooMany,
     /// The source can't answer now: 503.
     #[error("token source unavailable: {reason}")]
     Unavailable {

@@ -5,12 +5,14 @@
 
 mod build;
 mod edit;
+mod guest_attributes;
 pub(crate) mod represent;
 
 pub use edit::EditError;
+pub use guest_attributes::GuestAttributes;
 
 use bytes::Bytes;
-use gce_metadata_layers::Format;
+use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -42,6 +44,12 @@ impl Tree {
             Node::Leaf(leaf) => String::from_utf8(leaf.text().to_vec()).ok(),
             _ => None,
         }
+    }
+
+    /// Whether an attribute switches something on: the instance's if it has it, else the project's.
+    pub(crate) fn is_switched_on(&self, attribute: &str) -> bool {
+        let of = |owner: &str| self.text(&format!("{owner}/attributes/{attribute}"));
+        of("instance").or_else(|| of("project")).is_some_and(|value| boolean(&value) == Some(true))
     }
 }
 
@@ -84,6 +92,8 @@ fn index(segment: &str) -> Option<usize> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dir {
     entries: BTreeMap<Box<str>, Entry>,
+    /// Recursion that comes from above finds it empty.
+    is_closed: bool,
     forms: Forms,
 }
 

@@ -1,33 +1,82 @@
-//! The route list.
+//! The route lists.
 //!
-//! Whatever is published needs no route: the tree has it. A route of its own is for what is computed for each request, and
-//! for the little that stands above `/computeMetadata/v1/`.
+//! Whatever is published needs no route: the tree has it. A route of its own is for what is computed for each request, for
+//! what is written, for what has something to say where the tree has nothing, and for the little that stands above
+//! `/computeMetadata/v1/`.
 
-use crate::endpoint::{Above, Access, Endpoint, Identity, Legacy, Published, Tokens};
-use crate::snapshot::Reader;
+use crate::endpoint::{
+    Above, Access, Acquire, Endpoint, Identity, Legacy, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
+    WritableAttributes,
+};
+use crate::router::{Router, RouterOptions};
+use crate::snapshot::{Publisher, Reader};
 use crate::token::TokenSources;
 use std::sync::Arc;
 
 /// Where the tree is mounted.
 pub(crate) const PREFIX: &str = "/computeMetadata/v1";
 
-pub(crate) fn routes(reader: &Reader, tokens: &TokenSources) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
-    let published = Arc::new(Published::new(reader.clone()));
-    let access_tokens = Arc::new(Tokens::new(Access, reader.clone(), tokens.access.clone()));
-    let id_tokens = Arc::new(Tokens::new(Identity::new(), reader.clone(), tokens.id.clone()));
+/// The one path of 0.1 that leads nowhere in v1.
+const ACQUIRE: &str = "/0.1/meta-data/service-accounts/{account}/acquire";
+
+pub(crate) fn routes(
+    publisher: &Publisher,
+    tokens: &TokenSources,
+    options: RouterOptions,
+) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
+    let reader = publisher.reader();
+    let published = Published::new(reader.clone());
+    let access_tokens = Tokens::new(Access, reader.clone(), tokens.access.clone());
+    let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
+    let guest_attributes = WritableAttributes::new(publisher.clone(), published.clone());
+    let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance);
+    let certificates = |names| -> Arc<dyn Endpoint> { Arc::new(WorkloadCertificates::new(reader.clone(), names)) };
+    let (published, guest_attributes) = (Arc::new(published), Arc::new(guest_attributes));
+    let (status, anchors, identities) = (
+        certificates(["gce-workload-certificates/config-status", "workload-certificates-config-status"]),
+        certificates(["gce-workload-certificates/trust-anchors", "workload-trusted-root-certs"]),
+        certificates(["gce-workload-certificates/workload-identities", "workload-identities"]),
+    );
+    vec![
+        // matchit's catch-all does not match an empty rest.
+        ("/computeMetadata/v1/", published.clone()),
+        ("/computeMetadata/v1/{*path}", published),
+        ("/computeMetadata/v1/instance/gce-workload-certificates/config-status", status.clone()),
+        ("/computeMetadata/v1/instance/gce-workload-certificates/trust-anchors", anchors.clone()),
+        ("/computeMetadata/v1/instance/gce-workload-certificates/workload-identities", identities.clone()),
+        ("/computeMetadata/v1/instance/guest-attributes/", guest_attributes.clone()),
+        ("/computeMetadata/v1/instance/guest-attributes/{*path}", guest_attributes),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/identity", Arc::new(id_tokens)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/token", Arc::new(access_tokens)),
+        ("/computeMetadata/v1/instance/upcoming-maintenance", Arc::new(maintenance)),
+        ("/computeMetadata/v1/instance/workload-certificates-config-status", status),
+        ("/computeMetadata/v1/instance/workload-identities", identities),
+        ("/computeMetadata/v1/instance/workload-trusted-root-certs", anchors),
+    ]
+}
+
+/// The listings that stand above `v1`, and the older APIs, which lead to it.
+pub(crate) fn above(
+    v1: &Router,
+    reader: &Reader,
+    tokens: &TokenSources,
+    options: RouterOptions,
+) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
+    let v1 = options.legacy_endpoints.then_some(v1);
+    let v1beta1 = Arc::new(Legacy::v1beta1(v1.cloned(), reader.clone()));
+    let acquire = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
+    let v1_and_acquire = v1.cloned().map(|v1| v1.with_routes(vec![(ACQUIRE, acquire)]));
+    let v01 = Arc::new(Legacy::v01(v1_and_acquire, reader.clone()));
     vec![
         ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
         ("/computeMetadata", Arc::new(Above::new(""))),
         ("/computeMetadata/", Arc::new(Above::new("v1/\nv1beta1/\n"))),
         ("/computeMetadata/v1", Arc::new(Above::new(""))),
-        // matchit's catch-all does not match an empty rest.
-        ("/computeMetadata/v1/", published.clone()),
-        ("/computeMetadata/v1/{*path}", published),
-        ("/computeMetadata/v1/instance/service-accounts/{account}/token", access_tokens),
-        ("/computeMetadata/v1/instance/service-accounts/{account}/identity", id_tokens),
-        ("/computeMetadata/v1beta1/", Arc::new(Legacy)),
-        ("/computeMetadata/v1beta1/{*path}", Arc::new(Legacy)),
-        ("/0.1/", Arc::new(Legacy)),
-        ("/0.1/{*path}", Arc::new(Legacy)),
+        ("/computeMetadata/v1beta1", v1beta1.clone()),
+        ("/computeMetadata/v1beta1/", v1beta1.clone()),
+        ("/computeMetadata/v1beta1/{*path}", v1beta1),
+        ("/0.1", v01.clone()),
+        ("/0.1/", v01.clone()),
+        ("/0.1/{*path}", v01),
     ]
 }

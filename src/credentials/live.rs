@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
 use file::{CredentialFile, Origin, Plan};
+use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError};
 use std::path::PathBuf;
@@ -163,7 +164,11 @@ pub enum CredentialError {
     Tls(String),
 }
 
-pub(super) fn open(options: LiveOptions, metrics: Option<&Metrics>) -> Result<Credentials, CredentialError> {
+pub(super) fn open(
+    options: LiveOptions,
+    metrics: Option<&Metrics>,
+    limit: Option<Arc<RateLimit>>,
+) -> Result<Credentials, CredentialError> {
     let plan = Plan {
         upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
         endpoints: options.endpoints,
@@ -194,11 +199,11 @@ pub(super) fn open(options: LiveOptions, metrics: Option<&Metrics>) -> Result<Cr
         }
         LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
     };
-    Ok(serve(Arc::new(accounts), metrics))
+    Ok(serve(Arc::new(accounts), metrics, limit))
 }
 
 /// The tokens of these accounts, cached, counted and looked after.
-fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>) -> Credentials {
+fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
     let looked = Arc::clone(&accounts);
     let identity = Identity {
@@ -206,7 +211,7 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>) -> Credentials {
         ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
     let hits = identity.hits.clone();
-    let told = observe::access_tokens_told(access(&accounts), SOURCE, metrics.cloned());
+    let told = observe::access_tokens_told(access(&accounts), SOURCE, metrics.cloned(), limit);
     let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(told);
     let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id(&accounts));
     let caches = vec![access.forget(), id.forget()];

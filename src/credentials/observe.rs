@@ -3,8 +3,10 @@
 
 use super::kind::TokenRequest;
 use crate::metrics::Metrics;
+use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, IdTokenSource, TokenError};
+use std::sync::Arc;
 use std::time::Instant;
 use tower::{Service, ServiceExt, service_fn};
 
@@ -38,11 +40,13 @@ where
     })
 }
 
-/// A source of access tokens that tells of each one it makes. It stands below the cache.
+/// A source of access tokens that tells of each one it makes, and makes no more than `limit` admits. It stands below the
+/// cache: tokens that are there already are nobody's trouble.
 pub(super) fn access_tokens_told<S>(
     inner: S,
     source: &'static str,
     metrics: Option<Metrics>,
+    limit: Option<Arc<RateLimit>>,
 ) -> impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send> + Clone + Send + Sync
 where
     S: Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send>
@@ -53,7 +57,11 @@ where
 {
     service_fn(move |request: AccessTokenRequest| {
         let (inner, metrics) = (inner.clone(), metrics.clone());
+        let is_admitted = limit.as_ref().is_none_or(|limit| limit.admits());
         async move {
+            if !is_admitted {
+                return Err(TokenError::TooMany);
+            }
             let (email, scopes) = (request.account.email.clone(), request.scopes.join(" "));
             let token = inner.oneshot(request).await?;
             if let Some(metrics) = metrics {
@@ -63,4 +71,34 @@ where
             Ok(token)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::CacheTokensLayer;
+    use gce_metadata_routes::ServiceAccount;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+    use tower::Layer;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_must_be_made_is_limited() {
+        let made = service_fn(async |_: AccessTokenRequest| {
+            Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) })
+        });
+        let limit = Some(Arc::new(RateLimit::per_second(NonZeroU32::MIN)));
+        let source = CacheTokensLayer::new().layer(access_tokens_told(made, "test", None, limit));
+        let ask = async |scope: &str| {
+            let account = ServiceAccount { email: "a@example.com".into(), scopes: vec![], aliases: vec![] };
+            let request = AccessTokenRequest { account, scopes: vec![scope.into()] };
+            source.clone().oneshot(request).await.map(|_| ())
+        };
+        for _ in 0..10 {
+            assert!(ask("a").await.is_ok(), "the cache has it");
+        }
+        assert!(matches!(ask("b").await, Err(TokenError::TooMany)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(ask("b").await.is_ok());
+    }
 }

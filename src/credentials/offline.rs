@@ -15,6 +15,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use claims::Claims;
+use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{
     AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
@@ -53,7 +54,11 @@ impl Default for OfflineOptions {
     }
 }
 
-pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result<Credentials, KeyError> {
+pub(super) fn open(
+    options: OfflineOptions,
+    metrics: Option<&Metrics>,
+    limit: Option<Arc<RateLimit>>,
+) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
     // Making a key takes longer than all else at start together, and most servers are asked for an access token first.
     let early = key.clone();
@@ -65,7 +70,7 @@ pub(super) fn open(options: OfflineOptions, metrics: Option<&Metrics>) -> Result
     let identity = Identity { fingerprint: Some(fingerprint), ..Identity::new("Offline") };
     let cache = CacheTokensLayer::new().count_hits(identity.hits.clone());
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.cloned()));
+    let access = cache.layer(observe::access_tokens_told(made, SOURCE, metrics.cloned(), limit));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));

@@ -3,18 +3,21 @@
 use super::connection::{self, ConnectionLimits};
 use super::listener::{Address, Listener};
 use super::runtimes::Runtimes;
-use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened, Tls, TlsError};
+use super::start_error::StartError;
+use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened, Tls};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
-use crate::config::{ConfigError, ConfigFile, Overrides};
-use crate::credentials::{CredentialSource, Credentials, SourceError};
+use crate::config::{ConfigFile, Overrides};
+use crate::credentials::{CredentialSource, Credentials};
+use crate::guest_attributes::{self, Keeper};
 use crate::metrics::{Connections, Metrics, State};
+use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::stack::Stack;
 use bytes::Bytes;
-use gce_metadata_layers::{AllowedPeers, Waiters};
+use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::token::Secret;
-use gce_metadata_routes::{Metadata, Publisher, Router, TokenSources};
+use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Router, RouterOptions, TokenSources};
 use http_body_util::Full;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,59 +31,15 @@ use tokio::sync::Notify;
 /// Few watch, and none for long.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Why a server could not be started. Nothing of it runs then.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The config file can't be served.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// HTTPS can't be served.
-    #[error("HTTPS: {0}")]
-    Tls(TlsError),
-    /// The source of tokens can't be used.
-    #[error(transparent)]
-    Tokens(#[from] SourceError),
-    /// The threads that were asked for can't be had.
-    #[error("can't start threads for connections: {0}")]
-    Threads(io::Error),
-    /// The socket can't be had.
-    #[error("can't listen at {address}: {error}{}", remedy(address, error))]
-    Listen {
-        /// The address, or `unix:` and the path.
-        address: String,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-fn remedy(address: &str, error: &io::Error) -> &'static str {
-    match (error.kind(), address.starts_with("unix:")) {
-        (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
-        (io::ErrorKind::AddrInUse, false) => {
-            "; stop the other process, or choose another place (--port 0 takes any free port)"
-        }
-        (io::ErrorKind::PermissionDenied, true) => "; choose a folder that this user may write to",
-        (io::ErrorKind::PermissionDenied, false) => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
-        (io::ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has that address",
-        (io::ErrorKind::NotFound, true) => "; make the folder first",
-        _ => "",
-    }
-}
-
 /// Settings of a [`Server`].
 #[derive(Debug)]
 pub struct ServerBuilder {
     served: Served,
     overrides: Overrides,
     tokens: Tokens,
+    router: RouterOptions,
+    guest_attributes: Option<PathBuf>,
+    enforces_rate_limits: bool,
     place: Place,
     mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
     admin: Option<AdminPlace>,
@@ -123,6 +82,9 @@ impl Default for ServerBuilder {
             served: Served::Given(Metadata::sample()),
             overrides: Overrides::default(),
             tokens: Tokens::From(Box::default()),
+            router: RouterOptions::default(),
+            guest_attributes: None,
+            enforces_rate_limits: false,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             mtls: None,
             admin: None,
@@ -199,6 +161,32 @@ impl ServerBuilder {
         Self { tokens: Tokens::Given(sources), ..self }
     }
 
+    /// Serves the APIs before v1, `/0.1/` and `/computeMetadata/v1beta1/`, which demand no header and GCE refuses. The
+    /// attribute `disable-legacy-endpoints` of the instance or the project switches them off again.
+    pub fn enable_legacy_endpoints(mut self) -> Self {
+        self.router.legacy_endpoints = true;
+        self
+    }
+
+    /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
+    pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
+        self.router.no_maintenance = answer;
+        self
+    }
+
+    /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. While the file is not there,
+    /// the metadata says what they are.
+    pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { guest_attributes: Some(path.into()), ..self }
+    }
+
+    /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
+    /// second of OS Login, of identity tokens, or of access tokens that are not in the cache. Access tokens of the caller's
+    /// own sources have no limit.
+    pub fn enforce_rate_limits(self) -> Self {
+        Self { enforces_rate_limits: true, ..self }
+    }
+
     /// Listens at this address; port 0 is any free port.
     pub fn listen(self, address: SocketAddr) -> Self {
         Self { place: Place::Tcp(address), ..self }
@@ -269,8 +257,10 @@ impl ServerBuilder {
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
+        let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
+        let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
         let credentials = match self.tokens {
-            Tokens::From(source) => source.open(metrics.as_ref())?,
+            Tokens::From(source) => source.open(metrics.as_ref(), uncached_tokens)?,
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
         let Credentials { tokens, routes, identity, default_email, doctor, advice } = credentials;
@@ -283,8 +273,13 @@ impl ServerBuilder {
                 (file.parse(&bytes)?, Some((file, bytes)))
             }
         };
+        let of_config = metadata.tree();
+        let tree = match &self.guest_attributes {
+            Some(path) => guest_attributes::restored(path, &of_config)?,
+            None => of_config.clone(),
+        };
         let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
-        let publisher = Publisher::listing(metadata.tree(), listed);
+        let publisher = Publisher::listing(tree, listed);
         let reader = publisher.reader();
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {
@@ -303,6 +298,10 @@ impl ServerBuilder {
             None => None,
         };
 
+        let keeper = match self.guest_attributes {
+            Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
+            None => None,
+        };
         let lifecycle = Lifecycle::default();
         let reloads = Arc::new(ReloadCounts::default());
         let waiters = Waiters::at_most(self.most_waiters);
@@ -321,19 +320,18 @@ impl ServerBuilder {
             None => (None, None, None),
         };
         let mds_client_certificate = mds_client_certificate.map(MdsClientCertificate::route);
-        let router = routes.into_iter().chain(mds_client_certificate).fold(
-            Router::new(reader.clone(), tokens),
-            |router, (path, endpoint)| {
-                router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
-                    tracing::error!(path, "left out: {conflict}");
-                    router
-                })
-            },
-        );
+        let router = Router::with_options(publisher.clone(), tokens, self.router);
+        let router = routes.into_iter().chain(mds_client_certificate).fold(router, |router, (path, endpoint)| {
+            router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
+                tracing::error!(path, "left out: {conflict}");
+                router
+            })
+        });
         let stack = Stack::new(reader.clone(), router)
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(metrics.clone());
+            .metrics(metrics.clone())
+            .limits(rate_limits.map(LimitRateLayer::new));
         let tls_address = match &tls_listener {
             Some((_, address)) => Some(address.clone()),
             None => tls.as_ref().map(|_| address.clone()),
@@ -387,9 +385,20 @@ impl ServerBuilder {
         if let Some(advice) = advice {
             tracing::info!("{advice}");
         }
+        if let Some(keeper) = keeper.clone() {
+            let Lifecycle { stop, abort, .. } = lifecycle.clone();
+            lifecycle.tasks.spawn(async move { abort.run_until_cancelled(keeper.keep(stop)).await });
+        }
         let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
-            let reload = Reload::new(file, bytes, publisher.clone(), Arc::clone(&reloads), Arc::clone(&reload_wanted));
+            let reload = Reload::new(
+                file,
+                bytes,
+                of_config.guest_attributes(),
+                publisher.clone(),
+                Arc::clone(&reloads),
+                Arc::clone(&reload_wanted),
+            );
             let stop = lifecycle.stop.clone();
             lifecycle.tasks.spawn(async move { stop.run_until_cancelled(reload.run()).await });
         }
@@ -398,6 +407,7 @@ impl ServerBuilder {
             admin_address,
             tls_address,
             publisher,
+            keeper,
             lifecycle,
             drain: self.drain,
             reloads,

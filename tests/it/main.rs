@@ -4,6 +4,7 @@
 
 mod conformance;
 mod dump;
+mod guest_attributes;
 #[cfg(feature = "live")]
 mod live;
 #[cfg(feature = "cli")]
@@ -13,6 +14,7 @@ mod live_program;
 mod mtls;
 mod prometheus;
 mod protocol;
+mod rate_limits;
 mod reload;
 mod support;
 #[cfg(feature = "tpm")]
@@ -23,6 +25,8 @@ mod watching;
 
 #[cfg(feature = "cli")]
 mod clients;
+#[cfg(feature = "cli")]
+mod endpoint_options;
 #[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(feature = "cli")]

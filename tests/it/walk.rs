@@ -2,18 +2,26 @@
 
 use crate::support::{Client, dump, request, serve};
 use gce_metadata_server::{Metadata, Server};
+use std::collections::BTreeSet;
 
 /// GCE lists the APIs of its past and refuses to serve them.
-const REFUSED: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
+pub(crate) const OLDER: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
 
-pub(crate) async fn walk(server: &Server) -> usize {
+/// And it lists what a guest could write if an attribute let it.
+const GUEST_ATTRIBUTES: &str = "/computeMetadata/v1/instance/guest-attributes/";
+
+/// What is made for each request.
+const COMPUTED: [&str; 3] = ["identity", "mds-client-certificate", "token"];
+
+/// The number of leaves. What is refused is listed, and 403.
+pub(crate) async fn walk(server: &Server, refused: &[&str]) -> usize {
     let mut client = Client::connect(server).await;
     let mut ask = async |path: &str| client.send(request("GET", path, &[("metadata-flavor", "Google")]), "").await;
     let mut directories = vec!["/".to_owned()];
     let mut served = 0;
     while let Some(directory) = directories.pop() {
         let listing = ask(&directory).await;
-        if REFUSED.contains(&&*directory) {
+        if refused.contains(&&*directory) {
             assert_eq!(listing.status, 403, "{directory}");
             continue;
         }
@@ -27,20 +35,30 @@ pub(crate) async fn walk(server: &Server) -> usize {
             let path = format!("{directory}{line}");
             if line.ends_with('/') {
                 let unslashed = ask(path.trim_end_matches('/')).await;
-                let refused = REFUSED.contains(&&*path);
-                assert!(unslashed.status == 301 || refused, "{path} without its slash: {}", unslashed.status);
+                let is_refused = refused.contains(&&*path);
+                assert!(unslashed.status == 301 || is_refused, "{path} without its slash: {}", unslashed.status);
                 directories.push(path);
                 continue;
             }
             served += 1;
             let query = if line == "identity" { "?audience=a&" } else { "?" };
+            let mut tags = BTreeSet::new();
             for form in ["", "alt=text", "alt=json", "recursive=true"] {
                 let leaf = ask(&format!("{path}{query}{form}")).await;
                 assert_eq!(leaf.status, 200, "{path}{query}{form}");
+                tags.insert(leaf.header("etag").map(str::to_owned));
             }
+            // What is made for who asks has no tag, and nothing to wait for.
+            let is_computed = COMPUTED.contains(&line);
+            assert!(
+                tags.len() == 1 && tags.first().is_some_and(|tag| tag.is_none() == is_computed),
+                "{path}: {tags:?}"
+            );
+            let waited = ask(&format!("{path}{query}wait_for_change=true&timeout_sec=0")).await;
+            assert_eq!(waited.status, if is_computed { 400 } else { 200 }, "{path}");
             assert_eq!(ask(&format!("{path}/")).await.status, 404, "{path}/");
         }
-        if directory.starts_with("/computeMetadata/v1/") {
+        if directory.starts_with("/computeMetadata/v1") {
             for form in ["recursive=true", "recursive=true&alt=text", "recursive=true&alt=json"] {
                 assert_eq!(ask(&format!("{directory}?{form}")).await.status, 200, "{directory}?{form}");
             }
@@ -52,19 +70,27 @@ pub(crate) async fn walk(server: &Server) -> usize {
 #[tokio::test]
 async fn every_listed_entry_of_a_dump_is_served() {
     let server = serve(serde_json::from_str(&dump()).unwrap()).await;
-    assert!(walk(&server).await > 80);
+    server.publisher().set("instance/guest-attributes/ns/key", "value").unwrap();
+    assert!(walk(&server, &OLDER).await > 100);
 }
 
 #[tokio::test]
 async fn every_listed_entry_of_the_sample_is_served() {
     let server = Server::builder().metadata(Metadata::sample()).start().await.unwrap();
-    assert!(walk(&server).await > 50);
+    assert!(walk(&server, &[OLDER[0], OLDER[1], GUEST_ATTRIBUTES]).await > 50);
+}
+
+#[tokio::test]
+async fn every_listed_entry_of_the_older_apis_is_served() {
+    let dump = Metadata::from_json(serde_json::from_str(&dump()).unwrap()).unwrap();
+    let server = Server::builder().metadata(dump).enable_legacy_endpoints().start().await.unwrap();
+    assert!(walk(&server, &[]).await > 200);
 }
 
 #[tokio::test]
 async fn a_vm_without_accounts_is_a_vm() {
     let server = serve(serde_json::json!({"instance": {"id": 1, "serviceAccounts": {}}})).await;
-    assert_eq!(walk(&server).await, 1);
+    assert_eq!(walk(&server, &OLDER).await, 1);
     let mut client = Client::connect(&server).await;
     assert_eq!(client.get("instance/service-accounts/").await.body, "");
     assert_eq!(client.get("instance/service-accounts/?recursive=true").await.body, "{}");

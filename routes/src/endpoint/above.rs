@@ -1,4 +1,4 @@
-//! What stands above `/computeMetadata/v1/`: two fixed listings, and the APIs of the past.
+//! What stands above `/computeMetadata/v1/`: fixed listings.
 
 use super::{Answer, Call, Endpoint, Reply};
 use bytes::Bytes;
@@ -29,15 +29,5 @@ impl Endpoint for Above {
         }
         let body = Bytes::from_static(self.listing.as_bytes());
         Ok(Answer::Document { body, content_type: HeaderValue::from_static("application/text") }).into()
-    }
-}
-
-/// `/0.1/` and `/computeMetadata/v1beta1/`, which GCE lists and refuses.
-#[derive(Debug)]
-pub(crate) struct Legacy;
-
-impl Endpoint for Legacy {
-    fn call(&self, _: Call<'_>) -> Reply {
-        Err(Rejection::LegacyEndpoint).into()
     }
 }

@@ -6,9 +6,9 @@ use crate::v1;
 use gce_metadata_layers::Rejection;
 use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Published {
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 impl Published {
@@ -16,7 +16,7 @@ impl Published {
         Self { reader }
     }
 
-    fn find(&self, call: &Call<'_>) -> Result<Answer, Rejection> {
+    pub(super) fn find(&self, call: &Call<'_>) -> Result<Answer, Rejection> {
         let path = call.path.below(v1::PREFIX).ok_or(Rejection::NotFound)?;
         let snapshot = self.reader.snapshot();
         let node = snapshot.tree().get(path).ok_or(Rejection::NotFound)?;

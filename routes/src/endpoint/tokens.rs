@@ -1,9 +1,11 @@
 //! `service-accounts/…/token` and `…/identity`: one endpoint for two kinds of tokens.
 
 mod access;
+mod acquire;
 mod identity;
 
 pub(crate) use access::Access;
+pub(crate) use acquire::Acquire;
 pub(crate) use identity::Identity;
 
 use super::{Answer, Call, Endpoint, Reply};
@@ -71,6 +73,7 @@ impl<K: Kind> Endpoint for Tokens<K> {
 fn refused(error: &TokenError, account: &str) -> Rejection {
     match error {
         TokenError::NoSource { .. } => Rejection::NotFound,
+        TokenError::TooMany => Rejection::TooManyRequests,
         TokenError::Refused { .. } => {
             tracing::warn!(account, "{error}");
             Rejection::Worded(StatusCode::FORBIDDEN, "the credentials of this service account were refused\n")

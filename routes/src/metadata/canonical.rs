@@ -44,7 +44,12 @@ pub(super) fn canonicalize(value: &mut Value, segments: &[&str], path: &mut Vec<
     if is(Rule::ListDirectory) && !value.is_array() {
         return Err(MetadataError::new(path, format!("a list is expected, not {}", kind(value))));
     }
+    if is(Rule::Text) && !value.is_string() {
+        return Err(MetadataError::new(path, format!("a string is expected, not {}", kind(value))));
+    }
     match value {
+        // Its keys are its own.
+        _ if is(Rule::Document) => Ok(()),
         Value::Object(object) => canonicalize_object(object, segments, path),
         Value::Array(items) => {
             // Rules are about lists, never about one index, so any segment stands for all of them.

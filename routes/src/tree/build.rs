@@ -4,6 +4,8 @@ use super::{Array, Dir, Entry, Forms, Leaf, Node, Shown, Tree};
 use crate::schema::{self, Rule};
 use gce_metadata_layers::Format;
 use http::uri::PathAndQuery;
+use serde::Serialize;
+use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -37,6 +39,9 @@ pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
     match value {
         Value::Object(_) if schema::is(path, Rule::ObjectLeaf) => {
             Node::Leaf(Leaf::text_by_default(snake_cased(value.clone())))
+        }
+        Value::Object(_) | Value::Array(_) if schema::is(path, Rule::Document) => {
+            Node::Leaf(Leaf::text_by_default(document(value)))
         }
         Value::Object(object) => Node::Dir(dir(object, path)),
         Value::Array(items) if is_directory(items) || schema::is(path, Rule::ListDirectory) => {
@@ -80,7 +85,7 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
         let node = Arc::new(child(value, path, &segment));
         entries.insert(segment, Entry { json_key: key.as_str().into(), node, shown });
     }
-    Dir { entries, forms: Forms::default() }
+    Dir { entries, is_closed: schema::is(path, Rule::Closed), forms: Forms::default() }
 }
 
 fn child(value: &Value, path: &[&str], segment: &str) -> Node {
@@ -123,6 +128,16 @@ pub(super) fn is_addressable(segment: &str) -> bool {
     !segment.is_empty()
         && !segment.contains('/')
         && PathAndQuery::try_from(path.as_str()).is_ok_and(|parsed| parsed.as_str() == path && parsed.query().is_none())
+}
+
+/// JSON as GCE writes it where it is the text of a leaf: indented by one space a level, and a line break at the end.
+fn document(value: &Value) -> String {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
+    // Values can't fail to serialize: their keys are strings, and a Vec takes every write.
+    let _ = value.serialize(&mut serializer);
+    text.push(b'\n');
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn snake_cased(value: Value) -> Value {
@@ -207,6 +222,19 @@ mod tests {
         assert_eq!(tree.text("universe/universe-domain").unwrap(), "googleapis.com");
         assert_eq!(tree.text("instance/maintenance-event").unwrap(), "TERMINATE_ON_HOST_MAINTENANCE");
         assert!(tree.get("instance/service-accounts").unwrap().is_directory());
+    }
+
+    #[test]
+    fn a_document_is_the_text_of_a_leaf_however_it_is_written() {
+        let tree = tree(json!({"instance": {
+            "gceWorkloadCertificates": {"configStatus": {"partnerMetadata": {}, "aList": [1]}, "trustAnchors": "{ }"},
+            "platformSecurity": {"autoMtlsConfiguration": {"s2a": {"plaintext_address": "a:1"}}},
+        }}));
+        let text = |path| tree.text(path).unwrap();
+        let written = "{\n \"aList\": [\n  1\n ],\n \"partnerMetadata\": {}\n}\n";
+        assert_eq!(text("instance/gce-workload-certificates/config-status"), written);
+        assert_eq!(text("instance/gce-workload-certificates/trust-anchors"), "{ }");
+        assert!(text("instance/platform-security/auto-mtls-configuration").contains("\"plaintext_address\": \"a:1\""));
     }
 
     #[test]

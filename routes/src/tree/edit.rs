@@ -55,13 +55,13 @@ impl Tree {
         let mut node = &self.root;
         for segment in path.split('/').filter(|segment| !segment.is_empty()) {
             if let Node::Dir(dir) = &**node
-                && dir.entries.get(segment).is_some_and(|entry| !entry.shown.in_recursion())
+                && dir.entries.get(segment).is_some_and(|entry| !entry.is_explicit())
             {
                 return None;
             }
             node = node.child(segment)?;
         }
-        serde_json::from_slice(&node.json()).ok()
+        Some(node.explicit())
     }
 
     /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
@@ -111,6 +111,29 @@ impl Tree {
     }
 }
 
+impl Node {
+    /// All that the JSON has that it was made of, and what edits have made of that; behind closed doors too.
+    fn explicit(&self) -> Value {
+        match self {
+            Self::Dir(dir) => {
+                let entries = dir.entries.values().filter(|entry| entry.is_explicit());
+                entries.map(|entry| (String::from(&*entry.json_key), entry.node.explicit())).collect()
+            }
+            Self::Array(array) => array.items.iter().map(|item| item.explicit()).collect(),
+            Self::Leaf(leaf) => leaf.value().clone(),
+            Self::Computed => Value::Null,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether it is there for another reason than that every VM has it. A guest may have filled a default.
+    fn is_explicit(&self) -> bool {
+        let is_filled = matches!(&*self.node, Node::Dir(dir) if dir.is_closed && !dir.entries.is_empty());
+        self.shown.in_recursion() || is_filled
+    }
+}
+
 struct Edit<'a> {
     path: &'a str,
     segments: Vec<&'a str>,
@@ -148,7 +171,7 @@ impl<'a> Edit<'a> {
                 };
                 let mut entries = dir.entries.clone();
                 entries.insert(segment.into(), entry);
-                Node::Dir(Dir { entries, forms: Forms::default() })
+                Node::Dir(Dir { entries, is_closed: dir.is_closed, forms: Forms::default() })
             }
             Node::Array(array) => {
                 let mut items = array.items.clone();
@@ -186,7 +209,7 @@ impl<'a> Edit<'a> {
                     let node = self.remove(&entry.node, depth + 1)?;
                     entries.insert(segment.into(), Entry { node, ..entry.clone() });
                 }
-                Node::Dir(Dir { entries, forms: Forms::default() })
+                Node::Dir(Dir { entries, is_closed: dir.is_closed, forms: Forms::default() })
             }
             Node::Array(array) => {
                 let index = super::index(segment).filter(|index| *index < array.items.len()).ok_or_else(not_found)?;
@@ -204,10 +227,11 @@ impl<'a> Edit<'a> {
 
     /// What is made where the path goes on and there is nothing.
     fn empty(&self, depth: usize) -> Node {
-        if schema::is(&self.segments[..=depth], Rule::ListDirectory) {
+        let path = &self.segments[..=depth];
+        if schema::is(path, Rule::ListDirectory) {
             Node::Array(Array { items: Vec::new(), forms: Forms::default() })
         } else {
-            Node::Dir(Dir::default())
+            Node::Dir(Dir { is_closed: schema::is(path, Rule::Closed), ..Dir::default() })
         }
     }
 

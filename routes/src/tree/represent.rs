@@ -1,6 +1,6 @@
 //! A node in the forms that a query can ask for.
 
-use super::{Array, Dir, Leaf, Node};
+use super::{Array, Dir, Entry, Leaf, Node};
 use bytes::Bytes;
 use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation};
 use http::HeaderValue;
@@ -72,6 +72,10 @@ impl Node {
         .clone()
     }
 
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Dir(dir) if dir.is_closed)
+    }
+
     fn line(&self, name: &str) -> String {
         format!("{name}{}", if self.is_directory() { "/\n" } else { "\n" })
     }
@@ -79,7 +83,8 @@ impl Node {
     fn flatten(&self, path: &mut String, lines: &mut String) {
         match self {
             Self::Dir(dir) => {
-                for (segment, entry) in dir.entries.iter().filter(|(_, entry)| entry.shown.in_recursion()) {
+                let shown = |entry: &Entry| entry.shown.in_recursion() && !entry.node.is_closed();
+                for (segment, entry) in dir.entries.iter().filter(|(_, entry)| shown(entry)) {
                     below(path, segment, |path| entry.node.flatten(path, lines));
                 }
             }
@@ -177,7 +182,9 @@ impl Serialize for Node {
                 let mut shown: Vec<_> = dir.entries.values().filter(|entry| entry.shown.in_recursion()).collect();
                 shown.sort_unstable_by(|a, b| a.json_key.cmp(&b.json_key));
                 let mut map = serializer.serialize_map(Some(shown.len()))?;
-                shown.into_iter().try_for_each(|entry| map.serialize_entry(&*entry.json_key, &*entry.node))?;
+                shown
+                    .into_iter()
+                    .try_for_each(|entry| map.serialize_entry(&*entry.json_key, &FromAbove(&entry.node)))?;
                 map.end()
             }
             Self::Array(array) => {
@@ -188,6 +195,15 @@ impl Serialize for Node {
             Self::Leaf(leaf) => leaf.value.serialize(serializer),
             Self::Computed => serializer.serialize_unit(),
         }
+    }
+}
+
+/// A node that recursion comes down to.
+struct FromAbove<'a>(&'a Node);
+
+impl Serialize for FromAbove<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_closed() { serializer.serialize_map(Some(0))?.end() } else { self.0.serialize(serializer) }
     }
 }
 

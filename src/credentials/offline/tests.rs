@@ -34,8 +34,8 @@ struct Issuer {
 impl Issuer {
     fn new(options: OfflineOptions) -> Self {
         let publisher = Publisher::new(metadata().tree());
-        let Credentials { tokens, routes, .. } = open(options, None).unwrap();
-        let router = routes.into_iter().fold(Router::new(publisher.reader(), tokens), |router, (path, endpoint)| {
+        let Credentials { tokens, routes, .. } = open(options, None, None).unwrap();
+        let router = routes.into_iter().fold(Router::new(publisher.clone(), tokens), |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap()
         });
         Self { router, _publisher: publisher }
@@ -43,7 +43,7 @@ impl Issuer {
 
     async fn get(&self, uri: &str) -> (u16, String, String) {
         let service = RenderLayer::<bytes::Bytes>::new().layer(self.router.clone());
-        let request = Request::get(uri).header("host", "127.0.0.1:8080").body(()).unwrap();
+        let request = Request::get(uri).header("host", "127.0.0.1:8080").body(String::new()).unwrap();
         let answer = service.oneshot(request).await.unwrap();
         let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
         (answer.status().as_u16(), content_type, String::from_utf8(answer.into_body().to_vec()).unwrap())
@@ -249,7 +249,7 @@ async fn waiting_for_a_token_makes_none() {
         std::future::ready(access_token(Duration::from_secs(60)))
     }));
     let publisher = Publisher::new(metadata().tree());
-    let router = Router::new(publisher.reader(), TokenSources { access: Some(access), id: None });
+    let router = Router::new(publisher.clone(), TokenSources { access: Some(access), id: None });
     let issuer = Issuer { router, _publisher: publisher };
     let token = "/computeMetadata/v1/instance/service-accounts/default/token";
     assert_eq!(issuer.get(&format!("{token}?wait_for_change=true")).await.0, 400);
@@ -260,7 +260,7 @@ async fn waiting_for_a_token_makes_none() {
 
 #[tokio::test]
 async fn a_request_head_without_a_host_is_no_obstacle() {
-    let request = Request::get("/.well-known/openid-configuration").body(()).unwrap();
+    let request = Request::get("/.well-known/openid-configuration").body(String::new()).unwrap();
     assert_eq!(RequestHead::of(&request).host(), None);
     let issuer = Issuer::new(OfflineOptions::default());
     let service = RenderLayer::<bytes::Bytes>::new().layer(issuer.router.clone());

@@ -28,7 +28,6 @@ impl Program {
     }
 }
 
-#[cfg(feature = "tpm")]
 impl Program {
     /// Asks it to stop and waits until it has.
     pub(crate) fn stop(mut self) {

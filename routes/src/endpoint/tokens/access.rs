@@ -16,9 +16,7 @@ impl Kind for Access {
     type Token = AccessToken;
 
     fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, AccessTokenRequest), Rejection> {
-        let account = call.account(tree)?;
-        let scopes = scopes(call, tree, &account)?;
-        Ok((account.email.clone(), AccessTokenRequest { account, scopes }))
+        request(call, tree, "scopes")
     }
 
     fn answer(token: &AccessToken) -> Answer {
@@ -31,11 +29,21 @@ impl Kind for Access {
     }
 }
 
+/// What a call asks of the source, with its scopes in this parameter.
+pub(super) fn request(
+    call: &Call<'_>,
+    tree: &Tree,
+    parameter: &str,
+) -> Result<(String, AccessTokenRequest), Rejection> {
+    let account = call.account(tree)?;
+    let named = call.parameter(parameter).unwrap_or_default();
+    let scopes = scopes(&named, is_enforced(call, tree)?, &account)?;
+    Ok((account.email.clone(), AccessTokenRequest { account, scopes }))
+}
+
 /// The scopes that the call names, of those that the account has; all that it has where none is left. Where scopes are
 /// enforced, naming another one is a mistake.
-fn scopes(call: &Call<'_>, tree: &Tree, account: &ServiceAccount) -> Result<Vec<String>, Rejection> {
-    let enforced = is_enforced(call, tree)?;
-    let named = call.parameter("scopes").unwrap_or_default();
+fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Vec<String>, Rejection> {
     let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
     let is_own = |scope: &&str| account.scopes.iter().any(|own| own == scope);
     if enforced && !named.iter().all(is_own) {
@@ -52,12 +60,7 @@ fn scopes(call: &Call<'_>, tree: &Tree, account: &ServiceAccount) -> Result<Vec<
 
 /// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.
 fn is_enforced(call: &Call<'_>, tree: &Tree) -> Result<bool, Rejection> {
-    const ATTRIBUTES: [&str; 2] = [
-        "instance/attributes/enable-access-token-enforce-scopes",
-        "project/attributes/enable-access-token-enforce-scopes",
-    ];
-    let by_default =
-        ATTRIBUTES.iter().find_map(|path| tree.text(path)).is_some_and(|value| boolean(&value) == Some(true));
+    let by_default = tree.is_switched_on("enable-access-token-enforce-scopes");
     match call.parameter("enforce_scopes").map(|value| boolean(&value)) {
         None => Ok(by_default),
         Some(Some(true)) => Ok(true),

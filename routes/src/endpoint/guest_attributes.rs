@@ -1,0 +1,103 @@
+//! `instance/guest-attributes/NAMESPACE/KEY`: the one place where a guest may write.
+//!
+//! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may, what,
+//! and how much.
+
+use super::{Answer, Call, Endpoint, Published, Reply};
+use crate::snapshot::Publisher;
+use crate::tree::{GuestAttributes, Tree};
+use bytes::Bytes;
+use gce_metadata_layers::{MetadataPath, Rejection};
+use http::{HeaderValue, Method, StatusCode};
+
+const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
+const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
+
+const DISABLED: Rejection = Rejection::Worded(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
+const NO_KEY: Rejection = bad("guest attributes are written to guest-attributes/NAMESPACE/KEY");
+const LONG_NAME: Rejection = bad("a namespace or key of guest attributes has at most 128 bytes");
+const NO_TEXT: Rejection = bad("the value of a guest attribute is text in UTF-8");
+
+const fn bad(words: &'static str) -> Rejection {
+    Rejection::Worded(StatusCode::BAD_REQUEST, words)
+}
+
+/// Guest attributes, for VMs whose attributes say so.
+#[derive(Debug)]
+pub(crate) struct WritableAttributes {
+    publisher: Publisher,
+    published: Published,
+}
+
+impl WritableAttributes {
+    pub(crate) fn new(publisher: Publisher, published: Published) -> Self {
+        Self { publisher, published }
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.published.reader.snapshot().tree().is_switched_on("enable-guest-attributes")
+    }
+
+    fn write(&self, call: Call<'_>) -> Reply {
+        let (namespace, key) = match names(&call.path) {
+            Ok((namespace, key)) => (namespace.to_owned(), key.to_owned()),
+            Err(rejection) => return Err(rejection).into(),
+        };
+        let publisher = self.publisher.clone();
+        if call.head.method() == Method::DELETE {
+            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| nothing_to_say()).into();
+        }
+        Reply::later(async move {
+            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
+            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| nothing_to_say())
+        })
+    }
+}
+
+impl Endpoint for WritableAttributes {
+    fn allows(&self, method: &Method) -> bool {
+        [Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(method)
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        let reply = match *call.head.method() {
+            _ if !self.is_enabled() => Err(DISABLED).into(),
+            Method::PUT | Method::DELETE => self.write(call),
+            _ => self.published.find(&call).into(),
+        };
+        reply.counted_as(WITH_SLASH)
+    }
+}
+
+/// The two names that a path must have to be written to.
+fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection> {
+    let rest = path.below(DIRECTORY).unwrap_or_default();
+    let (namespace, key) = rest.split_once('/').ok_or(NO_KEY)?;
+    match key.is_empty() || key.contains('/') {
+        true => Err(NO_KEY),
+        false if namespace.len().max(key.len()) > GuestAttributes::MOST_NAME_BYTES => Err(LONG_NAME),
+        false => Ok((namespace, key)),
+    }
+}
+
+fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tree, Rejection> {
+    let mut attributes = tree.guest_attributes();
+    attributes.set(namespace, key, value);
+    if attributes.bytes() > GuestAttributes::MOST_BYTES {
+        return Err(Rejection::TooLarge);
+    }
+    tree.with_guest_attributes(&attributes).map_err(|_| Rejection::Internal)
+}
+
+fn removed(tree: &Tree, namespace: &str, key: &str) -> Result<Tree, Rejection> {
+    let mut attributes = tree.guest_attributes();
+    if !attributes.remove(namespace, key) {
+        return Err(Rejection::NotFound);
+    }
+    tree.with_guest_attributes(&attributes).map_err(|_| Rejection::Internal)
+}
+
+fn nothing_to_say() -> Answer {
+    Answer::Document { body: Bytes::new(), content_type: HeaderValue::from_static("application/text") }
+}

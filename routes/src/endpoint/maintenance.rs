@@ -1,0 +1,57 @@
+//! `instance/upcoming-maintenance`: what is published, or what GCE says where nothing is.
+
+use super::{Answer, Call, Endpoint, Reply};
+use crate::snapshot::Reader;
+use crate::tree::{Leaf, Node};
+use gce_metadata_layers::Rejection;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What `instance/upcoming-maintenance` answers while no maintenance of the host is planned. Documents and clients disagree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoMaintenance {
+    /// `NONE`, as machines answer that are never maintained.
+    #[default]
+    Word,
+    /// `{}`, as the documents have it.
+    Object,
+    /// 503 and an error in JSON, as Google's agents expect it.
+    Unavailable,
+}
+
+/// The leaf, however empty it is.
+#[derive(Debug)]
+pub(crate) struct UpcomingMaintenance {
+    reader: Reader,
+    none: Option<Arc<Node>>,
+}
+
+impl UpcomingMaintenance {
+    pub(crate) fn new(reader: Reader, no_maintenance: NoMaintenance) -> Self {
+        let none = match no_maintenance {
+            NoMaintenance::Word => Some(Leaf::text_by_default("NONE")),
+            NoMaintenance::Object => Some(Leaf::json_by_default(json!({}))),
+            NoMaintenance::Unavailable => None,
+        };
+        Self { reader, none: none.map(|leaf| Arc::new(Node::Leaf(leaf))) }
+    }
+}
+
+impl Endpoint for UpcomingMaintenance {
+    fn call(&self, _: Call<'_>) -> Reply {
+        let snapshot = self.reader.snapshot();
+        let node = snapshot.tree().get("instance/upcoming-maintenance").filter(|node| !is_empty(node));
+        let answer = node.or(self.none.as_ref()).map(|node| Answer::Published(Arc::clone(node)));
+        answer.ok_or(Rejection::NoNotifications).into()
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    let Node::Leaf(leaf) = node else { return false };
+    match leaf.value() {
+        Value::Null => true,
+        Value::String(word) => word.is_empty(),
+        Value::Object(window) => window.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,217 @@
+//! Guest attributes: what the guest itself has written, under `instance/guest-attributes/NAMESPACE/KEY`.
+
+use super::edit::EditError;
+use super::{Node, Shown, Tree};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const PLACE: &str = "instance/guest-attributes";
+
+/// The guest attributes of a VM: values by namespace and key.
+///
+/// ```
+/// use gce_metadata_routes::{GuestAttributes, Metadata};
+///
+/// let mut attributes = GuestAttributes::default();
+/// attributes.set("hostkeys", "ssh-ed25519", "AAAA");
+/// let tree = Metadata::sample().tree().with_guest_attributes(&attributes).unwrap();
+/// assert_eq!(tree.text("instance/guest-attributes/hostkeys/ssh-ed25519").unwrap(), "AAAA");
+/// assert_eq!(tree.guest_attributes(), attributes);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GuestAttributes(BTreeMap<String, BTreeMap<String, String>>);
+
+impl GuestAttributes {
+    /// The most bytes that a guest may give a namespace or a key.
+    pub const MOST_NAME_BYTES: usize = 128;
+    /// The most bytes that it may give a value.
+    pub const MOST_VALUE_BYTES: usize = 256 * 1024;
+    /// The most bytes that it may write in all, names included.
+    pub const MOST_BYTES: usize = 512 * 1024;
+
+    /// The value of a key.
+    pub fn get(&self, namespace: &str, key: &str) -> Option<&str> {
+        self.0.get(namespace)?.get(key).map(String::as_str)
+    }
+
+    /// Sets the value of a key.
+    pub fn set(&mut self, namespace: &str, key: &str, value: impl Into<String>) {
+        self.0.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.into());
+    }
+
+    /// Removes a key, and its namespace with the last one. Says whether it was there.
+    pub fn remove(&mut self, namespace: &str, key: &str) -> bool {
+        let Some(keys) = self.0.get_mut(namespace) else { return false };
+        let was_there = keys.remove(key).is_some();
+        if was_there && keys.is_empty() {
+            self.0.remove(namespace);
+        }
+        was_there
+    }
+
+    /// How many bytes they have, names included.
+    pub fn bytes(&self) -> usize {
+        let namespaces: usize = self.0.keys().map(String::len).sum();
+        namespaces + self.iter().map(|(_, key, value)| key.len() + value.len()).sum::<usize>()
+    }
+
+    /// The same changes made to others: what was written or removed since there was `before` stands over `onto`.
+    ///
+    /// ```
+    /// use gce_metadata_routes::GuestAttributes;
+    ///
+    /// let of = |value: &str| {
+    ///     let mut attributes = GuestAttributes::default();
+    ///     attributes.set("config", "key", value);
+    ///     attributes
+    /// };
+    /// let mut written = of("old");
+    /// written.set("guest", "key", "mine");
+    /// let rebased = written.rebased(&of("old"), &of("new"));
+    /// assert_eq!((rebased.get("config", "key"), rebased.get("guest", "key")), (Some("new"), Some("mine")));
+    /// ```
+    pub fn rebased(&self, before: &Self, onto: &Self) -> Self {
+        let mut rebased = onto.clone();
+        for (namespace, key, value) in self.iter() {
+            if before.get(namespace, key) != Some(value) {
+                rebased.set(namespace, key, value);
+            }
+        }
+        for (namespace, key, _) in before.iter() {
+            if self.get(namespace, key).is_none() {
+                rebased.remove(namespace, key);
+            }
+        }
+        rebased
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0
+            .iter()
+            .flat_map(|(namespace, keys)| keys.iter().map(move |(key, value)| (&**namespace, &**key, &**value)))
+    }
+}
+
+impl Tree {
+    /// The guest attributes in the tree.
+    pub fn guest_attributes(&self) -> GuestAttributes {
+        let mut attributes = GuestAttributes::default();
+        let Some(Node::Dir(namespaces)) = self.get(PLACE).map(|node| &**node) else { return attributes };
+        for (namespace, node) in namespaces.entries() {
+            let Node::Dir(keys) = &**node else { continue };
+            let values = keys.entries().filter_map(|(key, node)| match &**node {
+                Node::Leaf(leaf) => Some((key.to_owned(), String::from_utf8_lossy(&leaf.text()).into_owned())),
+                _ => None,
+            });
+            attributes.0.insert(namespace.to_owned(), values.collect());
+        }
+        attributes
+    }
+
+    /// The tree with these guest attributes and no others. Seen from above it is the same tree.
+    ///
+    /// # Errors
+    /// If the tree has no place for them.
+    pub fn with_guest_attributes(&self, attributes: &GuestAttributes) -> Result<Self, EditError> {
+        let namespaces = attributes.0.iter().map(|(namespace, keys)| {
+            let values = keys.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+            (namespace.clone(), values.collect::<Value>())
+        });
+        // A VM has them whether or not its config does, so writing one shows nothing that was not shown before.
+        self.with_shown(PLACE, &namespaces.collect::<Value>(), Shown::Nowhere)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Metadata;
+    use serde_json::json;
+
+    fn of(entries: &[(&str, &str, &str)]) -> GuestAttributes {
+        let mut attributes = GuestAttributes::default();
+        entries.iter().for_each(|(namespace, key, value)| attributes.set(namespace, key, *value));
+        attributes
+    }
+
+    fn tree(v1: Value) -> Tree {
+        Metadata::from_json(v1).unwrap().tree()
+    }
+
+    #[test]
+    fn bytes_are_those_of_names_and_values() {
+        assert_eq!(of(&[]).bytes(), 0);
+        assert_eq!(of(&[("ns", "k", "é"), ("ns", "kk", "")]).bytes(), 2 + 1 + 2 + 2);
+    }
+
+    #[test]
+    fn a_namespace_goes_with_its_last_key() {
+        let mut attributes = of(&[("ns", "a", "1"), ("ns", "b", "2")]);
+        assert!(attributes.remove("ns", "a") && !attributes.remove("ns", "a") && !attributes.remove("other", "a"));
+        assert!(attributes.remove("ns", "b"));
+        assert_eq!(attributes, of(&[]));
+    }
+
+    #[test]
+    fn what_was_written_stands_over_what_a_config_has() {
+        let before = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "1"), ("c", "removed", "1")]);
+        let now = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "w"), ("g", "new", "w")]);
+        let onto = of(&[("c", "changed", "2"), ("c", "written", "2"), ("c", "removed", "2"), ("c", "added", "2")]);
+        let rebased = of(&[("c", "changed", "2"), ("c", "written", "w"), ("c", "added", "2"), ("g", "new", "w")]);
+        assert_eq!(now.rebased(&before, &onto), rebased);
+        assert_eq!(now.rebased(&before, &before), now);
+    }
+
+    #[test]
+    fn from_above_nothing_of_them_is_seen() {
+        for v1 in [
+            json!({"instance": {"id": 1, "guestAttributes": {}}}),
+            json!({"instance": {"id": 1}}),
+            json!({"project": {}}),
+        ] {
+            let before = tree(v1);
+            let after = before.with_guest_attributes(&of(&[("ns", "k", "v")])).unwrap();
+            for path in ["", "instance"] {
+                let (before, after) = (before.get(path).unwrap(), after.get(path).unwrap());
+                assert_eq!(
+                    (before.json(), before.text(), before.listing()),
+                    (after.json(), after.text(), after.listing())
+                );
+            }
+            let own = after.get("instance/guest-attributes").unwrap();
+            assert_eq!(
+                (&*own.json(), &*own.text(), &*own.listing()),
+                (&b"{\"ns\":{\"k\":\"v\"}}"[..], &b"ns/k v\n"[..], &b"ns/\n"[..])
+            );
+            assert_eq!(after.with_guest_attributes(&of(&[])).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_patch_from_above_leaves_them_alone() {
+        for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}})] {
+            let written = of(&[("ns", "k", "v")]);
+            let tree = tree(v1).with_guest_attributes(&written).unwrap();
+            for (path, patch) in [("", json!({"instance": {"name": "vm"}})), ("instance", json!({"name": "vm"}))] {
+                assert_eq!(tree.with_merged(path, &patch).unwrap().guest_attributes(), written);
+            }
+            let more = tree.with_merged("instance/guest-attributes", &json!({"ns": {"l": "w"}})).unwrap();
+            assert_eq!(more.guest_attributes(), of(&[("ns", "k", "v"), ("ns", "l", "w")]));
+            assert_eq!(more.get("instance").unwrap().json(), r#"{"guestAttributes":{}}"#);
+        }
+    }
+
+    #[test]
+    fn a_config_says_what_a_guest_could_have_written() {
+        let error = |v1| Metadata::from_json(v1).unwrap_err().to_string();
+        let attributes = |attributes: Value| json!({"instance": {"guestAttributes": attributes}});
+        assert_eq!(
+            error(attributes(json!({"ns": 1}))),
+            "instance.guestAttributes.ns: an object is expected, not a number"
+        );
+        let problem = "instance.guestAttributes.ns.k: a string is expected, not an object";
+        assert_eq!(error(attributes(json!({"ns": {"k": {}}}))), problem);
+    }
+}

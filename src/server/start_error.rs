@@ -1,0 +1,63 @@
+//! Why a server does not start, and what to do about it.
+
+use super::tls::TlsError;
+use crate::config::ConfigError;
+use crate::credentials::SourceError;
+use crate::guest_attributes::GuestAttributesError;
+use std::io;
+
+/// Why a server could not be started. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The config file can't be served.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file of guest attributes can't be read or written.
+    #[error("guest attributes: {0}")]
+    GuestAttributes(GuestAttributesError),
+    /// HTTPS can't be served.
+    #[error("HTTPS: {0}")]
+    Tls(TlsError),
+    /// The source of tokens can't be used.
+    #[error(transparent)]
+    Tokens(#[from] SourceError),
+    /// The threads that were asked for can't be had.
+    #[error("can't start threads for connections: {0}")]
+    Threads(io::Error),
+    /// The socket can't be had.
+    #[error("can't listen at {address}: {error}{}", remedy(address, error))]
+    Listen {
+        /// The address, or `unix:` and the path.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<GuestAttributesError> for StartError {
+    fn from(error: GuestAttributesError) -> Self {
+        Self::GuestAttributes(error)
+    }
+}
+
+fn remedy(address: &str, error: &io::Error) -> &'static str {
+    match (error.kind(), address.starts_with("unix:")) {
+        (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
+        (io::ErrorKind::AddrInUse, false) => {
+            "; stop the other process, or choose another place (--port 0 takes any free port)"
+        }
+        (io::ErrorKind::PermissionDenied, true) => "; choose a folder that this user may write to",
+        (io::ErrorKind::PermissionDenied, false) => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
+        (io::ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has that address",
+        (io::ErrorKind::NotFound, true) => "; make the folder first",
+        _ => "",
+    }
+}

@@ -1,0 +1,93 @@
+//! The program's options about endpoints, from outside.
+
+use crate::support::get_at;
+use crate::support::program::Program;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The host of a server that serves this config with these options.
+fn start(folder: &Path, options: &str, config: &str) -> (Program, String) {
+    std::fs::write(folder.join("config.json"), config).unwrap();
+    let mut program = Program::start(|command| {
+        command.current_dir(folder).args(options.split(' ').filter(|option| !option.is_empty()));
+    });
+    let host = program.says("export GCE_METADATA_HOST=");
+    (program, host)
+}
+
+const CONFIG: &str = r#"{"instance": {"id": 7, "attributes": {"enable-guest-attributes": "TRUE"}}}"#;
+
+/// What curl says to a request that writes.
+fn curl(host: &str, options: &[&str], path: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-H", "Metadata-Flavor: Google", "-w", "%{http_code}"]).args(options);
+    let output = curl.arg(format!("http://{host}/{path}")).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const ATTRIBUTES: &str = "computeMetadata/v1/instance/guest-attributes";
+
+#[tokio::test]
+async fn guest_attributes_outlive_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = "--guest-attributes-file attributes.json";
+    let (program, host) = start(folder.path(), options, CONFIG);
+    let large = folder.path().join("large");
+    std::fs::write(&large, "x".repeat(256 * 1024)).unwrap();
+    assert_eq!(curl(&host, &["-X", "PUT", "--data", "value"], &format!("{ATTRIBUTES}/ns/key")), "200");
+    assert_eq!(curl(&host, &["-T", large.to_str().unwrap()], &format!("{ATTRIBUTES}/ns/large")), "200");
+    std::fs::write(&large, "x".repeat(2 << 20)).unwrap();
+    assert!(curl(&host, &["-T", large.to_str().unwrap()], &format!("{ATTRIBUTES}/ns/large")).ends_with("413"));
+    assert_eq!(curl(&host, &["-X", "DELETE"], &format!("{ATTRIBUTES}/ns/large")), "200");
+    program.stop();
+
+    let (program, host) = start(folder.path(), options, CONFIG);
+    assert_eq!(get_at(&host, "instance/guest-attributes/?recursive=true").await.body, r#"{"ns":{"key":"value"}}"#);
+    program.stop();
+}
+
+#[tokio::test]
+async fn answers_are_as_the_options_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, host) = start(folder.path(), "", CONFIG);
+    assert_eq!(get_at(&host, "instance/upcoming-maintenance").await.body, "NONE");
+    assert!(curl(&host, &[], "0.1/meta-data/instance-id").ends_with("403"));
+    plain.stop();
+
+    let options = "--without-maintenance unavailable --enable-legacy-endpoints --enforce-rate-limits";
+    let (program, host) = start(folder.path(), options, CONFIG);
+    assert_eq!(get_at(&host, "instance/upcoming-maintenance").await.status, 503);
+    assert_eq!(curl(&host, &[], "0.1/meta-data/instance-id"), "7200");
+    assert_eq!(curl(&host, &[], "computeMetadata/v1beta1/instance/id"), "7200");
+    let mut statuses = Vec::new();
+    for _ in 0..50 {
+        statuses.push(get_at(&host, "instance/guest-attributes/").await.status.as_u16());
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+    program.stop();
+}
+
+#[test]
+fn an_option_that_can_not_be_had_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("broken.json"), "[]").unwrap();
+    let refused = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+        let output =
+            command.current_dir(folder.path()).env_clear().args(["--port", "0"]).args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        error
+    };
+    let broken = refused(&["--guest-attributes-file", "broken.json"]);
+    assert!(broken.starts_with("error: guest attributes: broken.json:1:0: invalid type: sequence"), "{broken}");
+    assert!(broken.contains("mend the file, or remove it"), "{broken}");
+    let nowhere = refused(&["--guest-attributes-file", "none/attributes.json"]);
+    assert!(
+        nowhere.starts_with("error: guest attributes: none/attributes.json: can't be written: No such"),
+        "{nowhere}"
+    );
+    assert!(refused(&["--without-maintenance", "perhaps"]).contains("none, empty, unavailable"));
+}

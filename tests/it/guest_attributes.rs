@@ -1,0 +1,186 @@
+//! What guests write: who wakes, what a reload and a restart leave of it, and how much may be written.
+
+use crate::support::{Answer, Client, V1, admin, eventually, get, request, serve};
+use gce_metadata_server::{Address, Metadata, Server, ServerBuilder, StartError};
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+const KEY: &str = "instance/guest-attributes/ns/key";
+
+fn vm(guest_attributes: Value) -> Value {
+    json!({"instance": {
+        "attributes": {"enable-guest-attributes": "TRUE"}, "guestAttributes": guest_attributes, "name": "vm-1",
+    }})
+}
+
+async fn write(client: &mut Client, method: &str, path: &str, value: &str) -> Answer {
+    client.send(request(method, &format!("{V1}/{path}"), &[("metadata-flavor", "Google")]), value).await
+}
+
+async fn put(client: &mut Client, path: &str, value: &str) {
+    assert_eq!(write(client, "PUT", path, value).await.status, 200, "{path}");
+}
+
+/// Waits for another value than the one that is there now.
+async fn next(server: &Server, path: &str) -> JoinHandle<Answer> {
+    let mut client = Client::connect(server).await;
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let tag = client.get(path).await.etag().to_owned();
+    let path = format!("{path}{separator}wait_for_change=true&last_etag={tag}");
+    tokio::spawn(async move { client.get(&path).await })
+}
+
+#[tokio::test]
+async fn a_write_wakes_who_waits_for_it_and_nobody_above() {
+    let server = serve(vm(json!({"ns": {"key": "old"}}))).await;
+    let (key, below) = (next(&server, KEY).await, next(&server, "instance/guest-attributes/?recursive=true").await);
+    let (root, above) =
+        (next(&server, "?recursive=true").await, next(&server, "instance/?recursive=true&alt=text").await);
+    put(&mut Client::connect(&server).await, KEY, "new").await;
+    assert_eq!(key.await.unwrap().body, "new");
+    assert_eq!(below.await.unwrap().body, r#"{"ns":{"key":"new"}}"#);
+    server.publisher().set("instance/name", "vm-2").unwrap();
+    // Whoever had been answered by the write would have said "vm-1".
+    assert!(root.await.unwrap().body.contains("\"name\":\"vm-2\""));
+    assert!(above.await.unwrap().body.contains("name vm-2\n"));
+}
+
+#[tokio::test]
+async fn the_tag_of_the_root_is_the_same_before_and_after() {
+    for config in [vm(json!({})), json!({"project": {"attributes": {"enable-guest-attributes": "true"}}})] {
+        let server = serve(config).await;
+        let mut client = Client::connect(&server).await;
+        let before = client.get("?recursive=true").await.etag().to_owned();
+        put(&mut client, KEY, "value").await;
+        assert_eq!(client.get("?recursive=true").await.etag(), before);
+        assert_eq!(client.get(KEY).await.body, "value");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_404_for_who_waits_for_it() {
+    let server = serve(vm(json!({"ns": {"key": "old"}}))).await;
+    let waiting = next(&server, KEY).await;
+    assert_eq!(write(&mut Client::connect(&server).await, "DELETE", KEY, "").await.status, 200);
+    assert_eq!(waiting.await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn the_right_is_looked_up_for_each_request() {
+    let server = serve(json!({"instance": {"attributes": {}}})).await;
+    let mut client = Client::connect(&server).await;
+    let status = async |client: &mut Client| client.get("instance/guest-attributes/").await.status.as_u16();
+    assert_eq!(status(&mut client).await, 403);
+    server.publisher().set("project/attributes/enable-guest-attributes", "TRUE").unwrap();
+    assert_eq!(status(&mut client).await, 200);
+    // What the instance says stands over what the project says.
+    server.publisher().set("instance/attributes/enable-guest-attributes", "FALSE").unwrap();
+    assert_eq!(status(&mut client).await, 403);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_413_and_what_is_no_text_400() {
+    const MOST: usize = 256 * 1024;
+    let server = serve(vm(json!({}))).await;
+    let mut client = Client::connect(&server).await;
+    put(&mut client, KEY, &"x".repeat(MOST)).await;
+    let too_large = write(&mut client, "PUT", KEY, &"x".repeat(MOST + 1)).await;
+    assert_eq!(too_large.status, 413);
+    assert!(too_large.body.contains("Error 413 (Request Entity Too Large)!!1"), "{}", too_large.body);
+    assert_eq!(get(&server, KEY).await.body.len(), MOST);
+
+    // All together have 512 KiB, names included: the second one leaves too little room for its own name.
+    let mut client = Client::connect(&server).await;
+    assert_eq!(write(&mut client, "PUT", "instance/guest-attributes/ns/more", &"x".repeat(MOST)).await.status, 413);
+    put(&mut client, "instance/guest-attributes/ns/more", &"x".repeat(MOST - "nskeymore".len())).await;
+    assert_eq!(write(&mut client, "PUT", "instance/guest-attributes/ns/m", "").await.status, 413);
+    put(&mut client, KEY, "small").await;
+
+    // Bytes that are no text, and a length that nobody announces.
+    let Address::Tcp(address) = server.address() else { panic!() };
+    let head = format!("PUT {V1}/{KEY} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\nConnection: close\r\n");
+    for (rest, status) in [
+        (&b"Content-Length: 2\r\n\r\n\xff\xfe"[..], "400 Bad Request"),
+        (b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "200 OK"),
+        (b"Transfer-Encoding: chunked\r\n\r\nnone\r\n", "400 Bad Request"),
+        // Refused before a byte of it has come.
+        (b"Content-Length: 999999999\r\n\r\n", "413 Payload Too Large"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(rest).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+    }
+    assert_eq!(get(&server, KEY).await.body, "abcde");
+}
+
+fn save(path: &Path, config: &Value) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, config.to_string()).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_takes_nothing_from_guests() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    save(&file, &vm(json!({"config": {"a": "1", "b": "1", "c": "1"}})));
+    let server = Server::builder().metadata_file(&file).start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    put(&mut client, KEY, "written").await;
+    put(&mut client, "instance/guest-attributes/config/a", "written").await;
+    assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/b", "").await.status, 200);
+    let root = client.get("?recursive=true").await.etag().to_owned();
+    save(&file, &vm(json!({"config": {"a": "2", "b": "2", "c": "2", "d": "2"}})));
+    eventually("the config is loaded", async || server.reloads().good() == 1).await;
+    let all = client.get("instance/guest-attributes/?recursive=true").await.json();
+    assert_eq!(all, json!({"config": {"a": "written", "c": "2", "d": "2"}, "ns": {"key": "written"}}));
+    assert_eq!(client.get("?recursive=true").await.etag(), root);
+}
+
+fn kept_in(file: &Path) -> ServerBuilder {
+    Server::builder()
+        .metadata(Metadata::from_json(vm(json!({"config": {"a": "1"}}))).unwrap())
+        .guest_attributes_file(file)
+}
+
+#[tokio::test]
+async fn a_file_keeps_them_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attributes.json");
+    let watched = kept_in(&file).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let server = watched.start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
+    put(&mut client, KEY, "one").await;
+    let content = async || std::fs::read_to_string(&file).unwrap();
+    eventually("it is saved unasked", async || content().await == r#"{"ns":{"key":"one"}}"#).await;
+    let (_, metrics) = admin(&server, "/metrics").await;
+    assert!(metrics.contains("\nmetadata_guest_attributes_saves_total{outcome=\"good\"} "), "{metrics}");
+    put(&mut client, KEY, "two").await;
+    drop(client);
+    assert!(server.shutdown().await);
+    assert_eq!(content().await, r#"{"ns":{"key":"two"}}"#, "a stopping server saves what is new");
+
+    let server = kept_in(&file).start().await.unwrap();
+    let all = get(&server, "instance/guest-attributes/?recursive=true").await.json();
+    assert_eq!(all, json!({"ns": {"key": "two"}}), "what the config began with is past");
+}
+
+#[tokio::test]
+async fn a_broken_file_starts_nothing_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attributes.json");
+    std::fs::write(&file, "{\"ns\": {\"key\": \"va").unwrap();
+    let error = kept_in(&file).start().await.unwrap_err();
+    assert!(matches!(error, StartError::GuestAttributes(_)), "{error}");
+    assert!(error.to_string().starts_with("guest attributes: ") && error.to_string().contains(":1:18: EOF"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"ns\": {\"key\": \"va");
+}

@@ -19,7 +19,6 @@ use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Router, RouterOptions, TokenSources};
 use http_body_util::Full;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

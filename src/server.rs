@@ -5,6 +5,7 @@ mod connection;
 mod listener;
 mod runtimes;
 mod socket;
+mod start;
 mod start_error;
 mod tls;
 
@@ -65,6 +66,12 @@ struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// Runs a task until it ends or the server stops.
+    fn spawn(&self, task: impl Future<Output: Send> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { _ = stop.run_until_cancelled(task).await });
+    }
+
     /// Closes everything at once.
     fn end(&self) {
         self.stop.cancel();

@@ -19,6 +19,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -71,9 +72,8 @@ fn live(criterion: &mut Criterion) {
     });
     let source = CredentialSource::from(LiveOptions::new(key_file(&folder, &url)));
     let tokens = runtime.block_on(async { source.token_sources().unwrap() }).access.unwrap();
-    let account =
-        ServiceAccount { email: "a@example.com".to_owned(), scopes: Vec::new(), aliases: vec!["default".to_owned()] };
-    let request = |scope: String| AccessTokenRequest { account: account.clone(), scopes: vec![scope] };
+    let account = Arc::new(ServiceAccount::new("a@example.com", Vec::new(), vec!["default".to_owned()]));
+    let request = |scope: String| AccessTokenRequest { account: account.clone(), scopes: [scope].into() };
     let mut number = 0;
     criterion.bench_function("upstream/token", |bencher| {
         bencher.iter(|| {

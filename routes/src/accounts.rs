@@ -5,7 +5,9 @@
 
 use crate::tree::{Dir, Leaf, Node, Tree};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
 const DEFAULT: &str = "default";
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -15,8 +17,8 @@ const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 pub struct ServiceAccount {
     /// The e-mail, which identifies the account by whatever name it was asked for.
     pub email: String,
-    /// The scopes that the VM gives it.
-    pub scopes: Vec<String>,
+    /// The scopes that the VM gives it, sorted and each once.
+    pub scopes: Arc<[String]>,
     /// The names besides its e-mail; `default` for the one that libraries use unasked.
     pub aliases: Vec<String>,
 }
@@ -29,23 +31,63 @@ impl Hash for ServiceAccount {
 }
 
 impl ServiceAccount {
+    /// An account with these scopes, in whatever order.
+    pub fn new(email: impl Into<String>, mut scopes: Vec<String>, aliases: Vec<String>) -> Self {
+        scopes.sort_unstable();
+        scopes.dedup();
+        Self { email: email.into(), scopes: scopes.into(), aliases }
+    }
+
     /// Whether this is the account that the libraries use unasked.
     pub fn is_default(&self) -> bool {
         self.aliases.iter().any(|alias| alias == DEFAULT)
     }
 }
 
+/// The accounts of a tree by all their names, made of it when one is first asked for. They follow from the tree, so trees
+/// are equal whether they have been made or not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Accounts(Arc<OnceLock<BTreeMap<Box<str>, Arc<ServiceAccount>>>>);
+
+impl PartialEq for Accounts {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Accounts {}
+
 impl Tree {
     /// The account with this e-mail or alias.
-    pub fn service_account(&self, name: &str) -> Option<ServiceAccount> {
-        let accounts = self.get("instance/service-accounts")?;
-        let Node::Dir(account) = &**accounts.child(name)? else { return None };
-        Some(ServiceAccount {
+    pub fn service_account(&self, name: &str) -> Option<Arc<ServiceAccount>> {
+        self.by_name().get(name).cloned()
+    }
+
+    /// Each account once, whatever names it has.
+    pub fn service_accounts(&self) -> Vec<Arc<ServiceAccount>> {
+        let mut accounts: Vec<Arc<ServiceAccount>> = Vec::new();
+        for account in self.by_name().values() {
+            if accounts.iter().all(|known| known.email != account.email) {
+                accounts.push(Arc::clone(account));
+            }
+        }
+        accounts
+    }
+
+    fn by_name(&self) -> &BTreeMap<Box<str>, Arc<ServiceAccount>> {
+        self.accounts.0.get_or_init(|| self.read_accounts().unwrap_or_default())
+    }
+
+    fn read_accounts(&self) -> Option<BTreeMap<Box<str>, Arc<ServiceAccount>>> {
+        let Node::Dir(accounts) = &**self.get("instance/service-accounts")? else { return None };
+        let account = |(name, node): (&str, &Arc<Node>)| {
+            let Node::Dir(account) = &**node else { return None };
             // An account without an e-mail is known by the name it has.
-            email: strings(account, "email").into_iter().next().unwrap_or_else(|| name.to_owned()),
-            scopes: strings(account, "scopes"),
-            aliases: strings(account, "aliases"),
-        })
+            let email = strings(account, "email").into_iter().next().unwrap_or_else(|| name.to_owned());
+            let account = ServiceAccount::new(email, strings(account, "scopes"), strings(account, "aliases"));
+            Some((Box::from(name), Arc::new(account)))
+        };
+        Some(accounts.entries().filter_map(account).collect())
     }
 }
 
@@ -197,7 +239,7 @@ mod tests {
         let metadata = crate::Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
         let tree = metadata.with_service_account("new@example.com").tree();
         let new = tree.service_account("new@example.com").unwrap();
-        assert_eq!((new.email.as_str(), new.scopes.as_slice()), ("new@example.com", &["s".to_owned()][..]));
+        assert_eq!((new.email.as_str(), &*new.scopes), ("new@example.com", &["s".to_owned()][..]));
         assert_eq!(tree.service_account("default").unwrap(), new);
         assert_eq!(tree.service_account("worker").unwrap(), new);
         assert_eq!(tree.service_account("old@example.com"), None);
@@ -214,5 +256,6 @@ mod tests {
         assert!(account.is_default());
         assert_eq!(tree.service_account("b@example.com"), None);
         assert_eq!(tree.service_account("0"), None);
+        assert_eq!(tree.service_accounts(), [account]);
     }
 }

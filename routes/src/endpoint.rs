@@ -68,7 +68,7 @@ impl Call<'_> {
     }
 
     /// The service account that the route's `{account}` names.
-    fn account(&self, tree: &Tree) -> Result<ServiceAccount, Rejection> {
+    fn account(&self, tree: &Tree) -> Result<Arc<ServiceAccount>, Rejection> {
         self.placeholder("account").and_then(|name| tree.service_account(name)).ok_or(Rejection::NotFound)
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::accounts::ServiceAccount;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tower::util::BoxCloneSyncService;
 use zeroize::Zeroizing;
@@ -19,9 +20,9 @@ pub type IdTokenSource = BoxCloneSyncService<IdTokenRequest, IdToken, TokenError
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessTokenRequest {
     /// Whose token.
-    pub account: ServiceAccount,
+    pub account: Arc<ServiceAccount>,
     /// What for, sorted and each once: the scopes of the request if it named any, else those of the account.
-    pub scopes: Vec<String>,
+    pub scopes: Arc<[String]>,
 }
 
 /// An access token.
@@ -37,7 +38,7 @@ pub struct AccessToken {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdTokenRequest {
     /// Whose token.
-    pub account: ServiceAccount,
+    pub account: Arc<ServiceAccount>,
     /// Whom it is for: the `aud` claim. Never empty.
     pub audience: String,
     /// What it says of the VM, for `format=full`.

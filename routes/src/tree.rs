@@ -11,6 +11,7 @@ pub(crate) mod represent;
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 
+use crate::accounts::Accounts;
 use bytes::Bytes;
 use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
@@ -21,9 +22,14 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     root: Arc<Node>,
+    pub(crate) accounts: Accounts,
 }
 
 impl Tree {
+    fn new(root: Arc<Node>) -> Self {
+        Self { root, accounts: Accounts::default() }
+    }
+
     /// The node that a path below `/computeMetadata/v1/` names: `instance/disks/0/mode`. Runs of slashes count as one.
     ///
     /// ```
@@ -48,8 +54,12 @@ impl Tree {
 
     /// Whether an attribute switches something on: the instance's if it has it, else the project's.
     pub(crate) fn is_switched_on(&self, attribute: &str) -> bool {
-        let of = |owner: &str| self.text(&format!("{owner}/attributes/{attribute}"));
-        of("instance").or_else(|| of("project")).is_some_and(|value| boolean(&value) == Some(true))
+        let of = |owner| match &**self.get(owner)?.child(attribute)? {
+            Node::Leaf(leaf) => Some(leaf.text()),
+            _ => None,
+        };
+        let value = of("instance/attributes").or_else(|| of("project/attributes"));
+        value.is_some_and(|value| str::from_utf8(&value).ok().and_then(boolean) == Some(true))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::cache::Forget;
 use crate::follow::Follow;
 use gce_metadata_routes::token::AccessTokenRequest;
-use gce_metadata_routes::{Node, Reader, ServiceAccount, TokenSources};
+use gce_metadata_routes::{Reader, ServiceAccount, TokenSources};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -60,7 +60,7 @@ impl Doctor {
     async fn examine(&self, reader: Reader) {
         let snapshot = reader.snapshot();
         let project = snapshot.tree().text("project/project-id").unwrap_or_default();
-        for account in accounts(&reader) {
+        for account in snapshot.tree().service_accounts() {
             let found = (self.found)(&account);
             let Some(found) = found else {
                 tracing::warn!(account = account.email, "no credentials: its tokens are answered 404");
@@ -71,31 +71,13 @@ impl Doctor {
             }
             let (file, credential_type) = (found.file, found.credential_type);
             let Some(source) = self.tokens.access.clone() else { continue };
-            let mut scopes = account.scopes.clone();
-            scopes.sort_unstable();
-            scopes.dedup();
-            let email = account.email.clone();
+            let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
             match source.oneshot(AccessTokenRequest { account, scopes }).await {
                 Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
                 Err(error) => tracing::warn!(account = email, credential_type, file, "no first token: {error}"),
             }
         }
     }
-}
-
-/// Each account once, whatever names it has.
-fn accounts(reader: &Reader) -> Vec<ServiceAccount> {
-    let snapshot = reader.snapshot();
-    let Some(Node::Dir(names)) = snapshot.tree().get("instance/service-accounts").map(|node| &**node) else {
-        return Vec::new();
-    };
-    let mut accounts: Vec<ServiceAccount> = Vec::new();
-    for account in names.entries().filter_map(|(name, _)| snapshot.tree().service_account(name)) {
-        if accounts.iter().all(|known| known.email != account.email) {
-            accounts.push(account);
-        }
-    }
-    accounts
 }
 
 fn doubts(found: &Found, account: &ServiceAccount, project: &str) -> Vec<String> {
@@ -121,7 +103,7 @@ mod tests {
             email: Some(email.into()),
             project: Some(project.into()),
         };
-        let account = ServiceAccount { email: "a@example.com".into(), scopes: Vec::new(), aliases: Vec::new() };
+        let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
         assert!(doubts(&found("a@example.com", "p"), &account, "p").is_empty());
         assert_eq!(doubts(&found("b@example.com", "q"), &account, "p").len(), 2);
     }

@@ -90,8 +90,8 @@ mod tests {
         let limit = Some(Arc::new(RateLimit::per_second(NonZeroU32::MIN)));
         let source = CacheTokensLayer::new().layer(access_tokens_told(made, "test", None, limit));
         let ask = async |scope: &str| {
-            let account = ServiceAccount { email: "a@example.com".into(), scopes: vec![], aliases: vec![] };
-            let request = AccessTokenRequest { account, scopes: vec![scope.into()] };
+            let account = ServiceAccount::new("a@example.com", vec![], vec![]).into();
+            let request = AccessTokenRequest { account, scopes: [scope.into()].into() };
             source.clone().oneshot(request).await.map(|_| ())
         };
         for _ in 0..10 {

@@ -76,7 +76,7 @@ impl State {
         }
         describe_gauge!("service_account_name", "The e-mail of the default service account.");
         if let Some(account) = self.reader.snapshot().tree().service_account("default") {
-            gauge!("service_account_name", "email" => account.email).set(1);
+            gauge!("service_account_name", "email" => account.email.clone()).set(1);
         }
     }
 

@@ -9,11 +9,13 @@ pub(crate) use acquire::Acquire;
 pub(crate) use identity::Identity;
 
 use super::{Answer, Call, Endpoint, Reply};
+use crate::accounts::ServiceAccount;
 use crate::snapshot::Reader;
 use crate::token::TokenError;
 use crate::tree::Tree;
 use gce_metadata_layers::{Query, Rejection};
 use http::{Method, StatusCode};
+use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
@@ -22,8 +24,8 @@ pub(crate) trait Kind: Send + Sync + 'static {
     type Request: Send + 'static;
     type Token: Send + 'static;
 
-    /// What the call asks of the source. The e-mail is for the log, should it refuse.
-    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, Self::Request), Rejection>;
+    /// What the call asks of the source.
+    fn request(&self, call: &Call<'_>, tree: &Tree, account: Arc<ServiceAccount>) -> Result<Self::Request, Rejection>;
 
     fn answer(token: &Self::Token) -> Answer;
 }
@@ -52,9 +54,13 @@ impl<K: Kind> Endpoint for Tokens<K> {
     }
 
     fn call(&self, call: Call<'_>) -> Reply {
-        let request = self.kind.request(&call, self.reader.snapshot().tree());
-        let (email, request) = match request {
-            Ok(request) => request,
+        let snapshot = self.reader.snapshot();
+        let asked = call.account(snapshot.tree()).and_then(|account| {
+            let request = self.kind.request(&call, snapshot.tree(), Arc::clone(&account))?;
+            Ok((account, request))
+        });
+        let (account, request) = match asked {
+            Ok(asked) => asked,
             Err(rejection) => return Err(rejection).into(),
         };
         let Some(source) = self.source.clone() else { return Err(Rejection::NotFound).into() };
@@ -63,7 +69,7 @@ impl<K: Kind> Endpoint for Tokens<K> {
             return Err(Rejection::BadRequest).into();
         }
         Reply::later(async move {
-            let token = source.oneshot(request).await.map_err(|error| refused(&error, &email))?;
+            let token = source.oneshot(request).await.map_err(|error| refused(&error, &account.email))?;
             Ok(K::answer(&token))
         })
     }

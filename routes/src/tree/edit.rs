@@ -92,7 +92,7 @@ impl Tree {
     /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
     /// is made for it.
     pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
-        Ok(Self { root: Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)? })
+        Ok(Self::new(Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)?))
     }
 
     pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
@@ -101,13 +101,13 @@ impl Tree {
             return Err(EditError::NotAddressable { path: path.into(), segment: (*segment).into() });
         }
         let node = Arc::new(build::node(value, &mut edit.segments.clone()));
-        Ok(Self { root: edit.put(&self.root, 0, node, shown)? })
+        Ok(Self::new(edit.put(&self.root, 0, node, shown)?))
     }
 
     /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
     /// default.
     pub fn without(&self, path: &str) -> Result<Self, EditError> {
-        Ok(Self { root: Edit::new(path)?.remove(&self.root, 0)? }.with_defaults(path))
+        Ok(Self::new(Edit::new(path)?.remove(&self.root, 0)?).with_defaults(path))
     }
 }
 

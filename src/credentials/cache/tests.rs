@@ -11,8 +11,8 @@ use tower::service_fn;
 
 fn request(email: &str, scopes: &[&str]) -> AccessTokenRequest {
     let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-    let account = ServiceAccount { email: email.into(), scopes: scopes.clone(), aliases: Vec::new() };
-    AccessTokenRequest { account, scopes }
+    let account = ServiceAccount::new(email, scopes.clone(), Vec::new()).into();
+    AccessTokenRequest { account, scopes: scopes.into() }
 }
 
 type Source = tower::util::BoxCloneSyncService<AccessTokenRequest, AccessToken, TokenError>;

@@ -138,7 +138,7 @@ impl Impersonation {
     async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, TokenError> {
         let body = json!({
             "delegates": self.delegates(),
-            "scope": request.scopes,
+            "scope": *request.scopes,
             "lifetime": self.lifetime.as_deref().unwrap_or(LIFETIME),
         });
         let url = self.url(&request.account, "generateAccessToken");
@@ -160,8 +160,8 @@ impl Impersonation {
     }
 
     async fn bearer(&self) -> Result<Secret, TokenError> {
-        let account = ServiceAccount { email: String::new(), scopes: Vec::new(), aliases: Vec::new() };
-        let request = AccessTokenRequest { account, scopes: vec![CLOUD_PLATFORM.to_owned()] };
+        let account = ServiceAccount::new("", Vec::new(), Vec::new()).into();
+        let request = AccessTokenRequest { account, scopes: [CLOUD_PLATFORM.to_owned()].into() };
         Ok(self.actor.clone().oneshot(request).await?.token)
     }
 

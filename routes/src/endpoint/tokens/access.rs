@@ -7,6 +7,7 @@ use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Tree};
 use gce_metadata_layers::{Rejection, boolean};
 use serde_json::json;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Access;
@@ -15,8 +16,13 @@ impl Kind for Access {
     type Request = AccessTokenRequest;
     type Token = AccessToken;
 
-    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, AccessTokenRequest), Rejection> {
-        request(call, tree, "scopes")
+    fn request(
+        &self,
+        call: &Call<'_>,
+        tree: &Tree,
+        account: Arc<ServiceAccount>,
+    ) -> Result<AccessTokenRequest, Rejection> {
+        request(call, tree, account, "scopes")
     }
 
     fn answer(token: &AccessToken) -> Answer {
@@ -33,29 +39,29 @@ impl Kind for Access {
 pub(super) fn request(
     call: &Call<'_>,
     tree: &Tree,
+    account: Arc<ServiceAccount>,
     parameter: &str,
-) -> Result<(String, AccessTokenRequest), Rejection> {
-    let account = call.account(tree)?;
+) -> Result<AccessTokenRequest, Rejection> {
     let named = call.parameter(parameter).unwrap_or_default();
     let scopes = scopes(&named, is_enforced(call, tree)?, &account)?;
-    Ok((account.email.clone(), AccessTokenRequest { account, scopes }))
+    Ok(AccessTokenRequest { account, scopes })
 }
 
 /// The scopes that the call names, of those that the account has; all that it has where none is left. Where scopes are
 /// enforced, naming another one is a mistake.
-fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Vec<String>, Rejection> {
+fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Arc<[String]>, Rejection> {
     let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
     let is_own = |scope: &&str| account.scopes.iter().any(|own| own == scope);
     if enforced && !named.iter().all(is_own) {
         return Err(Rejection::BadRequest);
     }
-    let mut scopes: Vec<String> = named.into_iter().filter(is_own).map(str::to_owned).collect();
-    if scopes.is_empty() {
-        scopes.clone_from(&account.scopes);
+    let mut own: Vec<&str> = named.into_iter().filter(is_own).collect();
+    if own.is_empty() {
+        return Ok(Arc::clone(&account.scopes));
     }
-    scopes.sort_unstable();
-    scopes.dedup();
-    Ok(scopes)
+    own.sort_unstable();
+    own.dedup();
+    Ok(own.into_iter().map(str::to_owned).collect())
 }
 
 /// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.

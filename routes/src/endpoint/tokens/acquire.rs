@@ -1,11 +1,13 @@
 //! `/0.1/meta-data/service-accounts/…/acquire`: an access token in the words of the first API.
 
 use super::{Answer, Call, Kind, access};
+use crate::accounts::ServiceAccount;
 use crate::token::{AccessToken, AccessTokenRequest};
 use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Tree};
 use gce_metadata_layers::Rejection;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
@@ -15,8 +17,13 @@ impl Kind for Acquire {
     type Request = AccessTokenRequest;
     type Token = AccessToken;
 
-    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, AccessTokenRequest), Rejection> {
-        access::request(call, tree, "scope")
+    fn request(
+        &self,
+        call: &Call<'_>,
+        tree: &Tree,
+        account: Arc<ServiceAccount>,
+    ) -> Result<AccessTokenRequest, Rejection> {
+        access::request(call, tree, account, "scope")
     }
 
     fn answer(token: &AccessToken) -> Answer {

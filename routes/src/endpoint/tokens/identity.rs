@@ -1,10 +1,12 @@
 //! `service-accounts/…/identity`.
 
 use super::{Answer, Call, Kind};
+use crate::accounts::ServiceAccount;
 use crate::token::{IdToken, IdTokenRequest, InstanceClaims};
 use crate::tree::{Leaf, Node, Tree};
 use gce_metadata_layers::{Rejection, boolean};
 use http::{HeaderValue, StatusCode};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const NO_AUDIENCE: Rejection = Rejection::Worded(StatusCode::BAD_REQUEST, "non-empty audience parameter required");
@@ -25,14 +27,13 @@ impl Kind for Identity {
     type Request = IdTokenRequest;
     type Token = IdToken;
 
-    fn request(&self, call: &Call<'_>, tree: &Tree) -> Result<(String, IdTokenRequest), Rejection> {
-        let account = call.account(tree)?;
+    fn request(&self, call: &Call<'_>, tree: &Tree, account: Arc<ServiceAccount>) -> Result<IdTokenRequest, Rejection> {
         let audience = call.parameter("audience").filter(|audience| !audience.is_empty());
         let audience = audience.ok_or(NO_AUDIENCE)?.into_owned();
         let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
         let licenses = call.parameter("licenses").is_some_and(|licenses| boolean(&licenses) == Some(true));
         let instance = is_full.then(|| instance_claims(tree, self.created, licenses));
-        Ok((account.email.clone(), IdTokenRequest { account, audience, instance }))
+        Ok(IdTokenRequest { account, audience, instance })
     }
 
     fn answer(token: &IdToken) -> Answer {

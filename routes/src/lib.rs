@@ -14,6 +14,7 @@
 mod accounts;
 pub mod endpoint;
 mod metadata;
+mod os_login;
 mod router;
 mod sample;
 mod schema;
@@ -24,7 +25,8 @@ mod v1;
 
 pub use accounts::ServiceAccount;
 pub use endpoint::NoMaintenance;
-pub use metadata::{Metadata, MetadataError};
+pub use metadata::{Finding, Metadata, MetadataError, Severity};
+pub use os_login::OsLogin;
 pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;

@@ -11,6 +11,7 @@ pub(crate) mod represent;
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 
+use crate::os_login::OsLogin;
 use bytes::Bytes;
 use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
@@ -21,6 +22,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     root: Arc<Node>,
+    /// Who may log in, which no path below leads to.
+    os_login: Option<Arc<OsLogin>>,
 }
 
 impl Tree {
@@ -36,6 +39,15 @@ impl Tree {
     /// ```
     pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
         path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
+    }
+
+    /// With these people and groups in OS Login, or none.
+    pub(crate) fn with_os_login(self, os_login: Option<Arc<OsLogin>>) -> Self {
+        Self { os_login, ..self }
+    }
+
+    pub(crate) fn os_login(&self) -> Option<&Arc<OsLogin>> {
+        self.os_login.as_ref()
     }
 
     /// The text of the leaf at this path.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl Tree {
     /// The tree of what `?recursive=true` of `/computeMetadata/v1/` answers.
     pub(crate) fn from_json(v1: &Value) -> Self {
-        Self { root: Arc::new(node(v1, &mut Vec::new())) }.with_defaults("")
+        Self { root: Arc::new(node(v1, &mut Vec::new())), os_login: None }.with_defaults("")
     }
 
     /// The tree with the defaults that belong below this path, where they are missing.

@@ -27,6 +27,7 @@ mod watching;
 mod clients;
 #[cfg(feature = "cli")]
 mod endpoint_options;
+mod guests;
 #[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(feature = "cli")]

@@ -336,6 +336,15 @@ fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
 }
 
 #[test]
+fn commands_have_help_of_their_own() {
+    let folder = folder();
+    let help = program(folder.path(), "check-config --help").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
+    let help = program(folder.path(), "certs init -h").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--dns-name"));
+}
+
+#[test]
 fn a_file_that_is_not_there_can_not_be_checked() {
     let folder = folder();
     assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));

@@ -2,6 +2,7 @@
 //!
 //! - [`Metadata`] is a VM as JSON: a config, or the dump of a real one. [`Metadata::tree`] makes the [`Tree`] of it.
 //! - [`Publisher`] holds the current tree and is how it changes; a [`Reader`] is how it is read.
+//! - [`OsLogin`] is who may log in to the VM; it stands beside the tree.
 //! - [`Router`] is a [`tower::Service`] from a request to the node that its path names.
 //!   [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of that.
 //! - [`token`] says what a source of tokens is asked and what it answers.

@@ -210,10 +210,13 @@ fn read(json: Value, walk: &mut Walk) -> (Value, Option<OsLogin>) {
 }
 
 fn canonical(v1: Map<String, Value>, walk: &mut Walk) -> Value {
-    if v1.contains_key(OS_LOGIN) {
-        // It would be served, secrets and all.
+    // It would become a part of GCE's own `oslogin`, and be served, secrets and all.
+    let is_misplaced = |(key, value): &(&String, &Value)| {
+        key.eq_ignore_ascii_case(OS_LOGIN) && OsLogin::KEYS.iter().any(|key| value.get(key).is_some())
+    };
+    for (key, _) in v1.iter().filter(is_misplaced) {
         let remedy = "it stands beside `computeMetadata`; put a dump into {\"computeMetadata\": {\"v1\": …}} first";
-        walk.below(OS_LOGIN, |walk| walk.error(remedy));
+        walk.below(key.as_str(), |walk| walk.error(remedy));
     }
     let mut v1 = Value::Object(v1);
     walk.canonicalize(&mut v1, &[]);
@@ -273,10 +276,10 @@ mod tests {
         assert_eq!(tree.get("").unwrap().json(), r#"{"instance":{"id":1},"oslogin":{"authenticate":{"sessions":{}}}}"#);
         assert!(!format!("{tree:?}").contains("hidden"));
         for misplaced in [
-            json!({"instance": {}, "osLogin": section.clone()}),
-            json!({"computeMetadata": {"v1": {"instance": {}, "osLogin": section}}}),
+            json!({"instance": {}, "OSlogin": section.clone()}),
+            json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}}),
         ] {
-            assert!(error(misplaced).contains("osLogin: it stands beside `computeMetadata`"));
+            assert!(error(misplaced).contains("login: it stands beside `computeMetadata`"));
         }
         assert!(
             error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))

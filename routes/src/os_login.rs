@@ -92,6 +92,12 @@ impl OsLogin {
         self.authorities.as_ref()
     }
 
+    /// Whether a policy lets this person in with this key, if it is named. A certificate's key need not be one of the profile.
+    pub(crate) fn lets_in(&self, profile: &Profile, policy: &str, fingerprint: Option<&str>) -> bool {
+        let is_good = |fingerprint| self.authorities.is_some() || profile.has_key(fingerprint);
+        profile.has_policy(policy) && fingerprint.is_none_or(is_good)
+    }
+
     /// A page of profiles. The page after the last one has none, and says that it is the end.
     pub(crate) fn profiles(&self, page: Page, with_security_keys: bool) -> Value {
         match page.of(&self.profiles) {
@@ -145,10 +151,12 @@ impl Profile {
         shown
     }
 
-    /// Whether a policy lets this person in, with this key if it is named.
-    pub(crate) fn may(&self, policy: &str, fingerprint: Option<&str>) -> bool {
-        let has_key = |fingerprint| self.fingerprints.iter().any(|known| known == fingerprint);
-        self.policies.iter().any(|granted| granted == policy) && fingerprint.is_none_or(has_key)
+    fn has_policy(&self, policy: &str) -> bool {
+        self.policies.iter().any(|granted| granted == policy)
+    }
+
+    fn has_key(&self, fingerprint: &str) -> bool {
+        self.fingerprints.iter().any(|known| known == fingerprint)
     }
 
     pub(crate) fn challenges(&self) -> &[Challenge] {
@@ -188,6 +196,20 @@ mod tests {
         assert_eq!(groups(0, 2), (2, "2".into()));
         assert_eq!(groups(2, 2), (1, "0".into()));
         assert_eq!(groups(0, 3), (3, "0".into()));
+    }
+
+    #[test]
+    fn a_key_lets_in_its_owner_only_unless_it_may_have_a_certificate() {
+        let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}],
+            "sshPublicKeys": {"laptop": {"key": "ssh-ed25519 AAAA"}}});
+        let mut section = json!({"loginProfiles": [ada], "policies": {"ada@example.com": ["login"]}});
+        let lets_in = |section: &Value, fingerprint| {
+            let os_login = OsLogin::from_json(section.clone()).unwrap();
+            os_login.lets_in(os_login.by_username("ada").unwrap(), "login", fingerprint)
+        };
+        assert!(lets_in(&section, None) && lets_in(&section, Some("laptop")) && !lets_in(&section, Some("stolen")));
+        section["trustedCertificateAuthorities"] = json!([]);
+        assert!(lets_in(&section, Some("of a certificate")));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(crate) fn authorize(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Re
     let policy =
         call.parameter("policy").filter(|policy| POLICIES.contains(&&**policy)).ok_or(Rejection::BadRequest)?;
     let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
-    Ok(json!({"success": profile.may(&policy, call.parameter("fingerprint").as_deref())}))
+    Ok(json!({"success": os_login.lets_in(profile, &policy, call.parameter("fingerprint").as_deref())}))
 }
 
 /// `oslogin/certificates`: whose signatures on SSH certificates count.

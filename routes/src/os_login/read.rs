@@ -13,6 +13,10 @@ pub(crate) const POLICIES: [&str; 2] = ["login", "adminLogin"];
 const LEAST_UID: u64 = 1000;
 
 impl OsLogin {
+    /// What the section may have.
+    pub(crate) const KEYS: [&str; 6] =
+        ["loginProfiles", "posixGroups", "trustedCertificateAuthorities", "members", "policies", "challenges"];
+
     /// Reads what stands at `osLogin` of a config.
     ///
     /// ```
@@ -34,10 +38,8 @@ impl OsLogin {
     /// What was read before and beside the mistakes that the walk has found.
     pub(crate) fn read(section: Value, walk: &mut Walk) -> Self {
         let mut section = walk.object(section).unwrap_or_default();
-        let mut of = |key: &str| section.remove(key).unwrap_or_default();
-        let (profiles, groups, authorities) =
-            (of("loginProfiles"), of("posixGroups"), of("trustedCertificateAuthorities"));
-        let (members, policies, challenges) = (of("members"), of("policies"), of("challenges"));
+        let [profiles, groups, authorities, members, policies, challenges] =
+            Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
         for (key, _) in section {
             walk.below(key, |walk| {
                 walk.error("no key of this section: remove it, or see the README for what it may have")
@@ -45,6 +47,7 @@ impl OsLogin {
         }
 
         let profiles = walk.below("loginProfiles", |walk| walk.each(profiles, profile));
+        walk.below("loginProfiles", |walk| warn_of_doubles(walk, &profiles));
         let groups = walk.below("posixGroups", |walk| walk.each(groups, group));
         let authorities = walk.below("trustedCertificateAuthorities", |walk| match authorities {
             Value::Null => None,
@@ -63,12 +66,13 @@ impl OsLogin {
 
     fn add_members(&mut self, walk: &mut Walk, members: Value) {
         walk.each_key(members, |walk, name, usernames| {
-            let usernames = walk.each(usernames, Walk::text);
-            for (index, username) in usernames.iter().enumerate().filter(|(_, it)| self.by_username(it).is_none()) {
-                walk.below(format!("[{index}]"), |walk| {
+            let usernames = walk.each(usernames, |walk, username| {
+                let username = walk.text(username)?;
+                if self.by_username(&username).is_none() {
                     walk.error(format!("no login profile has an account `{username}`: add one, or remove the member"));
-                });
-            }
+                }
+                Some(username)
+            });
             match self.groups.iter_mut().find(|group| group.name == name) {
                 Some(group) => group.usernames = usernames,
                 None => walk.error("no such group: add it to posixGroups"),
@@ -100,6 +104,22 @@ impl OsLogin {
             walk.error("no login profile has this name: add one to loginProfiles");
         }
         profile
+    }
+}
+
+/// Of two who share a name or a number, the second one is never found by it.
+fn warn_of_doubles(walk: &mut Walk, profiles: &[Profile]) {
+    let shares = |one: &[String], other: &[String]| one.iter().any(|it| other.contains(it));
+    for (index, profile) in profiles.iter().enumerate() {
+        let is_same = |other: &Profile| {
+            other.email == profile.email
+                || shares(&other.usernames, &profile.usernames)
+                || shares(&other.uids, &profile.uids)
+        };
+        if let Some(other) = profiles[..index].iter().find(|other| is_same(other)) {
+            let problem = format!("`{}` has the same name, username or uid, and comes first: change one", other.email);
+            walk.below(format!("[{index}]"), |walk| walk.warn(problem));
+        }
     }
 }
 
@@ -297,5 +317,11 @@ mod tests {
         let account = json!([{"username": "-ada", "uid": 999}]);
         let warnings = errors(json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": account}]}));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let profile = |email: &str| json!({"name": email, "posixAccounts": [{"username": email, "uid": 2001}]});
+        let warnings = errors(json!({"loginProfiles": [profile("ada"), profile("bob")]}));
+        assert_eq!(
+            warnings,
+            ["loginProfiles[1]: `ada` has the same name, username or uid, and comes first: change one"]
+        );
     }
 }

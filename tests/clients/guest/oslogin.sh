@@ -64,6 +64,29 @@ log_in bob_example_com 123456
 ! pamtester machine eve_example_com acct_mgmt || { echo 'somebody without a policy is let in' >&2; exit 1; }
 ! log_in zoe_example_com '' || { echo 'a stranger is let in' >&2; exit 1; }
 
+# SSH: Debian's sshd lets her in by the key in her profile, as the machine's own.
+ssh-keygen -q -t ed25519 -N '' -f /root/key
+sed -i "s|ssh-ed25519 AAAA[A-Za-z0-9]* ada@example.com|$(cut -d ' ' -f 1,2 /root/key.pub) ada@example.com|" /run/config.json
+key_is_known() { google_authorized_keys ada_example_com | grep -qF "$(cut -d ' ' -f 2 /root/key.pub)"; }
+eventually 'her new key' key_is_known
+useradd --system --no-create-home --home-dir /run/sshd sshd
+mkdir /run/sshd
+ssh-keygen -q -t ed25519 -N '' -f /run/host_key
+cat >/run/sshd_config <<'CONFIG'
+HostKey /run/host_key
+AuthorizedKeysCommand /usr/bin/google_authorized_keys
+AuthorizedKeysCommandUser root
+AuthenticationMethods publickey
+UsePAM yes
+CONFIG
+cp /etc/pam.d/machine /etc/pam.d/sshd
+ssh_in() {
+  ssh -F none -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+    -o ProxyCommand='/usr/sbin/sshd -i -f /run/sshd_config' "$1@vm" 'id -un; pwd'
+}
+same 'a session of hers' $'ada_example_com\n/home/ada_example_com' ssh_in ada_example_com
+! ssh_in bob_example_com || { echo 'a key lets somebody else in' >&2; exit 1; }
+
 # Nothing of it is in the log.
 ! grep -qE 'JBSWY|123456|654321' /run/server.log || { echo 'a secret is in the log' >&2; exit 1; }
 

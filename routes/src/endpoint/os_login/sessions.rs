@@ -8,7 +8,7 @@ use gce_metadata_layers::Rejection;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -32,7 +32,7 @@ struct Session {
     email: String,
     since: Instant,
     /// The challenges that were put, by their ids.
-    ready: Vec<usize>,
+    ready: BTreeSet<usize>,
     failures: u8,
 }
 
@@ -76,7 +76,8 @@ impl Sessions {
         let Some(first) = numbered(profile).find(|(_, challenge)| is_supported(&challenge.kind)) else {
             return Ok(json!({"status": "NO_AVAILABLE_CHALLENGES"}));
         };
-        let session = Session { id: new_id()?, email, since: Instant::now(), ready: vec![first.0], failures: 0 };
+        let session =
+            Session { id: new_id()?, email, since: Instant::now(), ready: BTreeSet::from([first.0]), failures: 0 };
         let proposed = numbered(profile).filter(|(_, challenge)| is_supported(&challenge.kind));
         let answer = session.challenges(proposed);
         let mut under_way = self.lock();
@@ -96,7 +97,7 @@ impl Sessions {
         let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
         let (_, challenge) = numbered(profile).find(|(id, _)| *id == challenge_id).ok_or(Rejection::BadRequest)?;
         if matches!(action, Action::StartAlternate) {
-            session.ready.push(challenge_id);
+            session.ready.insert(challenge_id);
             return Ok(session.challenges([(challenge_id, challenge)].into_iter()));
         }
         if !session.ready.contains(&challenge_id) {

@@ -78,7 +78,7 @@ pub(crate) struct Args {
     version: Option<bool>,
 
     /// Print help
-    #[arg(long, short, action = ArgAction::Help, help_heading = BASE)]
+    #[arg(long, short, global = true, action = ArgAction::Help, help_heading = BASE)]
     help: Option<bool>,
 
     #[command(flatten)]

@@ -1,17 +1,22 @@
 //! What the program does besides serving.
 
 mod certs;
+mod check_config;
 #[cfg(feature = "tpm")]
 mod tpm;
 
 use clap::Subcommand;
 use gce_metadata_server::Environment;
+use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Certificates for HTTPS
     #[command(subcommand)]
     Certs(certs::Certs),
+
+    /// Say what is wrong with a config file
+    CheckConfig(check_config::CheckConfig),
 
     /// Keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
@@ -28,13 +33,15 @@ pub(crate) enum Command {
 
 impl Command {
     #[cfg_attr(not(feature = "tpm"), allow(unused_variables))]
-    pub(crate) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, environment: &Environment) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Certs(certs) => certs.run(),
+            Self::Certs(certs) => certs.run()?,
+            Self::CheckConfig(check) => return check.run(),
             #[cfg(feature = "tpm")]
-            Self::Tpm(tpm) => tpm.run(environment),
+            Self::Tpm(tpm) => tpm.run(environment)?,
             #[cfg(not(feature = "tpm"))]
             Self::Tpm { .. } => anyhow::bail!(crate::args::tpm::MISSING),
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! The config file says *what* is served, this says *how* the process runs.
 
+mod check;
 mod env;
 mod file;
 mod locate;
+mod twice;
 
+pub use check::Remark;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

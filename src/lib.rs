@@ -21,7 +21,7 @@ mod server;
 pub mod signer;
 mod stack;
 
-pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides};
+pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 #[cfg(feature = "live")]
 pub use credentials::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use credentials::{

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&args::one_line(&error)),
     };
     match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => failed(&format!("{error:#}")),
     }
 }
@@ -42,7 +42,7 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let environment = Environment::read()?;
     if let Some(command) = &args.command {
         return command.run(&environment);
@@ -54,7 +54,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let served = runtime.block_on(serve(args, &environment));
     // Nothing is left to be done; a read from a file system that hangs must not hang the exit.
     runtime.shutdown_background();
-    served
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {

@@ -5,12 +5,12 @@ mod body;
 mod guest_attributes;
 mod legacy;
 mod maintenance;
+pub(crate) mod os_login;
 mod published;
 mod tokens;
 mod workload_certificates;
 
 pub use body::RequestBody;
-
 pub use maintenance::NoMaintenance;
 
 pub(crate) use above::Above;

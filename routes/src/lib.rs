@@ -2,6 +2,7 @@
 //!
 //! - [`Metadata`] is a VM as JSON: a config, or the dump of a real one. [`Metadata::tree`] makes the [`Tree`] of it.
 //! - [`Publisher`] holds the current tree and is how it changes; a [`Reader`] is how it is read.
+//! - [`OsLogin`] is who may log in to the VM; it stands beside the tree.
 //! - [`Router`] is a [`tower::Service`] from a request to the node that its path names.
 //!   [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of that.
 //! - [`token`] says what a source of tokens is asked and what it answers.
@@ -14,6 +15,7 @@
 mod accounts;
 pub mod endpoint;
 mod metadata;
+mod os_login;
 mod router;
 mod sample;
 mod schema;
@@ -24,7 +26,8 @@ mod v1;
 
 pub use accounts::ServiceAccount;
 pub use endpoint::NoMaintenance;
-pub use metadata::{Metadata, MetadataError};
+pub use metadata::{Finding, Metadata, MetadataError, Severity};
+pub use os_login::OsLogin;
 pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;

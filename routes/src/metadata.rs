@@ -1,13 +1,19 @@
 //! What a VM's metadata is before it is a tree: JSON in GCE's own shape, checked and completed.
 
 mod canonical;
+mod check;
+mod expect;
+mod finding;
+mod walk;
 
-pub use canonical::MetadataError;
+pub use finding::{Finding, MetadataError, Severity};
+pub(crate) use walk::Walk;
 
 use crate::accounts;
+use crate::os_login::OsLogin;
 use crate::tree::Tree;
-use canonical::kind;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
 ///
@@ -22,6 +28,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     v1: Value,
+    os_login: Option<Arc<OsLogin>>,
 }
 
 impl Metadata {
@@ -30,46 +37,49 @@ impl Metadata {
     /// Keys that differ from GCE's own in case only become GCE's own. A service account that the JSON names in one way is
     /// completed so that it is served in all: by e-mail and by alias.
     pub fn from_json(json: Value) -> Result<Self, MetadataError> {
-        let mut path = Vec::new();
-        let Value::Object(mut document) = json else {
-            return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&json))));
-        };
-        let v1 = if let Some(outer) = document.remove("computeMetadata") {
-            path.push("computeMetadata".to_owned());
-            let Value::Object(mut outer) = outer else {
-                return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&outer))));
-            };
-            path.push("v1".to_owned());
-            match outer.remove("v1") {
-                Some(Value::Object(v1)) => v1,
-                Some(other) => {
-                    return Err(MetadataError::new(&path, format!("an object is expected, not {}", kind(&other))));
-                }
-                None => return Err(MetadataError::new(&path[..1], "`v1` is missing: it holds instance and project")),
-            }
-        } else {
-            document
-        };
-        const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
-        if path.is_empty() && !ROOTS.iter().any(|root| v1.keys().any(|key| key.eq_ignore_ascii_case(root))) {
-            let problem = "neither a config, which has computeMetadata.v1, nor a dump, which has instance and project";
-            return Err(MetadataError::new(&path, problem));
+        let mut walk = Walk::default();
+        let (v1, os_login) = read(json, &mut walk);
+        let metadata = Self::complete(v1);
+        match walk.first_error() {
+            Some(error) => Err(error),
+            None => Ok(match os_login {
+                Some(os_login) => metadata.with_os_login(os_login),
+                None => metadata,
+            }),
         }
-        let mut v1 = Value::Object(v1);
-        canonical::canonicalize(&mut v1, &[], &mut path)?;
-        Ok(Self::complete(v1))
+    }
+
+    /// All that is to be said about a config or a dump: the errors for which [`from_json`](Self::from_json) refuses it, what it
+    /// takes though GCE would not serve it so, and keys that GCE is not known to have.
+    ///
+    /// ```
+    /// use gce_metadata_routes::{Metadata, Severity};
+    /// use serde_json::json;
+    ///
+    /// let findings = Metadata::check(json!({"instance": {"preempted": true}}));
+    /// assert_eq!(findings[0].severity(), Severity::Warning);
+    /// assert_eq!(findings[0].path(), ["instance", "preempted"]);
+    /// ```
+    pub fn check(json: Value) -> Vec<Finding> {
+        let mut walk = Walk::thorough();
+        read(json, &mut walk);
+        walk.findings
     }
 
     /// Checks a value that is to stand at this path of the tree, and gives its keys GCE's spelling.
     pub(crate) fn checked(mut value: Value, segments: &[&str]) -> Result<Value, MetadataError> {
-        canonical::canonicalize(&mut value, segments, &mut Vec::new())?;
-        Ok(value)
+        let mut walk = Walk::default();
+        walk.canonicalize(&mut value, segments);
+        match walk.first_error() {
+            Some(error) => Err(error),
+            None => Ok(value),
+        }
     }
 
     /// Of an object that needs no checking.
     pub(crate) fn complete(mut v1: Value) -> Self {
         accounts::complete(&mut v1);
-        Self { v1 }
+        Self { v1, os_login: None }
     }
 
     /// Nothing but what a VM always has, to be completed by the methods below.
@@ -87,7 +97,7 @@ impl Metadata {
     /// assert_eq!(tree.text("instance/attributes/my-key").unwrap(), "my value");
     /// ```
     pub fn empty() -> Self {
-        Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}) }
+        Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}), os_login: None }
     }
 
     /// With this value for a key of the instance, spelled as in GCE's JSON: `id`, `zone`, `networkInterfaces`.
@@ -135,6 +145,15 @@ impl Metadata {
         self
     }
 
+    /// With these people and groups in OS Login. It answers once the attribute `enable-oslogin` is `TRUE`.
+    pub fn with_os_login(mut self, os_login: OsLogin) -> Self {
+        if self.v1["oslogin"].is_null() {
+            self.v1["oslogin"] = json!({"authenticate": {"sessions": {}}});
+        }
+        self.os_login = Some(Arc::new(os_login));
+        self
+    }
+
     /// Puts a value where these keys lead, making objects on the way, and gives back what was there.
     fn put(&mut self, keys: &[&str], value: Value) -> Value {
         let place = keys.iter().fold(&mut self.v1, |node, key| {
@@ -148,8 +167,60 @@ impl Metadata {
 
     /// The tree that serves it.
     pub fn tree(&self) -> Tree {
-        Tree::from_json(&self.v1)
+        Tree::from_json(&self.v1).with_os_login(self.os_login.clone())
     }
+}
+
+/// The key of the section that no part of the tree is made of.
+const OS_LOGIN: &str = "osLogin";
+
+/// What stands at `/computeMetadata/v1/`, as GCE would have written it, and beside it.
+fn read(json: Value, walk: &mut Walk) -> (Value, Option<OsLogin>) {
+    const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
+    let Some(mut document) = walk.object(json) else { return (Value::Null, None) };
+    let Some(outer) = document.remove("computeMetadata") else {
+        if !ROOTS.iter().any(|root| document.keys().any(|key| key.eq_ignore_ascii_case(root))) {
+            walk.error("neither a config, which has computeMetadata.v1, nor a dump, which has instance and project");
+        }
+        return (canonical(document, walk), None);
+    };
+    let v1 = walk.below("computeMetadata", |walk| {
+        let Some(mut outer) = walk.object(outer) else { return Value::Null };
+        let Some(v1) = outer.remove("v1") else {
+            walk.error("`v1` is missing: it holds instance and project");
+            return Value::Null;
+        };
+        walk.below("v1", |walk| walk.object(v1).map_or(Value::Null, |v1| canonical(v1, walk)))
+    });
+    let section = document.remove(OS_LOGIN);
+    let os_login = walk.below(OS_LOGIN, |walk| section.map(|section| OsLogin::read(section, walk)));
+    if walk.is_thorough() {
+        if os_login.is_some() && !Tree::from_json(&v1).is_switched_on("enable-oslogin") {
+            walk.below(OS_LOGIN, |walk| {
+                walk.warn(
+                    "OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it",
+                );
+            });
+        }
+        for (key, _) in document {
+            walk.below(key, |walk| walk.note("nothing looks at this key"));
+        }
+    }
+    (v1, os_login)
+}
+
+fn canonical(v1: Map<String, Value>, walk: &mut Walk) -> Value {
+    // It would become a part of GCE's own `oslogin`, and be served, secrets and all.
+    let is_misplaced = |(key, value): &(&String, &Value)| {
+        key.eq_ignore_ascii_case(OS_LOGIN) && OsLogin::KEYS.iter().any(|key| value.get(key).is_some())
+    };
+    for (key, _) in v1.iter().filter(is_misplaced) {
+        let remedy = "it stands beside `computeMetadata`; put a dump into {\"computeMetadata\": {\"v1\": …}} first";
+        walk.below(key.as_str(), |walk| walk.error(remedy));
+    }
+    let mut v1 = Value::Object(v1);
+    walk.canonicalize(&mut v1, &[]);
+    v1
 }
 
 #[cfg(test)]
@@ -190,6 +261,40 @@ mod tests {
             error(json!({"instance": {"ServiceAccounts": {"default": "a@example.com"}}})),
             "instance.ServiceAccounts.default: an object is expected, not a string"
         );
+    }
+
+    #[test]
+    fn who_may_log_in_is_beside_the_tree_and_never_in_it() {
+        let section = json!({
+            "loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}],
+            "challenges": {"ada@example.com": [{"type": "SECURITY_KEY_OTP", "code": "hidden"}]},
+        });
+        let config = json!({"computeMetadata": {"v1": {"instance": {"id": 1}}}, "osLogin": section.clone()});
+        let metadata = Metadata::from_json(config).unwrap();
+        assert!(!format!("{metadata:?}").contains("hidden"));
+        let tree = metadata.tree();
+        assert_eq!(tree.get("").unwrap().json(), r#"{"instance":{"id":1},"oslogin":{"authenticate":{"sessions":{}}}}"#);
+        assert!(!format!("{tree:?}").contains("hidden"));
+        for misplaced in [
+            json!({"instance": {}, "OSlogin": section.clone()}),
+            json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}}),
+        ] {
+            assert!(error(misplaced).contains("login: it stands beside `computeMetadata`"));
+        }
+        assert!(
+            error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))
+                .starts_with("osLogin.loginProfiles[0]: `name` is missing")
+        );
+    }
+
+    #[test]
+    fn a_section_that_is_switched_off_is_warned_of() {
+        let check = |switch: &str| {
+            let attributes = json!({"enable-oslogin": switch});
+            let v1 = json!({"instance": {"attributes": attributes}});
+            Metadata::check(json!({"computeMetadata": {"v1": v1}, "osLogin": {}})).len()
+        };
+        assert_eq!((check("TRUE"), check("FALSE")), (0, 1));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/guest-attributes/*", Object),
     ("instance/guest-attributes/*/*", Text),
     ("instance/guest-attributes/**", UserKeys),
+    ("instance/legacy-endpoint-access", UserKeys),
     ("instance/licenses", ListDirectory),
     ("instance/maintenance-event", Default("\"NONE\"")),
     ("instance/network-interfaces", ListDirectory),
@@ -238,7 +239,8 @@ pub(crate) fn camel_case(segment: &str) -> String {
     camel
 }
 
-fn matches(pattern: &str, path: &[&str]) -> bool {
+/// Whether a pattern of the table's kind is about this path.
+pub(crate) fn matches(pattern: &str, path: &[&str]) -> bool {
     let mut path = path.iter();
     for wanted in pattern.split('/') {
         match (wanted, path.next()) {

@@ -12,6 +12,7 @@ pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 
 use crate::accounts::Accounts;
+use crate::os_login::OsLogin;
 use bytes::Bytes;
 use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
@@ -23,11 +24,13 @@ use std::sync::{Arc, OnceLock};
 pub struct Tree {
     root: Arc<Node>,
     pub(crate) accounts: Accounts,
+    /// Who may log in, which no path below leads to.
+    os_login: Option<Arc<OsLogin>>,
 }
 
 impl Tree {
     fn new(root: Arc<Node>) -> Self {
-        Self { root, accounts: Accounts::default() }
+        Self { root, accounts: Accounts::default(), os_login: None }
     }
 
     /// The node that a path below `/computeMetadata/v1/` names: `instance/disks/0/mode`. Runs of slashes count as one.
@@ -42,6 +45,15 @@ impl Tree {
     /// ```
     pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
         path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
+    }
+
+    /// With these people and groups in OS Login, or none.
+    pub(crate) fn with_os_login(self, os_login: Option<Arc<OsLogin>>) -> Self {
+        Self { os_login, ..self }
+    }
+
+    pub(crate) fn os_login(&self) -> Option<&Arc<OsLogin>> {
+        self.os_login.as_ref()
     }
 
     /// The text of the leaf at this path.

@@ -4,6 +4,7 @@
 //! what is written, for what has something to say where the tree has nothing, and for the little that stands above
 //! `/computeMetadata/v1/`.
 
+use crate::endpoint::os_login::{self, ContinueSession, Directory, Sessions, StartSession};
 use crate::endpoint::{
     Above, Access, Acquire, Endpoint, Identity, Legacy, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
     WritableAttributes,
@@ -37,6 +38,12 @@ pub(crate) fn routes(
         certificates(["gce-workload-certificates/trust-anchors", "workload-trusted-root-certs"]),
         certificates(["gce-workload-certificates/workload-identities", "workload-identities"]),
     );
+    let directory =
+        |question| -> Arc<dyn Endpoint> { Arc::new(Directory::new(reader.clone(), Arc::clone(&published), question)) };
+    let (users, groups) = (directory(os_login::users), directory(os_login::groups));
+    let (authorize, authorities) = (directory(os_login::authorize), directory(os_login::certificates));
+    let sessions = Sessions::new(reader.clone());
+    let continue_session = Arc::new(ContinueSession(sessions.clone()));
     vec![
         // matchit's catch-all does not match an empty rest.
         ("/computeMetadata/v1/", published.clone()),
@@ -52,6 +59,12 @@ pub(crate) fn routes(
         ("/computeMetadata/v1/instance/workload-certificates-config-status", status),
         ("/computeMetadata/v1/instance/workload-identities", identities),
         ("/computeMetadata/v1/instance/workload-trusted-root-certs", anchors),
+        ("/computeMetadata/v1/oslogin/authenticate/sessions/start", Arc::new(StartSession(sessions))),
+        ("/computeMetadata/v1/oslogin/authenticate/sessions/{session}/continue", continue_session),
+        ("/computeMetadata/v1/oslogin/authorize", authorize),
+        ("/computeMetadata/v1/oslogin/certificates", authorities),
+        ("/computeMetadata/v1/oslogin/groups", groups),
+        ("/computeMetadata/v1/oslogin/users", users),
     ]
 }
 

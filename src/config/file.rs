@@ -1,12 +1,13 @@
 //! The config file: from its bytes to metadata, or to an error that names the place.
 
 use super::env::Overrides;
-use super::locate::locate;
+use super::locate::{line_and_column, locate};
 use crate::files;
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 
 /// A config file and what stands over its values.
 #[derive(Debug, Clone)]
@@ -72,37 +73,42 @@ impl ConfigFile {
 
     /// Makes metadata of what was read.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
-        let path = || self.path.clone();
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let last_line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-            ConfigError::Invalid {
-                path: path(),
-                line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
-                column: last_line.len() + 1,
-                place: ".".to_owned(),
-                problem: "not UTF-8".to_owned(),
-            }
-        })?;
-        // Some editors begin a file with a byte order mark.
-        let text = text.trim_start_matches('\u{feff}');
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let json: Value = serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| (place(error.path()), error.into_inner()))
-            .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
-            .map_err(|(place, error)| {
-                let (line, column) = (error.line(), error.column());
-                let problem = error.to_string();
-                // serde_json says the place once more at the end.
-                let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
-                ConfigError::Invalid { path: path(), line, column, place, problem }
-            })?;
-        let metadata = Metadata::from_json(json).map_err(|error| {
-            let (line, column) = locate(text, error.path()).unwrap_or((1, 1));
-            ConfigError::NotMetadata { path: path(), line, column, error }
+        let metadata = Metadata::from_json(self.json(bytes)?).map_err(|error| {
+            let (line, column) = locate(utf8(bytes).unwrap_or_default(), error.path()).unwrap_or((1, 1));
+            ConfigError::NotMetadata { path: self.path.clone(), line, column, error }
         })?;
         Ok(self.overrides.apply(metadata))
     }
+
+    /// Makes JSON of what was read.
+    pub(super) fn json(&self, bytes: &[u8]) -> Result<Value, ConfigError> {
+        let invalid = |(line, column), place: String, problem: String| ConfigError::Invalid {
+            path: self.path.clone(),
+            line,
+            column,
+            place,
+            problem,
+        };
+        let text = utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            invalid(line_and_column(before), ".".to_owned(), "not UTF-8".to_owned())
+        })?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| (place(error.path()), error.into_inner()))
+            .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
+            .map_err(|(place, error)| {
+                let problem = error.to_string();
+                // serde_json says the place once more at the end.
+                let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+                invalid((error.line(), error.column()), place, problem)
+            })
+    }
+}
+
+/// Some editors begin a file with a byte order mark.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Utf8Error> {
+    std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}'))
 }
 
 /// The path without the `?` for a key that could not even be read.
@@ -131,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             parse("{\n\"project\": {\"attributes\":\n [] }}").unwrap_err(),
-            "config.json:3:1: at project.attributes: an object is expected, not a list"
+            "config.json:3:2: at project.attributes: an object is expected, not a list"
         );
         assert!(parse("").unwrap_err().starts_with("config.json:1:0: at .: EOF while parsing a value"));
         assert!(parse("{\"instance\": {}} {").unwrap_err().contains("trailing characters"));

@@ -183,8 +183,11 @@ impl ServerBuilder {
     }
 }
 
+/// The config file that is followed, and what was read of it.
+type Followed = (ConfigFile, Vec<u8>);
+
 /// The metadata, and the file that it came from, with its content.
-fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<(ConfigFile, Vec<u8>)>), StartError> {
+fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Followed>), StartError> {
     match served {
         Served::Given(metadata) => Ok((overrides.apply(metadata), None)),
         Served::File(path) => {

@@ -18,7 +18,9 @@ struct Table {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Setup {
-    /// A JSON merge patch to the dump.
+    /// A config instead of the dump: a file of this repository.
+    config: Option<String>,
+    /// A JSON merge patch to it.
     patch: Option<String>,
     #[serde(default)]
     legacy_endpoints: bool,
@@ -28,7 +30,9 @@ struct Setup {
 
 impl Setup {
     async fn start(&self) -> Server {
-        let builder = Server::builder().metadata(Metadata::from_json(serde_json::from_str(&dump()).unwrap()).unwrap());
+        let config = self.config.as_ref().map(|file| std::fs::read_to_string(repository(file)).unwrap());
+        let json = serde_json::from_str(&config.unwrap_or_else(dump)).unwrap();
+        let builder = Server::builder().metadata(Metadata::from_json(json).unwrap());
         let builder = if self.legacy_endpoints { builder.enable_legacy_endpoints() } else { builder };
         let builder = match self.no_maintenance.as_deref() {
             Some("object") => builder.no_maintenance(NoMaintenance::Object),
@@ -246,4 +250,9 @@ async fn legacy() {
 #[tokio::test]
 async fn legacy_off() {
     table("legacy_off.toml").await;
+}
+
+#[tokio::test]
+async fn oslogin() {
+    table("oslogin.toml").await;
 }

@@ -12,6 +12,7 @@ mod live_clients;
 #[cfg(feature = "cli")]
 mod live_program;
 mod mtls;
+mod oslogin;
 mod prometheus;
 mod protocol;
 mod rate_limits;
@@ -27,6 +28,8 @@ mod watching;
 mod clients;
 #[cfg(feature = "cli")]
 mod endpoint_options;
+#[cfg(feature = "cli")]
+mod guests;
 #[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(feature = "cli")]

@@ -302,3 +302,50 @@ fn a_stopping_server_answers_who_waits() {
     assert_eq!(running.stop("-TERM").0, Some(0));
     assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");
 }
+
+/// What `check-config` makes of this file: its exit status, and its lines.
+fn checked(json: &str) -> (Option<i32>, Vec<String>) {
+    let folder = folder();
+    std::fs::write(folder.path().join("c.json"), json).unwrap();
+    let Output { status, stdout, stderr } = program(folder.path(), "check-config c.json").output().unwrap();
+    assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+    (status.code(), String::from_utf8(stdout).unwrap().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
+    let sample = std::fs::read_to_string(repository("config.json")).unwrap();
+    assert_eq!(checked(&sample), (Some(0), vec![]));
+    let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
+    assert_eq!(checked(&guest), (Some(0), vec![]));
+
+    let (status, lines) = checked("{\"instance\": {\n  \"colour\": \"red\"}}");
+    assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
+    assert!(lines[0].starts_with("c.json:2:13: notice: at instance.colour: "), "{lines:?}");
+
+    let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
+    assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
+
+    let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
+    assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");
+    assert_eq!(lines[1], "c.json:1:46: error: at instance.disks: a list is expected, not a number");
+
+    let (status, lines) = checked("{\"instance\": nothing}");
+    assert_eq!((status, lines.len()), (Some(1), 1), "{lines:?}");
+    assert!(lines[0].starts_with("c.json:1:15: error: at instance: "), "{lines:?}");
+}
+
+#[test]
+fn commands_have_help_of_their_own() {
+    let folder = folder();
+    let help = program(folder.path(), "check-config --help").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
+    let help = program(folder.path(), "certs init -h").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--dns-name"));
+}
+
+#[test]
+fn a_file_that_is_not_there_can_not_be_checked() {
+    let folder = folder();
+    assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
+}

@@ -1,103 +1,80 @@
 //! JSON as GCE would have written it: keys in GCE's own case, objects and lists where the schema has them.
 
+use super::check;
+use super::walk::Walk;
 use crate::schema::{self, Rule};
 use serde_json::{Map, Value};
 use std::mem;
 
-/// Why JSON is no VM's metadata, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {problem}", display(path))]
-pub struct MetadataError {
-    path: Vec<String>,
-    problem: String,
-}
-
-impl MetadataError {
-    pub(super) fn new(path: &[String], problem: impl Into<String>) -> Self {
-        Self { path: path.to_vec(), problem: problem.into() }
-    }
-
-    /// Where in the JSON: the keys that lead there, an index as `[0]`. Empty for the whole document.
-    pub fn path(&self) -> &[String] {
-        &self.path
-    }
-}
-
-/// The path as jq writes it, but for its first dot: `instance.disks[0].mode`.
-fn display(path: &[String]) -> String {
-    if path.is_empty() { ".".to_owned() } else { path.join(".").replace(".[", "[") }
-}
-
-/// Gives GCE's keys their own case and refuses what can't be the node that its place says it is. `segments` is the place in
-/// the tree, `path` the place in the JSON.
-pub(super) fn canonicalize(value: &mut Value, segments: &[&str], path: &mut Vec<String>) -> Result<(), MetadataError> {
-    let is = |rule| schema::is(segments, rule);
-    // What the Go emulator writes for an object or a list that it was not given.
-    if value.is_null() && is(Rule::Object) {
-        *value = Value::Object(Map::new());
-    } else if value.is_null() && is(Rule::ListDirectory) {
-        *value = Value::Array(Vec::new());
-    }
-    if is(Rule::Object) && !value.is_object() {
-        return Err(MetadataError::new(path, format!("an object is expected, not {}", kind(value))));
-    }
-    if is(Rule::ListDirectory) && !value.is_array() {
-        return Err(MetadataError::new(path, format!("a list is expected, not {}", kind(value))));
-    }
-    if is(Rule::Text) && !value.is_string() {
-        return Err(MetadataError::new(path, format!("a string is expected, not {}", kind(value))));
-    }
-    match value {
-        // Its keys are its own.
-        _ if is(Rule::Document) => Ok(()),
-        Value::Object(object) => canonicalize_object(object, segments, path),
-        Value::Array(items) => {
-            // Rules are about lists, never about one index, so any segment stands for all of them.
-            let segments = [segments, &["0"]].concat();
-            items.iter_mut().enumerate().try_for_each(|(index, item)| {
-                path.push(format!("[{index}]"));
-                canonicalize(item, &segments, path)?;
-                path.pop();
-                Ok(())
-            })
+impl Walk {
+    /// Gives GCE's keys their own case and finds what can't be the node that its place says it is. `segments` is the place in
+    /// the tree.
+    pub(crate) fn canonicalize(&mut self, value: &mut Value, segments: &[&str]) {
+        let is = |rule| schema::is(segments, rule);
+        // What the Go emulator writes for an object or a list that it was not given.
+        if value.is_null() && is(Rule::Object) {
+            *value = Value::Object(Map::new());
+        } else if value.is_null() && is(Rule::ListDirectory) {
+            *value = Value::Array(Vec::new());
         }
-        _ => Ok(()),
+        if is(Rule::Object) && !value.is_object() {
+            return self.expected("an object", value);
+        }
+        if is(Rule::ListDirectory) && !value.is_array() {
+            return self.expected("a list", value);
+        }
+        if is(Rule::Text) && !value.is_string() {
+            return self.expected("a string", value);
+        }
+        if self.is_thorough() {
+            check::node(self, value, segments);
+        }
+        match value {
+            // Its keys are its own.
+            _ if is(Rule::Document) => {}
+            Value::Object(object) => self.canonicalize_object(object, segments),
+            Value::Array(items) => {
+                // Rules are about lists, never about one index, so any segment stands for all of them.
+                let segments = [segments, &["0"]].concat();
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.below(format!("[{index}]"), |walk| walk.canonicalize(item, &segments));
+                }
+            }
+            _ => {}
+        }
     }
-}
 
-fn canonicalize_object(
-    object: &mut Map<String, Value>,
-    segments: &[&str],
-    path: &mut Vec<String>,
-) -> Result<(), MetadataError> {
-    let is_users = schema::is(segments, Rule::UserKeys);
-    let is_gces = !is_users && schema::is_known(segments);
-    let as_written = mem::take(object);
-    let written_keys: Vec<String> = as_written.keys().cloned().collect();
-    for (written, mut value) in as_written {
-        // A key in another case gives way where GCE's own stands beside it.
-        let is_taken = |key: &str| written_keys.iter().any(|other| other == key) || object.contains_key(key);
-        let key = match schema::canonical_key(&written) {
-            Some(known) if is_gces && !is_taken(known) => known.to_owned(),
-            _ => written.clone(),
-        };
-        let segment = if is_users { key.clone() } else { schema::kebab_case(&key) };
-        path.push(written);
-        canonicalize(&mut value, &[segments, &[&segment]].concat(), path)?;
-        path.pop();
-        object.insert(key, value);
+    fn canonicalize_object(&mut self, object: &mut Map<String, Value>, segments: &[&str]) {
+        let is_users = schema::is(segments, Rule::UserKeys);
+        let is_gces = !is_users && schema::is_known(segments);
+        let as_written = mem::take(object);
+        let written_keys: Vec<String> = as_written.keys().cloned().collect();
+        for (written, mut value) in as_written {
+            // A key in another case gives way where GCE's own stands beside it.
+            let is_taken = |key: &str| written_keys.iter().any(|other| other == key) || object.contains_key(key);
+            let known = schema::canonical_key(&written);
+            let key = match known {
+                Some(known) if is_gces && !is_taken(known) => known.to_owned(),
+                _ => written.clone(),
+            };
+            let segment = if is_users { key.clone() } else { schema::kebab_case(&key) };
+            self.below(written.as_str(), |walk| {
+                if walk.is_thorough() && is_gces {
+                    walk.spelling(&written, &key, known.is_some() || schema::is(segments, Rule::ObjectLeaf));
+                }
+                walk.canonicalize(&mut value, &[segments, &[&segment]].concat());
+            });
+            object.insert(key, value);
+        }
     }
-    Ok(())
-}
 
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+    fn spelling(&mut self, written: &str, key: &str, is_known: bool) {
+        let is_index = written.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_known && !is_index {
+            self.note("GCE is not known to have this key; it is served as it stands");
+        } else if written != key {
+            self.note(format!("read as `{key}`, which is how GCE spells it"));
+        }
     }
 }
 

@@ -83,7 +83,8 @@ impl Tree {
             Ok(_) => self.with(path, &value),
             Err(EditError::Root) if value.is_object() => {
                 let unfit = |error| EditError::Unfit { path: path.into(), error };
-                Ok(Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree())
+                let everything = Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree();
+                Ok(everything.with_os_login(self.os_login.clone()))
             }
             Err(error) => Err(error),
         }
@@ -92,7 +93,7 @@ impl Tree {
     /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
     /// is made for it.
     pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
-        Ok(Self::new(Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)?))
+        Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)?))
     }
 
     pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
@@ -101,13 +102,18 @@ impl Tree {
             return Err(EditError::NotAddressable { path: path.into(), segment: (*segment).into() });
         }
         let node = Arc::new(build::node(value, &mut edit.segments.clone()));
-        Ok(Self::new(edit.put(&self.root, 0, node, shown)?))
+        Ok(self.with_root(edit.put(&self.root, 0, node, shown)?))
     }
 
     /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
     /// default.
     pub fn without(&self, path: &str) -> Result<Self, EditError> {
-        Ok(Self::new(Edit::new(path)?.remove(&self.root, 0)?).with_defaults(path))
+        Ok(self.with_root(Edit::new(path)?.remove(&self.root, 0)?).with_defaults(path))
+    }
+
+    /// Another root, and the same beside it.
+    fn with_root(&self, root: Arc<Node>) -> Self {
+        Self { os_login: self.os_login.clone(), ..Self::new(root) }
     }
 }
 

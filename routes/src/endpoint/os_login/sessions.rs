@@ -1,0 +1,288 @@
+//! `oslogin/authenticate/sessions/…`: the second factor of a login, one question and answer after the other.
+
+use super::json_answer;
+use crate::endpoint::{Call, Endpoint, Reply, RequestBody};
+use crate::os_login::{Challenge, OsLogin, Profile};
+use crate::snapshot::Reader;
+use gce_metadata_layers::Rejection;
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The most bytes of a question or an answer.
+const BODY: usize = 16 * 1024;
+/// Sessions at a time; the oldest gives way.
+const SESSIONS: usize = 1000;
+const LIFETIME: Duration = Duration::from_secs(600);
+/// Wrong answers after which a session is over.
+const FAILURES: u8 = 5;
+
+/// The sessions under way. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    reader: Reader,
+    under_way: Arc<Mutex<VecDeque<Session>>>,
+}
+
+struct Session {
+    id: String,
+    email: String,
+    since: Instant,
+    /// The challenges that were put, by their ids.
+    ready: BTreeSet<usize>,
+    failures: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Start {
+    email: String,
+    supported_challenge_types: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Continue {
+    email: String,
+    challenge_id: usize,
+    action: Action,
+    proposal_response: Option<ProposalResponse>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Action {
+    Respond,
+    StartAlternate,
+}
+
+#[derive(Deserialize)]
+struct ProposalResponse {
+    credential: Option<String>,
+}
+
+impl Sessions {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self { reader, under_way: Arc::default() }
+    }
+
+    fn start(&self, os_login: &OsLogin, body: &[u8]) -> Result<Value, Rejection> {
+        let Start { email, supported_challenge_types: supported } = read(body)?;
+        let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
+        let is_supported = |kind: &str| supported.as_ref().is_none_or(|kinds| kinds.iter().any(|it| it == kind));
+        let Some(first) = numbered(profile).find(|(_, challenge)| is_supported(&challenge.kind)) else {
+            return Ok(json!({"status": "NO_AVAILABLE_CHALLENGES"}));
+        };
+        let session =
+            Session { id: new_id()?, email, since: Instant::now(), ready: BTreeSet::from([first.0]), failures: 0 };
+        let proposed = numbered(profile).filter(|(_, challenge)| is_supported(&challenge.kind));
+        let answer = session.challenges(proposed);
+        let mut under_way = self.lock();
+        if under_way.len() == SESSIONS {
+            under_way.pop_front();
+        }
+        under_way.push_back(session);
+        Ok(answer)
+    }
+
+    fn proceed(&self, os_login: &OsLogin, id: &str, body: &[u8]) -> Result<Value, Rejection> {
+        let Continue { email, challenge_id, action, proposal_response } = read(body)?;
+        let mut under_way = self.lock();
+        under_way.retain(|session| session.since.elapsed() < LIFETIME);
+        let place = under_way.iter().position(|session| session.id == id).ok_or(Rejection::NotFound)?;
+        let session = under_way.get_mut(place).filter(|session| session.email == email).ok_or(Rejection::NotFound)?;
+        let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
+        let (_, challenge) = numbered(profile).find(|(id, _)| *id == challenge_id).ok_or(Rejection::BadRequest)?;
+        if matches!(action, Action::StartAlternate) {
+            session.ready.insert(challenge_id);
+            return Ok(session.challenges([(challenge_id, challenge)].into_iter()));
+        }
+        if !session.ready.contains(&challenge_id) {
+            return Err(Rejection::BadRequest);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let credential = proposal_response.and_then(|response| response.credential);
+        let is_met = challenge.is_met(credential.as_deref(), now);
+        tracing::info!(email, kind = challenge.kind, is_met, "a second factor was given");
+        if is_met {
+            under_way.remove(place);
+            return Ok(json!({"sessionId": id, "status": "AUTHENTICATED"}));
+        }
+        session.failures += 1;
+        let mut answer = session.challenges([(challenge_id, challenge)].into_iter());
+        answer["rejectionReason"] = "The second factor was not accepted.".into();
+        if session.failures == FAILURES {
+            under_way.remove(place);
+        }
+        Ok(answer)
+    }
+
+    /// A panic elsewhere leaves nothing half-done here: each change is one step.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Session>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(
+        self,
+        body: RequestBody,
+        answer: impl FnOnce(&Self, &OsLogin, &[u8]) -> Result<Value, Rejection> + Send + 'static,
+    ) -> Reply {
+        Reply::later(async move {
+            let snapshot = self.reader.snapshot();
+            let os_login = snapshot.tree().enabled_os_login().ok_or(Rejection::NotFound)?;
+            let body = body.read(BODY).await?;
+            answer(&self, os_login, &body).map(json_answer)
+        })
+    }
+}
+
+impl Session {
+    fn challenges<'a>(&self, challenges: impl Iterator<Item = (usize, &'a Challenge)>) -> Value {
+        let status = |id| if self.ready.contains(&id) { "READY" } else { "PROPOSED" };
+        let shown = challenges
+            .map(|(id, challenge)| json!({"challengeId": id, "challengeType": challenge.kind, "status": status(id)}));
+        json!({"challenges": shown.collect::<Vec<_>>(), "sessionId": self.id, "status": "CHALLENGE_REQUIRED"})
+    }
+}
+
+fn numbered(profile: &Profile) -> impl Iterator<Item = (usize, &Challenge)> {
+    (1..).zip(profile.challenges())
+}
+
+/// The guest sends JSON and calls it a form, so the media type is not looked at.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
+    serde_json::from_slice(body).map_err(|_| Rejection::BadRequest)
+}
+
+fn new_id() -> Result<String, Rejection> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| {
+        tracing::error!("no random bytes for a session: {error}");
+        Rejection::Internal
+    })?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(id)))
+}
+
+/// `…/sessions/start`.
+pub(crate) struct StartSession(pub(crate) Sessions);
+
+/// `…/sessions/{session}/continue`.
+pub(crate) struct ContinueSession(pub(crate) Sessions);
+
+impl Endpoint for StartSession {
+    fn allows(&self, method: &Method) -> bool {
+        method == Method::POST
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        self.0.clone().answer(call.body, Sessions::start)
+    }
+}
+
+impl Endpoint for ContinueSession {
+    fn allows(&self, method: &Method) -> bool {
+        method == Method::POST
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        let id = call.placeholder("session").unwrap_or_default().to_owned();
+        let proceed = move |sessions: &Sessions, os_login: &OsLogin, body: &[u8]| sessions.proceed(os_login, &id, body);
+        // No two sessions have the same path.
+        self.0.clone().answer(call.body, proceed).counted_as("/computeMetadata/v1/oslogin/authenticate/sessions/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Metadata, Publisher};
+
+    fn os_login() -> OsLogin {
+        OsLogin::from_json(json!({
+            "loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}],
+            "challenges": {"ada@example.com": [
+                {"type": "SECURITY_KEY_OTP", "code": "111111"}, {"type": "AUTHZEN", "approves": true},
+            ]},
+        }))
+        .unwrap()
+    }
+
+    fn sessions() -> Sessions {
+        Sessions::new(Publisher::new(Metadata::empty().tree()).reader())
+    }
+
+    fn start(sessions: &Sessions) -> (String, Value) {
+        let answer = sessions.start(&os_login(), br#"{"email": "ada@example.com"}"#).unwrap();
+        (answer["sessionId"].as_str().unwrap().to_owned(), answer)
+    }
+
+    fn proceed(sessions: &Sessions, id: &str, challenge: usize, action: &str, code: &str) -> Result<Value, Rejection> {
+        let body = json!({"email": "ada@example.com", "challengeId": challenge, "action": action,
+            "proposalResponse": {"credential": code}});
+        sessions.proceed(&os_login(), id, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_session_ends_with_the_right_answer() {
+        let sessions = sessions();
+        let (id, started) = start(&sessions);
+        assert_eq!(
+            started["challenges"],
+            json!([
+                {"challengeId": 1, "challengeType": "SECURITY_KEY_OTP", "status": "READY"},
+                {"challengeId": 2, "challengeType": "AUTHZEN", "status": "PROPOSED"},
+            ])
+        );
+        let wrong = proceed(&sessions, &id, 1, "RESPOND", "222222").unwrap();
+        assert_eq!(
+            (wrong["status"].as_str(), wrong["rejectionReason"].is_string()),
+            (Some("CHALLENGE_REQUIRED"), true)
+        );
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111").unwrap()["status"], "AUTHENTICATED");
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound), "it is over");
+    }
+
+    #[test]
+    fn another_challenge_has_to_be_asked_for() {
+        let sessions = sessions();
+        let (id, _) = start(&sessions);
+        assert_eq!(proceed(&sessions, &id, 2, "RESPOND", ""), Err(Rejection::BadRequest));
+        let alternate = proceed(&sessions, &id, 2, "START_ALTERNATE", "").unwrap();
+        assert_eq!(alternate["challenges"], json!([{"challengeId": 2, "challengeType": "AUTHZEN", "status": "READY"}]));
+        assert_eq!(proceed(&sessions, &id, 2, "RESPOND", "").unwrap()["status"], "AUTHENTICATED");
+    }
+
+    #[test]
+    fn who_guesses_is_stopped() {
+        let sessions = sessions();
+        let (id, _) = start(&sessions);
+        for _ in 0..FAILURES {
+            assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "0").unwrap()["status"], "CHALLENGE_REQUIRED");
+        }
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
+    }
+
+    #[test]
+    fn sessions_do_not_pile_up() {
+        let sessions = sessions();
+        let (first, _) = start(&sessions);
+        (0..SESSIONS).for_each(|_| _ = start(&sessions));
+        assert_eq!(sessions.lock().len(), SESSIONS);
+        assert_eq!(proceed(&sessions, &first, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
+    }
+
+    #[test]
+    fn what_the_guest_can_not_do_is_not_proposed() {
+        let asked = |kinds: &str| {
+            let body = format!(r#"{{"email": "ada@example.com", "supportedChallengeTypes": [{kinds}]}}"#);
+            sessions().start(&os_login(), body.as_bytes()).unwrap()
+        };
+        assert_eq!(asked("\"TOTP\""), json!({"status": "NO_AVAILABLE_CHALLENGES"}));
+        assert_eq!(asked("\"AUTHZEN\"")["challenges"][0]["challengeId"], 2);
+        assert_eq!(sessions().start(&os_login(), br#"{"email": "bob@example.com"}"#), Err(Rejection::NotFound));
+        assert_eq!(sessions().start(&os_login(), b"email=ada"), Err(Rejection::BadRequest));
+    }
+}

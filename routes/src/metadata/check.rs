@@ -1,0 +1,167 @@
+//! What can be served but would not be on GCE.
+
+use super::expect;
+use super::walk::Walk;
+use serde_json::{Map, Value};
+
+/// What Compute Engine's API takes of attributes, in bytes: of one key, of one value, of them all.
+const LONGEST_KEY: usize = 127;
+const LONGEST_VALUE: usize = 256 * 1024;
+const LONGEST_ALL: usize = 512 * 1024;
+
+/// Looks at one node; those below it get their own turn.
+pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
+    match (segments, value) {
+        (["instance" | "project", "attributes"], Value::Object(attributes)) => all_attributes(walk, attributes),
+        (["instance" | "project", "attributes", key], value) => attribute(walk, key, value),
+        (["instance", "service-accounts"], Value::Object(accounts)) => service_accounts(walk, accounts),
+        _ => {
+            if let Some(expected) = expect::at(segments).filter(|expected| !expected.is_met(value)) {
+                walk.warn(format!("{} is no value of GCE's here, which has {}", shown(value), expected.words()));
+            }
+        }
+    }
+}
+
+/// The value itself where it is short, for the reader's eyes. Nothing that is checked so is a secret.
+fn shown(value: &Value) -> String {
+    const SHORT: usize = 60;
+    let json = value.to_string();
+    if json.len() <= SHORT { format!("`{json}`") } else { "the value".to_owned() }
+}
+
+fn all_attributes(walk: &mut Walk, attributes: &Map<String, Value>) {
+    let size = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
+    let all: usize = attributes.iter().map(|(key, value)| key.len() + size(value)).sum();
+    if all >= LONGEST_ALL {
+        walk.warn(format!("{all} bytes of keys and values, of which GCE takes less than {LONGEST_ALL}: remove some"));
+    }
+}
+
+fn attribute(walk: &mut Walk, key: &str, value: &Value) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if key.is_empty() || !key.bytes().all(is_plain) {
+        walk.warn("GCE takes keys of letters, digits, `-` and `_` only: rename it");
+    }
+    if key.len() > LONGEST_KEY {
+        walk.warn(format!("a key of {} bytes, of which GCE takes {LONGEST_KEY} at most: shorten it", key.len()));
+    }
+    match value.as_str().map(str::len) {
+        None => walk.warn(format!(
+            "{} is no string, and the guest agent refuses a VM's metadata for that: put it in quotes",
+            shown(value)
+        )),
+        Some(length) if length > LONGEST_VALUE => {
+            walk.warn(format!("a value of {length} bytes, of which GCE takes {LONGEST_VALUE} at most: shorten it"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Each account stands there by its e-mail and by its aliases, the same each time.
+fn service_accounts(walk: &mut Walk, accounts: &Map<String, Value>) {
+    let email = |account: &Value| account["email"].as_str().filter(|email| !email.is_empty()).map(str::to_owned);
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    for (name, account) in accounts {
+        let Some(email) = email(account) else { continue };
+        let is_alias = name == "default"
+            || account["aliases"].as_array().is_some_and(|aliases| aliases.iter().any(|alias| alias == name));
+        if *name != email && !is_alias {
+            walk.below(name.as_str(), |walk| {
+                walk.warn(format!(
+                    "this is neither the account's e-mail, `{email}`, nor one of its aliases: rename it"
+                ));
+            });
+        }
+        if let Some((other, _)) = seen.iter().find(|(other, others)| *others == email && accounts[*other] != *account) {
+            walk.below(name.as_str(), |walk| {
+                walk.warn(format!("the same e-mail as that of `{other}`, but not the same account: make them one"));
+            });
+        }
+        seen.push((name, email));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metadata::{Metadata, Severity};
+    use serde_json::{Value, json};
+
+    fn findings(instance: Value) -> Vec<(Severity, String)> {
+        let findings = Metadata::check(json!({"instance": instance}));
+        findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect()
+    }
+
+    fn warning(instance: Value) -> String {
+        let mut all = findings(instance);
+        assert_eq!(all.len(), 1, "{all:?}");
+        let (severity, text) = all.remove(0);
+        assert_eq!(severity, Severity::Warning);
+        text
+    }
+
+    #[test]
+    fn the_sample_is_as_gce_has_it() {
+        let sample: Value = serde_json::from_slice(&Metadata::sample().tree().get("").unwrap().json()).unwrap();
+        assert_eq!(Metadata::check(sample), []);
+    }
+
+    #[test]
+    fn attributes_have_limits() {
+        assert!(warning(json!({"attributes": {"a.b": ""}})).starts_with("instance.attributes.a.b: GCE takes keys of"));
+        assert!(warning(json!({"attributes": {"k".repeat(128): ""}})).contains("a key of 128 bytes"));
+        assert!(warning(json!({"attributes": {"a": 1}})).starts_with("instance.attributes.a: `1` is no string"));
+        let at = |length: usize| json!({"attributes": {"a": "v".repeat(length)}});
+        assert_eq!(findings(at(262_144)), []);
+        assert!(warning(at(262_145)).contains("a value of 262145 bytes"));
+        let two = |length| json!({"attributes": {"a": "v".repeat(262_144), "b": "v".repeat(length)}});
+        assert_eq!(findings(two(262_141)), []);
+        assert!(warning(two(262_142)).starts_with("instance.attributes: 524288 bytes"));
+    }
+
+    #[test]
+    fn values_are_compared_with_gces() {
+        assert_eq!(
+            warning(json!({"maintenanceEvent": "SOON"})),
+            "instance.maintenanceEvent: `\"SOON\"` is no value of GCE's here, which has NONE or \
+             MIGRATE_ON_HOST_MAINTENANCE or TERMINATE_ON_HOST_MAINTENANCE"
+        );
+        assert!(
+            warning(json!({"networkInterfaces": [{"accessConfigs": [{"type": "NAT"}]}]}))
+                .contains("[0].type: `\"NAT\"`")
+        );
+        assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
+    }
+
+    #[test]
+    fn an_account_is_the_same_by_all_its_names() {
+        let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": []});
+        assert_eq!(findings(json!({"serviceAccounts": {"default": account, "a@example.com": account}})), []);
+        assert!(
+            warning(json!({"serviceAccounts": {"b@example.com": account}})).contains("neither the account's e-mail")
+        );
+        let other = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
+        assert!(
+            warning(json!({"serviceAccounts": {"default": account, "a@example.com": other}}))
+                .starts_with("instance.serviceAccounts.default: the same e-mail as that of `a@example.com`")
+        );
+    }
+
+    #[test]
+    fn every_finding_is_told_and_errors_do_not_end_the_search() {
+        let all = findings(
+            json!({"disks": {}, "attributes": {"a": 1}, "odd": 1, "ZONE": "projects/1/zones/z", "tags": null}),
+        );
+        let told: Vec<_> = all.iter().map(|(severity, text)| (*severity, text.split(':').next().unwrap())).collect();
+        assert_eq!(
+            told,
+            [
+                (Severity::Notice, "instance.ZONE"),
+                (Severity::Warning, "instance.attributes.a"),
+                (Severity::Error, "instance.disks"),
+                (Severity::Notice, "instance.odd"),
+                (Severity::Warning, "instance.tags"),
+            ]
+        );
+    }
+}

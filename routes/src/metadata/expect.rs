@@ -1,0 +1,148 @@
+//! What GCE serves where: the values that a config may have and still be taken for a VM's.
+//!
+//! Nothing of this keeps a config from being served. It is what `check` warns of.
+
+use crate::schema;
+use serde_json::Value;
+
+/// What a leaf holds on a VM.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expected {
+    Text,
+    /// An integer of 64 bits, without or with a sign.
+    Unsigned,
+    Signed,
+    /// A list of strings.
+    Texts,
+    OneOf(&'static [&'static str]),
+    /// Segments, of which `*` is any.
+    Form(&'static str),
+}
+
+use Expected::{Form, OneOf, Signed, Text, Texts, Unsigned};
+
+const TRUE_OR_FALSE: Expected = OneOf(&["TRUE", "FALSE"]);
+
+/// Paths below `/computeMetadata/v1/`, in the patterns of the schema.
+const EXPECTED: &[(&str, Expected)] = &[
+    ("instance/attributes/*", Text),
+    ("instance/cpu-platform", Text),
+    ("instance/description", Text),
+    ("instance/disks/*/device-name", Text),
+    ("instance/disks/*/index", Unsigned),
+    ("instance/disks/*/interface", OneOf(&["SCSI", "NVME"])),
+    ("instance/disks/*/mode", OneOf(&["READ_WRITE", "READ_ONLY"])),
+    ("instance/disks/*/type", OneOf(DISK_TYPES)),
+    ("instance/hostname", Text),
+    ("instance/id", Unsigned),
+    ("instance/image", Text),
+    ("instance/licenses/*/id", Text),
+    ("instance/machine-type", Form("projects/*/machineTypes/*")),
+    ("instance/maintenance-event", OneOf(&["NONE", "MIGRATE_ON_HOST_MAINTENANCE", "TERMINATE_ON_HOST_MAINTENANCE"])),
+    ("instance/name", Text),
+    ("instance/network-interfaces/*/access-configs/*/external-ip", Text),
+    ("instance/network-interfaces/*/access-configs/*/type", OneOf(&["ONE_TO_ONE_NAT", "DIRECT_IPV6"])),
+    ("instance/network-interfaces/*/dns-servers", Texts),
+    ("instance/network-interfaces/*/forwarded-ips/*", Text),
+    ("instance/network-interfaces/*/forwarded-ipv6s/*", Text),
+    ("instance/network-interfaces/*/gateway", Text),
+    ("instance/network-interfaces/*/gateway-ipv6", Text),
+    ("instance/network-interfaces/*/ip", Text),
+    ("instance/network-interfaces/*/ip-aliases/*", Text),
+    ("instance/network-interfaces/*/ipv6", Texts),
+    ("instance/network-interfaces/*/ipv6s", Texts),
+    ("instance/network-interfaces/*/mac", Text),
+    ("instance/network-interfaces/*/mtu", Unsigned),
+    ("instance/network-interfaces/*/network", Form("projects/*/networks/*")),
+    ("instance/network-interfaces/*/subnetmask", Text),
+    ("instance/network-interfaces/*/target-instance-ips", Texts),
+    ("instance/preempted", TRUE_OR_FALSE),
+    ("instance/remaining-cpu-time", Signed),
+    ("instance/scheduling/automatic-restart", TRUE_OR_FALSE),
+    ("instance/scheduling/on-host-maintenance", OneOf(&["MIGRATE", "TERMINATE"])),
+    ("instance/scheduling/preemptible", TRUE_OR_FALSE),
+    ("instance/service-accounts/*/aliases", Texts),
+    ("instance/service-accounts/*/email", Text),
+    ("instance/service-accounts/*/scopes", Texts),
+    ("instance/tags", Texts),
+    ("instance/upcoming-maintenance/maintenance_status", OneOf(&["PENDING", "ONGOING"])),
+    ("instance/upcoming-maintenance/type", OneOf(&["SCHEDULED", "UNSCHEDULED"])),
+    ("instance/virtual-clock/drift-token", Text),
+    ("instance/zone", Form("projects/*/zones/*")),
+    ("project/attributes/*", Text),
+    ("project/numeric-project-id", Unsigned),
+    ("project/project-id", Text),
+    ("universe/universe-domain", Text),
+];
+
+const DISK_TYPES: &[&str] = &[
+    "PERSISTENT",
+    "PERSISTENT-BALANCED",
+    "PERSISTENT-SSD",
+    "PERSISTENT-EXTREME",
+    "HYPERDISK-BALANCED",
+    "HYPERDISK-BALANCED-HIGH-AVAILABILITY",
+    "HYPERDISK-EXTREME",
+    "HYPERDISK-ML",
+    "HYPERDISK-THROUGHPUT",
+    "LOCAL-SSD",
+];
+
+/// What GCE has at this path, if that is known.
+pub(super) fn at(segments: &[&str]) -> Option<Expected> {
+    EXPECTED.iter().find(|(pattern, _)| schema::matches(pattern, segments)).map(|(_, expected)| *expected)
+}
+
+impl Expected {
+    pub(super) fn is_met(self, value: &Value) -> bool {
+        match self {
+            Text => value.is_string(),
+            Unsigned => value.is_u64(),
+            Signed => value.is_i64(),
+            Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
+            OneOf(words) => value.as_str().is_some_and(|value| words.contains(&value)),
+            Form(pattern) => {
+                value.as_str().is_some_and(|value| schema::matches(pattern, &value.split('/').collect::<Vec<_>>()))
+            }
+        }
+    }
+
+    /// What GCE has, in words.
+    pub(super) fn words(self) -> String {
+        match self {
+            Text => "a string".to_owned(),
+            Unsigned => "an integer from 0 to 18446744073709551615, without quotes".to_owned(),
+            Signed => "an integer, without quotes".to_owned(),
+            Texts => "a list of strings".to_owned(),
+            OneOf(words) => words.join(" or "),
+            Form(pattern) => format!("a path such as {pattern}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_as_gce_has_them_or_not() {
+        let is_met = |path: &str, value: Value| at(&path.split('/').collect::<Vec<_>>()).unwrap().is_met(&value);
+        assert!(is_met("instance/id", json!(u64::MAX)) && !is_met("instance/id", json!("1")));
+        assert!(!is_met("instance/id", serde_json::from_str("18446744073709551616").unwrap()), "too large");
+        assert!(is_met("instance/remaining-cpu-time", json!(-1)) && !is_met("instance/remaining-cpu-time", json!(0.5)));
+        assert!(is_met("instance/tags", json!([])) && !is_met("instance/tags", json!(["a", 1])));
+        assert!(is_met("instance/zone", json!("projects/1/zones/z")) && !is_met("instance/zone", json!("z")));
+        assert!(is_met("instance/preempted", json!("TRUE")) && !is_met("instance/preempted", json!(true)));
+    }
+
+    /// A row that names no key of GCE's would never be looked at.
+    #[test]
+    fn every_row_is_about_a_known_place() {
+        for (pattern, _) in EXPECTED {
+            let path: Vec<_> = pattern.split('/').map(|segment| segment.replace('*', "0")).collect();
+            let (_, parent) = path.split_last().unwrap();
+            assert!(schema::is_known(&parent.iter().map(String::as_str).collect::<Vec<_>>()), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The section `osLogin` of a config: Google's own answers as they stand, and beside them what Google knows and never tells.
+
+use super::challenge::{self, Challenge, KINDS, Proof};
+use super::{Group, OsLogin, Profile};
+use crate::metadata::{MetadataError, Walk};
+use crate::token::Secret;
+use serde_json::{Map, Value, json};
+
+/// What GCE grants people: to log in, and to be root.
+pub(crate) const POLICIES: [&str; 2] = ["login", "adminLogin"];
+
+/// The least uid that the guest's NSS module takes.
+const LEAST_UID: u64 = 1000;
+
+impl OsLogin {
+    /// What the section may have.
+    pub(crate) const KEYS: [&str; 6] =
+        ["loginProfiles", "posixGroups", "trustedCertificateAuthorities", "members", "policies", "challenges"];
+
+    /// Reads what stands at `osLogin` of a config.
+    ///
+    /// ```
+    /// use gce_metadata_routes::OsLogin;
+    /// use serde_json::json;
+    ///
+    /// let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": "2001"}]});
+    /// OsLogin::from_json(json!({"loginProfiles": [ada], "policies": {"ada@example.com": ["login"]}})).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// If something is missing or of the wrong kind; the error names the place, from the section on.
+    pub fn from_json(section: Value) -> Result<Self, MetadataError> {
+        let mut walk = Walk::default();
+        let os_login = Self::read(section, &mut walk);
+        walk.first_error().map_or(Ok(os_login), Err)
+    }
+
+    /// What was read before and beside the mistakes that the walk has found.
+    pub(crate) fn read(section: Value, walk: &mut Walk) -> Self {
+        let mut section = walk.object(section).unwrap_or_default();
+        let [profiles, groups, authorities, members, policies, challenges] =
+            Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
+        for (key, _) in section {
+            walk.below(key, |walk| {
+                walk.error("no key of this section: remove it, or see the README for what it may have")
+            });
+        }
+
+        let profiles = walk.below("loginProfiles", |walk| walk.each(profiles, profile));
+        walk.below("loginProfiles", |walk| warn_of_doubles(walk, &profiles));
+        let groups = walk.below("posixGroups", |walk| walk.each(groups, group));
+        let authorities = walk.below("trustedCertificateAuthorities", |walk| match authorities {
+            Value::Null => None,
+            Value::Array(_) => Some(json!({"trustedCertificateAuthorities": authorities})),
+            other => {
+                walk.expected("a list", &other);
+                None
+            }
+        });
+        let mut os_login = Self { profiles, groups, authorities };
+        walk.below("members", |walk| os_login.add_members(walk, members));
+        walk.below("policies", |walk| os_login.add_policies(walk, policies));
+        walk.below("challenges", |walk| os_login.add_challenges(walk, challenges));
+        os_login
+    }
+
+    fn add_members(&mut self, walk: &mut Walk, members: Value) {
+        walk.each_key(members, |walk, name, usernames| {
+            let usernames = walk.each(usernames, |walk, username| {
+                let username = walk.text(username)?;
+                if self.by_username(&username).is_none() {
+                    walk.error(format!("no login profile has an account `{username}`: add one, or remove the member"));
+                }
+                Some(username)
+            });
+            match self.groups.iter_mut().find(|group| group.name == name) {
+                Some(group) => group.usernames = usernames,
+                None => walk.error("no such group: add it to posixGroups"),
+            }
+        });
+    }
+
+    fn add_policies(&mut self, walk: &mut Walk, policies: Value) {
+        walk.each_key(policies, |walk, email, policies| {
+            let policies = walk.each(policies, |walk, policy| walk.one_of(policy, &POLICIES));
+            if let Some(profile) = self.profile_of(walk, email) {
+                profile.policies = policies;
+            }
+        });
+    }
+
+    fn add_challenges(&mut self, walk: &mut Walk, challenges: Value) {
+        walk.each_key(challenges, |walk, email, challenges| {
+            let challenges = walk.each(challenges, challenge);
+            if let Some(profile) = self.profile_of(walk, email) {
+                profile.challenges = challenges;
+            }
+        });
+    }
+
+    fn profile_of(&mut self, walk: &mut Walk, email: &str) -> Option<&mut Profile> {
+        let profile = self.profiles.iter_mut().find(|profile| profile.email == email);
+        if profile.is_none() {
+            walk.error("no login profile has this name: add one to loginProfiles");
+        }
+        profile
+    }
+}
+
+/// Of two who share a name or a number, the second one is never found by it.
+fn warn_of_doubles(walk: &mut Walk, profiles: &[Profile]) {
+    let shares = |one: &[String], other: &[String]| one.iter().any(|it| other.contains(it));
+    for (index, profile) in profiles.iter().enumerate() {
+        let is_same = |other: &Profile| {
+            other.email == profile.email
+                || shares(&other.usernames, &profile.usernames)
+                || shares(&other.uids, &profile.uids)
+        };
+        if let Some(other) = profiles[..index].iter().find(|other| is_same(other)) {
+            let problem = format!("`{}` has the same name, username or uid, and comes first: change one", other.email);
+            walk.below(format!("[{index}]"), |walk| walk.warn(problem));
+        }
+    }
+}
+
+/// A profile, with what GCE's have and a short config leaves out.
+fn profile(walk: &mut Walk, profile: Value) -> Option<Profile> {
+    let mut profile = walk.object(profile)?;
+    let email = walk.required(&mut profile, "name", Walk::text)?;
+    let accounts = profile.remove("posixAccounts").unwrap_or_default();
+    let mut accounts = walk.below("posixAccounts", |walk| walk.each(accounts, account));
+    if let [only] = accounts.as_mut_slice() {
+        only.shown.entry("primary").or_insert(true.into());
+    }
+    if accounts.is_empty() {
+        walk.error("a profile needs an account: add posixAccounts");
+    }
+    let fingerprints = walk.below("sshPublicKeys", |walk| match profile.get_mut("sshPublicKeys") {
+        Some(keys) => ssh_keys(walk, keys),
+        None => Vec::new(),
+    });
+    let security_keys = profile.remove("securityKeys");
+    let shown: Vec<Value> = accounts.iter().map(|account| Value::Object(account.shown.clone())).collect();
+    profile.insert("name".to_owned(), email.clone().into());
+    profile.insert("posixAccounts".to_owned(), shown.into());
+    let (usernames, uids) = accounts.into_iter().map(|account| (account.username, account.uid)).unzip();
+    let shown = Value::Object(profile);
+    Some(Profile {
+        email,
+        usernames,
+        uids,
+        fingerprints,
+        shown,
+        security_keys,
+        policies: Vec::new(),
+        challenges: Vec::new(),
+    })
+}
+
+struct Account {
+    username: String,
+    uid: String,
+    shown: Map<String, Value>,
+}
+
+fn account(walk: &mut Walk, account: Value) -> Option<Account> {
+    let mut account = walk.object(account)?;
+    let username = walk.required(&mut account, "username", Walk::text)?;
+    if !is_login_name(&username) {
+        walk.warn(
+            "the guest takes names of up to 32 letters, digits, `.`, `_` and `-` only, the first one being no `-`",
+        );
+    }
+    let uid = walk.required(&mut account, "uid", Walk::number)?;
+    if uid < LEAST_UID {
+        walk.warn(format!("the guest takes uids from {LEAST_UID} on only"));
+    }
+    let gid = match account.remove("gid") {
+        None => uid,
+        Some(gid) => walk.below("gid", |walk| walk.number(gid))?,
+    };
+    account.insert("username".to_owned(), username.clone().into());
+    // Strings, as GCE's JSON has all integers of 64 bits.
+    account.insert("uid".to_owned(), uid.to_string().into());
+    account.insert("gid".to_owned(), gid.to_string().into());
+    account.entry("homeDirectory").or_insert_with(|| format!("/home/{username}").into());
+    account.entry("operatingSystemType").or_insert("LINUX".into());
+    Some(Account { username, uid: uid.to_string(), shown: account })
+}
+
+fn is_login_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=32).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('-')
+}
+
+/// The fingerprints. A key says its own; where it doesn't, it is what it is listed by.
+fn ssh_keys(walk: &mut Walk, keys: &mut Value) -> Vec<String> {
+    let Value::Object(keys) = keys else {
+        walk.expected("an object", keys);
+        return Vec::new();
+    };
+    let mut fingerprints = Vec::new();
+    for (listed_by, key) in keys {
+        walk.below(listed_by.as_str(), |walk| match key {
+            Value::Object(key) if key.get("key").is_some_and(Value::is_string) => {
+                let fingerprint = key.entry("fingerprint").or_insert_with(|| listed_by.as_str().into());
+                fingerprints.extend(fingerprint.as_str().map(str::to_owned));
+            }
+            _ => walk.error("an object is expected, with the string `key`, such as \"ssh-ed25519 AAAA…\""),
+        });
+    }
+    fingerprints
+}
+
+fn group(walk: &mut Walk, group: Value) -> Option<Group> {
+    let mut group = walk.object(group)?;
+    let name = walk.required(&mut group, "name", Walk::text)?;
+    let gid = walk.required(&mut group, "gid", Walk::number)?.to_string();
+    group.insert("name".to_owned(), name.clone().into());
+    group.insert("gid".to_owned(), gid.clone().into());
+    Some(Group { name, gid, shown: Value::Object(group), usernames: Vec::new() })
+}
+
+fn challenge(walk: &mut Walk, challenge: Value) -> Option<Challenge> {
+    let mut challenge = walk.object(challenge)?;
+    let kind = walk.required(&mut challenge, "type", |walk, kind| walk.one_of(kind, &KINDS))?;
+    let proof = match &*kind {
+        "AUTHZEN" => Proof::Prompt { approves: walk.required(&mut challenge, "approves", Walk::boolean)? },
+        "TOTP" => Proof::Totp(walk.required(&mut challenge, "secret", totp_secret)?),
+        _ => Proof::Code(walk.required(&mut challenge, "code", Walk::text)?.into()),
+    };
+    Some(Challenge { kind, proof })
+}
+
+fn totp_secret(walk: &mut Walk, secret: Value) -> Option<Secret> {
+    let secret = Secret::from(walk.text(secret)?);
+    if challenge::totp(secret.expose()).is_none() {
+        walk.error("this is no base32, which has the letters A to Z and the digits 2 to 7");
+    }
+    Some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(change: Value) -> Vec<String> {
+        let mut section = json!({
+            "loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": "2001"}]}],
+            "posixGroups": [{"name": "builders", "gid": 3001}],
+        });
+        json_patch::merge(&mut section, &change);
+        let mut walk = Walk::default();
+        OsLogin::read(section, &mut walk);
+        walk.findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_short_profile_lacks_is_added() {
+        let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}],
+            "sshPublicKeys": {"f": {"key": "ssh-ed25519 AAAA"}}, "securityKeys": [{"publicKey": "sk"}], "other": 1});
+        let os_login = OsLogin::from_json(json!({"loginProfiles": [ada]})).unwrap();
+        assert_eq!(
+            os_login.by_username("ada").unwrap().alone(false),
+            json!({"loginProfiles": [{"name": "ada@example.com", "other": 1, "posixAccounts": [{
+                "gid": "2001", "homeDirectory": "/home/ada", "operatingSystemType": "LINUX", "primary": true,
+                "uid": "2001", "username": "ada",
+            }], "sshPublicKeys": {"f": {"fingerprint": "f", "key": "ssh-ed25519 AAAA"}}}]})
+        );
+        let with_keys = os_login.by_uid("2001").unwrap().alone(true);
+        assert_eq!(with_keys["loginProfiles"][0]["securityKeys"], json!([{"publicKey": "sk"}]));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        assert_eq!(errors(json!({})), Vec::<String>::new());
+        assert_eq!(
+            errors(
+                json!({"loginProfiles": [{"posixAccounts": []}, {"name": "b", "posixAccounts": [{"username": "b", "uid": "x"}]}]})
+            ),
+            [
+                "loginProfiles[0]: `name` is missing",
+                "loginProfiles[1].posixAccounts[0].uid: an integer from 0 on is expected, not a string",
+                "loginProfiles[1]: a profile needs an account: add posixAccounts",
+            ]
+        );
+        assert_eq!(
+            errors(json!({"policies": {"ada@example.com": ["root"], "bob@example.com": []}})),
+            [
+                "policies.ada@example.com[0]: login or adminLogin is expected",
+                "policies.bob@example.com: no login profile has this name: add one to loginProfiles",
+            ]
+        );
+        assert_eq!(
+            errors(json!({"members": {"builders": ["bob"], "none": []}})),
+            [
+                "members.builders[0]: no login profile has an account `bob`: add one, or remove the member",
+                "members.none: no such group: add it to posixGroups",
+            ]
+        );
+        assert_eq!(errors(json!({"people": []}))[0].split(':').next(), Some("people"));
+    }
+
+    #[test]
+    fn no_mistake_tells_a_secret() {
+        let challenges = json!([
+            {"type": "TOTP", "secret": "hidden-189"}, {"type": "TOTP", "secret": 189}, {"type": "AUTHZEN", "approves": "hidden"},
+            {"type": "SECURITY_KEY_OTP", "code": ["hidden"]}, {"type": "hidden"},
+        ]);
+        let errors = errors(json!({"challenges": {"ada@example.com": challenges}}));
+        assert_eq!(errors.len(), 5, "{errors:?}");
+        assert!(errors.iter().all(|error| !error.contains("hidden") && !error.contains("189")), "{errors:?}");
+    }
+
+    #[test]
+    fn names_and_uids_that_the_guest_refuses_are_warned_of() {
+        let account = json!([{"username": "-ada", "uid": 999}]);
+        let warnings = errors(json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": account}]}));
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let profile = |email: &str| json!({"name": email, "posixAccounts": [{"username": email, "uid": 2001}]});
+        let warnings = errors(json!({"loginProfiles": [profile("ada"), profile("bob")]}));
+        assert_eq!(
+            warnings,
+            ["loginProfiles[1]: `ada` has the same name, username or uid, and comes first: change one"]
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! All that is to be said about a config file, for those who write one.
+
+use super::file::{ConfigError, ConfigFile, utf8};
+use super::locate::locate;
+use super::twice::keys_that_are_there_twice;
+use gce_metadata_routes::{Metadata, Severity};
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing to be said about a config file, and where: it prints as compilers print it, on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in bytes.
+    pub column: usize,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The place in the JSON and what is wrong there.
+    pub text: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, column, severity, text } = self;
+        let severity = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+        };
+        write!(f, "{}:{line}:{column}: {severity}: at {text}", path.display())
+    }
+}
+
+impl ConfigFile {
+    /// All that is to be said about the file, from its top down.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn check(&self) -> Result<Vec<Remark>, ConfigError> {
+        let bytes = self.read()?;
+        let json = match self.json(&bytes) {
+            Ok(json) => json,
+            Err(ConfigError::Invalid { path, line, column, place, problem }) => {
+                let text = format!("{place}: {problem}");
+                return Ok(vec![Remark { path, line, column, severity: Severity::Error, text }]);
+            }
+            Err(other) => return Err(other),
+        };
+        let text = utf8(&bytes).unwrap_or_default();
+        let remark = |severity, place: &[String], said: String| {
+            let (line, column) = locate(text, place).unwrap_or((1, 1));
+            Remark { path: self.path().to_owned(), line, column, severity, text: said }
+        };
+        let found = Metadata::check(json);
+        let mut remarks: Vec<_> =
+            found.iter().map(|finding| remark(finding.severity(), finding.path(), finding.to_string())).collect();
+        for path in keys_that_are_there_twice(text) {
+            let place = path.join(".").replace(".[", "[");
+            let said = format!("{place}: the object has this key twice, and only the last one counts: remove one");
+            remarks.push(remark(Severity::Warning, &path, said));
+        }
+        remarks.sort_by_key(|remark| (remark.line, remark.column));
+        Ok(remarks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{ConfigFile, Overrides};
+
+    fn check(json: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, json).unwrap();
+        let name = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+        let remarks = ConfigFile::new(&file, Overrides::default()).check().unwrap();
+        remarks.iter().map(|remark| name(remark.to_string())).collect()
+    }
+
+    #[test]
+    fn remarks_stand_in_the_order_of_the_file() {
+        let json =
+            "{\"project\": {\"projectId\": 5},\n \"instance\": {\n  \"tags\": [],\n  \"disks\": {},\n  \"tags\": []}}";
+        assert_eq!(
+            check(json),
+            [
+                "config.json:1:27: warning: at project.projectId: `5` is no value of GCE's here, which has a string",
+                "config.json:4:12: error: at instance.disks: a list is expected, not an object",
+                "config.json:5:11: warning: at instance.tags: the object has this key twice, and only the last one counts: \
+                 remove one",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_moves_no_line() {
+        assert_eq!(check("\u{feff}{\n\"instance\": 1}").len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_json_is_one_error() {
+        assert_eq!(check("{\"instance\": ]"), ["config.json:1:14: error: at instance: expected value"]);
+    }
+}

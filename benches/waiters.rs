@@ -40,7 +40,8 @@ fn cpu_ticks() -> u64 {
         .sum()
 }
 
-/// Connects, waits, and prints when each answer came, in nanoseconds since 1970.
+/// Connects, waits, prints when each answer came, in nanoseconds since 1970, and stays connected until its input ends: who has
+/// been answered asks again, and a connection that ends is no part of an answer.
 async fn clients(address: String) {
     let mut waiting = JoinSet::new();
     for _ in 0..WAITERS {
@@ -49,7 +50,6 @@ async fn clients(address: String) {
         waiting.spawn(async move {
             let read = stream.read(&mut [0; 1024]).await.unwrap();
             assert!(read > 0, "the server left");
-            // Whoever has been answered asks again, so nobody leaves.
             (now().as_nanos(), stream)
         });
     }
@@ -57,6 +57,7 @@ async fn clients(address: String) {
     let arrivals = waiting.join_all().await;
     let mut out = std::io::stdout().lock();
     arrivals.iter().for_each(|(arrival, _)| writeln!(out, "{arrival}").unwrap());
+    let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 async fn measure() {
@@ -70,8 +71,8 @@ async fn measure() {
         .await
         .unwrap();
     let (url, before) = (server.address().to_string(), resident_kib());
-    let mut child =
-        Command::new(std::env::current_exe().unwrap()).args(["clients", &url]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut clients = Command::new(std::env::current_exe().unwrap());
+    let mut child = clients.args(["clients", &url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     tokio::task::block_in_place(|| assert_eq!(lines.next().unwrap(), "connected"));
     let waiting = format!("metadata_waiters {WAITERS}\n");
@@ -85,7 +86,7 @@ async fn measure() {
     let (changed, waking_from) = (now().as_nanos(), cpu_ticks());
     server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
     let mut late: Vec<f64> = tokio::task::block_in_place(|| {
-        lines.map(|line| (line.parse::<u128>().unwrap() - changed) as f64 / 1e6).collect()
+        lines.take(WAITERS).map(|line| (line.parse::<u128>().unwrap() - changed) as f64 / 1e6).collect()
     });
     let waking_ticks = cpu_ticks() - waking_from;
     late.sort_by(f64::total_cmp);
@@ -96,6 +97,7 @@ async fn measure() {
         waking_ticks * 10,
         idle_ticks * 10
     );
+    drop(child.stdin.take());
     child.wait().unwrap();
 }
 

@@ -20,6 +20,8 @@ mod reload;
 mod server;
 pub mod signer;
 mod stack;
+#[cfg(feature = "tpm")]
+mod threads;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 #[cfg(feature = "live")]

@@ -22,6 +22,7 @@ pub use pcrs::Pcrs;
 pub use provision::{Made, NewKey, Provisioner, Shown, certificate, show};
 
 use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
+use crate::threads::Thread;
 use device::ENDORSEMENT_KEYS;
 use gce_metadata_routes::token::Secret;
 use key::LoadedKey;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::PollSender;
 use tower::{Service, ServiceExt, service_fn};
-use worker::{Job, Running};
+use worker::Job;
 
 /// As long as anyone waits for a signature. A TPM takes a tenth of a second or so.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +94,7 @@ pub struct TpmSigner {
     spki: Vec<u8>,
     any_scheme: bool,
     /// Dropped after the line, whose end it waits for.
-    _running: Arc<Running>,
+    _thread: Arc<Thread>,
 }
 
 impl TpmSigner {
@@ -106,9 +107,9 @@ impl TpmSigner {
         let (spki, any_scheme) = (loaded.rsa.subject_public_key_info(), loaded.rsa.any_scheme);
         let (sender, jobs) = mpsc::channel(worker::QUEUE);
         let open = move || LoadedKey::open(&key, &options);
-        let running = worker::start(loaded, open, jobs).map_err(|error| TpmError::Other(error.to_string()))?;
+        let thread = worker::start(loaded, open, jobs).map_err(|error| TpmError::Other(error.to_string()))?;
         let line = PollSender::new(sender);
-        Ok(Self { line, info: key_info(&spki), spki, any_scheme, _running: Arc::new(running) })
+        Ok(Self { line, info: key_info(&spki), spki, any_scheme, _thread: Arc::new(thread) })
     }
 
     /// The public side.

@@ -3,10 +3,7 @@
 use super::TpmError;
 use super::key::LoadedKey;
 use crate::signer::{SignError, SignRequest, Signature};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use crate::threads::Thread;
 use tokio::sync::{mpsc, oneshot};
 
 /// As many may wait in line as a TPM signs in a second or so. The rest waits to be let in.
@@ -18,31 +15,13 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Signature, SignError>>,
 }
 
-/// As long as the last user of a key waits for the TPM to let go of it.
-const PARTING: Duration = Duration::from_secs(2);
-
-/// The thread, as far as its users are concerned.
-pub(super) struct Running {
-    over: Mutex<Receiver<()>>,
-}
-
-impl Drop for Running {
-    /// A key that is left behind takes one of the TPM's few places until it is restarted, so that is waited for, within
-    /// reason.
-    fn drop(&mut self) {
-        let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Nothing is ever sent: the thread's end is the news.
-        let _ = over.recv_timeout(PARTING);
-    }
-}
-
-/// Starts the thread. It ends with the last sender.
+/// Starts the thread. It ends with the last sender, and a key that it left behind would take one of the TPM's few places until
+/// the TPM is restarted.
 pub(super) fn start(
     key: LoadedKey,
     open: impl Fn() -> Result<LoadedKey, TpmError> + Send + 'static,
     mut jobs: mpsc::Receiver<Job>,
-) -> std::io::Result<Running> {
-    let (running, over) = channel::<()>();
+) -> std::io::Result<Thread> {
     let mut worker = Worker { key: Some(key), open, refused: None };
     let work = move || {
         while let Some(Job { request, reply }) = jobs.blocking_recv() {
@@ -55,10 +34,8 @@ pub(super) fn start(
         if let Some(key) = worker.key {
             key.close();
         }
-        drop(running);
     };
-    thread::Builder::new().name("tpm".to_owned()).spawn(work)?;
-    Ok(Running { over: Mutex::new(over) })
+    Thread::start("tpm", work)
 }
 
 struct Worker<F> {

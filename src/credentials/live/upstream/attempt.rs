@@ -1,5 +1,7 @@
 //! A single attempt to reach somebody: a connection that is trusted, a request, an answer, in time.
 
+#[cfg(feature = "tpm")]
+use crate::threads::Thread;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -71,10 +73,9 @@ pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
 /// The same attempts on a thread of their own.
 #[cfg(feature = "tpm")]
 pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
-    type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
     let (sender, mut receiver) = mpsc::unbounded_channel::<Asked>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("upstream".to_owned()).spawn(move || {
+    let thread = Thread::start("upstream", move || {
         runtime.block_on(async move {
             while let Some((request, reply)) = receiver.recv().await {
                 let attempt = attempts.clone().oneshot(request);
@@ -82,15 +83,34 @@ pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
             }
         });
     })?;
-    let gone = || NoAnswer::Unreachable("its thread has ended".to_owned());
-    Ok(service_fn(move |request| {
+    let aside = Aside { sender, _thread: Arc::new(thread) };
+    Ok(service_fn(move |request| aside.attempt(request)))
+}
+
+/// A request, and who waits for its answer.
+#[cfg(feature = "tpm")]
+type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
+
+/// The way to that thread.
+#[cfg(feature = "tpm")]
+#[derive(Clone)]
+struct Aside {
+    sender: mpsc::UnboundedSender<Asked>,
+    /// Dropped after the sender, whose end it waits for.
+    _thread: Arc<Thread>,
+}
+
+#[cfg(feature = "tpm")]
+impl Aside {
+    fn attempt(&self, request: UpstreamRequest) -> impl Future<Output = Result<Response<Bytes>, NoAnswer>> + use<> {
+        let gone = || NoAnswer::Unreachable("its thread has ended".to_owned());
         let (reply, answer) = oneshot::channel();
-        let sent = sender.send((request, reply));
+        let sent = self.sender.send((request, reply));
         async move {
             sent.map_err(|_| gone())?;
             answer.await.unwrap_or_else(|_| Err(gone()))
         }
-    }))
+    }
 }
 
 async fn attempt<C>(client: Client<C, Full<Bytes>>, request: UpstreamRequest) -> Result<Response<Bytes>, NoAnswer>

@@ -80,7 +80,7 @@ pub(crate) enum Tpm {
 
 #[derive(Debug, Args)]
 pub(crate) struct New {
-    /// Where the key's file goes to; it is overwritten
+    /// Where the key's file goes to; nothing is overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
@@ -100,6 +100,14 @@ enum Parent {
 }
 
 impl New {
+    /// Said before the TPM is asked: a key that it has made exists in its file and nowhere else.
+    fn check(&self) -> anyhow::Result<()> {
+        if self.out.exists() {
+            bail!("{} is there already: remove it, or choose another file", self.out.display());
+        }
+        Ok(())
+    }
+
     fn key(&self, options: &TpmOptions) -> NewKey {
         NewKey {
             parent: match self.parent {
@@ -129,12 +137,14 @@ impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Import { key, new, access } => {
+                new.check()?;
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
                 new.done(&made.with_context(|| key.display().to_string())?)
             }
             Self::Generate { bits, cert, name, new, access } => {
+                new.check()?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
                 new.done(&made)?;

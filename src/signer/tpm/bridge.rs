@@ -1,7 +1,7 @@
 //! A Unix socket that takes TPM commands, as the TCP ports that tpm2-tss knows how to use.
 //!
-//! The library's safe interface has no way to a Unix socket. So a port of the loopback stands for it while it is
-//! in use. The port that tpm2-tss controls a swtpm by, the next higher one, is answered here: localities and the like have no
+//! The library's safe interface has no way to a Unix socket. So a port of the loopback stands for it while it is in use, for this
+//! process alone: whoever may not open the socket must not get past it here. The port that tpm2-tss controls a swtpm by, the next higher one, is answered here: localities and the like have no
 //! meaning to whatever is behind a socket of plain commands.
 
 use std::io::{self, Read, Write};
@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+#[cfg(target_os = "linux")]
+use std::{fs, net::SocketAddr};
 
 const ATTEMPTS: usize = 64;
 
@@ -33,6 +35,9 @@ impl Bridge {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
+                if !is_ours(&tcp) {
+                    continue;
+                }
                 let _ = tcp.set_nodelay(true);
                 if let Ok(unix) = UnixStream::connect(&path) {
                     carry(&tcp, &unix);
@@ -45,7 +50,9 @@ impl Bridge {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let _ = answer(tcp);
+                if is_ours(&tcp) {
+                    let _ = answer(tcp);
+                }
             }
         })?;
         Ok(Self { port, over })
@@ -64,6 +71,34 @@ impl Drop for Bridge {
             let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
         }
     }
+}
+
+/// Whether the other end is a socket of this process.
+#[cfg(target_os = "linux")]
+fn is_ours(tcp: &TcpStream) -> bool {
+    let found = || {
+        let (theirs, ours) = (as_listed(tcp.peer_addr().ok()?)?, as_listed(tcp.local_addr().ok()?)?);
+        let sockets = fs::read_to_string("/proc/net/tcp").ok()?;
+        let mut lines = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|line| line.get(1..3) == Some(&[&*theirs, &*ours]))?;
+        let name = format!("socket:[{}]", line.get(9)?);
+        let mut files = fs::read_dir("/proc/self/fd").ok()?.flatten();
+        files.find(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == name.as_str()))
+    };
+    found().is_some()
+}
+
+/// An address in the kernel's list of sockets.
+#[cfg(target_os = "linux")]
+fn as_listed(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(address) = address else { return None };
+    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port()))
+}
+
+/// Elsewhere it can't be told.
+#[cfg(not(target_os = "linux"))]
+fn is_ours(_: &TcpStream) -> bool {
+    true
 }
 
 /// Two neighbouring ports.
@@ -102,4 +137,35 @@ fn answer(mut tcp: TcpStream) -> io::Result<()> {
         tcp.write_all(&[0; 4])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    #[test]
+    fn strangers_do_not_get_past_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let tpm = UnixListener::bind(&path).unwrap();
+        let bridge = Bridge::open(&path).unwrap();
+        // The look whether there is somebody.
+        drop(tpm.accept().unwrap());
+
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; echo hello >&3; cat <&3", bridge.port());
+        let said = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(said.stdout, b"", "it is told nothing, and does not have to wait for that");
+        tpm.set_nonblocking(true).unwrap();
+        assert_eq!(tpm.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+        let mut ours = TcpStream::connect((Ipv4Addr::LOCALHOST, bridge.port())).unwrap();
+        ours.write_all(b"command").unwrap();
+        tpm.set_nonblocking(false).unwrap();
+        let (mut connected, _) = tpm.accept().unwrap();
+        let mut command = [0; 7];
+        connected.read_exact(&mut command).unwrap();
+        assert_eq!(&command, b"command");
+    }
 }

@@ -96,6 +96,12 @@ impl Swtpm {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Lets it take commands and answer none of them.
+    pub(crate) fn stop_answering(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status();
+        assert!(stopped.unwrap().success());
+    }
+
     /// Ends it without notice.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -160,7 +166,7 @@ impl Swtpm {
         let (listener, socket, heard) = (UnixListener::bind(&path).unwrap(), self.file("socket"), tap.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let Ok(far) = UnixStream::connect(&socket) else { return };
+                let Ok(far) = UnixStream::connect(&socket) else { continue };
                 let (there, back) = (heard.clone(), heard.clone());
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 std::thread::spawn(move || there.carry(near, far));

@@ -74,16 +74,22 @@ async fn a_service_accounts_key_goes_into_the_tpm() {
 async fn the_tpm_makes_a_key_and_a_certificate_to_upload() {
     let tpm = Swtpm::with(&[]);
     for (bits, parent) in [(2048, "h2"), (3072, "ek")] {
-        let line =
-            format!("generate --bits {bits} --out k.pem --cert k.crt --name made-up --parent {parent} --pcrs 23");
+        let line = format!(
+            "generate --bits {bits} --out {parent}.pem --cert k.crt --name made-up --parent {parent} --pcrs 23"
+        );
         let shown = made(&tpm, &line);
         assert!(shown.contains(&format!("{bits} bits")) && !shown.contains("policy:      none"), "{shown}");
         assert_eq!(tpm.run("openssl verify -CAfile k.crt k.crt").trim(), "k.crt: OK");
         assert!(tpm.run("openssl x509 -in k.crt -noout -subject").contains("made-up"));
         assert_eq!(tpm.run("openssl x509 -in k.crt -noout -pubkey"), public_key(&shown));
-        let signer = super::signer::open(tpm.key("k.pem").pcrs("23"));
+        let signer = super::signer::open(tpm.key(&format!("{parent}.pem")).pcrs("23"));
         signs(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
     }
+    // Whoever asks for it again keeps the key that there is.
+    let key = std::fs::read(tpm.file("h2.pem")).unwrap();
+    let taken = refused(&tpm, "generate --out h2.pem --cert k.crt");
+    assert!(taken.contains("h2.pem is there already"), "{taken}");
+    assert_eq!(std::fs::read(tpm.file("h2.pem")).unwrap(), key);
     let bits = refused(&tpm, "generate --bits 1000 --out k.pem --cert k.crt");
     assert!(bits.contains("2048 or 3072"), "{bits}");
 }

@@ -1,5 +1,6 @@
 //! Signatures: the same bytes as those of the same key in memory, whatever guards it.
 
+use crate::support::eventually;
 use crate::support::swtpm::{Key, Swtpm};
 use aws_lc_rs::digest::{SHA256, digest};
 use gce_metadata_server::signer::tpm::{TpmError, TpmKey, TpmSigner};
@@ -206,18 +207,32 @@ async fn a_tpm_may_go_and_come_back() {
     let options = tpm.key("private-pcr.pem").pcrs("23");
     let signer = open(options);
     let before = sign(&signer, "message").await.unwrap();
-    // In the middle of a signature, as far as that can be had.
-    let under_way = tokio::spawn({
-        let signer = signer.clone();
-        async move { sign(&signer, "another").await }
-    });
     tpm.kill();
-    let _ = under_way.await.unwrap();
     let error = sign(&signer, "message").await.unwrap_err();
     assert!(error.contains("no TPM at "), "{error}");
     tpm.start_again();
     assert_eq!(sign(&signer, "message").await.unwrap(), before);
     tpm.kill();
+    tpm.start_again();
+    assert_eq!(sign(&signer, "message").await.unwrap(), before);
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_tpm_may_go_in_the_middle_of_a_signature() {
+    let mut tpm = Swtpm::with(&["plain"]);
+    let (address, tap) = tpm.tapped();
+    let signer = open(tpm.key("private.pem").with(|it| it.tpm = address));
+    let before = sign(&signer, "message").await.unwrap();
+    tpm.stop_answering();
+    let under_way = tokio::spawn({
+        let signer = signer.clone();
+        async move { sign(&signer, "another").await }
+    });
+    let asked = digest(&SHA256, b"another");
+    eventually("the TPM has been asked", async || tap.has_seen(asked.as_ref())).await;
+    tpm.kill();
+    under_way.await.unwrap().unwrap_err();
     tpm.start_again();
     assert_eq!(sign(&signer, "message").await.unwrap(), before);
 }

@@ -47,8 +47,15 @@ Environment Variables:
   GOOGLE_ID_TOKEN            the identity token to hand out, instead of the offline issuer's
   GOOGLE_APPLICATION_CREDENTIALS
                              the credentials that --impersonate and --federate use [default: gcloud's own]
+  CLOUDSDK_CONFIG            gcloud's folder [default: ~/.config/gcloud]
   GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES
                              1 lets credentials name a program to run
+  AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+                             for a federated workload on AWS
+  GOOGLE_API_CERTIFICATE_CONFIG
+                             which certificate a federated workload has [default: gcloud's file]
+  SSL_CERT_FILE, SSL_CERT_DIR
+                             roots to trust instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a key in a TPM and of its parent
   RUST_LOG                   what to log, such as debug or hyper=trace; stands over -v";

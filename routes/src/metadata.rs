@@ -13,6 +13,7 @@ use crate::accounts;
 use crate::os_login::OsLogin;
 use crate::tree::Tree;
 use serde_json::{Map, Value, json};
+use std::fmt;
 use std::sync::Arc;
 
 /// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
@@ -25,7 +26,7 @@ use std::sync::Arc;
 /// let tree = Metadata::from_json(config).unwrap().with_project_id("another").tree();
 /// assert_eq!(tree.text("project/project-id").unwrap(), "another");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Metadata {
     v1: Value,
     os_login: Option<Arc<OsLogin>>,
@@ -171,6 +172,13 @@ impl Metadata {
     }
 }
 
+/// Attributes and workload identities hold secrets.
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata").finish_non_exhaustive()
+    }
+}
+
 /// The key of the section that no part of the tree is made of.
 const OS_LOGIN: &str = "osLogin";
 
@@ -269,7 +277,8 @@ mod tests {
             "loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}],
             "challenges": {"ada@example.com": [{"type": "SECURITY_KEY_OTP", "code": "hidden"}]},
         });
-        let config = json!({"computeMetadata": {"v1": {"instance": {"id": 1}}}, "osLogin": section.clone()});
+        let v1 = json!({"instance": {"id": 1, "workloadIdentities": "hidden"}});
+        let config = json!({"computeMetadata": {"v1": v1}, "osLogin": section.clone()});
         let metadata = Metadata::from_json(config).unwrap();
         assert!(!format!("{metadata:?}").contains("hidden"));
         let tree = metadata.tree();

@@ -20,6 +20,8 @@ pub(crate) enum Rule {
     Document,
     /// A string; anything else is a mistake in the config.
     Text,
+    /// A leaf that recursion leaves out, as it does tokens: it is listed, and asked for by itself.
+    Secret,
     /// A directory that recursion from above shows empty: what is below it is asked for by itself.
     Closed,
     /// A leaf without a value in the tree: listed, and answered by a route of its own.
@@ -28,7 +30,9 @@ pub(crate) enum Rule {
     Default(&'static str),
 }
 
-use Rule::{Closed, Computed, Default, Document, JsonByDefault, ListDirectory, Object, ObjectLeaf, Text, UserKeys};
+use Rule::{
+    Closed, Computed, Default, Document, JsonByDefault, ListDirectory, Object, ObjectLeaf, Secret, Text, UserKeys,
+};
 
 /// Paths below `/computeMetadata/v1/`. `*` stands for one segment, `**` at the end for any number, none included.
 pub(crate) const RULES: &[(&str, Rule)] = &[
@@ -40,6 +44,7 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/gce-workload-certificates/config-status", Document),
     ("instance/gce-workload-certificates/trust-anchors", Document),
     ("instance/gce-workload-certificates/workload-identities", Document),
+    ("instance/gce-workload-certificates/workload-identities", Secret),
     ("instance/guest-attributes", Object),
     ("instance/guest-attributes", Closed),
     ("instance/guest-attributes", Default("{}")),
@@ -71,6 +76,7 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/virtual-clock/drift-token", Default("\"0\"")),
     ("instance/workload-certificates-config-status", Document),
     ("instance/workload-identities", Document),
+    ("instance/workload-identities", Secret),
     ("instance/workload-trusted-root-certs", Document),
     ("oslogin", Object),
     ("project", Object),

@@ -13,10 +13,12 @@ pub use guest_attributes::GuestAttributes;
 
 use crate::accounts::Accounts;
 use crate::os_login::OsLogin;
+use crate::schema::{self, Rule};
 use bytes::Bytes;
 use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// What stands below `/computeMetadata/v1/`. Cloning shares everything, and so does an edit all but the way to its node.
@@ -139,7 +141,7 @@ struct Entry {
 enum Shown {
     /// In listings and in recursion.
     Everywhere,
-    /// Tokens: recursion leaves them out.
+    /// Tokens and private keys: recursion leaves them out.
     ListingOnly,
     /// A key that no request line can carry, such as one with a slash: a listing must not promise it.
     RecursionOnly,
@@ -148,6 +150,11 @@ enum Shown {
 }
 
 impl Shown {
+    /// How an owner's entry at this path is shown.
+    fn of(path: &[&str]) -> Self {
+        if schema::is(path, Rule::Secret) { Self::ListingOnly } else { Self::Everywhere }
+    }
+
     fn in_listing(self) -> bool {
         matches!(self, Self::Everywhere | Self::ListingOnly)
     }
@@ -165,7 +172,7 @@ pub struct Array {
 }
 
 /// A value: a string, a number, a list of those, or an object that GCE serves as one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Leaf {
     value: Value,
     default: Format,
@@ -189,8 +196,15 @@ impl Leaf {
     }
 }
 
+/// Attributes and workload identities hold secrets, and a tree is easily logged.
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaf").field("default", &self.default).finish_non_exhaustive()
+    }
+}
+
 /// The forms of a node, each made when it is first asked for and kept, because the node never changes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Forms {
     json: OnceLock<Bytes>,
     text: OnceLock<Bytes>,
@@ -206,9 +220,23 @@ impl PartialEq for Forms {
 
 impl Eq for Forms {}
 
+/// They hold what the leaves below hold.
+impl fmt::Debug for Forms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forms").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_value_is_printed() {
+        let tree = Tree::from_json(&serde_json::json!({"instance": {"attributes": {"password": "hidden"}}}));
+        assert!(str::from_utf8(&tree.get("").unwrap().json()).unwrap().contains("hidden"));
+        assert!(!format!("{tree:?}").contains("hidden"));
+    }
 
     #[test]
     fn only_canonical_decimals_are_indices() {

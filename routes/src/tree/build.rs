@@ -81,17 +81,12 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
         if entries.contains_key(&*segment) {
             continue;
         }
-        let shown = if is_addressable(&segment) { Shown::Everywhere } else { Shown::RecursionOnly };
-        let node = Arc::new(child(value, path, &segment));
+        let path = [path.as_slice(), &[&*segment]].concat();
+        let shown = if is_addressable(&segment) { Shown::of(&path) } else { Shown::RecursionOnly };
+        let node = Arc::new(node(value, &mut path.clone()));
         entries.insert(segment, Entry { json_key: key.as_str().into(), node, shown });
     }
     Dir { entries, is_closed: schema::is(path, Rule::Closed), forms: Forms::default() }
-}
-
-fn child(value: &Value, path: &[&str], segment: &str) -> Node {
-    let mut path = path.to_vec();
-    path.push(segment);
-    node(value, &mut path)
 }
 
 /// The segments of one object's keys: no two keys may get the same one, or one of them would be lost.
@@ -140,7 +135,7 @@ fn document(value: &Value) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn snake_cased(value: Value) -> Value {
+pub(super) fn snake_cased(value: Value) -> Value {
     match value {
         Value::Object(object) => {
             let written: Vec<_> = object.keys().cloned().collect();

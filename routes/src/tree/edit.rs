@@ -4,7 +4,7 @@ mod error;
 
 pub use error::EditError;
 
-use super::{Array, Dir, Entry, Forms, Node, Shown, Tree, build};
+use super::{Array, Dir, Entry, Forms, GuestAttributes, Node, Shown, Tree, build, guest_attributes};
 use crate::accounts;
 use crate::metadata::Metadata;
 use crate::schema::{self, Rule};
@@ -53,7 +53,7 @@ impl Tree {
     /// The JSON of what is at this path, unless it is there by default only.
     fn explicit(&self, path: &str) -> Option<Value> {
         let mut node = &self.root;
-        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        for segment in segments(path) {
             if let Node::Dir(dir) = &**node
                 && dir.entries.get(segment).is_some_and(|entry| !entry.is_explicit())
             {
@@ -77,8 +77,19 @@ impl Tree {
     /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
     /// ```
     pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
-        let mut value = self.explicit(path).unwrap_or_default();
-        json_patch::merge(&mut value, patch);
+        let segments = segments(path);
+        if self.hides_guest_attributes() && !guest_attributes::are_named(patch, &segments) {
+            let without = self.with_guest_attributes(&GuestAttributes::default())?;
+            return without.merged(path, patch)?.with_guest_attributes(&self.guest_attributes());
+        }
+        self.merged(path, patch)
+    }
+
+    /// The same, where whatever is there becomes the owner's own.
+    fn merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
+        let (mut value, mut patch) = (self.explicit(path).unwrap_or_default(), patch.clone());
+        align(&mut value, &mut patch, &segments(path));
+        json_patch::merge(&mut value, &patch);
         match Edit::new(path) {
             Ok(_) => self.with(path, &value),
             Err(EditError::Root) if value.is_object() => {
@@ -130,13 +141,41 @@ impl Node {
             Self::Computed => Value::Null,
         }
     }
+
+    /// Whether a guest has written something here or below.
+    fn is_filled(&self) -> bool {
+        let Self::Dir(dir) = self else { return false };
+        if dir.is_closed { !dir.entries.is_empty() } else { dir.entries.values().any(|entry| entry.node.is_filled()) }
+    }
 }
 
 impl Entry {
     /// Whether it is there for another reason than that every VM has it. A guest may have filled a default.
     fn is_explicit(&self) -> bool {
-        let is_filled = matches!(&*self.node, Node::Dir(dir) if dir.is_closed && !dir.entries.is_empty());
-        self.shown.in_recursion() || is_filled
+        let is_secret = self.shown == Shown::ListingOnly && matches!(&*self.node, Node::Leaf(_));
+        self.shown.in_recursion() || is_secret || self.node.is_filled()
+    }
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').filter(|segment| !segment.is_empty()).collect()
+}
+
+/// Gives what stands at this path and a patch to it the same shape, where the tree keeps an object as something else.
+fn align(value: &mut Value, patch: &mut Value, path: &[&str]) {
+    if schema::is(path, Rule::ObjectLeaf) {
+        *patch = build::snake_cased(patch.take());
+    } else if schema::is(path, Rule::Document) {
+        let written = value.as_str().filter(|_| patch.is_object()).map(serde_json::from_str);
+        if let Some(Ok(object @ Value::Object(_))) = written {
+            *value = object;
+        }
+    } else if let (Value::Object(value), Value::Object(patch)) = (value, patch) {
+        for (key, patch) in patch {
+            let Some(value) = value.get_mut(key) else { continue };
+            let segment = if schema::is(path, Rule::UserKeys) { key.clone() } else { schema::kebab_case(key) };
+            align(value, patch, &[path, &[&segment]].concat());
+        }
     }
 }
 
@@ -147,7 +186,7 @@ struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     fn new(path: &'a str) -> Result<Self, EditError> {
-        let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let segments = segments(path);
         if segments.is_empty() { Err(EditError::Root) } else { Ok(Self { path, segments }) }
     }
 
@@ -165,14 +204,14 @@ impl<'a> Edit<'a> {
                         let is_last = depth + 1 == self.segments.len();
                         // What was only a default is the owner's own now.
                         let changes = shown == Shown::Everywhere || (shown == Shown::ListingOnly && is_last);
-                        let shown = if changes { shown } else { entry.shown };
+                        let shown = if changes { self.shown(depth, shown) } else { entry.shown };
                         Entry { node, shown, json_key: entry.json_key.clone() }
                     }
                     None => {
                         // Whoever finds the directory of a default, listed or not, finds all of it.
                         let below = if shown == Shown::Nowhere { Shown::Everywhere } else { shown };
                         let node = self.put(&self.empty(depth), depth + 1, new, below)?;
-                        Entry { node, shown, json_key: self.json_key(depth).into() }
+                        Entry { node, shown: self.shown(depth, shown), json_key: self.json_key(depth).into() }
                     }
                 };
                 let mut entries = dir.entries.clone();
@@ -239,6 +278,11 @@ impl<'a> Edit<'a> {
         } else {
             Node::Dir(Dir { is_closed: schema::is(path, Rule::Closed), ..Dir::default() })
         }
+    }
+
+    /// What is asked for, but for what recursion never shows.
+    fn shown(&self, depth: usize, shown: Shown) -> Shown {
+        if shown == Shown::Everywhere { Shown::of(&self.segments[..=depth]) } else { shown }
     }
 
     /// The JSON key of a name that the tree does not have yet.

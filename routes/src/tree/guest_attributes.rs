@@ -2,6 +2,7 @@
 
 use super::edit::EditError;
 use super::{Node, Shown, Tree};
+use crate::schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -94,7 +95,36 @@ impl GuestAttributes {
     }
 }
 
+/// Whether a patch to what is at this path says something of guest attributes.
+pub(super) fn are_named(patch: &Value, path: &[&str]) -> bool {
+    let mut segments = PLACE.split('/');
+    if path.iter().any(|segment| segments.next().is_some_and(|place| place != *segment)) {
+        return false;
+    }
+    let mut patch = patch;
+    for segment in segments {
+        match patch.as_object().map(|patch| patch.get(&schema::camel_case(segment))) {
+            // It replaces them with all the rest.
+            None => return true,
+            Some(None) => return false,
+            Some(Some(below)) => patch = below,
+        }
+    }
+    true
+}
+
 impl Tree {
+    /// Whether only a guest knows of guest attributes here: the config has none.
+    pub(super) fn hides_guest_attributes(&self) -> bool {
+        let mut node = &self.root;
+        PLACE.split('/').any(|segment| {
+            let Node::Dir(dir) = &**node else { return false };
+            let Some(entry) = dir.entries.get(segment) else { return false };
+            node = &entry.node;
+            entry.shown == Shown::Nowhere
+        })
+    }
+
     /// The guest attributes in the tree.
     pub fn guest_attributes(&self) -> GuestAttributes {
         let mut attributes = GuestAttributes::default();
@@ -191,15 +221,20 @@ mod tests {
 
     #[test]
     fn a_patch_from_above_leaves_them_alone() {
-        for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}})] {
+        for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}}), json!({"project": {}})] {
             let written = of(&[("ns", "k", "v")]);
             let tree = tree(v1).with_guest_attributes(&written).unwrap();
+            assert_eq!(tree.with_merged("", &json!({})).unwrap(), tree);
             for (path, patch) in [("", json!({"instance": {"name": "vm"}})), ("instance", json!({"name": "vm"}))] {
                 assert_eq!(tree.with_merged(path, &patch).unwrap().guest_attributes(), written);
             }
             let more = tree.with_merged("instance/guest-attributes", &json!({"ns": {"l": "w"}})).unwrap();
             assert_eq!(more.guest_attributes(), of(&[("ns", "k", "v"), ("ns", "l", "w")]));
-            assert_eq!(more.get("instance").unwrap().json(), r#"{"guestAttributes":{}}"#);
+            let above = more.get("instance").unwrap().json();
+            assert!(str::from_utf8(&above).unwrap().contains(r#""guestAttributes":{}"#), "they are the owner's now");
+            for nothing in [json!({"instance": null}), json!({"instance": {"guestAttributes": null}})] {
+                assert_eq!(tree.with_merged("", &nothing).unwrap().guest_attributes(), of(&[]));
+            }
         }
     }
 

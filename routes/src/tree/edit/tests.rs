@@ -129,3 +129,51 @@ fn a_path_that_can_not_be_edited_is_named() {
     assert_eq!(vm().without("instance/x/y"), Err(EditError::NotFound { path: "instance/x/y".into() }));
     assert!(vm().without("instance/service-accounts/default/identity").is_err());
 }
+
+#[test]
+fn an_empty_patch_changes_nothing() {
+    let odd = json!({"instance": {
+        "gceWorkloadCertificates": {"workloadIdentities": {"pem": "hidden"}, "configStatus": "{}"},
+        "upcomingMaintenance": {"canReschedule": "TRUE"}, "workloadIdentities": "hidden",
+    }});
+    for v1 in [odd, json!({"project": {}}), json!({"instance": {"serviceAccounts": {"default": {}}}})] {
+        let tree = Metadata::from_json(v1).unwrap().tree();
+        assert_eq!(tree.with_merged("", &json!({})).unwrap(), tree);
+    }
+}
+
+#[test]
+fn a_secret_stays_one_however_it_is_set() {
+    const PATHS: [&str; 2] = ["instance/workload-identities", "instance/gce-workload-certificates/workload-identities"];
+    for path in PATHS {
+        let tree = vm().with(path, &json!({"pem": "hidden"})).unwrap();
+        let patched = tree.with_merged("", &json!({"instance": {"name": "vm"}})).unwrap();
+        for tree in [&tree, &patched, &tree.with(path, &json!("hidden")).unwrap()] {
+            assert!(tree.text(path).unwrap().contains("hidden"));
+            let (above, name) = path.rsplit_once('/').unwrap();
+            assert!(str::from_utf8(&tree.get(above).unwrap().listing()).unwrap().contains(name));
+            let (json, text) = (tree.root.json(), tree.root.text());
+            assert!([json, text].iter().all(|form| !str::from_utf8(form).unwrap().contains("hidden")));
+        }
+    }
+}
+
+#[test]
+fn a_patch_reaches_into_objects_that_are_leaves() {
+    let tree = Tree::from_json(&json!({"instance": {
+        "upcomingMaintenance": {"maintenance_status": "PENDING", "type": "SCHEDULED"},
+        "workloadIdentities": {"status": "OK", "workloadCredentials": {"a": 1}},
+        "workloadTrustedRootCerts": "no JSON",
+    }}));
+    let patch = json!({"upcomingMaintenance": {"maintenanceStatus": "ONGOING"},
+        "workloadIdentities": {"workloadCredentials": {"b": 2}}, "workloadTrustedRootCerts": {"status": "OK"}});
+    for tree in [tree.with_merged("instance", &patch), tree.with_merged("", &json!({"instance": patch}))] {
+        let text = |path| tree.as_ref().unwrap().text(path).unwrap();
+        assert_eq!(text("instance/upcoming-maintenance"), "maintenance_status ONGOING\ntype SCHEDULED\n");
+        let identities: Value = serde_json::from_str(&text("instance/workload-identities")).unwrap();
+        assert_eq!(identities, json!({"status": "OK", "workloadCredentials": {"a": 1, "b": 2}}));
+        assert_eq!(text("instance/workload-trusted-root-certs"), "{\n \"status\": \"OK\"\n}\n");
+    }
+    let tree = tree.with_merged("instance/upcoming-maintenance", &json!({"type": null})).unwrap();
+    assert_eq!(tree.text("instance/upcoming-maintenance").unwrap(), "maintenance_status PENDING\n");
+}

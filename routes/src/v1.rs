@@ -29,7 +29,7 @@ pub(crate) fn routes(
     let published = Published::new(reader.clone());
     let access_tokens = Tokens::new(Access, reader.clone(), tokens.access.clone());
     let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
-    let guest_attributes = WritableAttributes::new(publisher.clone(), published.clone());
+    let guest_attributes = WritableAttributes::new(publisher.clone());
     let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance);
     let certificates = |names| -> Arc<dyn Endpoint> { Arc::new(WorkloadCertificates::new(reader.clone(), names)) };
     let (published, guest_attributes) = (Arc::new(published), Arc::new(guest_attributes));

@@ -40,6 +40,14 @@ impl RequestBody {
     }
 }
 
+#[cfg(test)]
+impl RequestBody {
+    /// A body that is made when it is read.
+    pub(crate) fn made(make: impl FnOnce() -> Bytes + Send + 'static) -> Self {
+        Self(Some(Box::new(|_| Box::pin(async { Ok(make()) }))))
+    }
+}
+
 async fn read<B: Body>(body: B, most: usize) -> Result<Bytes, Rejection> {
     // What a client announces need not be read to be refused.
     if body.size_hint().lower() > most as u64 {

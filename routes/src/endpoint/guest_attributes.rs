@@ -3,8 +3,8 @@
 //! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may, what,
 //! and how much.
 
-use super::{Answer, Call, Endpoint, Published, Reply};
-use crate::snapshot::Publisher;
+use super::{Answer, Call, Endpoint, Reply, published};
+use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
 use bytes::Bytes;
 use gce_metadata_layers::{MetadataPath, Rejection};
@@ -26,16 +26,12 @@ const fn bad(words: &'static str) -> Rejection {
 #[derive(Debug)]
 pub(crate) struct WritableAttributes {
     publisher: Publisher,
-    published: Published,
+    reader: Reader,
 }
 
 impl WritableAttributes {
-    pub(crate) fn new(publisher: Publisher, published: Published) -> Self {
-        Self { publisher, published }
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.published.reader.snapshot().tree().is_switched_on("enable-guest-attributes")
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        Self { reader: publisher.reader(), publisher }
     }
 
     fn write(&self, call: Call<'_>) -> Reply {
@@ -61,10 +57,11 @@ impl Endpoint for WritableAttributes {
     }
 
     fn call(&self, call: Call<'_>) -> Reply {
-        let reply = match *call.head.method() {
-            _ if !self.is_enabled() => Err(DISABLED).into(),
-            Method::PUT | Method::DELETE => self.write(call),
-            _ => self.published.find(&call).into(),
+        let snapshot = self.reader.snapshot();
+        let reply = match (enabled(snapshot.tree()), call.head.method()) {
+            (Err(disabled), _) => Err(disabled).into(),
+            (Ok(_), &Method::PUT | &Method::DELETE) => self.write(call),
+            (Ok(tree), _) => published::find(tree, &call).into(),
         };
         reply.counted_as(WITH_SLASH)
     }
@@ -81,23 +78,53 @@ fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection
     }
 }
 
+fn enabled(tree: &Tree) -> Result<&Tree, Rejection> {
+    if tree.is_switched_on("enable-guest-attributes") { Ok(tree) } else { Err(DISABLED) }
+}
+
+/// A body may take its time. What counts is what holds when it is there.
 fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tree, Rejection> {
-    let mut attributes = tree.guest_attributes();
-    attributes.set(namespace, key, value);
-    if attributes.bytes() > GuestAttributes::MOST_BYTES {
+    let written = enabled(tree)?.with_guest_attribute(namespace, key, value).map_err(|_| Rejection::Internal)?;
+    if written.guest_attribute_bytes() > GuestAttributes::MOST_BYTES {
         return Err(Rejection::TooLarge);
     }
-    tree.with_guest_attributes(&attributes).map_err(|_| Rejection::Internal)
+    Ok(written)
 }
 
 fn removed(tree: &Tree, namespace: &str, key: &str) -> Result<Tree, Rejection> {
-    let mut attributes = tree.guest_attributes();
-    if !attributes.remove(namespace, key) {
-        return Err(Rejection::NotFound);
-    }
-    tree.with_guest_attributes(&attributes).map_err(|_| Rejection::Internal)
+    enabled(tree)?.without_guest_attribute(namespace, key).map_err(|_| Rejection::NotFound)
 }
 
 fn nothing_to_say() -> Answer {
     Answer::Document { body: Bytes::new(), content_type: HeaderValue::from_static("application/text") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::RequestBody;
+    use crate::{Metadata, Router, TokenSources};
+    use gce_metadata_layers::RequestHead;
+    use http::Request;
+    use serde_json::json;
+
+    const SWITCH: &str = "instance/attributes/enable-guest-attributes";
+    const KEY: &str = "/computeMetadata/v1/instance/guest-attributes/ns/key";
+
+    #[tokio::test]
+    async fn what_is_switched_off_while_a_body_comes_is_off() {
+        let vm = json!({"instance": {"attributes": {"enable-guest-attributes": "TRUE"}}});
+        let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
+        let router = Router::new(publisher.clone(), TokenSources::default());
+        let head = RequestHead::of(&Request::put(KEY).body(()).unwrap());
+        let put = |body| router.route(&head, KEY, body);
+        assert!(put(RequestBody::made(|| "value".into())).await.is_ok());
+        let switch = publisher.clone();
+        let late = put(RequestBody::made(move || {
+            switch.set(SWITCH, "FALSE").unwrap();
+            "late".into()
+        }));
+        assert_eq!(late.await.unwrap_err(), DISABLED);
+        assert_eq!(publisher.reader().snapshot().tree().guest_attributes().get("ns", "key"), Some("value"));
+    }
 }

@@ -104,7 +104,7 @@ impl Tree {
     /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
     /// is made for it.
     pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
-        Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, Arc::new(Node::Computed), Shown::ListingOnly)?))
+        self.with_node(path, Arc::new(Node::Computed), Shown::ListingOnly)
     }
 
     pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
@@ -112,8 +112,11 @@ impl Tree {
         if let Some(segment) = edit.segments.iter().find(|segment| !build::is_addressable(segment)) {
             return Err(EditError::NotAddressable { path: path.into(), segment: (*segment).into() });
         }
-        let node = Arc::new(build::node(value, &mut edit.segments.clone()));
-        Ok(self.with_root(edit.put(&self.root, 0, node, shown)?))
+        self.with_node(path, Arc::new(build::node(value, &mut edit.segments.clone())), shown)
+    }
+
+    pub(super) fn with_node(&self, path: &str, node: Arc<Node>, shown: Shown) -> Result<Self, EditError> {
+        Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, node, shown)?))
     }
 
     /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
@@ -179,19 +182,20 @@ fn align(value: &mut Value, patch: &mut Value, path: &[&str]) {
     }
 }
 
-struct Edit<'a> {
+/// One place in a tree, and the way to it.
+pub(super) struct Edit<'a> {
     path: &'a str,
     segments: Vec<&'a str>,
 }
 
 impl<'a> Edit<'a> {
-    fn new(path: &'a str) -> Result<Self, EditError> {
+    pub(super) fn new(path: &'a str) -> Result<Self, EditError> {
         let segments = segments(path);
         if segments.is_empty() { Err(EditError::Root) } else { Ok(Self { path, segments }) }
     }
 
     /// The node at `depth`, with `new` put at the end of the path below it.
-    fn put(&self, node: &Node, depth: usize, new: Arc<Node>, shown: Shown) -> Result<Arc<Node>, EditError> {
+    pub(super) fn put(&self, node: &Node, depth: usize, new: Arc<Node>, shown: Shown) -> Result<Arc<Node>, EditError> {
         let Some(&segment) = self.segments.get(depth) else { return Ok(new) };
         Ok(Arc::new(match node {
             Node::Dir(dir) => {
@@ -237,7 +241,8 @@ impl<'a> Edit<'a> {
         }))
     }
 
-    fn remove(&self, node: &Node, depth: usize) -> Result<Arc<Node>, EditError> {
+    /// The node at `depth` without what the path below it names.
+    pub(super) fn remove(&self, node: &Node, depth: usize) -> Result<Arc<Node>, EditError> {
         let not_found = || EditError::NotFound { path: self.path.into() };
         let segment = self.segments[depth];
         let last = depth + 1 == self.segments.len();

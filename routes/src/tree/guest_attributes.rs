@@ -1,13 +1,16 @@
 //! Guest attributes: what the guest itself has written, under `instance/guest-attributes/NAMESPACE/KEY`.
 
-use super::edit::EditError;
-use super::{Node, Shown, Tree};
+use super::edit::{Edit, EditError};
+use super::{Dir, Leaf, Node, Shown, Tree};
 use crate::schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const PLACE: &str = "instance/guest-attributes";
+/// How many segments that has.
+const DEPTH: usize = 2;
 
 /// The guest attributes of a VM: values by namespace and key.
 ///
@@ -50,12 +53,6 @@ impl GuestAttributes {
             self.0.remove(namespace);
         }
         was_there
-    }
-
-    /// How many bytes they have, names included.
-    pub fn bytes(&self) -> usize {
-        let namespaces: usize = self.0.keys().map(String::len).sum();
-        namespaces + self.iter().map(|(_, key, value)| key.len() + value.len()).sum::<usize>()
     }
 
     /// The same changes made to others: what was written or removed since there was `before` stands over `onto`.
@@ -127,17 +124,18 @@ impl Tree {
 
     /// The guest attributes in the tree.
     pub fn guest_attributes(&self) -> GuestAttributes {
-        let mut attributes = GuestAttributes::default();
-        let Some(Node::Dir(namespaces)) = self.get(PLACE).map(|node| &**node) else { return attributes };
-        for (namespace, node) in namespaces.entries() {
-            let Node::Dir(keys) = &**node else { continue };
-            let values = keys.entries().filter_map(|(key, node)| match &**node {
-                Node::Leaf(leaf) => Some((key.to_owned(), String::from_utf8_lossy(&leaf.text()).into_owned())),
-                _ => None,
-            });
-            attributes.0.insert(namespace.to_owned(), values.collect());
-        }
-        attributes
+        let values = |keys: &Dir| values(keys).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        GuestAttributes(self.namespaces().map(|(name, keys)| (name.to_owned(), values(keys))).collect())
+    }
+
+    /// How many bytes they have, names included.
+    pub(crate) fn guest_attribute_bytes(&self) -> usize {
+        let bytes = |keys| values(keys).map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        self.namespaces().map(|(name, keys)| name.len() + bytes(keys)).sum()
+    }
+
+    fn namespaces(&self) -> impl Iterator<Item = (&str, &Dir)> {
+        self.get(PLACE).into_iter().flat_map(|node| directories(node))
     }
 
     /// The tree with these guest attributes and no others. Seen from above it is the same tree.
@@ -152,6 +150,49 @@ impl Tree {
         // A VM has them whether or not its config does, so writing one shows nothing that was not shown before.
         self.with_shown(PLACE, &namespaces.collect::<Value>(), Shown::Nowhere)
     }
+
+    /// The tree with this value for one of them, sharing all the others.
+    pub(crate) fn with_guest_attribute(&self, namespace: &str, key: &str, value: String) -> Result<Self, EditError> {
+        let leaf = Arc::new(Node::Leaf(Leaf::text_by_default(value)));
+        self.edit_guest_attributes(&format!("{PLACE}/{namespace}/{key}"), |edit, place| {
+            edit.put(place, DEPTH, leaf, Shown::Everywhere)
+        })
+    }
+
+    /// The tree without one of them, nor its namespace if it was the last one there.
+    pub(crate) fn without_guest_attribute(&self, namespace: &str, key: &str) -> Result<Self, EditError> {
+        let is_last = self
+            .namespaces()
+            .any(|(name, keys)| name == namespace && keys.entries.len() == 1 && keys.entries.contains_key(key));
+        let removed = if is_last { format!("{PLACE}/{namespace}") } else { format!("{PLACE}/{namespace}/{key}") };
+        self.edit_guest_attributes(&removed, |edit, place| edit.remove(place, DEPTH))
+    }
+
+    fn edit_guest_attributes(
+        &self,
+        path: &str,
+        edit: impl FnOnce(&Edit<'_>, &Node) -> Result<Arc<Node>, EditError>,
+    ) -> Result<Self, EditError> {
+        let place = self.get(PLACE).ok_or_else(|| EditError::NotFound { path: path.to_owned() })?;
+        self.with_node(PLACE, edit(&Edit::new(path)?, place)?, Shown::Nowhere)
+    }
+}
+
+/// The directories in a directory.
+fn directories(node: &Node) -> impl Iterator<Item = (&str, &Dir)> {
+    let dir = if let Node::Dir(dir) = node { Some(dir) } else { None };
+    dir.into_iter().flat_map(Dir::entries).filter_map(|(name, node)| match &**node {
+        Node::Dir(dir) => Some((name, dir)),
+        _ => None,
+    })
+}
+
+/// The texts in a directory.
+fn values(dir: &Dir) -> impl Iterator<Item = (&str, &str)> {
+    dir.entries().filter_map(|(name, node)| match &**node {
+        Node::Leaf(leaf) => Some((name, leaf.value().as_str()?)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -172,8 +213,29 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_names_and_values() {
-        assert_eq!(of(&[]).bytes(), 0);
-        assert_eq!(of(&[("ns", "k", "é"), ("ns", "kk", "")]).bytes(), 2 + 1 + 2 + 2);
+        let bytes = |attributes| tree(json!({"instance": {"guestAttributes": attributes}})).guest_attribute_bytes();
+        assert_eq!(bytes(json!({})), 0);
+        assert_eq!(bytes(json!({"ns": {"k": "é", "kk": ""}})), 2 + 1 + 2 + 2);
+    }
+
+    #[test]
+    fn one_is_written_and_removed_as_all_are() {
+        for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}}), json!({"project": {}})] {
+            let mut tree = tree(v1);
+            let mut wanted = of(&[]);
+            let all_at_once = tree.clone();
+            for (namespace, key) in [("camelCase", "a"), ("camelCase", "b"), ("ns", "a-Key"), ("ns", "a-Key")] {
+                wanted.set(namespace, key, "value");
+                tree = tree.with_guest_attribute(namespace, key, "value".into()).unwrap();
+                assert_eq!(tree, all_at_once.with_guest_attributes(&wanted).unwrap());
+            }
+            for (namespace, key) in [("camelCase", "b"), ("ns", "a-Key"), ("camelCase", "a")] {
+                assert!(wanted.remove(namespace, key));
+                tree = tree.without_guest_attribute(namespace, key).unwrap();
+                assert_eq!(tree, all_at_once.with_guest_attributes(&wanted).unwrap());
+            }
+            assert!(matches!(tree.without_guest_attribute("ns", "k"), Err(EditError::NotFound { .. })));
+        }
     }
 
     #[test]

@@ -131,9 +131,10 @@ impl Sessions {
         answer: impl FnOnce(&Self, &OsLogin, &[u8]) -> Result<Value, Rejection> + Send + 'static,
     ) -> Reply {
         Reply::later(async move {
+            let body = body.read(BODY).await?;
+            // It may have taken its time. What counts is what holds now.
             let snapshot = self.reader.snapshot();
             let os_login = snapshot.tree().enabled_os_login().ok_or(Rejection::NotFound)?;
-            let body = body.read(BODY).await?;
             answer(&self, os_login, &body).map(json_answer)
         })
     }
@@ -199,6 +200,7 @@ impl Endpoint for ContinueSession {
 mod tests {
     use super::*;
     use crate::{Metadata, Publisher};
+    use bytes::Bytes;
 
     fn os_login() -> OsLogin {
         OsLogin::from_json(json!({
@@ -243,6 +245,21 @@ mod tests {
         );
         assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111").unwrap()["status"], "AUTHENTICATED");
         assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound), "it is over");
+    }
+
+    #[tokio::test]
+    async fn what_is_switched_off_while_a_body_comes_is_off() {
+        let vm = Metadata::empty().with_os_login(os_login()).with_attribute("enable-oslogin", "TRUE").tree();
+        let publisher = Publisher::new(vm);
+        let sessions = Sessions::new(publisher.reader());
+        let start = |body| sessions.clone().answer(body, Sessions::start);
+        let body = || Bytes::from_static(br#"{"email": "ada@example.com"}"#);
+        assert!(start(RequestBody::made(body)).await.is_ok());
+        let late = start(RequestBody::made(move || {
+            publisher.set("instance/attributes/enable-oslogin", "FALSE").unwrap();
+            body()
+        }));
+        assert_eq!(late.await.unwrap_err(), Rejection::NotFound);
     }
 
     #[test]

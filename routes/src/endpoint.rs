@@ -22,6 +22,8 @@ pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
 pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;
+use crate::router::Router;
+use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Node, Tree};
 use bytes::Bytes;
 use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
@@ -53,6 +55,8 @@ pub struct Call<'a> {
     /// The body, for the few who read it.
     pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
+    /// What found the endpoint, for those that stand for another one.
+    pub(crate) router: &'a Router,
 }
 
 impl Call<'_> {
@@ -134,6 +138,13 @@ pub enum Answer {
         /// Their media type.
         content_type: HeaderValue,
     },
+}
+
+impl Answer {
+    /// Text, which has no other form.
+    pub(crate) fn text(body: impl Into<Bytes>) -> Self {
+        Self::Document { body: body.into(), content_type: TEXT }
+    }
 }
 
 impl Represent for Answer {

@@ -59,14 +59,16 @@ impl Router {
 
     /// The same, with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        let v1 = Self { routes: Arc::default() }.with_routes(v1::routes(&publisher, &tokens, options));
-        let above = v1::above(&v1, &publisher.reader(), &tokens, options);
-        v1.with_routes(above)
+        Self::of(v1::routes(&publisher, &tokens, options).into_iter().chain(v1::above(
+            &publisher.reader(),
+            &tokens,
+            options,
+        )))
     }
 
-    pub(crate) fn with_routes(self, routes: Vec<(&str, Arc<dyn Endpoint>)>) -> Self {
+    pub(crate) fn of<'a>(routes: impl IntoIterator<Item = (&'a str, Arc<dyn Endpoint>)>) -> Self {
         // The lists are constants of this crate, and tests walk them: none of their routes conflicts with another.
-        routes.into_iter().fold(self, |router, (path, endpoint)| {
+        routes.into_iter().fold(Self { routes: Arc::default() }, |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router)
         })
     }
@@ -88,7 +90,10 @@ impl Router {
         let path = if path.is_empty() { "/" } else { path };
         match self.routes.at(path) {
             Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
-            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(path), body, params: found.params }),
+            Ok(found) => {
+                let path = MetadataPath::new(path);
+                found.value.call(Call { head, path, body, params: found.params, router: self })
+            }
             Err(_) => Err(Rejection::NotFound).into(),
         }
     }

@@ -70,16 +70,13 @@ pub(crate) fn routes(
 
 /// The listings that stand above `v1`, and the older APIs, which lead to it.
 pub(crate) fn above(
-    v1: &Router,
     reader: &Reader,
     tokens: &TokenSources,
     options: RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
-    let v1 = options.legacy_endpoints.then_some(v1);
-    let v1beta1 = Arc::new(Legacy::v1beta1(v1.cloned(), reader.clone()));
-    let acquire = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
-    let v1_and_acquire = v1.cloned().map(|v1| v1.with_routes(vec![(ACQUIRE, acquire)]));
-    let v01 = Arc::new(Legacy::v01(v1_and_acquire, reader.clone()));
+    let acquire: Arc<dyn Endpoint> = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
+    let v1beta1 = Arc::new(Legacy::v1beta1(options.legacy_endpoints, reader.clone()));
+    let v01 = Arc::new(Legacy::v01(options.legacy_endpoints, reader.clone(), Router::of([(ACQUIRE, acquire)])));
     vec![
         ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
         ("/computeMetadata", Arc::new(Above::new(""))),

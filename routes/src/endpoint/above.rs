@@ -3,7 +3,6 @@
 use super::{Answer, Call, Endpoint, Reply};
 use bytes::Bytes;
 use gce_metadata_layers::{Query, Rejection};
-use http::HeaderValue;
 
 /// A fixed listing. It has no other form, and `recursive=true` does nothing: these paths demand no header, so nothing of the
 /// metadata may show here.
@@ -23,11 +22,12 @@ impl Endpoint for Above {
         if !call.path.is_directory() {
             return Err(Rejection::MissingSlash).into();
         }
-        let query = Query::parse(call.head.query());
-        if query.alt.is_some() || query.wait_for_change {
-            return Err(Rejection::BadRequest).into();
-        }
-        let body = Bytes::from_static(self.listing.as_bytes());
-        Ok(Answer::Document { body, content_type: HeaderValue::from_static("application/text") }).into()
+        listing(&call, self.listing).into()
     }
+}
+
+/// A listing that no node is behind. As with those of the tree, there is nothing to wait for and no other form.
+pub(super) fn listing(call: &Call<'_>, lines: impl Into<Bytes>) -> Result<Answer, Rejection> {
+    let query = Query::parse(call.head.query());
+    if query.alt.is_some() || query.wait_for_change { Err(Rejection::BadRequest) } else { Ok(Answer::text(lines)) }
 }

@@ -6,9 +6,8 @@
 use super::{Answer, Call, Endpoint, Reply, published};
 use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
-use bytes::Bytes;
 use gce_metadata_layers::{MetadataPath, Rejection};
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 
 const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
 const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
@@ -41,12 +40,12 @@ impl WritableAttributes {
         };
         let publisher = self.publisher.clone();
         if call.head.method() == Method::DELETE {
-            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| nothing_to_say()).into();
+            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| Answer::text("")).into();
         }
         Reply::later(async move {
             let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
             let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
-            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| nothing_to_say())
+            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| Answer::text(""))
         })
     }
 }
@@ -93,10 +92,6 @@ fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tre
 
 fn removed(tree: &Tree, namespace: &str, key: &str) -> Result<Tree, Rejection> {
     enabled(tree)?.without_guest_attribute(namespace, key).map_err(|_| Rejection::NotFound)
-}
-
-fn nothing_to_say() -> Answer {
-    Answer::Document { body: Bytes::new(), content_type: HeaderValue::from_static("application/text") }
 }
 
 #[cfg(test)]

@@ -1,27 +1,29 @@
 //! The APIs of the past, `/0.1/` and `/computeMetadata/v1beta1/`: listed and refused, as by GCE, or served for those who have
 //! programs of that time. They demand no header, which is why they were closed.
 
-use super::{Answer, Call, Endpoint, Reply};
+use super::{Call, Endpoint, Reply, above};
 use crate::router::Router;
 use crate::snapshot::Reader;
 use crate::tree::Tree;
 use crate::v1;
 use gce_metadata_layers::{MetadataPath, Rejection};
-use http::HeaderValue;
 
 /// One of them: another way to what v1 answers.
 #[derive(Debug)]
 pub(crate) struct Legacy {
-    /// Where there is none, all is refused.
-    v1: Option<Router>,
+    is_served: bool,
     reader: Reader,
     place: fn(&MetadataPath<'_>) -> Place,
+    /// What leads nowhere in v1.
+    own: Router,
 }
 
 /// What a path of an older API stands for.
 enum Place {
-    /// A path of v1, or one of a route that was added to it.
+    /// A path of v1.
     V1(String),
+    /// A path that v1 does not have.
+    Own,
     /// `/0.1/`.
     Root,
     /// `/0.1/meta-data/`, whose names are its own.
@@ -33,35 +35,34 @@ enum Place {
 
 impl Legacy {
     /// The API before v1: the same tree.
-    pub(crate) fn v1beta1(v1: Option<Router>, reader: Reader) -> Self {
-        Self { v1, reader, place: place_in_v1beta1 }
+    pub(crate) fn v1beta1(is_served: bool, reader: Reader) -> Self {
+        Self { is_served, reader, place: place_in_v1beta1, own: Router::of([]) }
     }
 
     /// The API before that: one directory, with names of its own.
-    pub(crate) fn v01(v1: Option<Router>, reader: Reader) -> Self {
-        Self { v1, reader, place: place_in_v01 }
+    pub(crate) fn v01(is_served: bool, reader: Reader, own: Router) -> Self {
+        Self { is_served, reader, place: place_in_v01, own }
     }
 }
 
 impl Endpoint for Legacy {
     fn call(&self, call: Call<'_>) -> Reply {
         let snapshot = self.reader.snapshot();
-        let is_off = snapshot.tree().is_switched_on("disable-legacy-endpoints");
-        let Some(v1) = self.v1.as_ref().filter(|_| !is_off) else { return Err(Rejection::LegacyEndpoint).into() };
+        if !self.is_served || snapshot.tree().is_switched_on("disable-legacy-endpoints") {
+            return Err(Rejection::LegacyEndpoint).into();
+        }
         match (self.place)(&call.path) {
-            Place::V1(path) => v1.route(call.head, &path, call.body),
-            Place::Root => listing("meta-data/\n".to_owned()),
+            Place::V1(path) => call.router.route(call.head, &path, call.body),
+            Place::Own => self.own.route(call.head, call.path.as_str(), call.body),
+            Place::Root => above::listing(&call, "meta-data/\n").into(),
             Place::Names => {
-                listing(NAMES.iter().filter_map(|(name, place)| line(snapshot.tree(), name, place)).collect())
+                let lines = NAMES.iter().filter_map(|(name, place)| line(snapshot.tree(), name, place));
+                above::listing(&call, lines.collect::<String>()).into()
             }
             Place::MissingSlash => Err(Rejection::MissingSlash).into(),
             Place::Nowhere => Err(Rejection::NotFound).into(),
         }
     }
-}
-
-fn listing(lines: String) -> Reply {
-    Ok(Answer::Document { body: lines.into(), content_type: HeaderValue::from_static("application/text") }).into()
 }
 
 /// A name and what it is, where the VM has such a thing.
@@ -105,10 +106,37 @@ fn place_in_v01(path: &MetadataPath<'_>) -> Place {
     }
     let name = rest.split('/').next().unwrap_or_default();
     if name == "service-accounts" && rest.ends_with("/acquire") {
-        return Place::V1(path.as_str().to_owned());
+        return Place::Own;
     }
     match NAMES.iter().find(|(known, _)| *known == name) {
         Some((_, place)) => Place::V1(format!("{}/{place}{}", v1::PREFIX, &rest[name.len()..])),
         None => Place::Nowhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::{Answer, RequestBody};
+    use crate::{Metadata, Publisher, RouterOptions, TokenSources};
+    use gce_metadata_layers::RequestHead;
+    use http::Request;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_route_that_is_added_to_v1_is_served_by_v1beta1_too() {
+        struct Mine;
+        impl Endpoint for Mine {
+            fn call(&self, _: Call<'_>) -> Reply {
+                Ok(Answer::text("mine")).into()
+            }
+        }
+        let publisher = Publisher::new(Metadata::empty().tree());
+        let options = RouterOptions { legacy_endpoints: true, ..RouterOptions::default() };
+        let router = Router::with_options(publisher, TokenSources::default(), options);
+        let router = router.with_route("/computeMetadata/v1/instance/mine", Arc::new(Mine)).unwrap();
+        let path = "/computeMetadata/v1beta1/instance/mine";
+        let head = RequestHead::of(&Request::get(path).body(()).unwrap());
+        assert!(router.route(&head, path, RequestBody::made(Default::default)).await.is_ok());
     }
 }

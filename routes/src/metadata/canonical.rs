@@ -46,6 +46,7 @@ impl Walk {
 
     fn canonicalize_object(&mut self, object: &mut Map<String, Value>, segments: &[&str]) {
         let is_users = schema::is(segments, Rule::UserKeys);
+        let is_leaf = schema::is(segments, Rule::ObjectLeaf);
         let is_gces = !is_users && schema::is_known(segments);
         let as_written = mem::take(object);
         let written_keys: Vec<String> = as_written.keys().cloned().collect();
@@ -57,10 +58,16 @@ impl Walk {
                 Some(known) if is_gces && !is_taken(known) => known.to_owned(),
                 _ => written.clone(),
             };
-            let segment = if is_users { key.clone() } else { schema::kebab_case(&key) };
+            let segment = if is_users {
+                key.clone()
+            } else if is_leaf {
+                schema::snake_case(&key)
+            } else {
+                schema::kebab_case(&key)
+            };
             self.below(written.as_str(), |walk| {
                 if walk.is_thorough() && is_gces {
-                    walk.spelling(&written, &key, known.is_some() || schema::is(segments, Rule::ObjectLeaf));
+                    walk.spelling(&written, &key, known.is_some() || is_leaf);
                 }
                 walk.canonicalize(&mut value, &[segments, &[&segment]].concat());
             });

@@ -1,7 +1,7 @@
 //! What can be served but would not be on GCE.
 
 use super::expect;
-use super::walk::Walk;
+use super::walk::{self, Walk};
 use serde_json::{Map, Value};
 
 /// What Compute Engine's API takes of attributes, in bytes: of one key, of one value, of them all.
@@ -23,7 +23,7 @@ pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
     }
 }
 
-/// The value itself where it is short, for the reader's eyes. Nothing that is checked so is a secret.
+/// The value itself where it is short, for the reader's eyes. Nothing that is checked so is a secret; attributes may be.
 fn shown(value: &Value) -> String {
     const SHORT: usize = 60;
     let json = value.to_string();
@@ -49,7 +49,7 @@ fn attribute(walk: &mut Walk, key: &str, value: &Value) {
     match value.as_str().map(str::len) {
         None => walk.warn(format!(
             "{} is no string, and the guest agent refuses a VM's metadata for that: put it in quotes",
-            shown(value)
+            walk::kind(value)
         )),
         Some(length) if length > LONGEST_VALUE => {
             walk.warn(format!("a value of {length} bytes, of which GCE takes {LONGEST_VALUE} at most: shorten it"));
@@ -110,7 +110,10 @@ mod tests {
     fn attributes_have_limits() {
         assert!(warning(json!({"attributes": {"a.b": ""}})).starts_with("instance.attributes.a.b: GCE takes keys of"));
         assert!(warning(json!({"attributes": {"k".repeat(128): ""}})).contains("a key of 128 bytes"));
-        assert!(warning(json!({"attributes": {"a": 1}})).starts_with("instance.attributes.a: `1` is no string"));
+        assert!(
+            warning(json!({"attributes": {"db-password": 12_345_678}}))
+                .starts_with("instance.attributes.db-password: a number is no")
+        );
         let at = |length: usize| json!({"attributes": {"a": "v".repeat(length)}});
         assert_eq!(findings(at(262_144)), []);
         assert!(warning(at(262_145)).contains("a value of 262145 bytes"));
@@ -131,6 +134,9 @@ mod tests {
                 .contains("[0].type: `\"NAT\"`")
         );
         assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
+        for key in ["maintenance_status", "maintenanceStatus"] {
+            assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("which has PENDING or ONGOING"));
+        }
     }
 
     #[test]

@@ -135,7 +135,8 @@ impl Walk {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, for texts that must not say the value itself.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

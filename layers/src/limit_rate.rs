@@ -48,18 +48,21 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// How often something may happen: so many times at once, and again as time passes.
+/// How often something may happen: so many times at once, and once more whenever its share of the time has passed.
+///
+/// That is a bucket, not a count by the clock. After a pause it is full, and while it is emptied it fills: of 10 a minute up
+/// to 19 come in the first minute of a rush, and 10 in each that follows.
 pub struct RateLimit(Vec<Limiter>);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
 
 impl RateLimit {
-    /// So many times a second.
+    /// So many times a second, or at once.
     pub fn per_second(times: NonZeroU32) -> Self {
         Self(vec![limiter(Quota::per_second(times))])
     }
 
-    /// And not more than so many times a minute.
+    /// And not more than so many times a minute, or at once.
     pub fn and_per_minute(mut self, times: NonZeroU32) -> Self {
         self.0.push(limiter(Quota::per_minute(times)));
         self
@@ -257,6 +260,20 @@ mod tests {
         tokio::time::advance(Duration::from_secs(12)).await;
         admits(&layer, "/limited/x").await;
         refuses(&layer).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rush_has_what_is_there_and_then_its_share() {
+        let times = |times| NonZeroU32::new(times).unwrap();
+        let limit = RateLimit::per_second(times(3)).and_per_minute(times(10));
+        let mut minutes = [0; 3];
+        for minute in &mut minutes {
+            for _ in 0..600 {
+                *minute += u32::from(limit.admits());
+                tokio::time::advance(Duration::from_millis(100)).await;
+            }
+        }
+        assert_eq!(minutes, [19, 10, 10]);
     }
 
     #[tokio::test(start_paused = true)]

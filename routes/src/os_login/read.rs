@@ -5,6 +5,8 @@ use super::{Group, OsLogin, Profile};
 use crate::metadata::{MetadataError, Walk};
 use crate::token::Secret;
 use serde_json::{Map, Value, json};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What GCE grants people: to log in, and to be root.
 pub(crate) const POLICIES: [&str; 2] = ["login", "adminLogin"];
@@ -46,8 +48,16 @@ impl OsLogin {
             });
         }
 
-        let profiles = walk.below("loginProfiles", |walk| walk.each(profiles, profile));
-        walk.below("loginProfiles", |walk| warn_of_doubles(walk, &profiles));
+        let mut taken = BTreeMap::new();
+        let profiles = walk.below("loginProfiles", |walk| {
+            walk.each(profiles, |walk, value| {
+                let read = profile(walk, value)?;
+                if walk.is_thorough() {
+                    warn_of_doubles(walk, &read, &mut taken);
+                }
+                Some(read)
+            })
+        });
         let groups = walk.below("posixGroups", |walk| walk.each(groups, group));
         let authorities = walk.below("trustedCertificateAuthorities", |walk| match authorities {
             Value::Null => None,
@@ -107,19 +117,29 @@ impl OsLogin {
     }
 }
 
-/// Of two who share a name or a number, the second one is never found by it.
-fn warn_of_doubles(walk: &mut Walk, profiles: &[Profile]) {
-    let shares = |one: &[String], other: &[String]| one.iter().any(|it| other.contains(it));
-    for (index, profile) in profiles.iter().enumerate() {
-        let is_same = |other: &Profile| {
-            other.email == profile.email
-                || shares(&other.usernames, &profile.usernames)
-                || shares(&other.uids, &profile.uids)
-        };
-        if let Some(other) = profiles[..index].iter().find(|other| is_same(other)) {
-            let problem = format!("`{}` has the same name, username or uid, and comes first: change one", other.email);
-            walk.below(format!("[{index}]"), |walk| walk.warn(problem));
+/// What a profile is found by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Email(String),
+    Username(String),
+    Uid(String),
+}
+
+/// Of two who share a name or a number, the second one is never found by it. `taken` has the e-mails of those who came before.
+fn warn_of_doubles(walk: &mut Walk, profile: &Profile, taken: &mut BTreeMap<Name, String>) {
+    let usernames = profile.usernames.iter().cloned().map(Name::Username);
+    let uids = profile.uids.iter().cloned().map(Name::Uid);
+    // An account that a profile has twice is the same person's.
+    let names: BTreeSet<_> = usernames.chain(uids).chain([Name::Email(profile.email.clone())]).collect();
+    let mut first = None;
+    for name in names {
+        match taken.entry(name) {
+            Entry::Occupied(other) => first = first.or(Some(other.get().clone())),
+            Entry::Vacant(free) => _ = free.insert(profile.email.clone()),
         }
+    }
+    if let Some(other) = first {
+        walk.warn(format!("`{other}` has the same name, username or uid, and comes first: change one"));
     }
 }
 
@@ -250,7 +270,7 @@ mod tests {
             "posixGroups": [{"name": "builders", "gid": 3001}],
         });
         json_patch::merge(&mut section, &change);
-        let mut walk = Walk::default();
+        let mut walk = Walk::thorough();
         OsLogin::read(section, &mut walk);
         walk.findings.iter().map(ToString::to_string).collect()
     }
@@ -317,11 +337,18 @@ mod tests {
         let account = json!([{"username": "-ada", "uid": 999}]);
         let warnings = errors(json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": account}]}));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        let profile = |email: &str| json!({"name": email, "posixAccounts": [{"username": email, "uid": 2001}]});
-        let warnings = errors(json!({"loginProfiles": [profile("ada"), profile("bob")]}));
+        let profile =
+            |email: &str, uid: u64| json!({"name": email, "posixAccounts": [{"username": email, "uid": uid}]});
+        let twice = json!({"username": "ada", "uid": 2001});
+        let ada = json!({"name": "ada", "posixAccounts": [twice, twice]});
+        let profiles = json!([ada, {}, profile("bob", 2001), profile("ada", 2002), profile("eve", 2003)]);
         assert_eq!(
-            warnings,
-            ["loginProfiles[1]: `ada` has the same name, username or uid, and comes first: change one"]
+            errors(json!({"loginProfiles": profiles})),
+            [
+                "loginProfiles[1]: `name` is missing",
+                "loginProfiles[2]: `ada` has the same name, username or uid, and comes first: change one",
+                "loginProfiles[3]: `ada` has the same name, username or uid, and comes first: change one",
+            ]
         );
     }
 }

@@ -27,12 +27,25 @@ impl Kind for Acquire {
     }
 
     fn answer(token: &AccessToken) -> Answer {
-        let expiry = SystemTime::now() + token.expires_in;
+        let (now, seconds) = (SystemTime::now().duration_since(UNIX_EPOCH), token.expires_in.as_secs());
         let leaf = Leaf::json_by_default(json!({
             "accessToken": token.token.expose(),
-            "expiresAt": expiry.duration_since(UNIX_EPOCH).map_or(0, |expiry| expiry.as_secs()),
-            "expiresIn": token.expires_in.as_secs(),
+            "expiresAt": now.map_or(0, |now| now.as_secs()).saturating_add(seconds),
+            "expiresIn": seconds,
         }));
         Answer::Computed { leaf, text_type: TEXT }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_token_may_be_good_for_ever() {
+        let token = AccessToken { token: "ya29.made-up".to_owned().into(), expires_in: Duration::MAX };
+        let Answer::Computed { leaf, .. } = Acquire::answer(&token) else { panic!("a token is no node of the tree") };
+        assert_eq!(leaf.value()["expiresAt"], u64::MAX);
     }
 }

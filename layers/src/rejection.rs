@@ -8,9 +8,6 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-const NO_NOTIFICATIONS: &str = r#"{ "error": "no notifications have been received yet, try again later" }"#;
 
 /// Why a request gets no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +37,25 @@ pub enum Rejection {
     TooManyRequests,
     /// 503: the server can't answer now, and may soon.
     Unavailable,
-    /// Any status with a few plain words instead of a page, as GCE has it where the endpoint itself refuses.
-    Worded(StatusCode, &'static str),
-    /// 503 with JSON, as GCE says that no maintenance of the host is planned.
-    NoNotifications,
+    /// Any status with words of the endpoint's own instead of a page.
+    Worded {
+        /// The status.
+        status: StatusCode,
+        /// The media type of the words.
+        content_type: HeaderValue,
+        /// The whole body.
+        words: &'static str,
+    },
     /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
     Internal,
 }
 
 impl Rejection {
+    /// A few plain words, as GCE has them where the endpoint itself refuses. It calls them HTML.
+    pub const fn worded(status: StatusCode, words: &'static str) -> Self {
+        Self::Worded { status, content_type: BARE_HTML, words }
+    }
+
     /// The status code of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -61,8 +68,8 @@ impl Rejection {
             Self::NotConfigured => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::NoNotifications => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Worded(status, _) => *status,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Worded { status, .. } => *status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -77,12 +84,7 @@ impl Rejection {
     /// assert_eq!(answer.status(), 404);
     /// ```
     pub fn into_response<B: From<Bytes>>(self, head: &RequestHead) -> Response<B> {
-        let (body, content_type) = match &self {
-            Self::MissingSlash => (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
-            Self::Worded(_, words) => ((*words).to_owned(), BARE_HTML),
-            Self::NoNotifications => (NO_NOTIFICATIONS.to_owned(), JSON),
-            _ => (self.page(head), HTML),
-        };
+        let (body, content_type) = self.body(head);
         let mut response = Response::new(B::from(Bytes::from(body)));
         *response.status_mut() = self.status();
         if self == Self::MissingSlash
@@ -94,10 +96,12 @@ impl Rejection {
         response
     }
 
-    /// Google's error page: the same frame for all, another title and paragraph for each.
-    fn page(&self, head: &RequestHead) -> String {
+    /// Nearly always Google's error page: the same frame for all, another title and paragraph for each.
+    fn body(&self, head: &RequestHead) -> (String, HeaderValue) {
         let url = escape(head.path_and_query());
         let (title, paragraph) = match self {
+            Self::MissingSlash => return (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
+            Self::Worded { words, content_type, .. } => return ((*words).to_owned(), content_type.clone()),
             Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
             Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
             Self::LegacyEndpoint => (
@@ -123,25 +127,26 @@ impl Rejection {
             Self::TooManyRequests => {
                 ("Too Many Requests", "The rate limit for this server has been exceeded.  ".into())
             }
-            Self::Unavailable | Self::NoNotifications => {
+            Self::Unavailable => {
                 ("Service Unavailable", "The service you requested is not available at this time.  ".into())
             }
             Self::Internal => {
                 ("Server Error", "The server encountered an error and could not complete your request.  ".into())
             }
-            Self::MissingSlash | Self::BadRequest | Self::Worded(..) => {
-                ("Bad Request", "Your client has issued a malformed or illegal request.  ".into())
-            }
+            Self::BadRequest => ("Bad Request", "Your client has issued a malformed or illegal request.  ".into()),
         };
-        let code = self.status().as_u16();
-        let paragraph = format!("{paragraph}<ins>That’s all we know.</ins>");
-        format!(
-            "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport content=\"initial-scale=1, \
-             minimum-scale=1, width=device-width\">\n  <title>Error {code} ({title})!!1</title>\n  <style>\n    {STYLE}\n  \
-             </style>\n  <a href=//www.google.com/><span id=logo aria-label=Google></span></a>\n  <p><b>{code}.</b> \
-             <ins>That’s an error.</ins>\n  <p>{paragraph}\n"
-        )
+        (page(self.status(), title, &paragraph), HTML)
     }
+}
+
+fn page(status: StatusCode, title: &str, paragraph: &str) -> String {
+    let code = status.as_u16();
+    format!(
+        "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport content=\"initial-scale=1, \
+         minimum-scale=1, width=device-width\">\n  <title>Error {code} ({title})!!1</title>\n  <style>\n    {STYLE}\n  \
+         </style>\n  <a href=//www.google.com/><span id=logo aria-label=Google></span></a>\n  <p><b>{code}.</b> \
+         <ins>That’s an error.</ins>\n  <p>{paragraph}<ins>That’s all we know.</ins>\n"
+    )
 }
 
 fn no_permission(url: &str, because: &str) -> String {
@@ -256,17 +261,18 @@ mod tests {
     #[test]
     fn an_endpoint_may_word_its_refusal_itself() {
         let words = "non-empty audience parameter required";
-        let (response, body) = answer(Rejection::Worded(StatusCode::BAD_REQUEST, words), "/");
+        let (response, body) = answer(Rejection::worded(StatusCode::BAD_REQUEST, words), "/");
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
         assert_eq!(body, words);
     }
 
     #[test]
-    fn no_maintenance_is_json() {
-        let (response, body) = answer(Rejection::NoNotifications, "/");
-        assert_eq!(response.status(), 503);
+    fn its_words_need_not_be_plain() {
+        let content_type = HeaderValue::from_static("application/json");
+        let worded = Rejection::Worded { status: StatusCode::IM_A_TEAPOT, content_type, words: "{}" };
+        let (response, body) = answer(worded, "/");
+        assert_eq!((response.status().as_u16(), &*body), (418, "{}"));
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-        assert_eq!(body, "{ \"error\": \"no notifications have been received yet, try again later\" }");
     }
 }

@@ -169,7 +169,7 @@ async fn a_person_acts_as_the_accounts() {
     // Whom the person may not act as is refused, in a few words.
     let refused = get(&server, &format!("instance/service-accounts/{OTHER}/token")).await;
     assert_eq!(refused.status, 403);
-    assert_eq!(refused.body, "the credentials of this service account were refused\n");
+    assert_eq!(refused.body, "the credentials of this service account were refused");
     assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Impersonated"} 1"#));
 }
 
@@ -220,7 +220,7 @@ async fn no_network_is_no_reason_not_to_start() {
     assert_eq!(status(&server, "default/email").await, 200);
     let unreachable = get(&server, "instance/service-accounts/default/token").await;
     assert_eq!(unreachable.status, 503);
-    assert_eq!(unreachable.body, "no token could be had; try again later\n");
+    assert_eq!(unreachable.body, "no token could be had; try again later");
     assert_eq!(admin(&server, "/readyz").await.0, 503);
 }
 

@@ -12,13 +12,13 @@ use http::{Method, StatusCode};
 const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
 const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
 
-const DISABLED: Rejection = Rejection::Worded(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
+const DISABLED: Rejection = Rejection::worded(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
 const NO_KEY: Rejection = bad("guest attributes are written to guest-attributes/NAMESPACE/KEY");
 const LONG_NAME: Rejection = bad("a namespace or key of guest attributes has at most 128 bytes");
 const NO_TEXT: Rejection = bad("the value of a guest attribute is text in UTF-8");
 
 const fn bad(words: &'static str) -> Rejection {
-    Rejection::Worded(StatusCode::BAD_REQUEST, words)
+    Rejection::worded(StatusCode::BAD_REQUEST, words)
 }
 
 /// Guest attributes, for VMs whose attributes say so.

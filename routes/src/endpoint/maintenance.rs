@@ -2,10 +2,18 @@
 
 use super::{Answer, Call, Endpoint, Reply};
 use crate::snapshot::Reader;
+use crate::tree::represent::JSON;
 use crate::tree::{Leaf, Node};
 use gce_metadata_layers::Rejection;
+use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+const NO_NOTIFICATIONS: Rejection = Rejection::Worded {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    content_type: JSON,
+    words: r#"{ "error": "no notifications have been received yet, try again later" }"#,
+};
 
 /// What `instance/upcoming-maintenance` answers while no maintenance of the host is planned. Documents and clients disagree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +50,7 @@ impl Endpoint for UpcomingMaintenance {
         let snapshot = self.reader.snapshot();
         let node = snapshot.tree().get("instance/upcoming-maintenance").filter(|node| !is_empty(node));
         let answer = node.or(self.none.as_ref()).map(|node| Answer::Published(Arc::clone(node)));
-        answer.ok_or(Rejection::NoNotifications).into()
+        answer.ok_or(NO_NOTIFICATIONS).into()
     }
 }
 

@@ -82,11 +82,11 @@ fn refused(error: &TokenError, account: &str) -> Rejection {
         TokenError::TooMany => Rejection::TooManyRequests,
         TokenError::Refused { .. } => {
             tracing::warn!(account, "{error}");
-            Rejection::Worded(StatusCode::FORBIDDEN, "the credentials of this service account were refused\n")
+            Rejection::worded(StatusCode::FORBIDDEN, "the credentials of this service account were refused")
         }
         TokenError::Unavailable { .. } => {
             tracing::warn!(account, "{error}");
-            Rejection::Worded(StatusCode::SERVICE_UNAVAILABLE, "no token could be had; try again later\n")
+            Rejection::worded(StatusCode::SERVICE_UNAVAILABLE, "no token could be had; try again later")
         }
     }
 }

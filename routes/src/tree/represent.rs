@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("application/text");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl Represent for Node {
     fn represent(&self, query: &Query) -> Result<Representation, Rejection> {

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const NO_AUDIENCE: Rejection = Rejection::Worded(StatusCode::BAD_REQUEST, "non-empty audience parameter required");
+const NO_AUDIENCE: Rejection = Rejection::worded(StatusCode::BAD_REQUEST, "non-empty audience parameter required");
 
 #[derive(Debug)]
 pub(crate) struct Identity {

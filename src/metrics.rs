@@ -189,7 +189,7 @@ impl Record for Metrics {
             Some(MatchedPath::AsRequested) => self.count(path, answered.status, answered.latency),
             Some(MatchedPath::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
             Some(MatchedPath::Below(directory)) => self.count(directory, answered.status, answered.latency),
-            None => self.count(UNMATCHED, answered.status, answered.latency),
+            _ => self.count(UNMATCHED, answered.status, answered.latency),
         }
     }
 }

@@ -28,9 +28,10 @@ use std::time::{Duration, Instant};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Left in the extensions of a response by the router: the request's path names something that exists. Without it the
-/// path is the client's invention, and must not become a label.
+/// Left in the extensions of a response by whoever knows, the router or a layer that refuses: the request's path names
+/// something that exists. Without it the path is the client's invention, and must not become a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MatchedPath {
     /// The path is as it should be.
     AsRequested,

@@ -42,7 +42,16 @@ pub struct Router {
 }
 
 /// What is up to whoever runs the server.
+///
+/// ```
+/// use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources};
+///
+/// let mut options = RouterOptions::default();
+/// options.legacy_endpoints = true;
+/// Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RouterOptions {
     /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
     /// them off again.

@@ -17,6 +17,7 @@ const NO_NOTIFICATIONS: Rejection = Rejection::Worded {
 
 /// What `instance/upcoming-maintenance` answers while no maintenance of the host is planned. Documents and clients disagree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoMaintenance {
     /// `NONE`, as machines answer that are never maintained.
     #[default]

@@ -3,11 +3,12 @@
 //! gcloud looks for the e-mail among the lines of `service-accounts/`, the client libraries ask for `default`. A real dump
 //! has both, and nothing is added to it.
 
+use crate::derived::Derived;
 use crate::tree::{Dir, Leaf, Node, Tree};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 const DEFAULT: &str = "default";
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -44,18 +45,8 @@ impl ServiceAccount {
     }
 }
 
-/// The accounts of a tree by all their names, made of it when one is first asked for. They follow from the tree, so trees
-/// are equal whether they have been made or not.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Accounts(Arc<OnceLock<BTreeMap<Box<str>, Arc<ServiceAccount>>>>);
-
-impl PartialEq for Accounts {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Accounts {}
+/// The accounts of a tree by all their names.
+pub(crate) type Accounts = Arc<Derived<BTreeMap<Box<str>, Arc<ServiceAccount>>>>;
 
 impl Tree {
     /// The account with this e-mail or alias.
@@ -75,7 +66,7 @@ impl Tree {
     }
 
     fn by_name(&self) -> &BTreeMap<Box<str>, Arc<ServiceAccount>> {
-        self.accounts.0.get_or_init(|| self.read_accounts().unwrap_or_default())
+        self.accounts.get_or_init(|| self.read_accounts().unwrap_or_default())
     }
 
     fn read_accounts(&self) -> Option<BTreeMap<Box<str>, Arc<ServiceAccount>>> {

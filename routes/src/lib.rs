@@ -5,14 +5,18 @@
 //! - [`OsLogin`] is who may log in to the VM; it stands beside the tree.
 //! - [`Router`] is a [`tower::Service`] from a request to the node that its path names.
 //!   [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of that.
+//! - [`endpoint`] has what a route of your own is made of, for [`Router::with_route`]; [`RouterOptions`] says what is up to you.
+//! - [`GuestAttributes`] is what guests have written.
 //! - [`token`] says what a source of tokens is asked and what it answers.
 //!
-//! There is one tree, and one place that renders it. So what is listed is served, in every form, with an entity tag, and
-//! can be waited for. Only what is computed for each request has a route of its own.
+//! There is one tree, and one place that renders it. So what is published is listed, served in every form, with an entity
+//! tag, and can be waited for. A route of its own is for the rest: what is computed for each request, what guests write, and
+//! what has something to say where the tree has nothing.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accounts;
+mod derived;
 pub mod endpoint;
 mod metadata;
 mod os_login;

@@ -37,6 +37,10 @@ impl Metadata {
     ///
     /// Keys that differ from GCE's own in case only become GCE's own. A service account that the JSON names in one way is
     /// completed so that it is served in all: by e-mail and by alias.
+    ///
+    /// # Errors
+    /// If it is neither a config nor a dump, or a value can't be what its place says it is, such as a list where an object
+    /// belongs; the error names the place.
     pub fn from_json(json: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
         let (v1, os_login) = read(json, &mut walk);

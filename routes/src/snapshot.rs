@@ -5,6 +5,7 @@
 
 use crate::tree::{EditError, Tree};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -48,22 +49,22 @@ pub struct Publisher {
 impl Publisher {
     /// A publisher of this tree.
     pub fn new(tree: Tree) -> Self {
-        Self::listing(tree, None)
+        Self::with_computed(tree, None)
     }
 
-    /// A publisher of this tree that lists, in whatever it publishes, a leaf that is no part of it: a route answers for the
-    /// path.
+    /// A publisher of this tree with a computed leaf at that path in whatever it publishes: it is listed, and a route answers
+    /// for it.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Publisher};
     ///
-    /// let publisher = Publisher::listing(Metadata::empty().tree(), Some("instance/credentials/mine"));
+    /// let publisher = Publisher::with_computed(Metadata::empty().tree(), Some("instance/credentials/mine"));
     /// publisher.publish(Metadata::sample().tree());
     /// let tree = publisher.reader().snapshot().tree().clone();
     /// assert_eq!(tree.get("instance/credentials").unwrap().listing(), "mine\n");
     /// ```
-    pub fn listing(tree: Tree, computed: Option<&'static str>) -> Self {
-        let tree = with_computed(tree, computed);
+    pub fn with_computed(tree: Tree, computed: Option<&'static str>) -> Self {
+        let tree = listing(tree, computed);
         Self { sender: Arc::new(watch::Sender::new(Arc::new(Snapshot { tree, generation: 0 }))), computed }
     }
 
@@ -80,10 +81,8 @@ impl Publisher {
 
     /// Replaces everything by what is made of it. No other writer comes in between. The answer says whether it changed.
     pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
-        self.sender.send_if_modified(|current| {
-            let tree = with_computed(make(&current.tree), self.computed);
-            replace(current, tree)
-        })
+        let Ok(changed) = self.change::<Infallible>(|tree| Ok(make(tree)));
+        changed
     }
 
     /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`.
@@ -127,20 +126,21 @@ impl Publisher {
     /// # Errors
     /// If `edit` fails; then nothing changes.
     pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(), E> {
-        let mut outcome = Ok(());
-        self.sender.send_if_modified(|current| match edit(&current.tree) {
-            Ok(tree) => replace(current, with_computed(tree, self.computed)),
-            Err(error) => {
-                outcome = Err(error);
-                false
-            }
+        self.change(edit).map(|_| ())
+    }
+
+    fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<bool, E> {
+        let mut outcome = Ok(false);
+        self.sender.send_if_modified(|current| {
+            outcome = make(&current.tree).map(|tree| replace(current, listing(tree, self.computed)));
+            matches!(outcome, Ok(true))
         });
         outcome
     }
 }
 
 /// Where it can't be listed, because something else is in its way or it is there already, the tree stays as it is.
-fn with_computed(tree: Tree, computed: Option<&'static str>) -> Tree {
+fn listing(tree: Tree, computed: Option<&'static str>) -> Tree {
     computed.and_then(|path| tree.with_computed(path).ok()).unwrap_or(tree)
 }
 
@@ -204,7 +204,7 @@ mod tests {
     fn what_a_route_answers_is_listed_whatever_is_published() {
         const PATH: &str = "instance/credentials/a-secret";
         let own = json!({"instance": {"id": 1, "credentials": {"aSecret": "mine", "b": 2}}});
-        let publisher = Publisher::listing(Metadata::from_json(own).unwrap().tree(), Some(PATH));
+        let publisher = Publisher::with_computed(Metadata::from_json(own).unwrap().tree(), Some(PATH));
         let shown = || {
             let snapshot = publisher.reader().snapshot();
             let at = |path| Arc::clone(snapshot.tree().get(path).unwrap());

@@ -12,6 +12,7 @@ pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 
 use crate::accounts::Accounts;
+use crate::derived::Derived;
 use crate::os_login::OsLogin;
 use crate::schema::{self, Rule};
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use gce_metadata_layers::{Format, boolean};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What stands below `/computeMetadata/v1/`. Cloning shares everything, and so does an edit all but the way to its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,27 +205,11 @@ impl fmt::Debug for Leaf {
 }
 
 /// The forms of a node, each made when it is first asked for and kept, because the node never changes.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Forms {
-    json: OnceLock<Bytes>,
-    text: OnceLock<Bytes>,
-    listing: OnceLock<Bytes>,
-}
-
-/// Forms follow from the node: equal nodes are equal whichever of them were asked for.
-impl PartialEq for Forms {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Forms {}
-
-/// They hold what the leaves below hold.
-impl fmt::Debug for Forms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forms").finish_non_exhaustive()
-    }
+    json: Derived<Bytes>,
+    text: Derived<Bytes>,
+    listing: Derived<Bytes>,
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl ServerBuilder {
             None => of_config.clone(),
         };
         let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
-        let publisher = Publisher::listing(tree, listed);
+        let publisher = Publisher::with_computed(tree, listed);
         let reader = publisher.reader();
         let (tls_place, tls, peers) = match self.mtls {
             Some((place, options)) => {

@@ -25,6 +25,9 @@ impl Tree {
     /// assert_eq!(edited.text("instance/preempted").unwrap(), "TRUE");
     /// assert_eq!(tree.text("instance/preempted").unwrap(), "FALSE");
     /// ```
+    ///
+    /// # Errors
+    /// If the path can't hold the value: see [`EditError`].
     pub fn with(&self, path: &str, value: &Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         let value = Metadata::checked(value.clone(), &edit.segments)
@@ -76,6 +79,9 @@ impl Tree {
     /// let patched = tree.with_merged("instance", &json!({"attributes": {"a": null, "c": "3"}})).unwrap();
     /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
     /// ```
+    ///
+    /// # Errors
+    /// If the path can't hold what comes of it: see [`EditError`].
     pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
         let segments = segments(path);
         if self.hides_guest_attributes() && !guest_attributes::are_named(patch, &segments) {
@@ -121,6 +127,9 @@ impl Tree {
 
     /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
     /// default.
+    ///
+    /// # Errors
+    /// If there is nothing, or something that a route of its own answers.
     pub fn without(&self, path: &str) -> Result<Self, EditError> {
         Ok(self.with_root(Edit::new(path)?.remove(&self.root, 0)?).with_defaults(path))
     }

@@ -47,8 +47,8 @@ pub enum EditError {
         /// What is wrong, and where in the value.
         error: MetadataError,
     },
-    /// The value comes from a token source.
-    #[error("{path}: tokens come from the token source and can't be edited")]
+    /// A route of its own answers there, with a token or what else is made for each request.
+    #[error("{path}: what is answered there is made for each request and can't be edited")]
     Computed {
         /// The path of the edit.
         path: String,

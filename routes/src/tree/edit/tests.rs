@@ -121,7 +121,7 @@ fn a_path_that_can_not_be_edited_is_named() {
         ("instance/disks/5", "`5` is not an index"),
         ("instance/disks/-1", "`-1` is not an index"),
         ("instance/attributes/a b", "`a b` can't be part of a URL"),
-        ("instance/service-accounts/default/token", "tokens come from the token source"),
+        ("instance/service-accounts/default/token", "made for each request"),
     ] {
         let error = vm().with(path, &json!("x")).unwrap_err().to_string();
         assert!(error.contains(remedy) && error.contains(path), "{path}: {error}");

@@ -91,6 +91,33 @@ async fn aws_variables_are_read() {
     assert_eq!(owner(&google, &answer), "AKIDOFENV in eu-west-1");
 }
 
+/// The library that signs for AWS would log all that it signs, and so the session token.
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_keys_stay_out_of_the_log_at_every_level() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let source = json!({"environment_id": "aws1", "regional_cred_verification_url": VERIFICATION_URL});
+    let json = google.workload(source);
+    for filter in ["", "trace", "aws_sigv4=trace", "aws_sigv4::http_request::sign=trace,info"] {
+        let path = folder.write("log", "");
+        let log = std::fs::File::options().append(true).open(&path).unwrap();
+        folder
+            .federated(&json, |it| {
+                it.args(["-v", "10"]).stderr(log);
+                if !filter.is_empty() {
+                    it.env("RUST_LOG", filter);
+                }
+                it.env("AWS_REGION", "eu-west-1").env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+                it.env("AWS_ACCESS_KEY_ID", "AKIDOFENV").env("AWS_SESSION_TOKEN", "made-up-session-token");
+            })
+            .await;
+        let log = std::fs::read_to_string(path).unwrap();
+        assert!(filter.starts_with("aws_sigv4=") || log.contains("listening"), "{log}");
+        for secret in ["made-up-session-token", SECRET_KEY] {
+            assert!(!log.contains(secret), "{filter}: {secret} is in the log");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_is_run_where_the_environment_says_so() {
     let (google, folder) = (Google::start().await, Folder::new());

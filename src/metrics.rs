@@ -30,6 +30,8 @@ const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
 const TLS_RELOADS: &str = "metadata_tls_reloads_total";
+#[cfg(feature = "live")]
+const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -68,6 +70,11 @@ impl Metrics {
             describe_counter!(TOKEN_REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
             describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
             describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
+            #[cfg(feature = "live")]
+            describe_counter!(
+                CREDENTIAL_RELOADS,
+                "Changes of credentials files, partitioned by whether they were taken over."
+            );
             describe_counter!(
                 GUEST_ATTRIBUTES_SAVES,
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
@@ -122,6 +129,13 @@ impl Metrics {
     pub(crate) fn tls_reload(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
+    }
+
+    /// Credentials that changed, for the better or not.
+    #[cfg(feature = "live")]
+    pub(crate) fn credential_reload(&self, good: bool) {
+        let outcome = if good { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
     }
 
     /// Guest attributes that were written to their file, or could not be.

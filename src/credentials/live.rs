@@ -10,6 +10,7 @@ mod iam;
 mod jwt_bearer;
 mod key;
 mod retry;
+mod seen;
 mod sts;
 #[cfg(feature = "tpm")]
 mod tpm;
@@ -218,14 +219,19 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
     let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
+    let counts = metrics.cloned();
     let doctor = Doctor {
         tokens: tokens.clone(),
         found: Arc::new(move |account| found.found(account)),
         files: Arc::new(move || files.files()),
-        renew: Arc::new(move || renewed.renew()),
+        renew: Arc::new(move || {
+            let changes = renewed.renew();
+            changes.iter().for_each(|good| counts.iter().for_each(|metrics| metrics.credential_reload(*good)));
+            changes.contains(&true)
+        }),
         caches,
     };
-    let default_email = only.and_then(|it| it.email);
+    let default_email = only.and_then(|it| it.email.clone());
     Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
 }
 
@@ -241,7 +247,7 @@ fn of_type(path: PathBuf, plan: Plan, wanted: &str, in_words: &str) -> Result<Ar
 fn access(accounts: &Arc<Accounts>) -> AccessTokenSource {
     let accounts = Arc::clone(accounts);
     AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
-        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.access);
+        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.access.clone());
         async move {
             let none = || TokenError::NoSource { account: request.account.email.clone() };
             source.ok_or_else(none)?.oneshot(request).await
@@ -252,7 +258,7 @@ fn access(accounts: &Arc<Accounts>) -> AccessTokenSource {
 fn id(accounts: &Arc<Accounts>) -> IdTokenSource {
     let accounts = Arc::clone(accounts);
     IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
-        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.id);
+        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.id.clone());
         async move {
             let none = || TokenError::NoSource { account: request.account.email.clone() };
             source.ok_or_else(none)?.oneshot(request).await

@@ -10,7 +10,7 @@ pub use aws::AwsEnvironment;
 #[cfg(feature = "tpm")]
 pub(super) use certificate::{certificates, chain};
 
-use super::file::{GOOGLE, Opened, Plan};
+use super::file::{GOOGLE, Opened, Plan, Problem};
 use super::iam::{self, CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
 use super::upstream::Upstream;
@@ -56,7 +56,7 @@ struct Exchange {
 }
 
 impl ExternalAccount {
-    pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
+    pub(super) fn open(self, plan: &Plan) -> Result<Opened, Problem> {
         let impersonated = self.service_account_impersonation_url.as_deref().map(parse_url).transpose()?;
         let email = impersonated.as_ref().map(|(_, email)| email.clone());
         let universe = self.universe_domain.unwrap_or_else(|| GOOGLE.to_owned());

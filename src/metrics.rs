@@ -15,7 +15,6 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -48,7 +47,8 @@ struct Inner {
     endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
     /// When the token that is served to an account now will be of no more use.
     expiries: Mutex<HashMap<String, Instant>>,
-    last_token_failed: AtomicBool,
+    /// Whether an account was denied its last token for want of an answer. A refusal is an answer.
+    unavailable: Mutex<HashMap<String, bool>>,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
@@ -85,7 +85,7 @@ impl Metrics {
             recorder,
             endpoints: RwLock::default(),
             expiries: Mutex::default(),
-            last_token_failed: AtomicBool::new(false),
+            unavailable: Mutex::default(),
         }))
     }
 
@@ -105,7 +105,13 @@ impl Metrics {
             Some(TokenError::TooMany) => "too_many",
             Some(_) => "unavailable",
         };
-        self.0.last_token_failed.store(outcome == "refused" || outcome == "unavailable", Ordering::Relaxed);
+        if matches!(outcome, "ok" | "refused" | "unavailable") {
+            let mut unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+            match unavailable.get_mut(account) {
+                Some(it) => *it = outcome == "unavailable",
+                None => _ = unavailable.insert(account.to_owned(), outcome == "unavailable"),
+            }
+        }
         with_local_recorder(&self.0.recorder, || {
             let account = account.to_owned();
             counter!(TOKEN_REQUESTS, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
@@ -117,7 +123,11 @@ impl Metrics {
     /// A new access token for this account, good for so long.
     pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
         let mut expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        expiries.insert(account.to_owned(), Instant::now() + expires_in);
+        // Whoever says how long a token lives may say anything.
+        match Instant::now().checked_add(expires_in) {
+            Some(expiry) => expiries.insert(account.to_owned(), expiry),
+            None => expiries.remove(account),
+        };
     }
 
     /// A TLS handshake that came to this end.
@@ -144,9 +154,17 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
     }
 
-    /// Whether the token source answered when it was last asked.
+    /// Whether the token source answered any account when that last asked, or none has asked yet. One that fails must not
+    /// cost the others a server that works for them.
     pub(crate) fn tokens_are_well(&self) -> bool {
-        !self.0.last_token_failed.load(Ordering::Relaxed)
+        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        unavailable.is_empty() || unavailable.values().any(|it| !it)
+    }
+
+    /// Whether the token source failed this account when it was last asked.
+    pub(crate) fn is_unavailable(&self, account: &str) -> bool {
+        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        unavailable.get(account).copied().unwrap_or_default()
     }
 
     /// Everything that was counted, and the state at this moment.
@@ -211,5 +229,18 @@ impl Record for Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absurd_expiry_is_no_reason_to_panic() {
+        let metrics = Metrics::new();
+        metrics.token_minted("a@example.com", Duration::from_secs(3600));
+        metrics.token_minted("a@example.com", Duration::MAX);
+        assert!(metrics.0.expiries.lock().unwrap().is_empty());
     }
 }

@@ -230,6 +230,7 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
             changes.contains(&true)
         }),
         caches,
+        metrics: metrics.cloned(),
     };
     let default_email = only.and_then(|it| it.email.clone());
     Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }

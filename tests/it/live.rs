@@ -159,6 +159,8 @@ async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
     eventually("it is gone", async || reloads(&server, "bad").await >= 1).await;
     file(&folder, "key.json", &json!("made-up"));
     eventually("it is broken", async || reloads(&server, "bad").await >= 2).await;
+    file(&folder, "key.json", &google.person());
+    eventually("it is no key", async || reloads(&server, "bad").await >= 3).await;
     assert_eq!(token().await, served);
     assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
     file(&folder, "key.json", &google.service_account(EMAIL));

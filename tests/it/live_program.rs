@@ -34,12 +34,17 @@ impl Folder {
     }
 
     async fn token(&self, option: &str, change: impl FnOnce(&mut Command)) -> Answer {
+        self.ask(option, "token", change).await
+    }
+
+    /// What the program answers of the default account.
+    async fn ask(&self, option: &str, path: &str, change: impl FnOnce(&mut Command)) -> Answer {
         let mut program = Program::start(|command| {
             command.arg(option).current_dir(self.0.path());
             change(command);
         });
         let host = program.says("export GCE_METADATA_HOST=");
-        get_at(&host, "instance/service-accounts/default/token").await
+        get_at(&host, &format!("instance/service-accounts/default/{path}")).await
     }
 }
 
@@ -126,6 +131,25 @@ async fn a_program_is_run_where_the_environment_says_so() {
     let json = google.workload(json!({"executable": {"command": format!("/bin/echo '{printed}'")}}));
     let answer = folder.federated(&json, |it| _ = it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")).await;
     assert_eq!(owner(&google, &answer), "principal://workload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_token_that_is_made_is_told_of_without_what_it_is_for() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let email = "vm-1@sample-project.iam.gserviceaccount.com";
+    let key = folder.write("key.json", &google.service_account(email).to_string());
+    let path = folder.write("log", "");
+    let log = std::fs::File::options().append(true).open(&path).unwrap();
+    let answer = folder
+        .ask("--service-account-file", "identity?audience=https://a.example.com/?made=up", |it| {
+            _ = it.arg(key).stderr(log)
+        })
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let log = std::fs::read_to_string(path).unwrap();
+    let line = log.lines().find(|line| line.contains("identity token made")).expect(&log);
+    assert!(line.contains(email) && line.contains("live") && line.contains("seconds=3"), "{line}");
+    assert!(!log.contains("a.example.com") && !log.contains(&answer.body), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,25 @@ pub(super) struct Plan {
     pub(super) key_email: Option<String>,
     /// Whether the credentials are only there to act as the account that is asked for.
     pub(super) acts_as_any: bool,
+    /// The only type that will do, at start and ever after.
+    pub(super) wanted: Option<Wanted>,
+}
+
+/// A type of credentials.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    /// The label of `credential_type`.
+    pub(super) credential_type: &'static str,
+    pub(super) in_words: &'static str,
+}
+
+impl Wanted {
+    fn check(&self, opened: Opened) -> Result<Opened, Problem> {
+        match opened.credential_type == self.credential_type {
+            true => Ok(opened),
+            false => Err(format!("credentials of another type; {} is expected here", self.in_words).into()),
+        }
+    }
 }
 
 /// Token services, and what else a file says.
@@ -229,6 +248,10 @@ fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
             tpm::federated(key.clone(), certificate, audience, plan).map_err(Problem::from)
         }
     };
+    let opened = opened.and_then(|opened| match &plan.wanted {
+        Some(wanted) => wanted.check(opened),
+        None => Ok(opened),
+    });
     let opened = opened.map_err(|Problem { text, files }| Unusable {
         error: CredentialError::File { place: origin.to_string(), problem: text },
         files: origin.and(&files),

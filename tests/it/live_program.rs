@@ -134,6 +134,26 @@ async fn a_program_is_run_where_the_environment_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_run_inherits_no_passwords() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
+        "token_type": "urn:ietf:params:oauth:token-type:id_token"});
+    let inherited = folder.0.path().join("inherited");
+    let script = folder.write("script", &format!("env >'{}'\necho '{printed}'\n", inherited.display()));
+    let command = format!("/bin/sh '{}'", script.display());
+    let json = google.workload(json!({"executable": {"command": command}}));
+    let answer = folder
+        .federated(&json, |it| {
+            it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1").env("PATH", "/usr/bin:/bin");
+            it.env("GCE_METADATA_KEY_PASS", "made-up").env("GCE_METADATA_PARENT_PASS", "made-up");
+        })
+        .await;
+    assert_eq!(owner(&google, &answer), "principal://workload");
+    let inherited = std::fs::read_to_string(inherited).unwrap();
+    assert!(inherited.contains("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE=") && !inherited.contains("made-up"), "{inherited}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_token_that_is_made_is_told_of_without_what_it_is_for() {
     let (google, folder) = (Google::start().await, Folder::new());
     let email = "vm-1@sample-project.iam.gserviceaccount.com";

@@ -106,9 +106,10 @@ impl Subject {
     pub(super) async fn token(&self) -> Result<Secret, TokenError> {
         match &self.kind {
             Kind::File { path, field } => {
-                let text = tokio::fs::read_to_string(path).await;
-                let text = text.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
-                extract(&text, field.as_deref(), &path.display().to_string())
+                let place = path.display().to_string();
+                let bytes = super::read(path).await.map_err(|error| unavailable(format!("{place}: {error}")))?;
+                let text = std::str::from_utf8(&bytes).map_err(|_| unavailable(format!("{place}: not UTF-8")))?;
+                extract(text, field.as_deref(), &place)
             }
             Kind::Url { upstream, url, headers, field } => {
                 let headers = headers.iter().map(|(name, value)| (&**name, &**value));

@@ -316,9 +316,9 @@ async fn a_certificate_that_comes_late_is_taken() {
     let source = json!({"certificate": {"certificate_config_location": config}});
     file(&folder, "adc.json", &google.workload(source));
     eventually("there is no certificate", async || reloads(&server, "bad").await >= 1).await;
-    let (certificate, key) = google.tls().await.client;
-    std::fs::write(&key_path, key).unwrap();
-    std::fs::write(&cert_path, certificate).unwrap();
+    let own = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).unwrap();
+    std::fs::write(&key_path, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert_path, own.cert.pem()).unwrap();
     eventually("there is one", async || reloads(&server, "good").await >= 1).await;
 }
 

@@ -4,8 +4,8 @@ use crate::args::{LogFormat, Logging};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
-use tracing::Level;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -21,6 +21,7 @@ pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result
     };
     // A log file beside the config file is an event in the watched folder: a line for that would be the next event.
     let filter = filter.with_target("notify", Level::INFO);
+    let filter = filter.and(filter_fn(is_harmless).with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match logging.format() {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -28,4 +29,9 @@ pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())
+}
+
+/// What signs for AWS logs all that it signs, a session token among it. No filter that names its modules brings that back.
+fn is_harmless(event: &Metadata<'_>) -> bool {
+    !event.target().starts_with("aws_sigv4") || *event.level() <= Level::INFO
 }

@@ -15,7 +15,6 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +29,8 @@ const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
 const TLS_RELOADS: &str = "metadata_tls_reloads_total";
+#[cfg(feature = "live")]
+const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -46,7 +47,8 @@ struct Inner {
     endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
     /// When the token that is served to an account now will be of no more use.
     expiries: Mutex<HashMap<String, Instant>>,
-    last_token_failed: AtomicBool,
+    /// Whether an account was denied its last token for want of an answer. A refusal is an answer.
+    unavailable: Mutex<HashMap<String, bool>>,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
@@ -68,6 +70,11 @@ impl Metrics {
             describe_counter!(TOKEN_REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
             describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
             describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
+            #[cfg(feature = "live")]
+            describe_counter!(
+                CREDENTIAL_RELOADS,
+                "Changes of credentials files, partitioned by whether they were taken over."
+            );
             describe_counter!(
                 GUEST_ATTRIBUTES_SAVES,
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
@@ -78,7 +85,7 @@ impl Metrics {
             recorder,
             endpoints: RwLock::default(),
             expiries: Mutex::default(),
-            last_token_failed: AtomicBool::new(false),
+            unavailable: Mutex::default(),
         }))
     }
 
@@ -98,7 +105,13 @@ impl Metrics {
             Some(TokenError::TooMany) => "too_many",
             Some(_) => "unavailable",
         };
-        self.0.last_token_failed.store(outcome == "refused" || outcome == "unavailable", Ordering::Relaxed);
+        if matches!(outcome, "ok" | "refused" | "unavailable") {
+            let mut unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+            match unavailable.get_mut(account) {
+                Some(it) => *it = outcome == "unavailable",
+                None => _ = unavailable.insert(account.to_owned(), outcome == "unavailable"),
+            }
+        }
         with_local_recorder(&self.0.recorder, || {
             let account = account.to_owned();
             counter!(TOKEN_REQUESTS, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
@@ -110,7 +123,11 @@ impl Metrics {
     /// A new access token for this account, good for so long.
     pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
         let mut expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        expiries.insert(account.to_owned(), Instant::now() + expires_in);
+        // Whoever says how long a token lives may say anything.
+        match Instant::now().checked_add(expires_in) {
+            Some(expiry) => expiries.insert(account.to_owned(), expiry),
+            None => expiries.remove(account),
+        };
     }
 
     /// A TLS handshake that came to this end.
@@ -124,15 +141,30 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
+    /// Credentials that changed, for the better or not.
+    #[cfg(feature = "live")]
+    pub(crate) fn credential_reload(&self, good: bool) {
+        let outcome = if good { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
+    }
+
     /// Guest attributes that were written to their file, or could not be.
     pub(crate) fn guest_attributes_saved(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
     }
 
-    /// Whether the token source answered when it was last asked.
+    /// Whether the token source answered any account when that last asked, or none has asked yet. One that fails must not
+    /// cost the others a server that works for them.
     pub(crate) fn tokens_are_well(&self) -> bool {
-        !self.0.last_token_failed.load(Ordering::Relaxed)
+        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        unavailable.is_empty() || unavailable.values().any(|it| !it)
+    }
+
+    /// Whether the token source failed this account when it was last asked.
+    pub(crate) fn is_unavailable(&self, account: &str) -> bool {
+        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        unavailable.get(account).copied().unwrap_or_default()
     }
 
     /// Everything that was counted, and the state at this moment.
@@ -197,5 +229,18 @@ impl Record for Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absurd_expiry_is_no_reason_to_panic() {
+        let metrics = Metrics::new();
+        metrics.token_minted("a@example.com", Duration::from_secs(3600));
+        metrics.token_minted("a@example.com", Duration::MAX);
+        assert!(metrics.0.expiries.lock().unwrap().is_empty());
     }
 }

@@ -118,6 +118,7 @@ impl Authentication {
         let federated = self.federate.then(|| default_credentials("--federate")).transpose()?;
         let acted = acted.map(|path| LiveSource::Impersonate { path });
         let federated = federated.map(|path| LiveSource::Federate { path });
+        self.tpm.check(several.is_some(), key.is_some())?;
         #[cfg(feature = "tpm")]
         let in_tpm = self.tpm.source()?;
         #[cfg(not(feature = "tpm"))]

@@ -137,6 +137,30 @@ impl Tpm {
         self.tpm || self.access.tpm_path.is_some()
     }
 
+    /// Complains of an option that was given for nothing: somebody takes the tokens to be those of a key in a TPM. Keys of
+    /// several accounts may be in one too, and a key in a file says itself that its tokens are OAuth's.
+    pub(super) fn check(&self, of_several: bool, of_file: bool) -> anyhow::Result<()> {
+        let Self { access, .. } = self;
+        let name_it = [
+            ("--persistent-handle", self.persistent_handle.is_some()),
+            ("--tpm-key-file", self.tpm_key_file.is_some()),
+            ("--use-tpm-mtls", self.use_tpm_mtls),
+        ];
+        let use_it = [
+            ("--key-pass", access.key_pass.is_some()),
+            ("--key-pass-file", access.key_pass_file.is_some()),
+            ("--pcrs", access.pcrs.is_some()),
+            ("--use-ek-parent", self.use_ek_parent),
+            ("--tpm-session-encrypt-with-name", self.tpm_session_encrypt_with_name.is_some()),
+            ("--use-oauth-token", self.use_oauth_token && !of_file),
+        ];
+        let use_it = use_it.into_iter().filter(|_| !of_several);
+        match name_it.into_iter().chain(use_it).find(|(_, given)| *given) {
+            Some((option, _)) if !self.tpm => bail!("{option} does nothing without --tpm"),
+            _ => Ok(()),
+        }
+    }
+
     /// The endorsement key of that TPM.
     #[cfg(feature = "tpm")]
     pub(super) fn endorsement_key(&self, environment: &Environment) -> anyhow::Result<EndorsementKey> {
@@ -164,10 +188,7 @@ impl Tpm {
     /// The source, if it was asked for.
     pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
         if !self.tpm {
-            return match self.use_tpm_mtls || self.tpm_key_file.is_some() || self.persistent_handle.is_some() {
-                true => bail!("a key in a TPM was named, which does nothing without --tpm"),
-                false => Ok(None),
-            };
+            return Ok(None);
         }
         let key = match (&self.tpm_key_file, self.persistent_handle) {
             (Some(path), _) => TpmKey::File(path.clone()),

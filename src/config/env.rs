@@ -9,6 +9,12 @@ use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
+const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
+const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
+
+/// Nobody's business but this program's: whatever it runs must not inherit them.
+#[cfg(feature = "live")]
+pub(crate) const PASSWORDS: [&str; 2] = [KEY_PASSWORD, PARENT_PASSWORD];
 
 /// Values that stand over those of any config, whenever it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,8 +150,8 @@ impl Environment {
                 account_if_none: None,
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
-            key_password: secret("GCE_METADATA_KEY_PASS")?,
-            parent_password: secret("GCE_METADATA_PARENT_PASS")?,
+            key_password: secret(KEY_PASSWORD)?,
+            parent_password: secret(PARENT_PASSWORD)?,
             log_filter: get("RUST_LOG")?,
         })
     }

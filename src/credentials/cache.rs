@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
+use tracing::Instrument;
 
 /// Scopes and audiences come from requests, so their combinations have no end; the memory for them has.
 const MOST_TOKENS: usize = 1024;
@@ -76,7 +77,8 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 }
 
 /// Keeps one token for each account and set of scopes, or audience and format. However many ask for one that isn't there, it
-/// is fetched once; who asks for another one does not wait for it. A token that could not be renewed serves to its end.
+/// is fetched once, in a task of tokio's that goes on when they leave; who asks for another one does not wait for it. A token
+/// that could not be renewed serves to its end.
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     inner: S,
@@ -101,7 +103,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
         }
         if tokens.len() >= MOST_TOKENS {
             let in_use = |entry: &Entry<R::Token>| entry.fetching_ahead || Arc::strong_count(&entry.turn) > 1;
-            tokens.retain(|_, entry| in_use(entry) || entry.current().is_some());
+            tokens.retain(|_, entry| in_use(entry) || entry.current(self.ahead).is_some());
             if tokens.len() >= MOST_TOKENS {
                 tokens.retain(|_, entry| in_use(entry));
             }
@@ -111,7 +113,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
 
     /// The token that is there.
     fn hit(&self, entry: &Entry<R::Token>) -> Option<R::Token> {
-        let token = entry.current()?.token();
+        let token = entry.current(self.ahead)?.token();
         self.hits.0.fetch_add(1, Ordering::Relaxed);
         Some(token)
     }
@@ -136,18 +138,27 @@ where
     async fn fetch(self, request: R, mut turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let asked = Instant::now();
         loop {
-            let _turn = Arc::clone(&turn).lock_owned().await;
+            let held = Arc::clone(&turn).lock_owned().await;
             let settled = self.with(&request, |entry| match &entry.failed {
                 // Forgotten meanwhile: whoever waits now waits at the new one.
                 _ if !Arc::ptr_eq(&entry.turn, &turn) => Err(Some(Arc::clone(&entry.turn))),
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-                Some((at, error)) if *at > asked && entry.current().is_none() => Ok(Err(error.clone())),
+                Some((at, error)) if *at > asked && entry.current(self.ahead).is_none() => Ok(Err(error.clone())),
                 _ => self.hit(entry).map(Ok).ok_or(None),
             });
             match settled {
                 Ok(settled) => return settled,
                 Err(Some(another)) => turn = another,
-                Err(None) => return self.ask(&request, &turn).await,
+                Err(None) => {
+                    // In a task: clients give up sooner than a slow source does, and would never see a token of it.
+                    let asking = async move {
+                        let outcome = self.ask(&request, &turn).await;
+                        drop(held);
+                        outcome
+                    };
+                    let asked = tokio::spawn(asking.in_current_span()).await;
+                    return asked.unwrap_or_else(|error| Err(TokenError::Unavailable { reason: error.to_string() }));
+                }
             }
         }
     }

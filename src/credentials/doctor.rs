@@ -1,13 +1,21 @@
 //! A look at the accounts when the server starts: which of them gets its tokens where, whether a first one could be had, and
 //! what credentials and config disagree on. It only tells the log; a network that isn't there yet is no reason not to start.
+//! An account that goes without is looked at again: a server that is not ready for want of tokens is asked for none, and
+//! would never find out that it is.
 
 use super::cache::Forget;
 use crate::follow::Follow;
+use crate::metrics::Metrics;
 use gce_metadata_routes::token::AccessTokenRequest;
 use gce_metadata_routes::{Reader, ServiceAccount, TokenSources};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 use tower::ServiceExt;
+
+/// How long an account that goes without tokens is left alone.
+const REVISIT: Duration = Duration::from_secs(30);
 
 /// Where the tokens of an account come from.
 #[derive(Debug)]
@@ -32,12 +40,18 @@ pub(crate) struct Doctor {
     pub(crate) renew: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The caches of tokens that the old credentials made.
     pub(crate) caches: Vec<Forget>,
+    /// Which accounts go without tokens, if anybody wants to know.
+    pub(crate) metrics: Option<Metrics>,
 }
 
 impl Doctor {
-    /// Looks at every account once, and then after the files for ever.
+    /// Looks at every account once, and then after those that go without and after the files for ever.
     pub(crate) async fn attend(self, reader: Reader) {
-        tokio::join!(self.examine(reader), self.look_after_files());
+        let patients = async {
+            self.examine(&reader).await;
+            self.revisit(&reader).await;
+        };
+        tokio::join!(patients, self.look_after_files());
     }
 
     async fn look_after_files(&self) {
@@ -57,25 +71,41 @@ impl Doctor {
         }
     }
 
-    async fn examine(&self, reader: Reader) {
+    async fn examine(&self, reader: &Reader) {
         let snapshot = reader.snapshot();
         let project = snapshot.tree().text("project/project-id").unwrap_or_default();
         for account in snapshot.tree().service_accounts() {
-            let found = (self.found)(&account);
-            let Some(found) = found else {
+            let Some(found) = (self.found)(&account) else {
                 tracing::warn!(account = account.email, "no credentials: its tokens are answered 404");
                 continue;
             };
             for doubt in doubts(&found, &account, &project) {
                 tracing::warn!("{doubt}");
             }
-            let (file, credential_type) = (found.file, found.credential_type);
-            let Some(source) = self.tokens.access.clone() else { continue };
-            let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
-            match source.oneshot(AccessTokenRequest { account, scopes }).await {
-                Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
-                Err(error) => tracing::warn!(account = email, credential_type, file, "no first token: {error}"),
+            self.try_out(account, found).await;
+        }
+    }
+
+    async fn revisit(&self, reader: &Reader) {
+        let Some(metrics) = &self.metrics else { return };
+        loop {
+            sleep(REVISIT).await;
+            let accounts = reader.snapshot().tree().service_accounts();
+            for account in accounts.into_iter().filter(|account| metrics.is_unavailable(&account.email)) {
+                if let Some(found) = (self.found)(&account) {
+                    self.try_out(account, found).await;
+                }
             }
+        }
+    }
+
+    async fn try_out(&self, account: Arc<ServiceAccount>, found: Found) {
+        let Some(source) = self.tokens.access.clone() else { return };
+        let Found { file, credential_type, .. } = found;
+        let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
+        match source.oneshot(AccessTokenRequest { account, scopes }).await {
+            Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
+            Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),
         }
     }
 }
@@ -94,6 +124,11 @@ fn doubts(found: &Found, account: &ServiceAccount, project: &str) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::observe;
+    use gce_metadata_routes::token::{AccessToken, AccessTokenSource, TokenError};
+    use gce_metadata_routes::{Metadata, Publisher};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tower::service_fn;
 
     #[test]
     fn what_disagrees_is_said() {
@@ -106,5 +141,38 @@ mod tests {
         let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
         assert!(doubts(&found("a@example.com", "p"), &account, "p").is_empty());
         assert_eq!(doubts(&found("b@example.com", "q"), &account, "p").len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_goes_without_is_looked_at_until_it_does_not() {
+        let metrics = Metrics::new();
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&asked);
+        let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
+            let outcome = match count.fetch_add(1, Ordering::Relaxed) {
+                0..3 => Err(TokenError::Unavailable { reason: "no network yet".into() }),
+                _ => Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) }),
+            };
+            std::future::ready(outcome)
+        }));
+        let tokens = observe::counted(TokenSources { access: Some(access), id: None }, "test", Some(&metrics));
+        let found =
+            || Found { file: "key.json".into(), credential_type: "serviceAccountKey", email: None, project: None };
+        let doctor = Doctor {
+            tokens,
+            found: Arc::new(move |_| Some(found())),
+            files: Arc::new(Vec::new),
+            renew: Arc::new(|| false),
+            caches: Vec::new(),
+            metrics: Some(metrics.clone()),
+        };
+        let account = serde_json::json!({"instance": {"serviceAccounts": {"default": {"email": "a@example.com"}}}});
+        let publisher = Publisher::new(Metadata::from_json(account).unwrap().tree());
+        let reader = publisher.reader();
+        doctor.examine(&reader).await;
+        assert!(!metrics.tokens_are_well());
+        tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
+        assert!(metrics.tokens_are_well());
+        assert_eq!(asked.load(Ordering::Relaxed), 4, "whoever has tokens is left alone");
     }
 }

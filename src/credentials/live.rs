@@ -10,6 +10,7 @@ mod iam;
 mod jwt_bearer;
 mod key;
 mod retry;
+mod seen;
 mod sts;
 #[cfg(feature = "tpm")]
 mod tpm;
@@ -21,18 +22,19 @@ pub use jwt_bearer::AccessTokenKind;
 
 use super::cache::CacheTokensLayer;
 use super::doctor::Doctor;
+use super::kind::TokenRequest;
 use super::{Credentials, Identity, observe};
 use crate::metrics::Metrics;
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
-use file::{CredentialFile, Origin, Plan};
+use file::{CredentialFile, Origin, Plan, Wanted};
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, TokenError};
+use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, TokenError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use upstream::Upstream;
 
 /// What logs and metrics call it.
@@ -180,18 +182,27 @@ pub(super) fn open(
         tpm: options.tpm,
         key_email: None,
         acts_as_any: false,
+        wanted: None,
     };
+    let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
     let accounts = match options.source {
         LiveSource::Key { path, email } => {
-            let plan = Plan { key_email: email, ..plan };
-            of_type(path, plan, "serviceAccountKey", "service_account or a key in PEM").map(Accounts::Default)?
+            let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
+            let plan = Plan { key_email: email, wanted, ..plan };
+            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
         }
-        LiveSource::Federate { path } => of_type(path, plan, "Federated", "external_account").map(Accounts::Default)?,
+        LiveSource::Federate { path } => {
+            let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
+            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+        }
         LiveSource::Impersonate { path } => {
             Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
         }
         #[cfg(feature = "tpm")]
-        LiveSource::Tpm { key } => Accounts::Default(CredentialFile::open(Origin::of(key), plan)?),
+        LiveSource::Tpm { key } => {
+            let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
+            Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
+        }
         #[cfg(feature = "tpm")]
         LiveSource::TpmFederated { key, certificate, audience } => {
             let origin = Origin::Certificate { key, certificate, audience };
@@ -211,51 +222,46 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
         ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
     let hits = identity.hits.clone();
-    let told = observe::access_tokens_told(access(&accounts), SOURCE, metrics.cloned(), limit);
-    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(told);
-    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id(&accounts));
+    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics.cloned(), limit);
+    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(access);
+    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, None, None);
+    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id);
     let caches = vec![access.forget(), id.forget()];
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
     let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
+    let counts = metrics.cloned();
     let doctor = Doctor {
         tokens: tokens.clone(),
         found: Arc::new(move |account| found.found(account)),
         files: Arc::new(move || files.files()),
-        renew: Arc::new(move || renewed.renew()),
+        renew: Arc::new(move || {
+            let changes = renewed.renew();
+            changes.iter().for_each(|good| counts.iter().for_each(|metrics| metrics.credential_reload(*good)));
+            changes.contains(&true)
+        }),
         caches,
+        metrics: metrics.cloned(),
     };
-    let default_email = only.and_then(|it| it.email);
+    let default_email = only.and_then(|it| it.email.clone());
     Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
 }
 
-fn of_type(path: PathBuf, plan: Plan, wanted: &str, in_words: &str) -> Result<Arc<CredentialFile>, CredentialError> {
-    let file = CredentialFile::open(Origin::File(path.clone()), plan)?;
-    if file.current().credential_type != wanted {
-        let problem = format!("credentials of another type; {in_words} is expected here");
-        return Err(CredentialError::File { place: path.display().to_string(), problem });
-    }
-    Ok(file)
-}
-
-fn access(accounts: &Arc<Accounts>) -> AccessTokenSource {
+/// Tokens of one kind, from what the account that asks has now.
+fn by_account<S, R>(
+    accounts: &Arc<Accounts>,
+    kind: fn(&TokenSources) -> &Option<S>,
+) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + use<S, R>
+where
+    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    R: TokenRequest,
+{
     let accounts = Arc::clone(accounts);
-    AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
-        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.access);
+    service_fn(move |request: R| {
+        let source = accounts.current(request.account()).and_then(|opened| kind(&opened.tokens).clone());
         async move {
-            let none = || TokenError::NoSource { account: request.account.email.clone() };
+            let none = || TokenError::NoSource { account: request.account().email.clone() };
             source.ok_or_else(none)?.oneshot(request).await
         }
-    }))
-}
-
-fn id(accounts: &Arc<Accounts>) -> IdTokenSource {
-    let accounts = Arc::clone(accounts);
-    IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
-        let source = accounts.current(&request.account).and_then(|opened| opened.tokens.id);
-        async move {
-            let none = || TokenError::NoSource { account: request.account.email.clone() };
-            source.ok_or_else(none)?.oneshot(request).await
-        }
-    }))
+    })
 }

@@ -1,13 +1,15 @@
 //! Counts what a token source is asked, and tells the log of each token that is made: for whom, what for, for how long.
 //! Never the token, nor its audience.
 
-use super::kind::TokenRequest;
+use super::kind::{Token, TokenRequest};
 use crate::metrics::Metrics;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, IdTokenSource, TokenError};
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
+};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tower::{Service, ServiceExt, service_fn};
 
 /// The same sources, counted where somebody looks at the counts.
@@ -40,34 +42,50 @@ where
     })
 }
 
-/// A source of access tokens that tells of each one it makes, and makes no more than `limit` admits. It stands below the
-/// cache: tokens that are there already are nobody's trouble.
-pub(super) fn access_tokens_told<S>(
+/// What is told of a new token of either kind.
+pub(super) trait Tell: TokenRequest {
+    fn tell(&self, token: &Self::Token, source: &'static str, metrics: Option<&Metrics>);
+}
+
+impl Tell for AccessTokenRequest {
+    fn tell(&self, token: &AccessToken, source: &'static str, metrics: Option<&Metrics>) {
+        let (account, scopes) = (&self.account.email, self.scopes.join(" "));
+        if let Some(metrics) = metrics {
+            metrics.token_minted(account, token.expires_in);
+        }
+        tracing::info!(account, scopes, source, seconds = token.expires_in.as_secs(), "access token made");
+    }
+}
+
+impl Tell for IdTokenRequest {
+    fn tell(&self, token: &IdToken, source: &'static str, _: Option<&Metrics>) {
+        // It ends on a whole second, and now is not one.
+        let seconds = (token.lifetime() + Duration::from_millis(999)).as_secs();
+        tracing::info!(account = self.account.email, source, seconds, "identity token made");
+    }
+}
+
+/// A source that tells of each token it makes, and makes no more than `limit` admits. It stands below the cache: tokens that
+/// are there already are nobody's trouble.
+pub(super) fn told<S, R>(
     inner: S,
     source: &'static str,
     metrics: Option<Metrics>,
     limit: Option<Arc<RateLimit>>,
-) -> impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send> + Clone + Send + Sync
+) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync
 where
-    S: Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    R: Tell,
 {
-    service_fn(move |request: AccessTokenRequest| {
+    service_fn(move |request: R| {
         let (inner, metrics) = (inner.clone(), metrics.clone());
         let is_admitted = limit.as_ref().is_none_or(|limit| limit.admits());
         async move {
             if !is_admitted {
                 return Err(TokenError::TooMany);
             }
-            let (email, scopes) = (request.account.email.clone(), request.scopes.join(" "));
-            let token = inner.oneshot(request).await?;
-            if let Some(metrics) = metrics {
-                metrics.token_minted(&email, token.expires_in);
-            }
-            tracing::info!(account = email, scopes, source, seconds = token.expires_in.as_secs(), "access token made");
+            let token = inner.oneshot(request.clone()).await?;
+            request.tell(&token, source, metrics.as_ref());
             Ok(token)
         }
     })
@@ -79,7 +97,6 @@ mod tests {
     use crate::credentials::CacheTokensLayer;
     use gce_metadata_routes::ServiceAccount;
     use std::num::NonZeroU32;
-    use std::time::Duration;
     use tower::Layer;
 
     #[tokio::test(start_paused = true)]
@@ -88,7 +105,7 @@ mod tests {
             Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) })
         });
         let limit = Some(Arc::new(RateLimit::per_second(NonZeroU32::MIN)));
-        let source = CacheTokensLayer::new().layer(access_tokens_told(made, "test", None, limit));
+        let source = CacheTokensLayer::new().layer(told(made, "test", None, limit));
         let ask = async |scope: &str| {
             let account = ServiceAccount::new("a@example.com", vec![], vec![]).into();
             let request = AccessTokenRequest { account, scopes: [scope.into()].into() };

@@ -16,9 +16,11 @@ const EMAIL: &str = "live@sample-project.iam.gserviceaccount.com";
 const OTHER: &str = "other@sample-project.iam.gserviceaccount.com";
 const READ_ONLY: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 
+/// Writes a file all at once: a half of it would be one more change.
 fn file(folder: &TempDir, name: &str, json: &Value) -> PathBuf {
-    let path = folder.path().join(name);
-    std::fs::write(&path, json.to_string()).unwrap();
+    let (path, new) = (folder.path().join(name), folder.path().join("new"));
+    std::fs::write(&new, json.to_string()).unwrap();
+    std::fs::rename(new, &path).unwrap();
     path
 }
 
@@ -152,10 +154,25 @@ async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
     file(&folder, "key.json", &google.service_account(EMAIL));
     eventually("the new key is in use", async || fingerprint().await != old).await;
     eventually("a new token", async || token().await != before).await;
-    let served = token().await;
+    let (served, new) = (token().await, fingerprint().await);
     std::fs::remove_file(folder.path().join("key.json")).unwrap();
+    eventually("it is gone", async || reloads(&server, "bad").await >= 1).await;
+    file(&folder, "key.json", &json!("made-up"));
+    eventually("it is broken", async || reloads(&server, "bad").await >= 2).await;
+    file(&folder, "key.json", &google.person());
+    eventually("it is no key", async || reloads(&server, "bad").await >= 3).await;
     assert_eq!(token().await, served);
     assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("it is repaired", async || fingerprint().await != new).await;
+    eventually("and counted", async || reloads(&server, "good").await == 2).await;
+}
+
+/// How often credentials files changed, for the better or not.
+async fn reloads(server: &Server, outcome: &str) -> u64 {
+    let series = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} ");
+    let metrics = admin(server, "/metrics").await.1;
+    metrics.lines().find_map(|line| line.strip_prefix(&*series)).map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test]
@@ -275,9 +292,34 @@ async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
     eventually("it has one", async || status(&server, &other).await == 200).await;
     // A mistake takes nothing away.
     file(&folder, "all.json", &json!({OTHER: "nowhere.json"}));
+    eventually("the mistake is noticed", async || reloads(&server, "bad").await >= 1).await;
+    assert_eq!(status(&server, &other).await, 200);
+    // Nor does it once what it names is there.
+    file(&folder, "nowhere.json", &google.service_account(OTHER));
+    eventually("it is none any more", async || reloads(&server, "good").await >= 2).await;
     assert_eq!(status(&server, &other).await, 200);
     file(&folder, "all.json", &json!({}));
     eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
+}
+
+/// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.
+#[tokio::test]
+async fn a_certificate_that_comes_late_is_taken() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let token = folder.path().join("token");
+    std::fs::write(&token, google::SUBJECT_TOKEN).unwrap();
+    let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
+    let server = server(&google, LiveSource::Federate { path }).await;
+    let [cert_path, key_path] = ["client.pem", "client.key"].map(|name| folder.path().join(name));
+    let paths = json!({"cert_path": cert_path, "key_path": key_path});
+    let config = file(&folder, "certificate_config.json", &json!({"cert_configs": {"workload": paths}}));
+    let source = json!({"certificate": {"certificate_config_location": config}});
+    file(&folder, "adc.json", &google.workload(source));
+    eventually("there is no certificate", async || reloads(&server, "bad").await >= 1).await;
+    let own = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).unwrap();
+    std::fs::write(&key_path, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert_path, own.cert.pem()).unwrap();
+    eventually("there is one", async || reloads(&server, "good").await >= 1).await;
 }
 
 #[tokio::test]

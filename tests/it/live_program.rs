@@ -34,12 +34,17 @@ impl Folder {
     }
 
     async fn token(&self, option: &str, change: impl FnOnce(&mut Command)) -> Answer {
+        self.ask(option, "token", change).await
+    }
+
+    /// What the program answers of the default account.
+    async fn ask(&self, option: &str, path: &str, change: impl FnOnce(&mut Command)) -> Answer {
         let mut program = Program::start(|command| {
             command.arg(option).current_dir(self.0.path());
             change(command);
         });
         let host = program.says("export GCE_METADATA_HOST=");
-        get_at(&host, "instance/service-accounts/default/token").await
+        get_at(&host, &format!("instance/service-accounts/default/{path}")).await
     }
 }
 
@@ -91,6 +96,33 @@ async fn aws_variables_are_read() {
     assert_eq!(owner(&google, &answer), "AKIDOFENV in eu-west-1");
 }
 
+/// The library that signs for AWS would log all that it signs, and so the session token.
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_keys_stay_out_of_the_log_at_every_level() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let source = json!({"environment_id": "aws1", "regional_cred_verification_url": VERIFICATION_URL});
+    let json = google.workload(source);
+    for filter in ["", "trace", "aws_sigv4=trace", "aws_sigv4::http_request::sign=trace,info"] {
+        let path = folder.write("log", "");
+        let log = std::fs::File::options().append(true).open(&path).unwrap();
+        folder
+            .federated(&json, |it| {
+                it.args(["-v", "10"]).stderr(log);
+                if !filter.is_empty() {
+                    it.env("RUST_LOG", filter);
+                }
+                it.env("AWS_REGION", "eu-west-1").env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+                it.env("AWS_ACCESS_KEY_ID", "AKIDOFENV").env("AWS_SESSION_TOKEN", "made-up-session-token");
+            })
+            .await;
+        let log = std::fs::read_to_string(path).unwrap();
+        assert!(filter.starts_with("aws_sigv4=") || log.contains("listening"), "{log}");
+        for secret in ["made-up-session-token", SECRET_KEY] {
+            assert!(!log.contains(secret), "{filter}: {secret} is in the log");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_is_run_where_the_environment_says_so() {
     let (google, folder) = (Google::start().await, Folder::new());
@@ -99,6 +131,45 @@ async fn a_program_is_run_where_the_environment_says_so() {
     let json = google.workload(json!({"executable": {"command": format!("/bin/echo '{printed}'")}}));
     let answer = folder.federated(&json, |it| _ = it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")).await;
     assert_eq!(owner(&google, &answer), "principal://workload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_run_inherits_no_passwords() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
+        "token_type": "urn:ietf:params:oauth:token-type:id_token"});
+    let inherited = folder.0.path().join("inherited");
+    let script = folder.write("script", &format!("env >'{}'\necho '{printed}'\n", inherited.display()));
+    let command = format!("/bin/sh '{}'", script.display());
+    let json = google.workload(json!({"executable": {"command": command}}));
+    let answer = folder
+        .federated(&json, |it| {
+            it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1").env("PATH", "/usr/bin:/bin");
+            it.env("GCE_METADATA_KEY_PASS", "made-up").env("GCE_METADATA_PARENT_PASS", "made-up");
+        })
+        .await;
+    assert_eq!(owner(&google, &answer), "principal://workload");
+    let inherited = std::fs::read_to_string(inherited).unwrap();
+    assert!(inherited.contains("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE=") && !inherited.contains("made-up"), "{inherited}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_token_that_is_made_is_told_of_without_what_it_is_for() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let email = "vm-1@sample-project.iam.gserviceaccount.com";
+    let key = folder.write("key.json", &google.service_account(email).to_string());
+    let path = folder.write("log", "");
+    let log = std::fs::File::options().append(true).open(&path).unwrap();
+    let answer = folder
+        .ask("--service-account-file", "identity?audience=https://a.example.com/?made=up", |it| {
+            _ = it.arg(key).stderr(log)
+        })
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let log = std::fs::read_to_string(path).unwrap();
+    let line = log.lines().find(|line| line.contains("identity token made")).expect(&log);
+    assert!(line.contains(email) && line.contains("live") && line.contains("seconds=3"), "{line}");
+    assert!(!log.contains("a.example.com") && !log.contains(&answer.body), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

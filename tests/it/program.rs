@@ -223,6 +223,22 @@ fn what_can_not_be_started_says_why_in_one_line() {
     assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
     assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
     assert!(refused(folder.path(), "--use-mtls --port 0").starts_with("HTTPS: certs/"));
+    for option in [
+        "--tpm-key-file x.pem",
+        "--persistent-handle 0x81010002",
+        "--key-pass x",
+        "--key-pass-file x",
+        "--pcrs 7",
+        "--use-ek-parent",
+        "--use-oauth-token",
+        "--tpm-session-encrypt-with-name 000b",
+    ] {
+        let error = refused(folder.path(), &format!("{option} --port 0"));
+        let name = option.split(' ').next().unwrap();
+        assert_eq!(error, format!("{name} does nothing without --tpm"));
+    }
+    let mtls = "--use-tpm-mtls --project-number 1 --pool-id p --provider-id q --pub-cert c.pem --port 0";
+    assert_eq!(refused(folder.path(), mtls), "--use-tpm-mtls does nothing without --tpm");
     if cfg!(not(feature = "tpm")) {
         assert!(refused(folder.path(), "--tpm --keyfile x.pem").contains("--features tpm"));
         assert!(refused(folder.path(), "tpm generate --bits 2048").contains("--features tpm"));

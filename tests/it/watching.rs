@@ -135,6 +135,33 @@ async fn readiness_follows_the_token_source() {
     assert_eq!(admin(&server, "/none").await.0, 404);
 }
 
+/// A refusal is an answer, and one account's trouble is not the others'.
+#[tokio::test]
+async fn readiness_does_not_depend_on_each_account() {
+    let access = AccessTokenSource::new(service_fn(|request: AccessTokenRequest| {
+        let answer = match request.account.email.split('@').next() {
+            Some("down") => Err(TokenError::Unavailable { reason: "down".into() }),
+            Some("refused") => Err(TokenError::Refused { reason: "no".into() }),
+            _ => Ok(AccessToken { token: "t".into(), expires_in: std::time::Duration::from_secs(9) }),
+        };
+        std::future::ready(answer)
+    }));
+    let names = ["refused@example.com", "down@example.com", "well@example.com"];
+    let accounts: serde_json::Map<_, _> = names.map(|name| (name.to_owned(), json!({}))).into_iter().collect();
+    let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
+    let sources = TokenSources { access: Some(access), id: None };
+    let server = builder().metadata(metadata).token_sources(sources).start().await.unwrap();
+    for (name, status, readiness) in [
+        ("down@example.com", 503, 503),
+        ("refused@example.com", 403, 200),
+        ("down@example.com", 503, 200),
+        ("well@example.com", 200, 200),
+    ] {
+        assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status, "{name}");
+        assert_eq!(admin(&server, "/readyz").await.0, readiness, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn readiness_follows_the_config() {
     let folder = tempfile::tempdir().unwrap();

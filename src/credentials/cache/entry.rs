@@ -58,9 +58,11 @@ impl<T: Token> Entry<T> {
         self.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY_AFTER)
     }
 
-    /// The token, if it need not be renewed yet or has just failed to be.
-    pub(super) fn current(&self) -> Option<&Cached<T>> {
-        self.cached.as_ref().filter(|it| it.lasts(1) || (self.failed_just_now() && !it.left().is_zero()))
+    /// The token, if it need not be renewed yet or has just failed to be. Where it is renewed `ahead`, behind everybody's
+    /// back, whenever it last failed to be is soon enough: nobody need wait for the next attempt while it is valid.
+    pub(super) fn current(&self, ahead: bool) -> Option<&Cached<T>> {
+        let failed = if ahead { self.failed.is_some() } else { self.failed_just_now() };
+        self.cached.as_ref().filter(|it| it.lasts(1) || (failed && !it.left().is_zero()))
     }
 
     /// Whether it is time to fetch the next one. Says so once.

@@ -10,18 +10,22 @@ pub use aws::AwsEnvironment;
 #[cfg(feature = "tpm")]
 pub(super) use certificate::{certificates, chain};
 
-use super::file::{GOOGLE, Opened, Plan};
+use super::file::{GOOGLE, Opened, Plan, Problem};
 use super::iam::{self, CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
 use super::upstream::Upstream;
+use crate::files;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, Secret, TokenError};
 use serde::Deserialize;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use subject::{Source, Subject};
 use tower::service_fn;
+use zeroize::Zeroizing;
 
 /// A credentials file of `type` `external_account`.
 #[derive(Deserialize)]
@@ -56,7 +60,7 @@ struct Exchange {
 }
 
 impl ExternalAccount {
-    pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
+    pub(super) fn open(self, plan: &Plan) -> Result<Opened, Problem> {
         let impersonated = self.service_account_impersonation_url.as_deref().map(parse_url).transpose()?;
         let email = impersonated.as_ref().map(|(_, email)| email.clone());
         let universe = self.universe_domain.unwrap_or_else(|| GOOGLE.to_owned());
@@ -140,4 +144,10 @@ impl Exchange {
         }
         sts::access_token(&self.upstream, &self.url, &form, self.basic.as_ref()).await
     }
+}
+
+/// A file that somebody else writes, with a token in it. Its read may block.
+async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || files::read(&path).map(Zeroizing::new)).await.map_err(io::Error::other)?
 }

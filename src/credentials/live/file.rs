@@ -3,6 +3,7 @@
 use super::external::{AwsEnvironment, ExternalAccount};
 use super::iam::{self, ImpersonatedServiceAccount};
 use super::jwt_bearer::AccessTokenKind;
+use super::seen::Seen;
 #[cfg(feature = "tpm")]
 use super::tpm;
 use super::upstream::Upstream;
@@ -11,7 +12,6 @@ use super::{CredentialError, Endpoints, key};
 use crate::files;
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
-use aws_lc_rs::digest;
 use gce_metadata_routes::TokenSources;
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,10 +35,28 @@ pub(super) struct Plan {
     pub(super) key_email: Option<String>,
     /// Whether the credentials are only there to act as the account that is asked for.
     pub(super) acts_as_any: bool,
+    /// The only type that will do, at start and ever after.
+    pub(super) wanted: Option<Wanted>,
+}
+
+/// A type of credentials.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    /// The label of `credential_type`.
+    pub(super) credential_type: &'static str,
+    pub(super) in_words: &'static str,
+}
+
+impl Wanted {
+    fn check(&self, opened: Opened) -> Result<Opened, Problem> {
+        match opened.credential_type == self.credential_type {
+            true => Ok(opened),
+            false => Err(format!("credentials of another type; {} is expected here", self.in_words).into()),
+        }
+    }
 }
 
 /// Token services, and what else a file says.
-#[derive(Clone)]
 pub(super) struct Opened {
     pub(super) tokens: TokenSources,
     pub(super) email: Option<String>,
@@ -66,6 +84,44 @@ impl Opened {
             universe: GOOGLE.to_owned(),
             files: Vec::new(),
         }
+    }
+}
+
+/// What is wrong with credentials, without secrets.
+pub(super) struct Problem {
+    pub(super) text: String,
+    /// In which it may be put right, beside the credentials' own.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, files: Vec::new() }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Problem {
+    /// With the place in front of it.
+    pub(super) fn at(self, place: &str) -> Self {
+        Self { text: format!("{place}: {}", self.text), ..self }
+    }
+}
+
+/// Why there are no credentials, and all files in which that may change.
+pub(super) struct Unusable {
+    pub(super) error: CredentialError,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl From<Unusable> for CredentialError {
+    fn from(unusable: Unusable) -> Self {
+        unusable.error
     }
 }
 
@@ -105,6 +161,11 @@ impl Origin {
             }
         }
     }
+
+    /// Its own files, and these.
+    fn and(&self, files: &[PathBuf]) -> Vec<PathBuf> {
+        [&*self.files(), files].concat()
+    }
 }
 
 impl fmt::Display for Origin {
@@ -123,14 +184,18 @@ impl fmt::Display for Origin {
 pub(super) struct CredentialFile {
     origin: Origin,
     plan: Plan,
-    current: Mutex<(Contents, Opened)>,
+    /// Locked for as long as a look takes: requests wait for it.
+    current: Mutex<Arc<Opened>>,
+    /// Locked for as long as the disk and the TPM take: only who looks after the files waits for it.
+    seen: Mutex<Seen>,
 }
 
 impl CredentialFile {
-    pub(super) fn open(origin: Origin, plan: Plan) -> Result<Arc<Self>, CredentialError> {
+    pub(super) fn open(origin: Origin, plan: Plan) -> Result<Arc<Self>, Unusable> {
+        let seen = Seen::of(origin.files());
         let opened = read(&origin, &plan)?;
-        let contents = Contents::of(&origin, &opened.files);
-        Ok(Arc::new(Self { origin, plan, current: Mutex::new((contents, opened)) }))
+        let seen = Mutex::new(seen.with_files(origin.and(&opened.files)));
+        Ok(Arc::new(Self { origin, plan, current: Mutex::new(Arc::new(opened)), seen }))
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -139,80 +204,78 @@ impl CredentialFile {
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        [self.origin.files(), self.current().files].concat()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).files().cloned().collect()
     }
 
     /// What the file said when it could last be read.
-    pub(super) fn current(&self) -> Opened {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    pub(super) fn current(&self) -> Arc<Opened> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes over what has changed on disk. A file that is gone or has a mistake changes nothing.
-    pub(super) fn renew(&self) -> bool {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Contents::of(&self.origin, &current.1.files);
-        if current.0 == now {
-            return false;
-        }
+    /// Takes over what has changed on disk, and says whether it could be if anything has. A file that is gone or has a
+    /// mistake changes nothing.
+    pub(super) fn renew(&self) -> Option<bool> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = seen.again()?;
         // Tried once for each change, good or bad.
-        current.0 = now;
         match read(&self.origin, &self.plan) {
             Ok(opened) => {
                 tracing::info!(file = %self.origin, "new credentials");
-                *current = (Contents::of(&self.origin, &opened.files), opened);
-                true
+                *seen = now.with_files(self.origin.and(&opened.files));
+                let new = Arc::new(opened);
+                let old = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), new);
+                // What goes with it may take its time, so not while anything is locked.
+                drop(seen);
+                drop(old);
+                Some(true)
             }
-            Err(error) => {
+            Err(Unusable { error, files }) => {
                 tracing::warn!("the credentials stay as they were: {error}");
-                false
+                *seen = now.with_files(files);
+                Some(false)
             }
         }
     }
 }
 
-/// What files hold, to see whether it is something else by now: a hash, for there are keys in them.
-#[derive(PartialEq)]
-struct Contents(Vec<Result<Vec<u8>, std::io::ErrorKind>>);
-
-impl Contents {
-    fn of(origin: &Origin, more: &[PathBuf]) -> Self {
-        let hash = |path: &PathBuf| match files::read(path).map(Zeroizing::new) {
-            Ok(bytes) => Ok(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec()),
-            Err(error) => Err(error.kind()),
-        };
-        Self(origin.files().iter().chain(more).map(hash).collect())
-    }
-}
-
-fn read(origin: &Origin, plan: &Plan) -> Result<Opened, CredentialError> {
+fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
     let opened = match origin {
         Origin::File(path) => read_file(path, plan),
         #[cfg(feature = "tpm")]
-        Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan),
+        Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan).map_err(Problem::from),
         #[cfg(feature = "tpm")]
-        Origin::Certificate { key, certificate, audience } => tpm::federated(key.clone(), certificate, audience, plan),
+        Origin::Certificate { key, certificate, audience } => {
+            tpm::federated(key.clone(), certificate, audience, plan).map_err(Problem::from)
+        }
     };
-    let opened = opened.map_err(|problem| CredentialError::File { place: origin.to_string(), problem })?;
+    let opened = opened.and_then(|opened| match &plan.wanted {
+        Some(wanted) => wanted.check(opened),
+        None => Ok(opened),
+    });
+    let opened = opened.map_err(|Problem { text, files }| Unusable {
+        error: CredentialError::File { place: origin.to_string(), problem: text },
+        files: origin.and(&files),
+    })?;
     Ok(if plan.acts_as_any { iam::as_any(opened, plan) } else { opened })
 }
 
-fn read_file(path: &Path, plan: &Plan) -> Result<Opened, String> {
+fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {
     let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
     if text.contains("-----BEGIN TSS2") {
         #[cfg(feature = "tpm")]
-        return tpm::open(TpmKey::File(path.to_owned()), plan);
+        return Ok(tpm::open(TpmKey::File(path.to_owned()), plan)?);
         #[cfg(not(feature = "tpm"))]
-        return Err("a key of a TPM, which this build does not know: build with --features tpm".to_owned());
+        return Err("a key of a TPM, which this build does not know: build with --features tpm".into());
     }
     match text.trim_start().starts_with("-----BEGIN") {
-        true => key::bare(text, plan),
+        true => Ok(key::bare(text, plan)?),
         false => open(text.trim_start_matches('\u{feff}'), plan),
     }
 }
 
 /// The sources of the kinds that Application Default Credentials have.
-pub(super) fn open(json: &str, plan: &Plan) -> Result<Opened, String> {
+pub(super) fn open(json: &str, plan: &Plan) -> Result<Opened, Problem> {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(default)]
@@ -224,13 +287,13 @@ pub(super) fn open(json: &str, plan: &Plan) -> Result<Opened, String> {
         false => format!("neither JSON nor a key in PEM (line {}, column {})", error.line(), error.column()),
     })?;
     match kind.r#type.as_str() {
-        Some("service_account") => key::open(typed(json)?, plan),
+        Some("service_account") => Ok(key::open(typed(json)?, plan)?),
         Some("authorized_user") => Ok(user::open(typed::<AuthorizedUser>(json)?, plan)),
         Some("external_account") => typed::<ExternalAccount>(json)?.open(plan),
         Some("impersonated_service_account") => typed::<ImpersonatedServiceAccount<'_>>(json)?.open(plan),
         _ => {
             Err("type: service_account, authorized_user, external_account or impersonated_service_account is expected"
-                .to_owned())
+                .into())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
 
-use super::file::{self, GOOGLE, Opened, Plan};
+use super::file::{self, GOOGLE, Opened, Plan, Problem};
 use super::upstream::{Upstream, unavailable};
 use crate::credentials::cache::CacheTokensLayer;
 use gce_metadata_routes::token::{
@@ -47,10 +47,10 @@ pub(super) struct ImpersonatedServiceAccount<'a> {
 }
 
 impl ImpersonatedServiceAccount<'_> {
-    pub(super) fn open(self, plan: &Plan) -> Result<Opened, String> {
+    pub(super) fn open(self, plan: &Plan) -> Result<Opened, Problem> {
         let (base, email) = parse_url(&self.service_account_impersonation_url)?;
         let actor = file::open(self.source_credentials.get(), plan);
-        let actor = actor.map_err(|problem| format!("source_credentials: {problem}"))?;
+        let actor = actor.map_err(|problem| problem.at("source_credentials"))?;
         let universe = self.universe_domain.unwrap_or(actor.universe);
         let impersonation = Impersonation {
             upstream: plan.upstream.clone(),

@@ -135,9 +135,13 @@ impl Upstream {
 }
 
 fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenError> {
-    let uri: Uri = url.parse().map_err(|_| refused(format!("`{url}` is no URL")))?;
+    // There may be a secret anywhere in what is not even a URL.
+    let uri: Uri = url.parse().map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(refused(format!("`{url}` is no URL of the web")));
+        return Err(refused(format!(
+            "{}: a URL of the credentials begins neither with http:// nor https://",
+            host(url)
+        )));
     }
     Ok(Request::builder()
         .method(method)
@@ -154,9 +158,11 @@ fn sensitive(parts: &[&str]) -> Result<HeaderValue, TokenError> {
     Ok(value)
 }
 
-/// The host and port of a URL. A query might hold a secret.
+/// The host and port of a URL. What stands before and after them might hold a secret.
 fn host(url: &str) -> String {
-    url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_else(|| "?".to_owned())
+    let uri = url.parse::<Uri>().ok();
+    let authority = uri.as_ref().and_then(Uri::authority).map_or("?", |authority| authority.as_str());
+    authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
 /// A refusal for good is a 4xx; anything else may pass.
@@ -237,6 +243,20 @@ mod tests {
         let TokenError::Refused { reason } = error else { panic!("{error}") };
         assert_eq!(reason, "sts.example.com answered 400: invalid_grant: nosuch account");
         assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn of_a_bad_url_only_the_host_is_told() {
+        let upstream = Upstream::new().unwrap();
+        for (url, told) in [
+            ("https://sts.example .com/?key=secret", "a URL of the credentials is none"),
+            ("sts.example.com/?key=secret", "a URL of the credentials is none"),
+            ("ftp://me:secret@sts.example.com/?key=secret", "sts.example.com: a URL"),
+            ("/token?key=secret", "?: a URL"),
+        ] {
+            let error = upstream.fetch(Method::GET, url, []).await.unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains("secret"), "{error}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

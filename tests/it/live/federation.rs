@@ -7,6 +7,7 @@ use crate::support::google::{Google, SUBJECT_TOKEN};
 use gce_metadata_server::{AwsEnvironment, LiveOptions, LiveSource, Server};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use tempfile::TempDir;
 
 async fn federated(google: &Google, json: &Value, change: impl FnOnce(&mut LiveOptions)) -> Server {
@@ -24,6 +25,11 @@ async fn a_workload_is_federated() {
     let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
     let server = server(&google, LiveSource::Federate { path }).await;
     assert_eq!(status(&server, "default/token").await, 403);
+    // Nobody waits for the end of what has none.
+    std::fs::remove_file(&token).unwrap();
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    assert_eq!(status(&server, "default/token").await, 503);
+    std::fs::remove_file(&token).unwrap();
     // The next request reads the file again.
     std::fs::write(&token, format!("{SUBJECT_TOKEN}\n")).unwrap();
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");

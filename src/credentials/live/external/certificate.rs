@@ -1,6 +1,6 @@
 //! A certificate is the token: TLS proves that we have its key, and the chain says who we are.
 
-use crate::credentials::live::file::Plan;
+use crate::credentials::live::file::{Plan, Problem};
 use crate::credentials::live::upstream::Upstream;
 use crate::files;
 use base64::Engine;
@@ -46,7 +46,7 @@ pub(super) struct Opened {
     pub(super) files: Vec<PathBuf>,
 }
 
-pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, String> {
+pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, Problem> {
     let location = match (&source.certificate_config_location, source.use_default_certificate_config) {
         (Some(location), false) => location.clone(),
         (None, true) => {
@@ -55,24 +55,34 @@ pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, St
         _ => {
             return Err("credential_source.certificate: either certificate_config_location or \
                         use_default_certificate_config is expected"
-                .to_owned());
+                .into());
         }
     };
-    let config: Config = serde_json::from_slice(&read(&location)?).map_err(|_| {
+    let trust_chain = source.trust_chain_path.as_deref();
+    let mut files = [Some(&*location), trust_chain].into_iter().flatten().map(Path::to_owned).collect();
+    match load(&location, trust_chain, &mut files) {
+        Ok((upstream, chain)) => Ok(Opened { upstream, chain, files }),
+        Err(text) => Err(Problem { text, files }),
+    }
+}
+
+/// The client and its chain. What the configuration names joins the files as soon as it is known.
+fn load(location: &Path, trust_chain: Option<&Path>, files: &mut Vec<PathBuf>) -> Result<(Upstream, Secret), String> {
+    let config: Config = serde_json::from_slice(&read(location)?).map_err(|_| {
         format!("{}: cert_configs.workload with cert_path and key_path is expected", location.display())
     })?;
     let Workload { cert_path, key_path } = config.cert_configs.workload;
+    files.extend([cert_path.clone(), key_path.clone()]);
     let leaf = certificates(&cert_path)?;
     let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path)?))
         .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
     let mut shown = leaf.iter().take(1).cloned().collect::<Vec<_>>();
-    if let Some(path) = &source.trust_chain_path {
+    if let Some(path) = trust_chain {
         shown.extend(certificates(path)?.into_iter().filter(|der| Some(der) != leaf.first()));
     }
     let upstream =
         Upstream::with_certificate(leaf, key).map_err(|error| format!("{}: {error}", cert_path.display()))?;
-    let files = [location, cert_path, key_path].into_iter().chain(source.trust_chain_path.clone()).collect();
-    Ok(Opened { upstream, chain: chain(&shown), files })
+    Ok((upstream, chain(&shown)))
 }
 
 /// Certificates as a subject token, the leaf first.

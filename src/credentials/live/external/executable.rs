@@ -1,17 +1,23 @@
 //! A program says the subject token. It is run only where the environment allows it, for the file that names it may come
 //! from anywhere.
 
+use crate::config::PASSWORDS;
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::sts::secret;
 use crate::credentials::live::upstream::{refused, unavailable};
 use gce_metadata_routes::token::{Secret, TokenError};
 use serde::Deserialize;
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
+use zeroize::Zeroizing;
 
 const TIMEOUT: u64 = 30_000;
+/// No answer that is a token is larger.
+const MOST_BYTES: u64 = 1024 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct ExecutableSource {
@@ -77,13 +83,13 @@ impl Executable {
         let Some((program, args)) = self.words.split_first() else { return Err(refused("no command".to_owned())) };
         let mut command = Command::new(program);
         command.args(args).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(self.timeout, command.output()).await;
+        PASSWORDS.iter().for_each(|name| _ = command.env_remove(name));
+        let output = tokio::time::timeout(self.timeout, run(command)).await;
         let output = output.map_err(|_| unavailable(format!("{program} took longer than {:?}", self.timeout)))?;
-        let output = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
-        let printed: Option<Output> = serde_json::from_slice(&output.stdout).ok();
+        let (status, printed) = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
+        let printed: Option<Output> = serde_json::from_slice(&printed).ok();
         let printed = printed.ok_or_else(|| {
-            unavailable(format!("{program}: {}, and what it printed is no answer of a subject token", output.status))
+            unavailable(format!("{program}: {status}, and what it printed is no answer of a subject token"))
         })?;
         match printed.token() {
             Some(token) => Ok(token),
@@ -100,10 +106,24 @@ impl Executable {
 
     /// What an earlier run left, if it is still good.
     async fn left_in_file(&self) -> Option<Secret> {
-        let bytes = tokio::fs::read(self.output_file.as_ref()?).await.ok()?;
+        let bytes = super::read(self.output_file.as_ref()?).await.ok()?;
         let output: Output = serde_json::from_slice(&bytes).ok()?;
         output.expiration_time?;
         output.token()
+    }
+}
+
+/// Its status and what it printed. One that does not stop printing is ended.
+async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let mut printed = Zeroizing::new(Vec::new());
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(MOST_BYTES + 1).read_to_end(&mut printed).await?;
+    }
+    match printed.len() as u64 > MOST_BYTES {
+        true => Err(io::Error::other("it prints more than any token has")),
+        false => Ok((child.wait().await?, printed)),
     }
 }
 
@@ -126,5 +146,17 @@ mod tests {
         let executable = Executable { words, timeout, output_file: None, environment: Vec::new() };
         let error = executable.token().await.unwrap_err();
         assert_eq!(error.to_string(), unavailable("sleep took longer than 5s".to_owned()).to_string());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_without_end_is_ended() {
+        let executable = Executable {
+            words: vec!["yes".to_owned()],
+            timeout: Duration::from_secs(120),
+            output_file: None,
+            environment: Vec::new(),
+        };
+        let error = executable.token().await.unwrap_err();
+        assert!(error.to_string().ends_with("yes: it prints more than any token has"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use super::aws::{Aws, AwsUrls};
 use super::certificate::{self, CertificateSource};
 use super::executable::{Executable, ExecutableSource};
-use crate::credentials::live::file::Plan;
+use crate::credentials::live::file::{Plan, Problem};
 use crate::credentials::live::upstream::{Upstream, unavailable};
 use gce_metadata_routes::token::{Secret, TokenError};
 use http::Method;
@@ -59,14 +59,14 @@ impl Subject {
         token_type: &str,
         email: Option<String>,
         plan: &Plan,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Problem> {
         let field = match source.format.kind.as_deref() {
             None | Some("text") => None,
             Some("json") => {
                 let name = source.format.subject_token_field_name;
                 Some(name.ok_or("credential_source.format: `json` needs subject_token_field_name")?)
             }
-            Some(_) => return Err("credential_source.format.type: `text` or `json` is expected".to_owned()),
+            Some(_) => return Err("credential_source.format.type: `text` or `json` is expected".into()),
         };
         let upstream = plan.upstream.clone();
         let (mut certificate, mut files) = (None, Vec::new());
@@ -90,7 +90,7 @@ impl Subject {
             }
             _ => {
                 let problem = "one of environment_id, file, url, executable or certificate is expected";
-                return Err(format!("credential_source: {problem}"));
+                return Err(Problem::from(problem).at("credential_source"));
             }
         };
         Ok(Self { kind, certificate, files })
@@ -106,9 +106,10 @@ impl Subject {
     pub(super) async fn token(&self) -> Result<Secret, TokenError> {
         match &self.kind {
             Kind::File { path, field } => {
-                let text = tokio::fs::read_to_string(path).await;
-                let text = text.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
-                extract(&text, field.as_deref(), &path.display().to_string())
+                let place = path.display().to_string();
+                let bytes = super::read(path).await.map_err(|error| unavailable(format!("{place}: {error}")))?;
+                let text = std::str::from_utf8(&bytes).map_err(|_| unavailable(format!("{place}: not UTF-8")))?;
+                extract(text, field.as_deref(), &place)
             }
             Kind::Url { upstream, url, headers, field } => {
                 let headers = headers.iter().map(|(name, value)| (&**name, &**value));

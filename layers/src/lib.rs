@@ -44,6 +44,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod connection;
 mod path;
 mod query;
@@ -61,6 +62,7 @@ pub mod require_peer;
 pub mod set_server_headers;
 pub mod wait_for_change;
 
+pub use admission::Admission;
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};

@@ -27,8 +27,8 @@
 //! # }
 //! ```
 
+use crate::admission::Admission;
 use crate::path::MetadataPath;
-use crate::record_latency::MatchedPath;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
@@ -37,10 +37,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::{Request, Response};
-use pin_project_lite::pin_project;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -151,60 +149,18 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = Admission<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let limited = self.limits.of(&MetadataPath::new(request.uri().path()));
-        let state = match limited {
-            Some((limit, counted_as)) if !limit.admits() => {
-                State::Rejected { refusal: Some((RequestHead::of(&request), counted_as)) }
+        match self.limits.of(&MetadataPath::new(request.uri().path())) {
+            Some((limit, directory)) if !limit.admits() => {
+                Admission::refused_below(directory, Rejection::TooManyRequests, RequestHead::of(&request))
             }
-            _ => State::Admitted { inner: self.inner.call(request) },
-        };
-        ResponseFuture { state }
-    }
-}
-
-pin_project! {
-    /// The future of [`LimitRate`].
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        state: State<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum State<F> {
-        Admitted { #[pin] inner: F },
-        Rejected { refusal: Option<(RequestHead, &'static str)> },
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: From<Bytes>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Admitted { inner } => inner.poll(cx),
-            Projected::Rejected { refusal } => match refusal.take() {
-                Some((head, counted_as)) => {
-                    let mut response = Rejection::TooManyRequests.into_response(&head);
-                    response.extensions_mut().insert(MatchedPath::Below(counted_as));
-                    Poll::Ready(Ok(response))
-                }
-                None => Poll::Pending,
-            },
+            _ => Admission::admitted(self.inner.call(request)),
         }
     }
 }
@@ -212,6 +168,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record_latency::MatchedPath;
     use crate::test_support::{mock_exchange, mock_refusal};
 
     const DIRECTORY: &str = "/limited/";

@@ -21,13 +21,12 @@
 //! # }
 //! ```
 
+use crate::admission::Admission;
 use crate::path::MetadataPath;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use pin_project_lite::pin_project;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -99,53 +98,16 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = Admission<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let state = match self.check(&request) {
-            Ok(()) => State::Admitted { inner: self.inner.call(request) },
-            Err(rejection) => State::Rejected { refusal: Some((rejection, RequestHead::of(&request))) },
-        };
-        ResponseFuture { state }
-    }
-}
-
-pin_project! {
-    /// The future of [`RequireFlavor`].
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        state: State<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum State<F> {
-        Admitted { #[pin] inner: F },
-        Rejected { refusal: Option<(Rejection, RequestHead)> },
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: From<Bytes>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Admitted { inner } => inner.poll(cx),
-            Projected::Rejected { refusal } => match refusal.take() {
-                Some((rejection, head)) => Poll::Ready(Ok(rejection.into_response(&head))),
-                None => Poll::Pending,
-            },
+        match self.check(&request) {
+            Ok(()) => Admission::admitted(self.inner.call(request)),
+            Err(rejection) => Admission::refused(rejection, RequestHead::of(&request)),
         }
     }
 }

@@ -24,13 +24,12 @@
 //! # }
 //! ```
 
+use crate::admission::Admission;
 use crate::connection::{Connection, PeerIdentity};
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
 use http::{Request, Response};
-use pin_project_lite::pin_project;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -93,7 +92,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = Admission<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -101,47 +100,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let peer = request.extensions().get::<Connection>().and_then(|connection| connection.peer.as_deref());
-        let state = if peer.is_some_and(|peer| self.policy.admits(peer)) {
-            State::Admitted { inner: self.inner.call(request) }
-        } else {
-            State::Rejected { head: Some(RequestHead::from_request(request)) }
-        };
-        ResponseFuture { state }
-    }
-}
-
-pin_project! {
-    /// The future of [`RequirePeer`].
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        state: State<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum State<F> {
-        Admitted { #[pin] inner: F },
-        Rejected { head: Option<RequestHead> },
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: From<Bytes>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Admitted { inner } => inner.poll(cx),
-            Projected::Rejected { head } => match head.take() {
-                Some(head) => Poll::Ready(Ok(Rejection::Forbidden.into_response(&head))),
-                None => Poll::Pending,
-            },
+        match peer.is_some_and(|peer| self.policy.admits(peer)) {
+            true => Admission::admitted(self.inner.call(request)),
+            false => Admission::refused(Rejection::Forbidden, RequestHead::from_request(request)),
         }
     }
 }

@@ -15,6 +15,8 @@ use std::thread;
 use std::{fs, net::SocketAddr};
 
 const ATTEMPTS: usize = 64;
+#[cfg(target_os = "linux")]
+const LOOKS: usize = 2;
 
 pub(super) struct Bridge {
     port: u16,
@@ -73,19 +75,27 @@ impl Drop for Bridge {
     }
 }
 
-/// Whether the other end is a socket of this process.
+/// Whether the other end is a socket of this process. The kernel's list is made in pieces while it changes, and may lack a line.
 #[cfg(target_os = "linux")]
 fn is_ours(tcp: &TcpStream) -> bool {
-    let found = || {
-        let (theirs, ours) = (as_listed(tcp.peer_addr().ok()?)?, as_listed(tcp.local_addr().ok()?)?);
-        let sockets = fs::read_to_string("/proc/net/tcp").ok()?;
-        let mut lines = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let line = lines.find(|line| line.get(1..3) == Some(&[&*theirs, &*ours]))?;
-        let name = format!("socket:[{}]", line.get(9)?);
-        let mut files = fs::read_dir("/proc/self/fd").ok()?.flatten();
-        files.find(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == name.as_str()))
-    };
-    found().is_some()
+    (0..LOOKS).any(|_| peer_socket(tcp).is_some_and(|name| is_open_here(&name)))
+}
+
+/// The name under which a process has the other end open. There may be thousands of sockets, and the library asks for each
+/// command: the list is searched as it is.
+#[cfg(target_os = "linux")]
+fn peer_socket(tcp: &TcpStream) -> Option<String> {
+    let (theirs, ours) = (as_listed(tcp.peer_addr().ok()?)?, as_listed(tcp.local_addr().ok()?)?);
+    let list = fs::read_to_string("/proc/net/tcp").ok()?;
+    let (_, rest) = list.split_once(&format!(" {theirs} {ours} "))?;
+    // State, queues, timer, retransmissions, user, time-out, inode.
+    Some(format!("socket:[{}]", rest.lines().next()?.split_whitespace().nth(6)?))
+}
+
+#[cfg(target_os = "linux")]
+fn is_open_here(name: &str) -> bool {
+    let files = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == name))
 }
 
 /// An address in the kernel's list of sockets.

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 #[cfg(target_os = "linux")]
 use std::{fs, net::SocketAddr};
 
@@ -31,31 +31,12 @@ impl Bridge {
         let port = commands.local_addr()?.port();
         let over = Arc::new(AtomicBool::new(false));
         let (stopped, path) = (Arc::clone(&over), path.to_owned());
-        // One connection after another: the library may make one for each command.
         thread::Builder::new().name("tpm-bridge".to_owned()).spawn(move || {
-            for tcp in commands.incoming().flatten() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                if !is_ours(&tcp) {
-                    continue;
-                }
-                let _ = tcp.set_nodelay(true);
-                if let Ok(unix) = UnixStream::connect(&path) {
-                    carry(&tcp, &unix);
-                }
-            }
+            accept(&commands, &stopped, |tcp| Ongoing::carrying(tcp, UnixStream::connect(&path)?));
         })?;
         let stopped = Arc::clone(&over);
         thread::Builder::new().name("tpm-control".to_owned()).spawn(move || {
-            for tcp in control.incoming().flatten() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                if is_ours(&tcp) {
-                    let _ = answer(tcp);
-                }
-            }
+            accept(&control, &stopped, Ongoing::answering);
         })?;
         Ok(Self { port, over })
     }
@@ -71,6 +52,55 @@ impl Drop for Bridge {
         // Both threads may still wait for somebody to come.
         for port in [self.port, self.port.saturating_add(1)] {
             let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        }
+    }
+}
+
+/// Takes one connection after another: the library makes one for each command. One that it has closed may be kept open by a
+/// child of this process, which inherits it, so the next one ends it.
+fn accept(listener: &TcpListener, stopped: &AtomicBool, start: impl Fn(TcpStream) -> io::Result<Ongoing>) {
+    let mut ongoing = None;
+    for tcp in listener.incoming().flatten() {
+        if stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        if is_ours(&tcp) {
+            drop(ongoing.take());
+            ongoing = start(tcp).ok();
+        }
+    }
+}
+
+/// A connection that is under way. Dropping it ends it.
+struct Ongoing {
+    tcp: TcpStream,
+    unix: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ongoing {
+    fn carrying(tcp: TcpStream, unix: UnixStream) -> io::Result<Self> {
+        let _ = tcp.set_nodelay(true);
+        let (near, far) = (tcp.try_clone()?, unix.try_clone()?);
+        let thread = thread::Builder::new().spawn(move || carry(&near, &far))?;
+        Ok(Self { tcp, unix: Some(unix), thread: Some(thread) })
+    }
+
+    fn answering(tcp: TcpStream) -> io::Result<Self> {
+        let near = tcp.try_clone()?;
+        let thread = thread::Builder::new().spawn(move || _ = answer(near))?;
+        Ok(Self { tcp, unix: None, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        let _ = self.tcp.shutdown(Shutdown::Both);
+        if let Some(unix) = &self.unix {
+            let _ = unix.shutdown(Shutdown::Both);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
@@ -170,12 +200,34 @@ mod tests {
         tpm.set_nonblocking(true).unwrap();
         assert_eq!(tpm.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
 
+        tpm.set_nonblocking(false).unwrap();
+        asks(&bridge, &tpm);
+    }
+
+    /// Sends a command, and takes it on the other side.
+    fn asks(bridge: &Bridge, tpm: &UnixListener) -> (TcpStream, UnixStream) {
         let mut ours = TcpStream::connect((Ipv4Addr::LOCALHOST, bridge.port())).unwrap();
         ours.write_all(b"command").unwrap();
-        tpm.set_nonblocking(false).unwrap();
         let (mut connected, _) = tpm.accept().unwrap();
         let mut command = [0; 7];
         connected.read_exact(&mut command).unwrap();
         assert_eq!(&command, b"command");
+        (ours, connected)
+    }
+
+    #[test]
+    fn a_connection_that_is_kept_open_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let tpm = UnixListener::bind(&path).unwrap();
+        let bridge = Bridge::open(&path).unwrap();
+        drop(tpm.accept().unwrap());
+        let (_kept, mut first) = asks(&bridge, &tpm);
+        let (mut ours, mut second) = asks(&bridge, &tpm);
+        assert_eq!(first.read(&mut [0; 1]).unwrap(), 0, "a swtpm serves one at a time");
+        second.write_all(b"response").unwrap();
+        let mut response = [0; 8];
+        ours.read_exact(&mut response).unwrap();
+        assert_eq!(&response, b"response");
     }
 }

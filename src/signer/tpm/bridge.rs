@@ -184,16 +184,22 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
     use std::process::Command;
+    use tempfile::TempDir;
 
-    #[test]
-    fn strangers_do_not_get_past_the_socket() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A socket behind which a TPM could be, and the bridge to it.
+    fn bridged() -> (TempDir, UnixListener, Bridge) {
+        let folder = TempDir::new().unwrap();
         let path = folder.path().join("socket");
         let tpm = UnixListener::bind(&path).unwrap();
         let bridge = Bridge::open(&path).unwrap();
         // The look whether there is somebody.
         drop(tpm.accept().unwrap());
+        (folder, tpm, bridge)
+    }
 
+    #[test]
+    fn strangers_do_not_get_past_the_socket() {
+        let (_folder, tpm, bridge) = bridged();
         let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; echo hello >&3; cat <&3", bridge.port());
         let said = Command::new("bash").args(["-c", &script]).output().unwrap();
         assert_eq!(said.stdout, b"", "it is told nothing, and does not have to wait for that");
@@ -217,11 +223,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_kept_open_holds_up_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let tpm = UnixListener::bind(&path).unwrap();
-        let bridge = Bridge::open(&path).unwrap();
-        drop(tpm.accept().unwrap());
+        let (_folder, tpm, bridge) = bridged();
         let (_kept, mut first) = asks(&bridge, &tpm);
         let (mut ours, mut second) = asks(&bridge, &tpm);
         assert_eq!(first.read(&mut [0; 1]).unwrap(), 0, "a swtpm serves one at a time");

@@ -2,6 +2,9 @@
 
 use crate::support::swtpm::Swtpm;
 use gce_metadata_server::signer::PemSigner;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 fn command(tpm: &Swtpm, line: &str) -> Command {
@@ -107,4 +110,26 @@ fn the_endorsement_keys_names_are_those_that_tpm2_tools_tell() {
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(shown.contains(&format!("{kind}: {name}")), "{shown}");
     }
+}
+
+/// Root may open everything, so the program runs as somebody else, from a place that anybody may look into.
+#[test]
+fn a_device_of_somebody_else_says_which_group_may_open_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, device) = (folder.path().join("program"), folder.path().join("tpmrm0"));
+    std::fs::copy(env!("CARGO_BIN_EXE_gce-metadata-server"), &program).unwrap();
+    std::fs::write(&device, "").unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&device, Permissions::from_mode(0)).unwrap();
+    let mut command = Command::new(program);
+    command.args(["tpm", "ek-name", "--tpm-path"]).arg(format!("device:{}", device.display())).env_clear();
+    if std::fs::metadata(&device).unwrap().uid() == 0 {
+        command.uid(65534);
+    }
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let error = String::from_utf8(stderr).unwrap();
+    let expected =
+        format!("{}: no permission; add the user to the group that owns it (`tss` on Debian)", device.display());
+    assert!(error.contains(&expected), "{error}");
 }

@@ -85,12 +85,15 @@ impl Default for CredentialSource {
     }
 }
 
+/// A path, and what stands at its end.
+pub(crate) type Route = (&'static str, Arc<dyn Endpoint>);
+
 /// What a source brings along.
 pub(crate) struct Credentials {
     /// The token services.
     pub(crate) tokens: TokenSources,
     /// Routes beside the metadata, such as the keys that verify an identity token.
-    pub(crate) routes: Vec<(&'static str, Arc<dyn Endpoint>)>,
+    pub(crate) routes: Vec<Route>,
     /// What metrics tell of it.
     pub(crate) identity: Identity,
     /// Whose they are, for a config that has no account.

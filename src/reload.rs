@@ -2,7 +2,7 @@
 
 use crate::config::ConfigFile;
 use crate::follow::Follow;
-use gce_metadata_routes::{GuestAttributes, Publisher, Tree};
+use gce_metadata_routes::{Publisher, Tree};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -47,24 +47,25 @@ pub(crate) struct Reload {
     follow: Follow,
     /// Somebody wants it loaded at once.
     wanted: Arc<Notify>,
-    /// What the config says that guests have written.
-    guest_attributes: GuestAttributes,
-    /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log.
+    /// The tree of what was loaded last, without what others have changed in it.
+    of_config: Tree,
+    /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log. Nothing if a load is
+    /// asked for.
     last: Option<Result<Vec<u8>, String>>,
 }
 
 impl Reload {
-    /// `loaded` is what the publisher's first tree was made of, `guest_attributes` what that had of them.
+    /// `loaded` is what the file had when it was read first, `of_config` its tree.
     pub(crate) fn new(
         file: ConfigFile,
         loaded: Vec<u8>,
-        guest_attributes: GuestAttributes,
+        of_config: Tree,
         publisher: Publisher,
         counts: Arc<ReloadCounts>,
         wanted: Arc<Notify>,
     ) -> Self {
         let follow = Follow::new(vec![file.path().to_owned()]);
-        Self { file, publisher, counts, follow, wanted, guest_attributes, last: Some(Ok(loaded)) }
+        Self { file, publisher, counts, follow, wanted, of_config, last: Some(Ok(loaded)) }
     }
 
     pub(crate) async fn run(mut self) {
@@ -92,6 +93,7 @@ impl Reload {
     }
 
     fn load(&mut self) {
+        let is_asked_for = self.last.is_none();
         let read = self.file.read();
         let is_the_same = match (&read, &self.last) {
             (Ok(bytes), Some(Ok(last))) => bytes == last,
@@ -108,7 +110,7 @@ impl Reload {
         self.counts.count(made.is_ok());
         match made {
             Ok(tree) => {
-                let changed = self.publish(&tree);
+                let changed = self.publish(tree, is_asked_for);
                 let generation = self.publisher.reader().snapshot().generation();
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
@@ -117,13 +119,18 @@ impl Reload {
         self.last = Some(read.map_err(|error| error.to_string()));
     }
 
-    /// What guests have written since the last load stands over what the config says now.
-    fn publish(&mut self, tree: &Tree) -> bool {
-        let before = std::mem::replace(&mut self.guest_attributes, tree.guest_attributes());
+    /// Changes what has changed in the file; what has been set at run time stays. If somebody asked for the file, what guests
+    /// have written stays.
+    fn publish(&mut self, tree: Tree, is_asked_for: bool) -> bool {
+        let before = std::mem::replace(&mut self.of_config, tree);
         self.publisher.update(|current| {
-            let kept = current.guest_attributes().rebased(&before, &self.guest_attributes);
+            let rebased = current.rebased(&before, &self.of_config);
+            if !is_asked_for {
+                return rebased;
+            }
             // A tree that was made of a config has a place for them.
-            tree.with_guest_attributes(&kept).unwrap_or_else(|_| tree.clone())
+            let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
+            of_config.unwrap_or_else(|_| self.of_config.clone())
         })
     }
 }

@@ -108,7 +108,7 @@ impl Server {
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
-    /// How to change what is served.
+    /// How to change what is served. What is set stays when the config file changes, unless it changes there too.
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }
@@ -118,7 +118,8 @@ impl Server {
         &self.reloads
     }
 
-    /// Loads the config file now, if there is one, whether or not it has changed.
+    /// Loads the config file now, if there is one, whether or not it has changed. All that was set at run time is undone, but
+    /// for guest attributes.
     pub fn reload(&self) {
         self.reload_wanted.notify_one();
     }

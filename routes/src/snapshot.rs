@@ -6,7 +6,7 @@
 use crate::tree::{EditError, Tree};
 use serde_json::Value;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// One state of the metadata.
@@ -43,29 +43,32 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     sender: Arc<watch::Sender<Arc<Snapshot>>>,
-    computed: Option<&'static str>,
+    computed: Arc<[&'static str]>,
+    /// Whose turn it is to write. Readers never wait for it.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Publisher {
     /// A publisher of this tree.
     pub fn new(tree: Tree) -> Self {
-        Self::with_computed(tree, None)
+        Self::with_computed(tree, [])
     }
 
-    /// A publisher of this tree with a computed leaf at that path in whatever it publishes: it is listed, and a route answers
-    /// for it.
+    /// A publisher of this tree with computed leaves at these paths in whatever it publishes: they are listed, and routes
+    /// answer for them.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Publisher};
     ///
-    /// let publisher = Publisher::with_computed(Metadata::empty().tree(), Some("instance/credentials/mine"));
+    /// let publisher = Publisher::with_computed(Metadata::empty().tree(), ["instance/credentials/mine"]);
     /// publisher.publish(Metadata::sample().tree());
     /// let tree = publisher.reader().snapshot().tree().clone();
     /// assert_eq!(tree.get("instance/credentials").unwrap().listing(), "mine\n");
     /// ```
-    pub fn with_computed(tree: Tree, computed: Option<&'static str>) -> Self {
-        let tree = listing(tree, computed);
-        Self { sender: Arc::new(watch::Sender::new(Arc::new(Snapshot { tree, generation: 0 }))), computed }
+    pub fn with_computed(tree: Tree, computed: impl IntoIterator<Item = &'static str>) -> Self {
+        let computed: Arc<[_]> = computed.into_iter().collect();
+        let snapshot = Snapshot { tree: listing(tree, &computed), generation: 0 };
+        Self { sender: Arc::new(watch::Sender::new(Arc::new(snapshot))), computed, turn: Arc::default() }
     }
 
     /// An end to read from.
@@ -130,26 +133,21 @@ impl Publisher {
     }
 
     fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<bool, E> {
-        let mut outcome = Ok(false);
-        self.sender.send_if_modified(|current| {
-            outcome = make(&current.tree).map(|tree| replace(current, listing(tree, self.computed)));
-            matches!(outcome, Ok(true))
-        });
-        outcome
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not made within `send_modify`: it holds up every reader, and a large tree takes a while.
+        let current = Arc::clone(&self.sender.borrow());
+        let tree = listing(make(&current.tree)?, &self.computed);
+        let changes = tree != current.tree;
+        if changes {
+            self.sender.send_replace(Arc::new(Snapshot { tree, generation: current.generation + 1 }));
+        }
+        Ok(changes)
     }
 }
 
-/// Where it can't be listed, because something else is in its way or it is there already, the tree stays as it is.
-fn listing(tree: Tree, computed: Option<&'static str>) -> Tree {
-    computed.and_then(|path| tree.with_computed(path).ok()).unwrap_or(tree)
-}
-
-fn replace(current: &mut Arc<Snapshot>, tree: Tree) -> bool {
-    if current.tree == tree {
-        return false;
-    }
-    *current = Arc::new(Snapshot { tree, generation: current.generation + 1 });
-    true
+/// Where one can't be listed, because something else is in its way or it is there already, the tree stays as it is.
+fn listing(tree: Tree, computed: &[&str]) -> Tree {
+    computed.iter().fold(tree, |tree, path| tree.with_computed(path).unwrap_or(tree))
 }
 
 /// The reading end.
@@ -201,10 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn readers_do_not_wait_for_a_writer_that_takes_a_while() {
+        let publisher = Publisher::new(tree("a"));
+        let reader = publisher.reader();
+        let changed = publisher.update(|_| {
+            assert_eq!(reader.snapshot().tree().text("project/project-id").unwrap(), "a");
+            tree("b")
+        });
+        assert!(changed);
+        assert_eq!(reader.snapshot().tree().text("project/project-id").unwrap(), "b");
+    }
+
+    #[test]
     fn what_a_route_answers_is_listed_whatever_is_published() {
         const PATH: &str = "instance/credentials/a-secret";
         let own = json!({"instance": {"id": 1, "credentials": {"aSecret": "mine", "b": 2}}});
-        let publisher = Publisher::with_computed(Metadata::from_json(own).unwrap().tree(), Some(PATH));
+        let publisher = Publisher::with_computed(Metadata::from_json(own).unwrap().tree(), [PATH]);
         let shown = || {
             let snapshot = publisher.reader().snapshot();
             let at = |path| Arc::clone(snapshot.tree().get(path).unwrap());

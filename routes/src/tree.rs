@@ -6,6 +6,7 @@
 mod build;
 mod edit;
 mod guest_attributes;
+mod rebase;
 pub(crate) mod represent;
 
 pub use edit::EditError;

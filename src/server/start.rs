@@ -1,7 +1,7 @@
 //! From settings to a running server: everything is read, checked and bound before anything is served.
 
-use super::builder::{AdminPlace, Place, Served, ServerBuilder, Tokens};
-use super::connection::{self, ConnectionLimits};
+use super::builder::{Place, Served, ServerBuilder, Tokens};
+use super::connection::{self, ConnectionLimits, RequestBody};
 use super::listener::{Address, Listener};
 use super::runtimes::Runtimes;
 use super::start_error::StartError;
@@ -9,41 +9,48 @@ use super::tls::{self, MdsClientCertificate, Opened, Tls};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Route};
 use crate::guest_attributes::{self, Keeper};
 use crate::metrics::{Connections, Metrics, State};
 use crate::rate_limits::EndpointLimits;
-use crate::reload::{Reload, ReloadCounts};
+use crate::reload::Reload;
 use crate::stack::Stack;
 use bytes::Bytes;
 use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
-use gce_metadata_routes::{Metadata, Publisher, Router};
+use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources, Tree};
+use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tower::Service;
 
 /// Few watch, and none for long.
 const ADMIN_CONNECTIONS: usize = 64;
 
 impl ServerBuilder {
-    /// Checks everything, binds the socket, and serves. Must be called in a tokio runtime.
+    /// Checks everything, binds the sockets, and serves. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If the config, the key or the socket can't be had.
+    /// If the config, the key, a certificate, a socket or a thread can't be had.
     pub async fn start(self) -> Result<Server, StartError> {
+        let connections = Connections::at_most(self.most_connections);
+        let limits = self.connection_limits(&connections);
+        let admin_limits = self.connection_limits(&Connections::at_most(ADMIN_CONNECTIONS));
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
         let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
-        let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
         let credentials = match self.tokens {
-            Tokens::From(source) => source.open(metrics.as_ref(), uncached_tokens)?,
+            Tokens::From(source) => {
+                let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
+                source.open(metrics.as_ref(), uncached_tokens)?
+            }
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
-        let Credentials { tokens, routes, identity, default_email, doctor, advice } = credentials;
-        let overrides = self.overrides.with_account_if_none(default_email);
-        let (metadata, followed) = read(self.served, overrides)?;
+        let Credentials { tokens, mut routes, identity, default_email, doctor, advice } = credentials;
+        let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
         let tree = match &self.guest_attributes {
             Some(path) => guest_attributes::restored(path, &of_config)?,
@@ -52,135 +59,135 @@ impl ServerBuilder {
         let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
         let publisher = Publisher::with_computed(tree, listed);
         let reader = publisher.reader();
-        let (tls_place, tls, peers) = match self.mtls {
+        let (https_place, https, peers) = match self.mtls {
             Some((place, options)) => {
-                let tls = tls::open(options.certificates, reader.clone(), metrics.clone())?;
-                (place, Some(tls), AllowedPeers(options.allowed))
+                let opened = tls::open(options.certificates, reader.clone(), metrics.clone())?;
+                (place.map(Place::Tcp), Some(opened), AllowedPeers(options.allowed))
             }
             None => (None, None, AllowedPeers::default()),
         };
         let (listener, address) = bind(self.place).await?;
-        let tls_listener = match tls_place {
-            Some(address) => Some(bind(Place::Tcp(address)).await?),
-            None => None,
-        };
-        let admin = match self.admin {
-            Some(AdminPlace { address, metrics_path }) => Some((bind(Place::Tcp(address)).await?, metrics_path)),
-            None => None,
-        };
+        let (https_listener, https_address) = bind_if_any(https_place).await?.unzip();
+        let (admin_place, metrics_path) =
+            self.admin.map(|admin| (Place::Tcp(admin.address), admin.metrics_path)).unzip();
+        let (admin_listener, admin_address) = bind_if_any(admin_place).await?.unzip();
 
-        let keeper = match self.guest_attributes {
-            Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
-            None => None,
+        // Everything is there but threads and a file. From here on an error drops the server, which ends what of it has
+        // been started.
+        let mut server = Server {
+            tls_address: https_address.or_else(|| https.is_some().then(|| address.clone())),
+            address,
+            admin_address,
+            publisher: publisher.clone(),
+            keeper: None,
+            lifecycle: Lifecycle::default(),
+            drain: self.drain,
+            reloads: Arc::default(),
+            reload_wanted: Arc::default(),
         };
-        let lifecycle = Lifecycle::default();
-        let reloads = Arc::new(ReloadCounts::default());
-        let waiters = Waiters::at_most(self.most_waiters);
-        let connections = Connections::at_most(self.most_connections);
-        let limits = |connections: &Connections| ConnectionLimits {
-            connections: connections.clone(),
-            header_bytes: Self::HEADER_BYTES,
-            header_timeout: self.header_timeout,
-            write_timeout: self.write_timeout,
+        let lifecycle = &server.lifecycle;
+        let runtimes = match self.threads {
+            Some(count) => Runtimes::on_threads(count, &lifecycle.tasks).map_err(StartError::Threads)?,
+            None => Runtimes::current(&lifecycle.tasks),
         };
+        if let Some(path) = self.guest_attributes {
+            let keeper = Keeper::start(path, reader.clone(), metrics.clone()).await?;
+            let Lifecycle { stop, abort, .. } = lifecycle.clone();
+            let keeping = Arc::clone(&keeper).keep(stop);
+            lifecycle.tasks.spawn(async move { abort.run_until_cancelled(keeping).await });
+            server.keeper = Some(keeper);
+        }
 
-        let (tls, keep_fresh, mds_client_certificate) = match tls {
-            Some(Opened { tls, keep_fresh, mds_client_certificate }) => {
-                (Some(tls), Some(keep_fresh), mds_client_certificate)
-            }
-            None => (None, None, None),
-        };
-        let mds_client_certificate = mds_client_certificate.map(MdsClientCertificate::route);
-        let router = Router::with_options(publisher.clone(), tokens, self.router);
-        let router = routes.into_iter().chain(mds_client_certificate).fold(router, |router, (path, endpoint)| {
-            router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
-                tracing::error!(path, "left out: {conflict}");
-                router
-            })
+        let tls = https.map(|Opened { tls, keep_fresh, mds_client_certificate }| {
+            server.lifecycle.spawn(keep_fresh);
+            routes.extend(mds_client_certificate.map(MdsClientCertificate::route));
+            tls
         });
-        let stack = Stack::new(reader.clone(), router)
-            .until(lifecycle.stop.clone())
+        let waiters = Waiters::at_most(self.most_waiters);
+        let stack = Stack::new(reader.clone(), router(publisher, tokens, self.router, routes))
+            .until(server.lifecycle.stop.clone())
             .waiters(waiters.clone())
             .metrics(metrics.clone())
             .limits(rate_limits.map(LimitRateLayer::new));
-        let tls_address = match &tls_listener {
-            Some((_, address)) => Some(address.clone()),
-            None => tls.as_ref().map(|_| address.clone()),
+        let (plain, encrypted) = match https_listener {
+            None if tls.is_some() => (None, Some(listener)),
+            beside => (Some(listener), beside),
         };
-        let runtimes = match self.threads {
-            Some(count) => Runtimes::on_threads(count, &lifecycle.tasks),
-            None => Ok(Runtimes::current(&lifecycle.tasks)),
-        };
-        let runtimes = runtimes.map_err(|error| {
-            lifecycle.end();
-            StartError::Threads(error)
-        })?;
-        let serve = |listener, tls: Option<Tls>| {
-            let stack = if tls.is_some() { stack.clone().peers(peers.clone()) } else { stack.clone() };
-            let service = stack.service::<connection::RequestBody, Full<Bytes>>();
-            let limits = limits(&connections);
-            let serving = connection::serve(listener, tls, service, limits, runtimes.clone(), lifecycle.clone());
-            lifecycle.tasks.spawn(serving);
-        };
-        match tls_listener {
-            Some((tls_listener, _)) => {
-                serve(tls_listener, tls);
-                serve(listener, None);
-            }
-            None => serve(listener, tls),
+        if let Some(listener) = encrypted {
+            let service = stack.clone().peers(peers).service::<RequestBody, Full<Bytes>>();
+            server.accept(listener, tls, service, limits.clone(), runtimes.clone());
         }
-        if let Some(keep_fresh) = keep_fresh {
-            lifecycle.spawn(keep_fresh);
+        if let Some(listener) = plain {
+            let service = stack.service::<RequestBody, Full<Bytes>>();
+            server.accept(listener, None, service, limits, runtimes);
+        }
+        if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
+            let (stop, reloads) = (server.lifecycle.stop.clone(), Arc::clone(&server.reloads));
+            let state = State { reader: reader.clone(), waiters, connections, reloads, identity };
+            let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, stop };
+            server.accept(listener, None, service, admin_limits, Runtimes::current(&server.lifecycle.tasks));
+            server.lifecycle.spawn(async move { metrics.keep_up().await });
         }
 
-        let admin_address = admin.as_ref().map(|((_, address), _)| address.clone());
-        if let Some((((listener, _), metrics_path), metrics)) = admin.zip(metrics) {
-            let state = State { reader, waiters, connections, reloads: Arc::clone(&reloads), identity };
-            let stop = lifecycle.stop.clone();
-            let service = Admin { metrics: metrics.clone(), metrics_path: metrics_path.into(), state, stop };
-            let limits = limits(&Connections::at_most(ADMIN_CONNECTIONS));
-            let here = Runtimes::current(&lifecycle.tasks);
-            lifecycle.tasks.spawn(connection::serve(listener, None, service, limits, here, lifecycle.clone()));
-            lifecycle.spawn(async move { metrics.keep_up().await });
-        }
-
-        if let Some(doctor) = doctor {
-            lifecycle.spawn(doctor.attend(publisher.reader()));
-        }
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
         }
         if let Some(advice) = advice {
             tracing::info!("{advice}");
         }
-        if let Some(keeper) = keeper.clone() {
-            let Lifecycle { stop, abort, .. } = lifecycle.clone();
-            lifecycle.tasks.spawn(async move { abort.run_until_cancelled(keeper.keep(stop)).await });
+        if let Some(doctor) = doctor {
+            server.lifecycle.spawn(doctor.attend(reader));
         }
-        let reload_wanted = Arc::new(Notify::new());
         if let Some((file, bytes)) = followed {
-            let reload = Reload::new(
-                file,
-                bytes,
-                of_config.guest_attributes(),
-                publisher.clone(),
-                Arc::clone(&reloads),
-                Arc::clone(&reload_wanted),
-            );
-            lifecycle.spawn(reload.run());
+            server.follow(file, bytes, of_config);
         }
-        Ok(Server {
-            address,
-            admin_address,
-            tls_address,
-            publisher,
-            keeper,
-            lifecycle,
-            drain: self.drain,
-            reloads,
-            reload_wanted,
-        })
+        Ok(server)
     }
+
+    fn connection_limits(&self, connections: &Connections) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: connections.clone(),
+            header_bytes: Self::HEADER_BYTES,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+}
+
+impl Server {
+    /// Serves whoever connects.
+    fn accept<S, B>(
+        &self,
+        listener: Listener,
+        tls: Option<Tls>,
+        service: S,
+        limits: ConnectionLimits,
+        runtimes: Runtimes,
+    ) where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let lifecycle = self.lifecycle.clone();
+        self.lifecycle.tasks.spawn(connection::serve(listener, tls, service, limits, runtimes, lifecycle));
+    }
+
+    /// Takes over what the config file changes to.
+    fn follow(&self, file: ConfigFile, loaded: Vec<u8>, of_config: Tree) {
+        let (counts, wanted) = (Arc::clone(&self.reloads), Arc::clone(&self.reload_wanted));
+        let reload = Reload::new(file, loaded, of_config, self.publisher.clone(), counts, wanted);
+        self.lifecycle.spawn(reload.run());
+    }
+}
+
+/// All routes. What comes with a source of tokens never takes the place of what the metadata has.
+fn router(publisher: Publisher, tokens: TokenSources, options: RouterOptions, routes: Vec<Route>) -> Router {
+    routes.into_iter().fold(Router::with_options(publisher, tokens, options), |router, (path, endpoint)| {
+        router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
+            tracing::error!(path, "left out: {conflict}");
+            router
+        })
+    })
 }
 
 /// The config file that is followed, and what was read of it.
@@ -195,6 +202,13 @@ fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Follow
             let bytes = file.read()?;
             Ok((file.parse(&bytes)?, Some((file, bytes))))
         }
+    }
+}
+
+async fn bind_if_any(place: Option<Place>) -> Result<Option<(Listener, Address)>, StartError> {
+    match place {
+        Some(place) => bind(place).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -23,7 +23,7 @@ pub enum StartError {
     #[error(transparent)]
     Tokens(#[from] SourceError),
     /// The threads that were asked for can't be had.
-    #[error("can't start threads for connections: {0}")]
+    #[error("can't start threads for connections: {0}; ask for fewer of them (--threads)")]
     Threads(io::Error),
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(address, error))]

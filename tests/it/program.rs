@@ -77,7 +77,11 @@ fn folder() -> tempfile::TempDir {
 
 /// A start that fails: its one line on standard error.
 fn refused(folder: &Path, args: &str) -> String {
-    let Output { status, stdout, stderr } = program(folder, args).output().unwrap();
+    refusal(program(folder, args))
+}
+
+fn refusal(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(stdout.is_empty(), "nothing is half-started");
     let stderr = String::from_utf8(stderr).unwrap();
@@ -264,6 +268,21 @@ fn what_can_not_be_started_says_why_in_one_line() {
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");
+}
+
+/// Threads come last but for the file of guest attributes, which would stay behind.
+#[test]
+fn a_start_that_fails_leaves_no_file() {
+    let folder = folder();
+    let mut command = Command::new("sh");
+    command.current_dir(folder.path()).env_clear().env("RUST_LOG", "error");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    command.arg(env!("CARGO_BIN_EXE_gce-metadata-server"));
+    command.args("--port 0 --threads 100 --guest-attributes-file kept.json".split(' '));
+    let error = refusal(command);
+    assert!(error.starts_with("can't start threads for connections: Too many open files"), "{error}");
+    assert!(error.ends_with("; ask for fewer of them (--threads)"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

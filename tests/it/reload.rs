@@ -148,11 +148,31 @@ async fn a_pipe_in_the_files_place_is_refused() {
 #[tokio::test]
 async fn asked_for_by_hand() {
     let (mut watched, _file) = Watched::of_plain_file().await;
-    // An edit at run time stands until the file is loaded again, which happens unasked only when the file changes.
+    // An edit at run time stands until somebody asks for the file.
     watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
     watched.server.reload();
     assert_eq!(watched.changed().await, "1");
+}
+
+/// A change of the file changes what has changed in it, and nothing else.
+#[tokio::test]
+async fn what_was_set_at_run_time_outlives_a_change() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    let publisher = watched.server.publisher().clone();
+    publisher.set("instance/attributes/b", "edited").unwrap();
+    publisher.set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
+    std::fs::write(&file, config("2")).unwrap();
+    assert_eq!(watched.changed().await, "2");
+    let mut edited = async || {
+        let event = watched.client.get("instance/maintenance-event").await.body;
+        (watched.client.get("instance/attributes/b").await.body, event)
+    };
+    assert_eq!(edited().await, ("edited".into(), "MIGRATE_ON_HOST_MAINTENANCE".into()));
+    publisher.set("instance/attributes/a", "edited").unwrap();
+    assert_eq!(watched.changed().await, "edited");
+    std::fs::write(&file, config("3")).unwrap();
+    assert_eq!(watched.changed().await, "3", "the later one of two is right");
 }
 
 #[tokio::test]

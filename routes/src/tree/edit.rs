@@ -135,7 +135,7 @@ impl Tree {
     }
 
     /// Another root, and the same beside it.
-    fn with_root(&self, root: Arc<Node>) -> Self {
+    pub(super) fn with_root(&self, root: Arc<Node>) -> Self {
         Self { os_login: self.os_login.clone(), ..Self::new(root) }
     }
 }

@@ -2,6 +2,7 @@
 //! Google publishes its own in.
 
 use super::{Key, OfflineOptions};
+use crate::credentials::Route;
 use crate::signer::PemSigner;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,7 +13,7 @@ use rcgen::{CertificateParams, DnType, PKCS_RSA_SHA256, PublicKeyData, Signature
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) fn routes(issuer: &str, key: &Key) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
+pub(super) fn routes(issuer: &str, key: &Key) -> Vec<Route> {
     vec![
         ("/.well-known/openid-configuration", Arc::new(Configuration { issuer: issuer.to_owned() })),
         (JWKS_PATH, Arc::new(PublicKeys { key: key.clone(), form: jwks })),

@@ -43,7 +43,6 @@ const IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
-    lifetime: Duration,
 }
 
 /// A certificate and its key.
@@ -85,12 +84,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), certificate, lifetime: Self::LIFETIME })
-    }
-
-    /// The same authority, whose certificates from now on live for this long.
-    pub fn with_lifetime(self, lifetime: Duration) -> Self {
-        Self { lifetime, ..self }
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
     /// The root certificate in PEM.
@@ -108,7 +102,7 @@ impl Authority {
     /// # Errors
     /// If the system has no randomness to give.
     pub fn server(&self) -> Result<Minted, MintError> {
-        let mut params = params("Google Compute Engine", "metadata.google.internal", self.lifetime);
+        let mut params = params("Google Compute Engine", "metadata.google.internal", Self::LIFETIME);
         let names = ["metadata.google.internal", "metadata.goog", "metadata", "localhost"];
         let addresses: [IpAddr; 4] = [IPV4.into(), IPV6.into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for name in names {
@@ -123,7 +117,7 @@ impl Authority {
     /// # Errors
     /// If a name is none, or the system has no randomness to give.
     pub fn client(&self, name: &str, dns_names: &[String]) -> Result<Minted, MintError> {
-        let mut params = params("Google Compute Engine", name, self.lifetime);
+        let mut params = params("Google Compute Engine", name, Self::LIFETIME);
         for name in dns_names {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
         }

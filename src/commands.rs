@@ -12,7 +12,7 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Certificates for HTTPS
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
 
     /// Say what is wrong with a config file
@@ -20,7 +20,7 @@ pub(crate) enum Command {
 
     /// Keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Tpm(Box<tpm::Tpm>),
 
     /// Keys in a Trusted Platform Module (not in this build)

@@ -1,6 +1,5 @@
-//! What the process was told, without contradictions: the command line and the environment end here.
-//!
-//! The config file says *what* is served, this says *how* the process runs.
+//! What a server is told from outside: the config file, which says *what* is served, and the environment. The program's
+//! options, which say *how* it runs, are `args.rs`'.
 
 mod check;
 mod env;

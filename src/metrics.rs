@@ -1,6 +1,6 @@
 //! What is counted, and its form for Prometheus.
 //!
-//! Names, types and labels of the first five metrics are the Go emulator's. Each server has a recorder of its own: two in
+//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own: two in
 //! one process don't mix. What happens is counted as it happens; what merely *is* (the generation, who waits, which key
 //! signs) is looked up at each scrape, so that it is never stale and no series outlives what it tells of.
 

@@ -59,7 +59,8 @@ impl PeerIdentity {
         self.uris.iter().map(String::as_str).find(|uri| uri.starts_with("spiffe://"))
     }
 
-    /// Whether the client may be called this: a common name, a DNS name, an IP address, a URI or a fingerprint.
+    /// Whether the client may be called this: a common name, a DNS name, an IP address, a URI or a fingerprint, with or without
+    /// colons.
     ///
     /// ```
     /// use gce_metadata_layers::PeerIdentity;
@@ -73,7 +74,7 @@ impl PeerIdentity {
             || self.dns_names.iter().any(|dns| dns.eq_ignore_ascii_case(name))
             || self.ip_addresses.iter().any(|address| name.parse() == Ok(*address))
             || self.uris.iter().any(|uri| uri == name)
-            || self.fingerprint.to_string().eq_ignore_ascii_case(name)
+            || self.fingerprint.to_string().eq_ignore_ascii_case(&name.replace(':', ""))
     }
 }
 
@@ -107,8 +108,9 @@ mod tests {
             fingerprint: Fingerprint([0xab; 32]),
             ..PeerIdentity::default()
         };
-        let fingerprint = "AB".repeat(32);
-        for name in ["instance-1", "INSTANCE-1.c.p.internal", "192.0.2.1", "spiffe://example.com/a", &fingerprint] {
+        let [fingerprint, as_openssl_has_it] = ["", ":"].map(|separator| ["AB"; 32].join(separator));
+        let names = ["instance-1", "INSTANCE-1.c.p.internal", "192.0.2.1", "spiffe://example.com/a"];
+        for name in names.into_iter().chain([&*fingerprint, &as_openssl_has_it]) {
             assert!(peer.is_called(name), "{name}");
         }
         assert!(!peer.is_called("INSTANCE-1") && !peer.is_called(""));

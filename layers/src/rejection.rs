@@ -5,6 +5,7 @@
 use crate::request_head::RequestHead;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use std::borrow::Cow;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
@@ -44,7 +45,7 @@ pub enum Rejection {
         /// The media type of the words.
         content_type: HeaderValue,
         /// The whole body.
-        words: &'static str,
+        words: Cow<'static, str>,
     },
     /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
     Internal,
@@ -53,7 +54,7 @@ pub enum Rejection {
 impl Rejection {
     /// A few plain words, as GCE has them where the endpoint itself refuses. It calls them HTML.
     pub const fn worded(status: StatusCode, words: &'static str) -> Self {
-        Self::Worded { status, content_type: BARE_HTML, words }
+        Self::Worded { status, content_type: BARE_HTML, words: Cow::Borrowed(words) }
     }
 
     /// The status code of the answer.
@@ -101,7 +102,7 @@ impl Rejection {
         let url = escape(head.path_and_query());
         let (title, paragraph) = match self {
             Self::MissingSlash => return (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
-            Self::Worded { words, content_type, .. } => return ((*words).to_owned(), content_type.clone()),
+            Self::Worded { words, content_type, .. } => return (words.clone().into_owned(), content_type.clone()),
             Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
             Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
             Self::LegacyEndpoint => (
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn its_words_need_not_be_plain() {
         let content_type = HeaderValue::from_static("application/json");
-        let worded = Rejection::Worded { status: StatusCode::IM_A_TEAPOT, content_type, words: "{}" };
+        let worded = Rejection::Worded { status: StatusCode::IM_A_TEAPOT, content_type, words: "{}".into() };
         let (response, body) = answer(worded, "/");
         assert_eq!((response.status().as_u16(), &*body), (418, "{}"));
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");

@@ -2,9 +2,10 @@
 
 use crate::connection::Connection;
 use crate::path::MetadataPath;
-use http::{Extensions, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Uri, header};
 
-/// The method, the target and the `Host` of a request: enough to write a refusal or a redirect.
+/// The method, the target, the `Host` and the connection of a request: enough to write a refusal or a redirect, and to tell
+/// one caller from another.
 ///
 /// A layer takes it before it hands the request on. It is cheap: no bytes are copied.
 #[derive(Debug, Clone)]
@@ -12,7 +13,7 @@ pub struct RequestHead {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
-    is_encrypted: bool,
+    connection: Option<Connection>,
 }
 
 impl RequestHead {
@@ -22,7 +23,7 @@ impl RequestHead {
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(header::HOST).cloned(),
-            is_encrypted: is_encrypted(request.extensions()),
+            connection: request.extensions().get().cloned(),
         }
     }
 
@@ -34,9 +35,9 @@ impl RequestHead {
     /// The same, and the body.
     pub fn split<B>(request: Request<B>) -> (Self, B) {
         let (mut parts, body) = request.into_parts();
-        let is_encrypted = is_encrypted(&parts.extensions);
         let host = parts.headers.remove(header::HOST);
-        (Self { method: parts.method, uri: parts.uri, host, is_encrypted }, body)
+        let connection = parts.extensions.remove();
+        (Self { method: parts.method, uri: parts.uri, host, connection }, body)
     }
 
     /// The method.
@@ -61,15 +62,16 @@ impl RequestHead {
 
     /// `https` where the request came through TLS, else `http`.
     pub fn scheme(&self) -> &'static str {
-        if self.is_encrypted { "https" } else { "http" }
+        if self.connection.as_ref().is_some_and(|connection| connection.is_encrypted) { "https" } else { "http" }
+    }
+
+    /// What the request came through: who asks, and from where, if whoever accepted the connection says so.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
     }
 
     /// The `Host` header, or the authority of an absolute target.
     pub fn host(&self) -> Option<&str> {
         self.host.as_ref().and_then(|host| host.to_str().ok()).or_else(|| self.uri.authority().map(|it| it.as_str()))
     }
-}
-
-fn is_encrypted(extensions: &Extensions) -> bool {
-    extensions.get::<Connection>().is_some_and(|connection| connection.is_encrypted)
 }

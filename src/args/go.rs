@@ -19,17 +19,17 @@ pub(crate) fn normalized(args: impl Iterator<Item = OsString>) -> Vec<OsString> 
         let arg = doubled(&command, arg);
         let next_is_empty = args.peek().is_some_and(|next| next.is_empty());
         match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-            Some(option) if option.strip_suffix('=').is_some_and(|name| !means_all(name)) => {}
-            Some(option) if next_is_empty && !option.contains('=') && !means_all(option) => _ = args.next(),
+            Some(option) if option.strip_suffix('=').is_some_and(|name| !keeps_empty(name)) => {}
+            Some(option) if next_is_empty && !option.contains('=') && !keeps_empty(option) => _ = args.next(),
             _ => normalized.push(arg),
         }
     }
     normalized
 }
 
-/// An empty interface is not none, but all of them.
-fn means_all(option: &str) -> bool {
-    option.to_ascii_lowercase().ends_with("interface")
+/// An empty interface is not none, but all of them; an allow-list without a name must not let in everybody.
+fn keeps_empty(option: &str) -> bool {
+    option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow"
 }
 
 fn doubled(command: &clap::Command, arg: OsString) -> OsString {
@@ -52,5 +52,7 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let told: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    format!("{} (see --help)", told.join("; ").trim_start_matches("error: "))
+    // What is listed stands on lines of its own.
+    let told = told.join("; ").replace(":; ", ": ");
+    format!("{} (see --help)", told.trim_start_matches("error: "))
 }

@@ -87,6 +87,11 @@ impl Tls {
                 revoked: self.mtls_crl.clone(),
             },
         };
+        if self.mtls_allow.iter().any(String::is_empty) {
+            bail!(
+                "--mtls-allow: nobody has an empty name; without the option, every client with a certificate is welcome"
+            );
+        }
         let options = MtlsOptions { certificates, allowed: self.mtls_allow.clone() };
         Ok(match place {
             Some(place) => builder.mtls_beside(place, options),

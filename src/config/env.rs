@@ -53,9 +53,9 @@ impl Overrides {
         metadata
     }
 
-    /// Also with this default service account, for a config that has none at all.
+    /// Also with this default service account for a config that has none at all, unless they have one for it.
     pub(crate) fn with_account_if_none(self, email: Option<String>) -> Self {
-        Self { account_if_none: email, ..self }
+        Self { account_if_none: self.account_if_none.or(email), ..self }
     }
 
     /// What is odd about them, for the log.

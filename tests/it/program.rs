@@ -259,6 +259,11 @@ fn what_can_not_be_started_says_why_in_one_line() {
 
     assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
     assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
+    let open_to_all = refused(folder.path(), "--use-mtls --mtls-allow= --mds-mtls-dir mtls --port 0");
+    assert!(open_to_all.starts_with("--mtls-allow: nobody has an empty name"), "{open_to_all}");
+    let nothing = refused(folder.path(), "certs");
+    assert!(nothing.contains("requires a subcommand") && nothing.contains("[subcommands: init"), "{nothing}");
+    assert!(refused(folder.path(), "check-config").ends_with("were not provided: <FILE> (see --help)"));
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -7,12 +7,13 @@ use crate::tree::{Leaf, Node};
 use gce_metadata_layers::Rejection;
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const NO_NOTIFICATIONS: Rejection = Rejection::Worded {
     status: StatusCode::SERVICE_UNAVAILABLE,
     content_type: JSON,
-    words: r#"{ "error": "no notifications have been received yet, try again later" }"#,
+    words: Cow::Borrowed(r#"{ "error": "no notifications have been received yet, try again later" }"#),
 };
 
 /// What `instance/upcoming-maintenance` answers while no maintenance of the host is planned. Documents and clients disagree.

@@ -11,7 +11,7 @@ pub use aws::AwsEnvironment;
 pub(super) use certificate::{certificates, chain};
 
 use super::file::{GOOGLE, Opened, Plan, Problem};
-use super::iam::{self, CLOUD_PLATFORM, Impersonation, parse_url};
+use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
 use super::upstream::Upstream;
 use crate::files;
@@ -87,12 +87,9 @@ impl ExternalAccount {
         let lifetime = self.service_account_impersonation.and_then(|it| it.token_lifetime_seconds);
         let (base, target) = impersonated.unzip();
         let impersonation = Impersonation {
-            upstream: plan.upstream.clone(),
-            actor: iam::kept(federated.clone()),
-            base: plan.endpoints.iam(base, &universe),
             target: target.clone(),
-            delegates: Vec::new(),
             lifetime: lifetime.map(|seconds| format!("{seconds}s")),
+            ..Impersonation::of_any(plan, plan.endpoints.iam(base, &universe), federated.clone())
         };
         // A federated identity has access tokens of its own, but identity tokens are a service account's.
         let tokens = match target {

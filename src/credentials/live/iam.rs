@@ -52,13 +52,11 @@ impl ImpersonatedServiceAccount<'_> {
         let actor = file::open(self.source_credentials.get(), plan);
         let actor = actor.map_err(|problem| problem.at("source_credentials"))?;
         let universe = self.universe_domain.unwrap_or(actor.universe);
+        let base = plan.endpoints.iam(Some(base), &universe);
         let impersonation = Impersonation {
-            upstream: plan.upstream.clone(),
-            actor: kept(actor.tokens.access.unwrap_or_else(nothing)),
-            base: plan.endpoints.iam(Some(base), &universe),
             target: Some(email.clone()),
             delegates: self.delegates,
-            lifetime: None,
+            ..Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing))
         };
         let opened = Opened::new("Impersonated", impersonation.tokens());
         Ok(Opened { email: Some(email), universe, files: actor.files, ..opened })
@@ -67,20 +65,14 @@ impl ImpersonatedServiceAccount<'_> {
 
 /// Tokens of whichever account is asked for, by somebody who may act as it.
 pub(super) fn as_any(actor: Opened, plan: &Plan) -> Opened {
-    let impersonation = Impersonation {
-        upstream: plan.upstream.clone(),
-        actor: kept(actor.tokens.access.unwrap_or_else(nothing)),
-        base: plan.endpoints.iam(None, &actor.universe),
-        target: None,
-        delegates: Vec::new(),
-        lifetime: None,
-    };
+    let base = plan.endpoints.iam(None, &actor.universe);
+    let impersonation = Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing));
     let opened = Opened::new("Impersonated", impersonation.tokens());
     Opened { universe: actor.universe, files: actor.files, ..opened }
 }
 
 /// The access tokens of whoever acts as another, each used for as many of the other's as it lasts.
-pub(super) fn kept(actor: AccessTokenSource) -> AccessTokenSource {
+fn kept(actor: AccessTokenSource) -> AccessTokenSource {
     AccessTokenSource::new(CacheTokensLayer::new().layer(actor))
 }
 
@@ -114,6 +106,12 @@ struct IdTokenAnswer {
 }
 
 impl Impersonation {
+    /// Of whichever account is asked for, by whoever has these access tokens. They are cached.
+    pub(super) fn of_any(plan: &Plan, base: String, actor: AccessTokenSource) -> Self {
+        let (upstream, actor) = (plan.upstream.clone(), kept(actor));
+        Self { upstream, actor, base, target: None, delegates: Vec::new(), lifetime: None }
+    }
+
     /// The token services.
     pub(super) fn tokens(self) -> TokenSources {
         TokenSources { access: Some(AccessTokenSource::new(self.access_source())), id: Some(self.id_source()) }

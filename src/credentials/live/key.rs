@@ -1,7 +1,7 @@
 //! A service account's key in a file, as Google gives it out or in bare PEM.
 
 use super::file::{GOOGLE, Opened, Plan};
-use super::iam::{self, Impersonation};
+use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::sts::required;
 use crate::signer::{BoxSigner, PemSigner};
@@ -58,14 +58,9 @@ fn with_key(
     let tokens = match own.access {
         Some(actor) if !is_googles => {
             // There a key's identity tokens come from IAM, which the account asks for itself.
-            let id = Impersonation {
-                upstream: plan.upstream.clone(),
-                actor: iam::kept(actor.clone()),
-                base: plan.endpoints.iam(None, &universe),
-                target: Some(email.clone()),
-                delegates: Vec::new(),
-                lifetime: None,
-            };
+            let base = plan.endpoints.iam(None, &universe);
+            let any = Impersonation::of_any(plan, base, actor.clone());
+            let id = Impersonation { target: Some(email.clone()), ..any };
             TokenSources { access: Some(actor), id: Some(id.id_source()) }
         }
         access => TokenSources { access, id: own.id },

@@ -2,7 +2,7 @@
 
 use super::external;
 use super::file::{GOOGLE, Opened, Plan};
-use super::iam::{self, Impersonation};
+use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::upstream::Upstream;
 use crate::signer::tpm::{TpmError, TpmKey, TpmSigner};
@@ -46,14 +46,7 @@ pub(super) fn federated(key: TpmKey, certificate: &Path, audience: &str, plan: &
     let resolver = Arc::new(InTpm { chain, signer });
     let upstream = Upstream::with_resolver(resolver, versions).map_err(|error| error.to_string())?;
     let identity = external::certified(upstream, subject, audience, plan);
-    let impersonation = Impersonation {
-        upstream: plan.upstream.clone(),
-        actor: iam::kept(identity),
-        base: plan.endpoints.iam(None, GOOGLE),
-        target: None,
-        delegates: Vec::new(),
-        lifetime: None,
-    };
+    let impersonation = Impersonation::of_any(plan, plan.endpoints.iam(None, GOOGLE), identity);
     Ok(Opened { fingerprint, ..Opened::new("Federated", impersonation.tokens()) })
 }
 

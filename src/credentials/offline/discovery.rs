@@ -33,7 +33,7 @@ impl Endpoint for Configuration {
         // Who comes by the issuer's own name finds the keys below it. Google's name leads elsewhere, so whoever asks here
         // under it is sent back to here.
         let base = if self.issuer == OfflineOptions::GOOGLE {
-            format!("http://{}", call.head.host().unwrap_or("metadata.google.internal"))
+            format!("{}://{}", call.head.scheme(), call.head.host().unwrap_or("metadata.google.internal"))
         } else {
             self.issuer.trim_end_matches('/').to_owned()
         };

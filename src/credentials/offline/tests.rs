@@ -1,7 +1,7 @@
 //! Every token is verified by jwt-simple, an implementation that is not ours.
 
 use super::*;
-use gce_metadata_layers::{RenderLayer, RequestHead};
+use gce_metadata_layers::{Connection, RenderLayer, RequestHead};
 use gce_metadata_routes::token::InstanceClaims;
 use gce_metadata_routes::{Metadata, Publisher, Router};
 use http::Request;
@@ -42,8 +42,13 @@ impl Issuer {
     }
 
     async fn get(&self, uri: &str) -> (u16, String, String) {
+        self.get_over(Connection::default(), uri).await
+    }
+
+    async fn get_over(&self, connection: Connection, uri: &str) -> (u16, String, String) {
         let service = RenderLayer::<bytes::Bytes>::new().layer(self.router.clone());
-        let request = Request::get(uri).header("host", "127.0.0.1:8080").body(String::new()).unwrap();
+        let request = Request::get(uri).header("host", "127.0.0.1:8080").extension(connection);
+        let request = request.body(String::new()).unwrap();
         let answer = service.oneshot(request).await.unwrap();
         let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
         (answer.status().as_u16(), content_type, String::from_utf8(answer.into_body().to_vec()).unwrap())
@@ -173,6 +178,9 @@ async fn the_discovery_document_of_googles_name_leads_back_here() {
     let configuration = issuer.json("/.well-known/openid-configuration").await;
     assert_eq!(configuration["issuer"], "https://accounts.google.com");
     assert_eq!(configuration["jwks_uri"], "http://127.0.0.1:8080/oauth2/v3/certs");
+    let encrypted = Connection::default().encrypted();
+    let (_, _, configuration) = issuer.get_over(encrypted, "/.well-known/openid-configuration").await;
+    assert!(configuration.contains(r#""jwks_uri":"https://127.0.0.1:8080/oauth2/v3/certs""#), "{configuration}");
 }
 
 #[tokio::test]

@@ -17,6 +17,11 @@ impl Walk {
         } else if value.is_null() && is(Rule::ListDirectory) {
             *value = Value::Array(Vec::new());
         }
+        if is(Rule::JsonByDefault)
+            && let Some(Ok(object @ Value::Object(_))) = value.as_str().map(serde_json::from_str)
+        {
+            *value = object;
+        }
         if is(Rule::Object) && !value.is_object() {
             return self.expected("an object", value);
         }
@@ -31,7 +36,7 @@ impl Walk {
         }
         match value {
             // Its keys are its own.
-            _ if is(Rule::Document) => {}
+            _ if is(Rule::Document) || is(Rule::JsonByDefault) => {}
             Value::Object(object) => self.canonicalize_object(object, segments),
             Value::Array(items) => {
                 // Rules are about lists, never about one index, so any segment stands for all of them.

@@ -1,6 +1,6 @@
 //! What can be served but would not be on GCE.
 
-use super::expect;
+use super::expect::{self, Expected::Object};
 use super::walk::{self, Walk};
 use serde_json::{Map, Value};
 
@@ -17,13 +17,15 @@ pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
         (["instance", "service-accounts"], Value::Object(accounts)) => service_accounts(walk, accounts),
         _ => {
             if let Some(expected) = expect::at(segments).filter(|expected| !expected.is_met(value)) {
-                walk.warn(format!("{} is no value of GCE's here, which has {}", shown(value), expected.words()));
+                // In an object's place there may be anything, a secret too.
+                let shown = if expected == Object { walk::kind(value).to_owned() } else { shown(value) };
+                walk.warn(format!("{shown} is no value of GCE's here, which has {}", expected.words()));
             }
         }
     }
 }
 
-/// The value itself where it is short, for the reader's eyes. Nothing that is checked so is a secret; attributes may be.
+/// The value itself where it is short, for the reader's eyes. No value in the place of such a leaf is a secret; attributes may be.
 fn shown(value: &Value) -> String {
     const SHORT: usize = 60;
     let json = value.to_string();
@@ -136,6 +138,37 @@ mod tests {
         assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
         for key in ["maintenance_status", "maintenanceStatus"] {
             assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("which has PENDING or ONGOING"));
+        }
+    }
+
+    #[test]
+    fn what_is_a_directory_on_gce_is_one_here() {
+        for (instance, start) in [
+            (json!({"credentials": true}), "instance.credentials: a boolean is"),
+            (
+                json!({"credentials": {"mdsClientCertificate": "hidden"}}),
+                "instance.credentials.mdsClientCertificate: a",
+            ),
+            (json!({"disks": [5]}), "instance.disks[0]: a number is"),
+            (json!({"gceWorkloadCertificates": "hidden"}), "instance.gceWorkloadCertificates: a string is"),
+            (json!({"identityConfiguration": "hidden"}), "instance.identityConfiguration: a string is"),
+            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: a number is"),
+            (json!({"licenses": ["123"]}), "instance.licenses[0]: a string is"),
+            (json!({"networkInterfaces": ["eth0"]}), "instance.networkInterfaces[0]: a string is"),
+            (
+                json!({"networkInterfaces": [{"accessConfigs": [1]}]}),
+                "instance.networkInterfaces[0].accessConfigs[0]: a",
+            ),
+            (json!({"platformSecurity": []}), "instance.platformSecurity: a list is"),
+            (json!({"scheduling": null}), "instance.scheduling: null is"),
+            (json!({"shutdownDetails": []}), "instance.shutdownDetails: a list is"),
+            (json!({"virtualClock": 5}), "instance.virtualClock: a number is"),
+            (json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}), "instance.vlanNetworkInterfaces: a list is"),
+            (json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}), "instance.vlanNetworkInterfaces.0.5: a number is"),
+        ] {
+            let text = warning(instance);
+            assert!(text.starts_with(start) && text.ends_with(", which has an object"), "{text}");
+            assert!(!text.contains("hidden"), "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ mod edit;
 mod guest_attributes;
 pub(crate) mod represent;
 
+pub(crate) use build::is_addressable;
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 

@@ -113,7 +113,7 @@ impl Segments {
 }
 
 /// Whether a request line can name the segment.
-pub(super) fn is_addressable(segment: &str) -> bool {
+pub(crate) fn is_addressable(segment: &str) -> bool {
     let path = format!("/{segment}");
     !segment.is_empty()
         && !segment.contains('/')

@@ -70,11 +70,14 @@ impl Walk {
             } else {
                 schema::kebab_case(&key)
             };
+            let segments = [segments, &[&segment]].concat();
             self.below(written.as_str(), |walk| {
-                if walk.is_thorough() && is_gces {
+                if walk.is_thorough() && schema::is(&segments, Rule::Computed) {
+                    walk.note("it is made for each request, as on GCE: the value here is left out");
+                } else if walk.is_thorough() && is_gces {
                     walk.spelling(&written, &key, known.is_some() || is_leaf);
                 }
-                walk.canonicalize(&mut value, &[segments, &[&segment]].concat());
+                walk.canonicalize(&mut value, &segments);
             });
             object.insert(key, value);
         }
@@ -92,7 +95,7 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use crate::Metadata;
+    use crate::{Metadata, Severity};
     use serde_json::{Value, json};
 
     #[test]
@@ -106,6 +109,17 @@ mod tests {
             json["instance"],
             json!({"attributes": {"Name": "kept"}, "name": "vm", "odd": {"NAME": 1}, "shutdownDetails": {"targetState": "UNKNOWN"}})
         );
+    }
+
+    #[test]
+    fn a_token_that_is_left_out_is_told_of() {
+        let findings = Metadata::check(json!({"instance": {"serviceAccounts": {
+            "default": {"email": "a@example.com", "token": {"access_token": "hidden"}, "Identity": ""},
+        }}}));
+        let place = "instance.serviceAccounts.default";
+        let said = "it is made for each request, as on GCE: the value here is left out";
+        let told: Vec<_> = findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect();
+        assert_eq!(told, ["Identity", "token"].map(|key| (Severity::Notice, format!("{place}.{key}: {said}"))));
     }
 
     #[test]

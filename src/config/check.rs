@@ -1,6 +1,7 @@
 //! All that is to be said about a config file, for those who write one.
 
-use super::file::{ConfigError, ConfigFile, utf8};
+use super::file::{ConfigError, ConfigFile};
+use super::json::utf8;
 use super::locate::locate_all;
 use super::twice::keys_that_are_there_twice;
 use gce_metadata_routes::{Metadata, Severity};
@@ -60,11 +61,14 @@ impl ConfigFile {
         let said: Vec<_> = found.chain(twice).collect();
         let places: Vec<_> = said.iter().map(|(_, path, _)| path.as_slice()).collect();
         let places = locate_all(text, &places);
-        let remark = |((severity, _, text), place): ((_, _, _), Option<_>)| {
-            let (line, column) = place.unwrap_or((1, 1));
-            Remark { path: self.path().to_owned(), line, column, severity, text }
-        };
-        let mut remarks: Vec<_> = said.into_iter().zip(places).map(remark).collect();
+        let mut remarks: Vec<_> = said
+            .into_iter()
+            .zip(places)
+            .map(|((severity, _, text), place)| {
+                let (line, column) = place.unwrap_or((1, 1));
+                Remark { path: self.path().to_owned(), line, column, severity, text }
+            })
+            .collect();
         remarks.sort_by_key(|remark| (remark.line, remark.column));
         Ok(remarks)
     }

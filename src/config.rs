@@ -4,6 +4,7 @@
 mod check;
 mod env;
 mod file;
+pub(crate) mod json;
 mod locate;
 mod twice;
 

@@ -3,6 +3,7 @@
 //! It is written in the background, on a thread that may block, and is all of one state: whoever reads it, and a server that
 //! starts after a crash, finds no half of anything.
 
+use crate::config::json::{self, Mistake};
 use crate::files;
 use crate::metrics::Metrics;
 use gce_metadata_routes::{GuestAttributes, Node, Reader, Tree};
@@ -33,7 +34,7 @@ pub enum GuestAttributesError {
         error: io::Error,
     },
     /// The file is there and is something else.
-    #[error("{}:{line}:{column}: {problem}; an object of objects of strings is expected: mend the file, or remove it to begin anew", path.display())]
+    #[error("{}:{line}:{column}: at {problem}; an object of objects of strings is expected: mend the file, or remove it to begin anew", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -41,7 +42,7 @@ pub enum GuestAttributesError {
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What is wrong.
+        /// The place in the JSON and what is wrong there.
         problem: String,
     },
     /// The file can't be written.
@@ -63,13 +64,15 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
     };
     let invalid =
         |line, column, problem| GuestAttributesError::Invalid { path: path.to_owned(), line, column, problem };
-    let attributes: GuestAttributes = serde_json::from_slice(&stored).map_err(|error| {
-        let problem = error.to_string();
-        // serde_json says the place once more at the end.
-        let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
-        invalid(error.line(), error.column(), problem)
+    let json = json::parse(&stored).map_err(|Mistake { line, column, place, problem }| {
+        let problem = format!("{place}: {problem}");
+        invalid(line, column, problem)
     })?;
-    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, error.to_string()))
+    let attributes = GuestAttributes::from_json(json).map_err(|error| {
+        let (line, column) = json::locate(&stored, error.path());
+        invalid(line, column, error.to_string())
+    })?;
+    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!(".: {error}")))
 }
 
 /// Writes the file, at once and whenever there is another state.
@@ -189,7 +192,7 @@ mod tests {
         assert_eq!(restore(&path), Ok(Some("value".into())));
     }
 
-    /// The first attempt fails, time passes, and the second one finds its folder again.
+    /// Time passes only while nothing else is to be done: here, between an attempt that has failed and the next one.
     #[tokio::test(start_paused = true)]
     async fn what_can_not_be_written_is_tried_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -200,14 +203,13 @@ mod tests {
         let keeper = Keeper::start(path.clone(), publisher.reader(), None).await.unwrap();
         fs::remove_dir_all(&away).unwrap();
         publisher.set(KEY, "value").unwrap();
-        assert!(keeper.save().await.is_err());
         let stop = CancellationToken::new();
-        let keeping = tokio::spawn(Arc::clone(&keeper).keep(stop.clone()));
+        let keeping = tokio::spawn(keeper.keep(stop.clone()));
+        sleep(RETRY / 2).await;
         fs::create_dir(&away).unwrap();
-        while restore(&path) != Ok(Some("value".into())) {
-            tokio::time::advance(RETRY).await;
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(restore(&path), Ok(None), "not before its time");
+        sleep(RETRY).await;
+        assert_eq!(restore(&path), Ok(Some("value".into())));
         stop.cancel();
         keeping.await.unwrap();
     }
@@ -217,13 +219,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("attributes.json");
         for (content, problem) in [
-            ("{\"ns\": {\n\"key\": 5}}", ":2:8: invalid type: integer `5`, expected a string; "),
-            ("{\"ns\": {\"key\"", ":1:13: EOF while parsing an object; "),
-            ("", ":1:0: EOF while parsing a value; "),
+            ("{\"ns\": {\n\"key\": 5}}", ":2:8: at ns.key: a string is expected, not a number; "),
+            ("{\"ns\": \"hidden\"}", ":1:8: at ns: an object is expected, not a string; "),
+            ("\"hidden\"", ":1:1: at .: an object is expected, not a string; "),
+            ("{\"ns\": {\"key\"", ":1:13: at ns: EOF while parsing an object; "),
+            ("{\"ns\": {\"key\": hidden}}", ":1:16: at ns.key: expected value; "),
+            ("{\"ns\": {\"key\": \"hidden\\x\"}}", ":1:24: at ns.key: invalid escape; "),
+            ("", ":1:0: at .: EOF while parsing a value; "),
         ] {
             fs::write(&path, content).unwrap();
             let error = restore(&path).unwrap_err();
             assert!(error.contains(problem) && error.contains("remove it to begin anew"), "{error}");
+            assert!(!error.contains("hidden"), "{error}");
         }
         let publisher = Publisher::new(Metadata::sample().tree());
         let error = Keeper::start(folder.path().join("none/file"), publisher.reader(), None).await.unwrap_err();

@@ -4,15 +4,13 @@
 //! 50 a second, and only of those that don't come from the cache; identity tokens and OS Login get the same.
 
 use gce_metadata_layers::{MetadataPath, RateLimit, RateLimits};
+use gce_metadata_routes::below_v1;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 const GUEST_ATTRIBUTES: &str = "instance/guest-attributes/";
 const OS_LOGIN: &str = "oslogin/";
 const SERVICE_ACCOUNTS: &str = "instance/service-accounts/";
-
-/// Where the metadata is, and was.
-const MOUNTS: [&str; 2] = ["/computeMetadata/v1", "/computeMetadata/v1beta1"];
 
 /// The limits of one server.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ impl EndpointLimits {
 
 impl RateLimits for EndpointLimits {
     fn of(&self, path: &MetadataPath<'_>) -> Option<(&RateLimit, &'static str)> {
-        let rest = MOUNTS.iter().find_map(|mount| path.below(mount))?;
+        let rest = below_v1(path)?;
         if rest.starts_with(GUEST_ATTRIBUTES) {
             Some((&self.guest_attributes, "/computeMetadata/v1/instance/guest-attributes/"))
         } else if rest.starts_with(OS_LOGIN) {
@@ -67,6 +65,8 @@ mod tests {
             ("/computeMetadata/v1/oslogin/users", Some(&limits.os_login)),
             ("/computeMetadata/v1/instance/service-accounts/default/identity", Some(&limits.identity)),
             ("/computeMetadata/v1beta1/instance/service-accounts/default/identity", Some(&limits.identity)),
+            ("/0.1/meta-data/service-accounts/default/identity", Some(&limits.identity)),
+            ("/0.1/meta-data/attributes/identity", None),
             ("/computeMetadata/v1/instance/service-accounts/default/token", None),
             ("/computeMetadata/v1/instance/attributes/identity", None),
             ("/computeMetadata/v1/instance/id", None),

@@ -3,7 +3,7 @@
 mod above;
 mod body;
 mod guest_attributes;
-mod legacy;
+pub(crate) mod legacy;
 mod maintenance;
 pub(crate) mod os_login;
 mod published;
@@ -15,7 +15,6 @@ pub use maintenance::NoMaintenance;
 
 pub(crate) use above::Above;
 pub(crate) use guest_attributes::WritableAttributes;
-pub(crate) use legacy::Legacy;
 pub(crate) use maintenance::UpcomingMaintenance;
 pub(crate) use published::Published;
 pub(crate) use tokens::{Access, Acquire, Identity, Tokens};

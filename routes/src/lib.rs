@@ -36,3 +36,4 @@ pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions}
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
 pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, Tree};
+pub use v1::below_v1;

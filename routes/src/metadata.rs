@@ -206,17 +206,20 @@ fn read(json: Value, walk: &mut Walk) -> (Value, Option<OsLogin>) {
     });
     let section = document.remove(OS_LOGIN);
     let os_login = walk.below(OS_LOGIN, |walk| section.map(|section| OsLogin::read(section, walk)));
-    if walk.is_thorough() {
-        if os_login.is_some() && !Tree::from_json(&v1).is_switched_on("enable-oslogin") {
-            walk.below(OS_LOGIN, |walk| {
-                walk.warn(
-                    "OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it",
-                );
-            });
-        }
-        for (key, _) in document {
-            walk.below(key, |walk| walk.note("nothing looks at this key"));
-        }
+    if walk.is_thorough() && os_login.is_some() && !Tree::from_json(&v1).is_switched_on("enable-oslogin") {
+        walk.below(OS_LOGIN, |walk| {
+            walk.warn(
+                "OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it",
+            );
+        });
+    }
+    for (key, _) in document {
+        let is_section = key.eq_ignore_ascii_case(OS_LOGIN);
+        walk.below(key, |walk| match is_section {
+            true => walk.error(format!("this key is spelled `{OS_LOGIN}`: rename it, or remove it")),
+            false if walk.is_thorough() => walk.note("nothing looks at this key"),
+            false => {}
+        });
     }
     (v1, os_login)
 }
@@ -298,6 +301,17 @@ mod tests {
             error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))
                 .starts_with("osLogin.loginProfiles[0]: `name` is missing")
         );
+    }
+
+    #[test]
+    fn a_section_is_read_by_its_own_name_and_no_other_is_passed_over() {
+        for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
+            let mut config =
+                json!({"computeMetadata": {"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}}});
+            config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+            assert_eq!(Metadata::check(config.clone()).len(), 1);
+            assert!(error(config).ends_with("ogin: this key is spelled `osLogin`: rename it, or remove it"));
+        }
     }
 
     #[test]

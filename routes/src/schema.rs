@@ -12,7 +12,7 @@ pub(crate) enum Rule {
     UserKeys,
     /// A list that is a directory of indices even when it is empty or holds plain values.
     ListDirectory,
-    /// A leaf that answers JSON unless text is asked for.
+    /// A leaf that answers JSON unless text is asked for. Where it is an object, a config may also write the text of it.
     JsonByDefault,
     /// An object that is one leaf, with `snake_case` keys.
     ObjectLeaf,
@@ -40,6 +40,8 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance/attributes", Object),
     ("instance/attributes", Default("{}")),
     ("instance/attributes/**", UserKeys),
+    ("instance/credentials/mds-client-certificate", JsonByDefault),
+    ("instance/credentials/mds-client-certificate", Secret),
     ("instance/disks", ListDirectory),
     ("instance/gce-workload-certificates/config-status", Document),
     ("instance/gce-workload-certificates/trust-anchors", Document),
@@ -131,6 +133,7 @@ const KEYS: &[&str] = &[
     "machineType",
     "maintenanceEvent",
     "maxDuration",
+    "mdsClientCertificate",
     "mode",
     "mtu",
     "name",

@@ -9,6 +9,7 @@ mod guest_attributes;
 mod rebase;
 pub(crate) mod represent;
 
+pub(crate) use build::is_addressable;
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 

@@ -4,14 +4,17 @@
 //! what is written, for what has something to say where the tree has nothing, and for the little that stands above
 //! `/computeMetadata/v1/`.
 
+use crate::endpoint::legacy::{self, Legacy};
 use crate::endpoint::os_login::{self, ContinueSession, Directory, Sessions, StartSession};
 use crate::endpoint::{
-    Above, Access, Acquire, Endpoint, Identity, Legacy, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
+    Above, Access, Acquire, Endpoint, Identity, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
     WritableAttributes,
 };
 use crate::router::{Router, RouterOptions};
 use crate::snapshot::{Publisher, Reader};
 use crate::token::TokenSources;
+use gce_metadata_layers::MetadataPath;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Where the tree is mounted.
@@ -75,18 +78,33 @@ pub(crate) fn above(
     options: RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let acquire: Arc<dyn Endpoint> = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
-    let v1beta1 = Arc::new(Legacy::v1beta1(options.legacy_endpoints, reader.clone()));
-    let v01 = Arc::new(Legacy::v01(options.legacy_endpoints, reader.clone(), Router::of([(ACQUIRE, acquire)])));
+    let own = Router::of([(ACQUIRE, acquire)]);
+    let older = Arc::new(Legacy::new(options.legacy_endpoints, reader.clone(), own));
     vec![
         ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
         ("/computeMetadata", Arc::new(Above::new(""))),
         ("/computeMetadata/", Arc::new(Above::new("v1/\nv1beta1/\n"))),
         ("/computeMetadata/v1", Arc::new(Above::new(""))),
-        ("/computeMetadata/v1beta1", v1beta1.clone()),
-        ("/computeMetadata/v1beta1/", v1beta1.clone()),
-        ("/computeMetadata/v1beta1/{*path}", v1beta1),
-        ("/0.1", v01.clone()),
-        ("/0.1/", v01.clone()),
-        ("/0.1/{*path}", v01),
+        ("/computeMetadata/v1beta1", older.clone()),
+        ("/computeMetadata/v1beta1/", older.clone()),
+        ("/computeMetadata/v1beta1/{*path}", older.clone()),
+        ("/0.1", older.clone()),
+        ("/0.1/", older.clone()),
+        ("/0.1/{*path}", older),
     ]
+}
+
+/// What a path names below `/computeMetadata/v1/`, whichever API it goes by.
+///
+/// ```
+/// use gce_metadata_layers::MetadataPath;
+/// use gce_metadata_routes::below_v1;
+///
+/// for path in ["/computeMetadata/v1/instance/id", "/computeMetadata/v1beta1/instance/id", "/0.1/meta-data/instance-id"] {
+///     assert_eq!(below_v1(&MetadataPath::new(path)).as_deref(), Some("instance/id"));
+/// }
+/// assert_eq!(below_v1(&MetadataPath::new("/0.1/")), None);
+/// ```
+pub fn below_v1<'a>(path: &'a MetadataPath<'_>) -> Option<Cow<'a, str>> {
+    path.below(PREFIX).map(Cow::Borrowed).or_else(|| legacy::below_v1(path).map(Cow::Owned))
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  the file is as GCE would serve it; notices are about keys that GCE is not known to have
+  0  the file is as GCE would serve it, but for keys that notices are about
   1  error: it can't be served
   2  warning: it is served as it stands, but GCE would not serve it so";
 

@@ -1,7 +1,8 @@
 //! All that is to be said about a config file, for those who write one.
 
-use super::file::{ConfigError, ConfigFile, utf8};
-use super::locate::locate;
+use super::file::{ConfigError, ConfigFile};
+use super::json::utf8;
+use super::locate::locate_all;
 use super::twice::keys_that_are_there_twice;
 use gce_metadata_routes::{Metadata, Severity};
 use std::fmt;
@@ -50,18 +51,24 @@ impl ConfigFile {
             Err(other) => return Err(other),
         };
         let text = utf8(&bytes).unwrap_or_default();
-        let remark = |severity, place: &[String], said: String| {
-            let (line, column) = locate(text, place).unwrap_or((1, 1));
-            Remark { path: self.path().to_owned(), line, column, severity, text: said }
-        };
         let found = Metadata::check(json);
-        let mut remarks: Vec<_> =
-            found.iter().map(|finding| remark(finding.severity(), finding.path(), finding.to_string())).collect();
-        for path in keys_that_are_there_twice(text) {
+        let found = found.iter().map(|finding| (finding.severity(), finding.path().to_vec(), finding.to_string()));
+        let twice = keys_that_are_there_twice(text).into_iter().map(|path| {
             let place = path.join(".").replace(".[", "[");
             let said = format!("{place}: the object has this key twice, and only the last one counts: remove one");
-            remarks.push(remark(Severity::Warning, &path, said));
-        }
+            (Severity::Warning, path, said)
+        });
+        let said: Vec<_> = found.chain(twice).collect();
+        let places: Vec<_> = said.iter().map(|(_, path, _)| path.as_slice()).collect();
+        let places = locate_all(text, &places);
+        let mut remarks: Vec<_> = said
+            .into_iter()
+            .zip(places)
+            .map(|((severity, _, text), place)| {
+                let (line, column) = place.unwrap_or((1, 1));
+                Remark { path: self.path().to_owned(), line, column, severity, text }
+            })
+            .collect();
         remarks.sort_by_key(|remark| (remark.line, remark.column));
         Ok(remarks)
     }

@@ -1,13 +1,12 @@
 //! The config file: from its bytes to metadata, or to an error that names the place.
 
 use super::env::Overrides;
-use super::locate::{line_and_column, locate};
+use super::json::{self, Mistake};
 use crate::files;
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::Utf8Error;
 
 /// A config file and what stands over its values.
 #[derive(Debug, Clone)]
@@ -74,7 +73,7 @@ impl ConfigFile {
     /// Makes metadata of what was read.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
         let metadata = Metadata::from_json(self.json(bytes)?).map_err(|error| {
-            let (line, column) = locate(utf8(bytes).unwrap_or_default(), error.path()).unwrap_or((1, 1));
+            let (line, column) = json::locate(bytes, error.path());
             ConfigError::NotMetadata { path: self.path.clone(), line, column, error }
         })?;
         Ok(self.overrides.apply(metadata))
@@ -82,41 +81,13 @@ impl ConfigFile {
 
     /// Makes JSON of what was read.
     pub(super) fn json(&self, bytes: &[u8]) -> Result<Value, ConfigError> {
-        let invalid = |(line, column), place: String, problem: String| ConfigError::Invalid {
+        json::parse(bytes).map_err(|Mistake { line, column, place, problem }| ConfigError::Invalid {
             path: self.path.clone(),
             line,
             column,
             place,
             problem,
-        };
-        let text = utf8(bytes).map_err(|error| {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            invalid(line_and_column(before), ".".to_owned(), "not UTF-8".to_owned())
-        })?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| (place(error.path()), error.into_inner()))
-            .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
-            .map_err(|(place, error)| {
-                let problem = error.to_string();
-                // serde_json says the place once more at the end.
-                let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
-                invalid((error.line(), error.column()), place, problem)
-            })
-    }
-}
-
-/// Some editors begin a file with a byte order mark.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Utf8Error> {
-    std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}'))
-}
-
-/// The path without the `?` for a key that could not even be read.
-fn place(path: &serde_path_to_error::Path) -> String {
-    let path = path.to_string();
-    match path.trim_end_matches('?').trim_end_matches('.') {
-        "" => ".".to_owned(),
-        known => known.to_owned(),
+        })
     }
 }
 

@@ -1,16 +1,33 @@
-//! Where in a JSON text a path leads, so that a mistake that is found in the value can be shown in the file.
+//! Where in a JSON text paths lead, so that a mistake that is found in the value can be shown in the file.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
+use std::collections::HashMap;
+use std::{fmt, iter};
 
 /// Line and column, both from 1, of the first byte of the value that `path` leads to. `path` is keys, and indices as `[0]`.
 pub(super) fn locate(json: &str, path: &[String]) -> Option<(usize, usize)> {
-    let value = Walk(path).deserialize(&mut serde_json::Deserializer::from_str(json)).ok()??;
-    // It is borrowed from the text, so the distance of the two is its place.
-    let offset = (value.get().as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
-    Some(line_and_column(json.as_bytes().get(..offset)?))
+    locate_all(json, &[path]).pop().flatten()
+}
+
+/// The same of many paths, which take no more than one: the text is read once for each level that they lead through.
+pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, usize)>> {
+    let mut wanted = Wanted::default();
+    for (number, path) in paths.iter().enumerate() {
+        let place = path.iter().fold(&mut wanted, |wanted, key| wanted.below.entry(key).or_default());
+        place.numbers.push(number);
+    }
+    let mut found = vec![None; paths.len()];
+    // What is no JSON is told of elsewhere.
+    let _ =
+        Search { json, wanted: &wanted, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(json));
+    let line_starts: Vec<_> = iter::once(0).chain(json.match_indices('\n').map(|(end, _)| end + 1)).collect();
+    let line_and_column = |offset| {
+        let line = line_starts.partition_point(|start| *start <= offset);
+        (line, offset - line_starts[line - 1] + 1)
+    };
+    found.into_iter().map(|offset| offset.map(line_and_column)).collect()
 }
 
 /// Where the text goes on that begins with these bytes.
@@ -19,55 +36,72 @@ pub(super) fn line_and_column(before: &[u8]) -> (usize, usize) {
     (before.iter().filter(|byte| **byte == b'\n').count() + 1, last_line.len() + 1)
 }
 
-struct Walk<'a>(&'a [String]);
+/// The paths that end at a value, by their numbers, and those that go on below it.
+#[derive(Default)]
+struct Wanted<'p> {
+    numbers: Vec<usize>,
+    below: HashMap<&'p str, Wanted<'p>>,
+}
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Option<&'de RawValue>;
+/// Looks at one value.
+struct Search<'a> {
+    json: &'a str,
+    wanted: &'a Wanted<'a>,
+    /// Where what each path leads to begins. Of a key that is there twice, the last one counts.
+    found: &'a mut [Option<usize>],
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        match self.0 {
-            [] => <&RawValue>::deserialize(deserializer).map(Some),
-            _ => deserializer.deserialize_any(self),
-        }
+impl Search<'_> {
+    fn below(&mut self, key: &str) -> Option<Search<'_>> {
+        let wanted = self.wanted.below.get(key)?;
+        Some(Search { json: self.json, wanted, found: self.found })
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Option<&'de RawValue>;
+impl<'de> DeserializeSeed<'de> for Search<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?.get();
+        // It is borrowed from the text, so the distance of the two is its place.
+        let offset = (value.as_ptr() as usize).checked_sub(self.json.as_ptr() as usize);
+        self.wanted.numbers.iter().for_each(|number| self.found[*number] = offset);
+        if !self.wanted.below.is_empty() {
+            // Below what is neither an object nor a list, nothing is found.
+            let _ = serde_json::Deserializer::from_str(value).deserialize_any(self);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Search<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or a list")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let Some((wanted, rest)) = self.0.split_first() else { return Ok(None) };
-        let mut found = None;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            // Of a key that is there twice, the last one counts.
-            if key == *wanted {
-                found = map.next_value_seed(Walk(rest))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
+            match self.below(&key) {
+                Some(below) => map.next_value_seed(below)?,
+                None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let Some((wanted, rest)) = self.0.split_first() else { return Ok(None) };
-        let mut found = None;
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let item = if format!("[{index}]") == *wanted {
-                found = items.next_element_seed(Walk(rest))?.flatten();
-                Some(IgnoredAny)
-            } else {
-                items.next_element::<IgnoredAny>()?
+            let item = match self.below(&format!("[{index}]")) {
+                Some(below) => items.next_element_seed(below)?,
+                None => items.next_element::<IgnoredAny>()?.map(|_| ()),
             };
             if item.is_none() {
                 break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -76,14 +110,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_found_by_line_and_column() {
+    fn paths_are_found_by_line_and_column() {
         let json = "{\n  \"a\": {\"x\": 1},\n  \"b\": [\n    {},\n    {\"c\":\n      5}\n  ],\n \"a\": {\"x\": []}\n}";
-        let place = |path: &[&str]| locate(json, &path.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
-        assert_eq!(place(&[]), Some((1, 1)));
-        assert_eq!(place(&["b", "[1]", "c"]), Some((6, 7)));
-        assert_eq!(place(&["b", "[0]"]), Some((4, 5)));
-        assert_eq!(place(&["a", "x"]), Some((8, 13)), "the last one counts");
-        assert_eq!(place(&["b", "[2]"]), None);
-        assert_eq!(place(&["none"]), None);
+        let at = |path: &str| path.split_terminator('.').map(str::to_owned).collect::<Vec<_>>();
+        let wanted = [
+            ("", Some((1, 1))),
+            ("b.[1].c", Some((6, 7))),
+            ("b", Some((3, 8))),
+            ("b.[0]", Some((4, 5))),
+            ("b.[1].c.deeper", None),
+            ("a.x", Some((8, 13))),
+            ("a.x.[0]", None),
+            ("b.[0]", Some((4, 5))),
+            ("b.[2]", None),
+            ("none", None),
+        ];
+        let paths: Vec<_> = wanted.iter().map(|(path, _)| at(path)).collect();
+        let paths: Vec<_> = paths.iter().map(Vec::as_slice).collect();
+        assert_eq!(locate_all(json, &paths), wanted.map(|(_, place)| place));
+        assert_eq!(locate(json, &at("b.[0]")), Some((4, 5)));
+        assert_eq!(locate_all("{\"a\": ", &[&at("a")]), [None]);
     }
 }

@@ -82,7 +82,10 @@ fn an_option_that_can_not_be_had_is_one_line() {
         error
     };
     let broken = refused(&["--guest-attributes-file", "broken.json"]);
-    assert!(broken.starts_with("error: guest attributes: broken.json:1:0: invalid type: sequence"), "{broken}");
+    assert!(
+        broken.starts_with("error: guest attributes: broken.json:1:1: at .: an object is expected, not a list; "),
+        "{broken}"
+    );
     assert!(broken.contains("mend the file, or remove it"), "{broken}");
     let nowhere = refused(&["--guest-attributes-file", "none/attributes.json"]);
     assert!(

@@ -181,6 +181,9 @@ async fn a_broken_file_starts_nothing_and_stays_as_it_is() {
     std::fs::write(&file, "{\"ns\": {\"key\": \"va").unwrap();
     let error = kept_in(&file).start().await.unwrap_err();
     assert!(matches!(error, StartError::GuestAttributes(_)), "{error}");
-    assert!(error.to_string().starts_with("guest attributes: ") && error.to_string().contains(":1:18: EOF"), "{error}");
+    assert!(
+        error.to_string().starts_with("guest attributes: ") && error.to_string().contains(":1:18: at ns.key: EOF"),
+        "{error}"
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"ns\": {\"key\": \"va");
 }

@@ -8,19 +8,18 @@ use crate::tree::Tree;
 use crate::v1;
 use gce_metadata_layers::{MetadataPath, Rejection};
 
-/// One of them: another way to what v1 answers.
+/// All of them: other ways to what v1 answers.
 #[derive(Debug)]
 pub(crate) struct Legacy {
     is_served: bool,
     reader: Reader,
-    place: fn(&MetadataPath<'_>) -> Place,
     /// What leads nowhere in v1.
     own: Router,
 }
 
 /// What a path of an older API stands for.
 enum Place {
-    /// A path of v1.
+    /// A path below that of v1.
     V1(String),
     /// A path that v1 does not have.
     Own,
@@ -34,14 +33,16 @@ enum Place {
 }
 
 impl Legacy {
-    /// The API before v1: the same tree.
-    pub(crate) fn v1beta1(is_served: bool, reader: Reader) -> Self {
-        Self { is_served, reader, place: place_in_v1beta1, own: Router::of([]) }
+    pub(crate) fn new(is_served: bool, reader: Reader, own: Router) -> Self {
+        Self { is_served, reader, own }
     }
+}
 
-    /// The API before that: one directory, with names of its own.
-    pub(crate) fn v01(is_served: bool, reader: Reader, own: Router) -> Self {
-        Self { is_served, reader, place: place_in_v01, own }
+/// What a path of an older API names below `/computeMetadata/v1/`, whether or not that API is served.
+pub(crate) fn below_v1(path: &MetadataPath<'_>) -> Option<String> {
+    match place(path) {
+        Place::V1(rest) => Some(rest),
+        _ => None,
     }
 }
 
@@ -51,8 +52,8 @@ impl Endpoint for Legacy {
         if !self.is_served || snapshot.tree().is_switched_on("disable-legacy-endpoints") {
             return Err(Rejection::LegacyEndpoint).into();
         }
-        match (self.place)(&call.path) {
-            Place::V1(path) => call.router.route(call.head, &path, call.body),
+        match place(&call.path) {
+            Place::V1(rest) => call.router.route(call.head, &format!("{}/{rest}", v1::PREFIX), call.body),
             Place::Own => self.own.route(call.head, call.path.as_str(), call.body),
             Place::Root => above::listing(&call, "meta-data/\n").into(),
             Place::Names => {
@@ -71,10 +72,15 @@ fn line(tree: &Tree, name: &str, place: &str) -> Option<String> {
     Some(format!("{name}{slash}\n"))
 }
 
-fn place_in_v1beta1(path: &MetadataPath<'_>) -> Place {
-    match path.below("/computeMetadata/v1beta1") {
-        Some(rest) => Place::V1(format!("{}/{rest}", v1::PREFIX)),
-        None => Place::MissingSlash,
+/// One place for every way to v1: what is limited there is limited by each of them.
+fn place(path: &MetadataPath<'_>) -> Place {
+    if let Some(rest) = path.below("/computeMetadata/v1beta1") {
+        return Place::V1(rest.to_owned());
+    }
+    match path.below("/0.1") {
+        Some("") => Place::Root,
+        None | Some("meta-data") => Place::MissingSlash,
+        Some(rest) => place_in_v01(rest),
     }
 }
 
@@ -94,12 +100,7 @@ const NAMES: [(&str, &str); 12] = [
     ("zone", "instance/zone"),
 ];
 
-fn place_in_v01(path: &MetadataPath<'_>) -> Place {
-    let rest = match path.below("/0.1") {
-        Some("") => return Place::Root,
-        None | Some("meta-data") => return Place::MissingSlash,
-        Some(rest) => rest,
-    };
+fn place_in_v01(rest: &str) -> Place {
     let Some(rest) = rest.strip_prefix("meta-data/") else { return Place::Nowhere };
     if rest.is_empty() {
         return Place::Names;
@@ -109,7 +110,7 @@ fn place_in_v01(path: &MetadataPath<'_>) -> Place {
         return Place::Own;
     }
     match NAMES.iter().find(|(known, _)| *known == name) {
-        Some((_, place)) => Place::V1(format!("{}/{place}{}", v1::PREFIX, &rest[name.len()..])),
+        Some((_, place)) => Place::V1(format!("{place}{}", &rest[name.len()..])),
         None => Place::Nowhere,
     }
 }

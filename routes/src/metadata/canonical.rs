@@ -17,6 +17,11 @@ impl Walk {
         } else if value.is_null() && is(Rule::ListDirectory) {
             *value = Value::Array(Vec::new());
         }
+        if is(Rule::JsonByDefault)
+            && let Some(Ok(object @ Value::Object(_))) = value.as_str().map(serde_json::from_str)
+        {
+            *value = object;
+        }
         if is(Rule::Object) && !value.is_object() {
             return self.expected("an object", value);
         }
@@ -31,7 +36,7 @@ impl Walk {
         }
         match value {
             // Its keys are its own.
-            _ if is(Rule::Document) => {}
+            _ if is(Rule::Document) || is(Rule::JsonByDefault) => {}
             Value::Object(object) => self.canonicalize_object(object, segments),
             Value::Array(items) => {
                 // Rules are about lists, never about one index, so any segment stands for all of them.
@@ -65,11 +70,14 @@ impl Walk {
             } else {
                 schema::kebab_case(&key)
             };
+            let segments = [segments, &[&segment]].concat();
             self.below(written.as_str(), |walk| {
-                if walk.is_thorough() && is_gces {
+                if walk.is_thorough() && schema::is(&segments, Rule::Computed) {
+                    walk.note("it is made for each request, as on GCE: the value here is left out");
+                } else if walk.is_thorough() && is_gces {
                     walk.spelling(&written, &key, known.is_some() || is_leaf);
                 }
-                walk.canonicalize(&mut value, &[segments, &[&segment]].concat());
+                walk.canonicalize(&mut value, &segments);
             });
             object.insert(key, value);
         }
@@ -87,7 +95,7 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use crate::Metadata;
+    use crate::{Metadata, Severity};
     use serde_json::{Value, json};
 
     #[test]
@@ -101,6 +109,17 @@ mod tests {
             json["instance"],
             json!({"attributes": {"Name": "kept"}, "name": "vm", "odd": {"NAME": 1}, "shutdownDetails": {"targetState": "UNKNOWN"}})
         );
+    }
+
+    #[test]
+    fn a_token_that_is_left_out_is_told_of() {
+        let findings = Metadata::check(json!({"instance": {"serviceAccounts": {
+            "default": {"email": "a@example.com", "token": {"access_token": "hidden"}, "Identity": ""},
+        }}}));
+        let place = "instance.serviceAccounts.default";
+        let said = "it is made for each request, as on GCE: the value here is left out";
+        let told: Vec<_> = findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect();
+        assert_eq!(told, ["Identity", "token"].map(|key| (Severity::Notice, format!("{place}.{key}: {said}"))));
     }
 
     #[test]

@@ -1,61 +1,36 @@
 //! What can be served but would not be on GCE.
 
-use super::expect;
+mod attributes;
+
+use super::expect::{self, Expected::Object};
 use super::walk::{self, Walk};
 use serde_json::{Map, Value};
-
-/// What Compute Engine's API takes of attributes, in bytes: of one key, of one value, of them all.
-const LONGEST_KEY: usize = 127;
-const LONGEST_VALUE: usize = 256 * 1024;
-const LONGEST_ALL: usize = 512 * 1024;
 
 /// Looks at one node; those below it get their own turn.
 pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
     match (segments, value) {
-        (["instance" | "project", "attributes"], Value::Object(attributes)) => all_attributes(walk, attributes),
-        (["instance" | "project", "attributes", key], value) => attribute(walk, key, value),
+        (["instance" | "project", "attributes"], Value::Object(all)) => attributes::all(walk, all),
+        (["instance" | "project", "attributes", key], value) => attributes::one(walk, key, value),
+        (["instance", "guest-attributes"], Value::Object(all)) => attributes::all_of_guest(walk, all),
+        (["instance", "guest-attributes", name] | ["instance", "guest-attributes", _, name], value) => {
+            attributes::of_guest(walk, name, value);
+        }
         (["instance", "service-accounts"], Value::Object(accounts)) => service_accounts(walk, accounts),
         _ => {
             if let Some(expected) = expect::at(segments).filter(|expected| !expected.is_met(value)) {
-                walk.warn(format!("{} is no value of GCE's here, which has {}", shown(value), expected.words()));
+                // In an object's place there may be anything, a secret too.
+                let shown = if expected == Object { walk::kind(value).to_owned() } else { shown(value) };
+                walk.warn(format!("{shown} is no value of GCE's here, which has {}", expected.words()));
             }
         }
     }
 }
 
-/// The value itself where it is short, for the reader's eyes. Nothing that is checked so is a secret; attributes may be.
+/// The value itself where it is short, for the reader's eyes. No value in the place of such a leaf is a secret; attributes may be.
 fn shown(value: &Value) -> String {
     const SHORT: usize = 60;
     let json = value.to_string();
     if json.len() <= SHORT { format!("`{json}`") } else { "the value".to_owned() }
-}
-
-fn all_attributes(walk: &mut Walk, attributes: &Map<String, Value>) {
-    let size = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
-    let all: usize = attributes.iter().map(|(key, value)| key.len() + size(value)).sum();
-    if all >= LONGEST_ALL {
-        walk.warn(format!("{all} bytes of keys and values, of which GCE takes less than {LONGEST_ALL}: remove some"));
-    }
-}
-
-fn attribute(walk: &mut Walk, key: &str, value: &Value) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if key.is_empty() || !key.bytes().all(is_plain) {
-        walk.warn("GCE takes keys of letters, digits, `-` and `_` only: rename it");
-    }
-    if key.len() > LONGEST_KEY {
-        walk.warn(format!("a key of {} bytes, of which GCE takes {LONGEST_KEY} at most: shorten it", key.len()));
-    }
-    match value.as_str().map(str::len) {
-        None => walk.warn(format!(
-            "{} is no string, and the guest agent refuses a VM's metadata for that: put it in quotes",
-            walk::kind(value)
-        )),
-        Some(length) if length > LONGEST_VALUE => {
-            walk.warn(format!("a value of {length} bytes, of which GCE takes {LONGEST_VALUE} at most: shorten it"));
-        }
-        Some(_) => {}
-    }
 }
 
 /// Each account stands there by its e-mail and by its aliases, the same each time.
@@ -87,12 +62,12 @@ mod tests {
     use crate::metadata::{Metadata, Severity};
     use serde_json::{Value, json};
 
-    fn findings(instance: Value) -> Vec<(Severity, String)> {
+    pub(super) fn findings(instance: Value) -> Vec<(Severity, String)> {
         let findings = Metadata::check(json!({"instance": instance}));
         findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect()
     }
 
-    fn warning(instance: Value) -> String {
+    pub(super) fn warning(instance: Value) -> String {
         let mut all = findings(instance);
         assert_eq!(all.len(), 1, "{all:?}");
         let (severity, text) = all.remove(0);
@@ -104,22 +79,6 @@ mod tests {
     fn the_sample_is_as_gce_has_it() {
         let sample: Value = serde_json::from_slice(&Metadata::sample().tree().get("").unwrap().json()).unwrap();
         assert_eq!(Metadata::check(sample), []);
-    }
-
-    #[test]
-    fn attributes_have_limits() {
-        assert!(warning(json!({"attributes": {"a.b": ""}})).starts_with("instance.attributes.a.b: GCE takes keys of"));
-        assert!(warning(json!({"attributes": {"k".repeat(128): ""}})).contains("a key of 128 bytes"));
-        assert!(
-            warning(json!({"attributes": {"db-password": 12_345_678}}))
-                .starts_with("instance.attributes.db-password: a number is no")
-        );
-        let at = |length: usize| json!({"attributes": {"a": "v".repeat(length)}});
-        assert_eq!(findings(at(262_144)), []);
-        assert!(warning(at(262_145)).contains("a value of 262145 bytes"));
-        let two = |length| json!({"attributes": {"a": "v".repeat(262_144), "b": "v".repeat(length)}});
-        assert_eq!(findings(two(262_141)), []);
-        assert!(warning(two(262_142)).starts_with("instance.attributes: 524288 bytes"));
     }
 
     #[test]
@@ -136,6 +95,37 @@ mod tests {
         assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
         for key in ["maintenance_status", "maintenanceStatus"] {
             assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("which has PENDING or ONGOING"));
+        }
+    }
+
+    #[test]
+    fn what_is_a_directory_on_gce_is_one_here() {
+        for (instance, start) in [
+            (json!({"credentials": true}), "instance.credentials: a boolean is"),
+            (
+                json!({"credentials": {"mdsClientCertificate": "hidden"}}),
+                "instance.credentials.mdsClientCertificate: a",
+            ),
+            (json!({"disks": [5]}), "instance.disks[0]: a number is"),
+            (json!({"gceWorkloadCertificates": "hidden"}), "instance.gceWorkloadCertificates: a string is"),
+            (json!({"identityConfiguration": "hidden"}), "instance.identityConfiguration: a string is"),
+            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: a number is"),
+            (json!({"licenses": ["123"]}), "instance.licenses[0]: a string is"),
+            (json!({"networkInterfaces": ["eth0"]}), "instance.networkInterfaces[0]: a string is"),
+            (
+                json!({"networkInterfaces": [{"accessConfigs": [1]}]}),
+                "instance.networkInterfaces[0].accessConfigs[0]: a",
+            ),
+            (json!({"platformSecurity": []}), "instance.platformSecurity: a list is"),
+            (json!({"scheduling": null}), "instance.scheduling: null is"),
+            (json!({"shutdownDetails": []}), "instance.shutdownDetails: a list is"),
+            (json!({"virtualClock": 5}), "instance.virtualClock: a number is"),
+            (json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}), "instance.vlanNetworkInterfaces: a list is"),
+            (json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}), "instance.vlanNetworkInterfaces.0.5: a number is"),
+        ] {
+            let text = warning(instance);
+            assert!(text.starts_with(start) && text.ends_with(", which has an object"), "{text}");
+            assert!(!text.contains("hidden"), "{text}");
         }
     }
 

@@ -5,9 +5,11 @@
 use crate::schema;
 use serde_json::Value;
 
-/// What a leaf holds on a VM.
-#[derive(Debug, Clone, Copy)]
+/// What a node is on a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
+    /// A directory, or a leaf that is an object.
+    Object,
     Text,
     /// An integer of 64 bits, without or with a sign.
     Unsigned,
@@ -19,26 +21,35 @@ pub(super) enum Expected {
     Form(&'static str),
 }
 
-use Expected::{Form, OneOf, Signed, Text, Texts, Unsigned};
+use Expected::{Form, Object, OneOf, Signed, Text, Texts, Unsigned};
 
 const TRUE_OR_FALSE: Expected = OneOf(&["TRUE", "FALSE"]);
 
 /// Paths below `/computeMetadata/v1/`, in the patterns of the schema. Attributes have checks of their own.
 const EXPECTED: &[(&str, Expected)] = &[
     ("instance/cpu-platform", Text),
+    ("instance/credentials", Object),
+    ("instance/credentials/mds-client-certificate", Object),
     ("instance/description", Text),
+    ("instance/disks/*", Object),
     ("instance/disks/*/device-name", Text),
     ("instance/disks/*/index", Unsigned),
     ("instance/disks/*/interface", OneOf(&["SCSI", "NVME"])),
     ("instance/disks/*/mode", OneOf(&["READ_WRITE", "READ_ONLY"])),
     ("instance/disks/*/type", OneOf(DISK_TYPES)),
+    ("instance/gce-workload-certificates", Object),
     ("instance/hostname", Text),
     ("instance/id", Unsigned),
+    ("instance/identity-configuration", Object),
     ("instance/image", Text),
+    ("instance/legacy-endpoint-access", Object),
+    ("instance/licenses/*", Object),
     ("instance/licenses/*/id", Text),
     ("instance/machine-type", Form("projects/*/machineTypes/*")),
     ("instance/maintenance-event", OneOf(&["NONE", "MIGRATE_ON_HOST_MAINTENANCE", "TERMINATE_ON_HOST_MAINTENANCE"])),
     ("instance/name", Text),
+    ("instance/network-interfaces/*", Object),
+    ("instance/network-interfaces/*/access-configs/*", Object),
     ("instance/network-interfaces/*/access-configs/*/external-ip", Text),
     ("instance/network-interfaces/*/access-configs/*/type", OneOf(&["ONE_TO_ONE_NAT", "DIRECT_IPV6"])),
     ("instance/network-interfaces/*/dns-servers", Texts),
@@ -55,19 +66,28 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("instance/network-interfaces/*/network", Form("projects/*/networks/*")),
     ("instance/network-interfaces/*/subnetmask", Text),
     ("instance/network-interfaces/*/target-instance-ips", Texts),
+    ("instance/platform-security", Object),
     ("instance/preempted", TRUE_OR_FALSE),
     ("instance/remaining-cpu-time", Signed),
+    ("instance/scheduling", Object),
     ("instance/scheduling/automatic-restart", TRUE_OR_FALSE),
     ("instance/scheduling/on-host-maintenance", OneOf(&["MIGRATE", "TERMINATE"])),
     ("instance/scheduling/preemptible", TRUE_OR_FALSE),
     ("instance/service-accounts/*/aliases", Texts),
     ("instance/service-accounts/*/email", Text),
     ("instance/service-accounts/*/scopes", Texts),
+    ("instance/shutdown-details", Object),
     ("instance/tags", Texts),
     ("instance/upcoming-maintenance/maintenance_status", OneOf(&["PENDING", "ONGOING"])),
     ("instance/upcoming-maintenance/type", OneOf(&["SCHEDULED", "UNSCHEDULED"])),
+    ("instance/virtual-clock", Object),
     ("instance/virtual-clock/drift-token", Text),
+    ("instance/vlan-network-interfaces", Object),
+    ("instance/vlan-network-interfaces/*", Object),
+    ("instance/vlan-network-interfaces/*/*", Object),
     ("instance/zone", Form("projects/*/zones/*")),
+    ("oslogin/authenticate", Object),
+    ("oslogin/authenticate/sessions", Object),
     ("project/numeric-project-id", Unsigned),
     ("project/project-id", Text),
     ("universe/universe-domain", Text),
@@ -94,6 +114,7 @@ pub(super) fn at(segments: &[&str]) -> Option<Expected> {
 impl Expected {
     pub(super) fn is_met(self, value: &Value) -> bool {
         match self {
+            Object => value.is_object(),
             Text => value.is_string(),
             Unsigned => value.is_u64(),
             Signed => value.is_i64(),
@@ -108,6 +129,7 @@ impl Expected {
     /// What GCE has, in words.
     pub(super) fn words(self) -> String {
         match self {
+            Object => "an object".to_owned(),
             Text => "a string".to_owned(),
             Unsigned => "an integer from 0 to 18446744073709551615, without quotes".to_owned(),
             Signed => "an integer, without quotes".to_owned(),

@@ -2,7 +2,6 @@
 
 use super::{Array, Dir, Entry, Forms, Leaf, Node, Shown, Tree};
 use crate::schema::{self, Rule};
-use gce_metadata_layers::Format;
 use http::uri::PathAndQuery;
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
@@ -37,6 +36,7 @@ impl Tree {
 /// The node of this value at this path; the path decides what JSON alone does not say.
 pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
     match value {
+        _ if schema::is(path, Rule::JsonByDefault) => Node::Leaf(Leaf::json_by_default(value.clone())),
         Value::Object(_) if schema::is(path, Rule::ObjectLeaf) => {
             Node::Leaf(Leaf::text_by_default(snake_cased(value.clone())))
         }
@@ -47,13 +47,8 @@ pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
         Value::Array(items) if is_directory(items) || schema::is(path, Rule::ListDirectory) => {
             Node::Array(array(items, path))
         }
-        _ => Node::Leaf(leaf(value.clone(), path)),
+        _ => Node::Leaf(Leaf::text_by_default(value.clone())),
     }
-}
-
-fn leaf(value: Value, path: &[&str]) -> Leaf {
-    let default = if schema::is(path, Rule::JsonByDefault) { Format::Json } else { Format::Text };
-    Leaf { value, default, forms: Forms::default() }
 }
 
 /// A list of plain values is a leaf of several lines. Any other one needs a path to each item.
@@ -118,7 +113,7 @@ impl Segments {
 }
 
 /// Whether a request line can name the segment.
-pub(super) fn is_addressable(segment: &str) -> bool {
+pub(crate) fn is_addressable(segment: &str) -> bool {
     let path = format!("/{segment}");
     !segment.is_empty()
         && !segment.contains('/')
@@ -154,6 +149,7 @@ pub(super) fn snake_cased(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gce_metadata_layers::{Query, Represent};
     use serde_json::json;
 
     fn tree(v1: Value) -> Tree {
@@ -230,6 +226,19 @@ mod tests {
         assert_eq!(text("instance/gce-workload-certificates/config-status"), written);
         assert_eq!(text("instance/gce-workload-certificates/trust-anchors"), "{ }");
         assert!(text("instance/platform-security/auto-mtls-configuration").contains("\"plaintext_address\": \"a:1\""));
+    }
+
+    #[test]
+    fn a_sealed_certificate_is_one_json_leaf_that_recursion_leaves_out() {
+        let blob = json!({"encrypted_credentials": "c", "key_import_blob": {"public_area": "p", "Seed": "s"}});
+        for written in [blob.clone(), blob.to_string().into()] {
+            let v1 = json!({"instance": {"credentials": {"mdsClientCertificate": written}}});
+            let tree = crate::Metadata::from_json(v1).unwrap().tree();
+            let leaf = tree.get("instance/credentials/mds-client-certificate").unwrap();
+            assert_eq!(leaf.represent(&Query::default()).unwrap().body(), &*blob.to_string());
+            assert_eq!(tree.get("instance/credentials").unwrap().listing(), "mds-client-certificate\n");
+            assert_eq!(tree.get("").unwrap().json(), r#"{"instance":{"credentials":{}}}"#);
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use super::edit::{Edit, EditError};
 use super::{Dir, Leaf, Node, Shown, Tree};
+use crate::metadata::{MetadataError, Walk};
 use crate::schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 const PLACE: &str = "instance/guest-attributes";
@@ -23,7 +25,7 @@ const DEPTH: usize = 2;
 /// assert_eq!(tree.text("instance/guest-attributes/hostkeys/ssh-ed25519").unwrap(), "AAAA");
 /// assert_eq!(tree.guest_attributes(), attributes);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct GuestAttributes(BTreeMap<String, BTreeMap<String, String>>);
 
@@ -34,6 +36,20 @@ impl GuestAttributes {
     pub const MOST_VALUE_BYTES: usize = 256 * 1024;
     /// The most bytes that it may write in all, names included.
     pub const MOST_BYTES: usize = 512 * 1024;
+
+    /// Reads what stands at `guestAttributes` of a config: `{"NAMESPACE": {"KEY": "VALUE"}}`.
+    ///
+    /// # Errors
+    /// If it is anything else; the error names the place, from there on, and no value.
+    pub fn from_json(attributes: Value) -> Result<Self, MetadataError> {
+        let (mut walk, mut read) = (Walk::default(), Self::default());
+        walk.each_key(attributes, |walk, namespace, keys| {
+            walk.each_key(keys, |walk, key, value| {
+                walk.text(value).into_iter().for_each(|value| read.set(namespace, key, value));
+            });
+        });
+        walk.first_error().map_or(Ok(read), Err)
+    }
 
     /// The value of a key.
     pub fn get(&self, namespace: &str, key: &str) -> Option<&str> {
@@ -53,6 +69,14 @@ impl GuestAttributes {
             self.0.remove(namespace);
         }
         was_there
+    }
+}
+
+/// A guest may write secrets.
+impl fmt::Debug for GuestAttributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(namespace, keys)| (namespace, keys.keys().collect::<Vec<_>>()));
+        f.debug_map().entries(names).finish()
     }
 }
 
@@ -200,6 +224,15 @@ mod tests {
             }
             assert!(matches!(tree.without_guest_attribute("ns", "k"), Err(EditError::NotFound { .. })));
         }
+    }
+
+    #[test]
+    fn no_value_is_printed() {
+        assert_eq!(format!("{:?}", of(&[("ns", "a", "hidden"), ("ns", "b", "")])), r#"{"ns": ["a", "b"]}"#);
+        for wrong in [json!("hidden"), json!({"ns": "hidden"}), json!({"ns": {"a": ["hidden"]}})] {
+            assert!(!GuestAttributes::from_json(wrong).unwrap_err().to_string().contains("hidden"));
+        }
+        assert_eq!(GuestAttributes::from_json(json!({"ns": {"a": "1"}})), Ok(of(&[("ns", "a", "1")])));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// The most bytes of a question or an answer.
 const BODY: usize = 16 * 1024;
@@ -201,6 +202,7 @@ mod tests {
     use super::*;
     use crate::{Metadata, Publisher};
     use bytes::Bytes;
+    use tokio::time::advance;
 
     fn os_login() -> OsLogin {
         OsLogin::from_json(json!({
@@ -279,6 +281,17 @@ mod tests {
         for _ in 0..FAILURES {
             assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "0").unwrap()["status"], "CHALLENGE_REQUIRED");
         }
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_lasts_for_its_time_and_no_longer() {
+        let sessions = sessions();
+        let (id, _) = start(&sessions);
+        let second = Duration::from_secs(1);
+        advance(LIFETIME - second).await;
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "222222").unwrap()["status"], "CHALLENGE_REQUIRED");
+        advance(second).await;
         assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
     }
 

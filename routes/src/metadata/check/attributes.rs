@@ -1,0 +1,103 @@
+//! Attributes, the owner's and the guest's own: what they are called and how much they may hold.
+
+use crate::metadata::walk::{self, Walk};
+use crate::tree::{GuestAttributes, is_addressable};
+use serde_json::{Map, Value};
+
+/// What Compute Engine's API takes of attributes, in bytes: of one key, of one value, of them all.
+const LONGEST_KEY: usize = 127;
+const LONGEST_VALUE: usize = 256 * 1024;
+const LONGEST_ALL: usize = 512 * 1024;
+
+pub(super) fn all(walk: &mut Walk, attributes: &Map<String, Value>) {
+    let all = bytes(attributes);
+    if all >= LONGEST_ALL {
+        walk.warn(format!("{all} bytes of keys and values, of which GCE takes less than {LONGEST_ALL}: remove some"));
+    }
+}
+
+pub(super) fn one(walk: &mut Walk, key: &str, value: &Value) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if key.is_empty() || !key.bytes().all(is_plain) {
+        walk.warn("GCE takes keys of letters, digits, `-` and `_` only: rename it");
+    }
+    if key.len() > LONGEST_KEY {
+        walk.warn(format!("a key of {} bytes, of which GCE takes {LONGEST_KEY} at most: shorten it", key.len()));
+    }
+    match value.as_str().map(str::len) {
+        None => walk.warn(format!(
+            "{} is no string, and the guest agent refuses a VM's metadata for that: put it in quotes",
+            walk::kind(value)
+        )),
+        Some(length) if length > LONGEST_VALUE => {
+            walk.warn(format!("a value of {length} bytes, of which GCE takes {LONGEST_VALUE} at most: shorten it"));
+        }
+        Some(_) => {}
+    }
+}
+
+pub(super) fn all_of_guest(walk: &mut Walk, namespaces: &Map<String, Value>) {
+    const MOST: usize = GuestAttributes::MOST_BYTES;
+    let all: usize = namespaces.iter().map(|(name, keys)| name.len() + keys.as_object().map_or(0, bytes)).sum();
+    if all > MOST {
+        walk.warn(format!("{all} bytes of names and values, of which a guest can write {MOST} at most: remove some"));
+    }
+}
+
+/// A namespace, or a key with its value.
+pub(super) fn of_guest(walk: &mut Walk, name: &str, value: &Value) {
+    const MOST_OF_NAME: usize = GuestAttributes::MOST_NAME_BYTES;
+    const MOST_OF_VALUE: usize = GuestAttributes::MOST_VALUE_BYTES;
+    if !is_addressable(name) {
+        walk.warn("no URL can carry this name, so no guest can have written it: rename it");
+    }
+    if name.len() > MOST_OF_NAME {
+        let length = name.len();
+        walk.warn(format!("a name of {length} bytes, of which a guest can write {MOST_OF_NAME} at most: shorten it"));
+    }
+    if let Some(length) = value.as_str().map(str::len).filter(|length| *length > MOST_OF_VALUE) {
+        walk.warn(format!("a value of {length} bytes, of which a guest can write {MOST_OF_VALUE} at most: shorten it"));
+    }
+}
+
+/// How many bytes keys and values have.
+fn bytes(keys: &Map<String, Value>) -> usize {
+    let of = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
+    keys.iter().map(|(key, value)| key.len() + of(value)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metadata::check::tests::{findings, warning};
+    use serde_json::json;
+
+    #[test]
+    fn attributes_have_limits() {
+        assert!(warning(json!({"attributes": {"a.b": ""}})).starts_with("instance.attributes.a.b: GCE takes keys of"));
+        assert!(warning(json!({"attributes": {"k".repeat(128): ""}})).contains("a key of 128 bytes"));
+        assert!(
+            warning(json!({"attributes": {"db-password": 12_345_678}}))
+                .starts_with("instance.attributes.db-password: a number is no")
+        );
+        let at = |length: usize| json!({"attributes": {"a": "v".repeat(length)}});
+        assert_eq!(findings(at(262_144)), []);
+        assert!(warning(at(262_145)).contains("a value of 262145 bytes"));
+        let two = |length| json!({"attributes": {"a": "v".repeat(262_144), "b": "v".repeat(length)}});
+        assert_eq!(findings(two(262_141)), []);
+        assert!(warning(two(262_142)).starts_with("instance.attributes: 524288 bytes"));
+    }
+
+    #[test]
+    fn guest_attributes_have_limits() {
+        let at = |namespace: &str, key: &str, length: usize| json!({"guestAttributes": {namespace: {key: "v".repeat(length)}}});
+        assert_eq!(findings(at(&"n".repeat(128), &"k".repeat(128), 262_144)), []);
+        assert!(warning(at("n", "k", 262_145)).starts_with("instance.guestAttributes.n.k: a value of 262145 bytes"));
+        assert!(warning(at("n", &"k".repeat(129), 0)).contains("a name of 129 bytes"));
+        assert!(warning(at(&"n".repeat(129), "k", 0)).contains("a name of 129 bytes"));
+        assert!(warning(at("n/s", "k", 0)).starts_with("instance.guestAttributes.n/s: no URL can carry this name"));
+        assert!(warning(at("n", "a?b", 0)).starts_with("instance.guestAttributes.n.a?b: no URL can carry this name"));
+        let two = |length| json!({"guestAttributes": {"n": {"a": "v".repeat(262_144), "b": "v".repeat(length)}}});
+        assert_eq!(findings(two(262_141)), []);
+        assert!(warning(two(262_142)).starts_with("instance.guestAttributes: 524289 bytes"));
+    }
+}

@@ -11,6 +11,7 @@ pub(crate) use walk::Walk;
 
 use crate::accounts;
 use crate::os_login::OsLogin;
+use crate::schema;
 use crate::tree::Tree;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -94,7 +95,7 @@ impl Metadata {
     ///
     /// let tree = Metadata::empty()
     ///     .with_project_id("my-project")
-    ///     .with_instance("machineType", "projects/1/machineTypes/e2-medium")
+    ///     .with_instance("machine-type", "projects/1/machineTypes/e2-medium")
     ///     .with_attribute("my-key", "my value")
     ///     .with_service_account("vm@my-project.iam.gserviceaccount.com")
     ///     .tree();
@@ -105,15 +106,16 @@ impl Metadata {
         Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}), os_login: None }
     }
 
-    /// With this value for a key of the instance, spelled as in GCE's JSON: `id`, `zone`, `networkInterfaces`.
+    /// With this value for a key of the instance, in the JSON's spelling or in that of paths: `id`, `networkInterfaces`,
+    /// `machine-type`.
     pub fn with_instance(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.put(&["instance", key], value.into());
+        self.put(&["instance", &schema::camel_case(key)], value.into());
         self
     }
 
-    /// With this value for a key of the project, spelled as in GCE's JSON.
+    /// With this value for a key of the project, in the JSON's spelling or in that of paths.
     pub fn with_project(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.put(&["project", key], value.into());
+        self.put(&["project", &schema::camel_case(key)], value.into());
         self
     }
 

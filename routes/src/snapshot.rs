@@ -88,7 +88,8 @@ impl Publisher {
         changed
     }
 
-    /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`.
+    /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`. A service account stands
+    /// below each of its names, and what is set below one of them is not set below the others.
     ///
     /// # Errors
     /// If the path can't hold a value.

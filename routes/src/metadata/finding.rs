@@ -17,6 +17,10 @@ impl MetadataError {
     pub fn path(&self) -> &[String] {
         &self.path
     }
+
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
 }
 
 /// The path as jq writes it, but for its first dot: `instance.disks[0].mode`.

@@ -200,7 +200,11 @@ pub(super) struct Edit<'a> {
 impl<'a> Edit<'a> {
     pub(super) fn new(path: &'a str) -> Result<Self, EditError> {
         let segments = segments(path);
-        if segments.is_empty() { Err(EditError::Root) } else { Ok(Self { path, segments }) }
+        match segments.first() {
+            None => Err(EditError::Root),
+            Some(&"computeMetadata") => Err(EditError::NotRelative { path: path.into() }),
+            Some(_) => Ok(Self { path, segments }),
+        }
     }
 
     /// The node at `depth`, with `new` put at the end of the path below it.
@@ -221,6 +225,7 @@ impl<'a> Edit<'a> {
                         Entry { node, shown, json_key: entry.json_key.clone() }
                     }
                     None => {
+                        self.is_well_spelled(depth)?;
                         // Whoever finds the directory of a default, listed or not, finds all of it.
                         let below = if shown == Shown::Nowhere { Shown::Everywhere } else { shown };
                         let node = self.put(&self.empty(depth), depth + 1, new, below)?;
@@ -257,7 +262,10 @@ impl<'a> Edit<'a> {
         let last = depth + 1 == self.segments.len();
         Ok(Arc::new(match node {
             Node::Dir(dir) => {
-                let entry = dir.entries.get(segment).ok_or_else(not_found)?;
+                let Some(entry) = dir.entries.get(segment) else {
+                    self.is_well_spelled(depth)?;
+                    return Err(not_found());
+                };
                 if *entry.node == Node::Computed {
                     return Err(EditError::Computed { path: self.path.into() });
                 }
@@ -282,6 +290,16 @@ impl<'a> Edit<'a> {
             }
             Node::Leaf(_) | Node::Computed => return Err(not_found()),
         }))
+    }
+
+    /// Whether a name that is not there is none of the JSON's: it would stand beside the one that it means.
+    fn is_well_spelled(&self, depth: usize) -> Result<(), EditError> {
+        let (directory, segment) = (&self.segments[..depth], self.segments[depth]);
+        let instead = schema::kebab_case(segment);
+        if schema::is(directory, Rule::UserKeys) || instead == segment {
+            return Ok(());
+        }
+        Err(EditError::Misspelled { path: self.path.into(), segment: segment.into(), instead })
     }
 
     /// What is made where the path goes on and there is nothing.

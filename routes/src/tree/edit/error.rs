@@ -9,6 +9,22 @@ pub enum EditError {
     /// The path has no segment.
     #[error("the root itself can't be set or removed: name a path such as instance/attributes/my-key")]
     Root,
+    /// The path does not begin at the tree's root.
+    #[error("{path}: a path begins below /computeMetadata/v1/, as in instance/attributes/my-key")]
+    NotRelative {
+        /// The path of the edit.
+        path: String,
+    },
+    /// A segment is spelled as the JSON has it.
+    #[error("{path}: `{segment}` is spelled `{instead}` in paths")]
+    Misspelled {
+        /// The path of the edit.
+        path: String,
+        /// The segment.
+        segment: String,
+        /// What is right.
+        instead: String,
+    },
     /// A segment of the path stands below a value.
     #[error("{path}: `{segment}` can't stand below a value; remove the value first")]
     BelowLeaf {
@@ -40,7 +56,7 @@ pub enum EditError {
         path: String,
     },
     /// The value can't be what its place says it is.
-    #[error("{path}: {error}")]
+    #[error("{}", unfit(path, error))]
     Unfit {
         /// The path of the edit.
         path: String,
@@ -53,4 +69,10 @@ pub enum EditError {
         /// The path of the edit.
         path: String,
     },
+}
+
+/// What is wrong with the value itself has no place but the edit's, and the root has no path.
+fn unfit(path: &str, error: &MetadataError) -> String {
+    let error = if error.path().is_empty() { error.problem().to_owned() } else { error.to_string() };
+    if path.is_empty() { error } else { format!("{path}: {error}") }
 }

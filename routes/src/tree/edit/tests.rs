@@ -73,14 +73,14 @@ fn lists_are_made_where_lists_belong() {
 #[test]
 fn what_does_not_fit_its_place_is_refused() {
     for (path, value, problem) in [
-        ("instance/attributes", json!(5), "instance/attributes: .: an object is expected, not a number"),
-        ("instance/disks", json!("x"), "instance/disks: .: a list is expected, not a string"),
+        ("instance/attributes", json!(5), "instance/attributes: an object is expected, not a number"),
+        ("instance/disks", json!("x"), "instance/disks: a list is expected, not a string"),
         ("instance", json!({"disks": 1}), "instance: disks: a list is expected, not a number"),
     ] {
         assert_eq!(vm().with(path, &value).unwrap_err().to_string(), problem);
     }
     let error = vm().with_merged("", &json!({"instance": {"disks": 1}})).unwrap_err().to_string();
-    assert_eq!(error, ": instance.disks: a list is expected, not a number");
+    assert_eq!(error, "instance.disks: a list is expected, not a number");
 }
 
 #[test]
@@ -122,12 +122,19 @@ fn a_path_that_can_not_be_edited_is_named() {
         ("instance/disks/-1", "`-1` is not an index"),
         ("instance/attributes/a b", "`a b` can't be part of a URL"),
         ("instance/service-accounts/default/token", "made for each request"),
+        ("instance/cpuPlatform", "`cpuPlatform` is spelled `cpu-platform`"),
+        ("instance/networkInterfaces/0/ip", "`networkInterfaces` is spelled `network-interfaces`"),
+        ("/computeMetadata/v1/instance/id", "begins below /computeMetadata/v1/"),
     ] {
         let error = vm().with(path, &json!("x")).unwrap_err().to_string();
         assert!(error.contains(remedy) && error.contains(path), "{path}: {error}");
     }
     assert_eq!(vm().without("instance/x/y"), Err(EditError::NotFound { path: "instance/x/y".into() }));
     assert!(vm().without("instance/service-accounts/default/identity").is_err());
+    assert!(matches!(vm().without("instance/cpuPlatform"), Err(EditError::Misspelled { .. })));
+    // Where two keys have kept their own spelling, each is a name.
+    let both = Metadata::from_json(json!({"instance": {"fooBar": 1, "foo-bar": 2}})).unwrap().tree();
+    assert_eq!(both.with("instance/fooBar", &json!(3)).unwrap().text("instance/fooBar").unwrap(), "3");
 }
 
 #[test]

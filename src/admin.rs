@@ -27,9 +27,6 @@ impl Admin {
             return (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET or HEAD, please\n".to_owned());
         }
         match path {
-            path if path == &*self.metrics_path => {
-                (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render(&self.state))
-            }
             "/healthz" => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
             "/readyz" => {
                 let failing: String = self.failing().map(|reason| format!("{reason}\n")).collect();
@@ -37,6 +34,9 @@ impl Admin {
                     "" => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
                     _ => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, failing),
                 }
+            }
+            path if path == &*self.metrics_path => {
+                (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render(&self.state))
             }
             _ => (StatusCode::NOT_FOUND, PLAIN, format!("{}, /healthz and /readyz are here\n", self.metrics_path)),
         }

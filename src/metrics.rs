@@ -6,7 +6,7 @@
 
 mod state;
 
-pub(crate) use state::{Connections, State};
+pub(crate) use state::State;
 
 use gce_metadata_layers::{Answered, MatchedPath, Record};
 use gce_metadata_routes::token::TokenError;

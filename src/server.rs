@@ -3,6 +3,7 @@
 mod builder;
 mod connection;
 mod listener;
+mod open_connections;
 mod runtimes;
 mod socket;
 mod start;
@@ -11,6 +12,7 @@ mod tls;
 
 pub use builder::ServerBuilder;
 pub use listener::Address;
+pub(crate) use open_connections::OpenConnections;
 pub use start_error::StartError;
 pub use tls::{Certificates, MtlsOptions, TlsError};
 
@@ -24,6 +26,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// As long as whoever watches a stopped server may take for the last answer.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A metadata server that runs in this process.
 ///
@@ -50,6 +55,8 @@ pub struct Server {
     publisher: Publisher,
     keeper: Option<Arc<Keeper>>,
     lifecycle: Lifecycle,
+    /// That of the second listener: who watches the server sees it stop.
+    watching: Lifecycle,
     drain: Duration,
     reloads: Arc<ReloadCounts>,
     reload_wanted: Arc<Notify>,
@@ -70,6 +77,16 @@ impl Lifecycle {
     fn spawn(&self, task: impl Future<Output: Send> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { _ = stop.run_until_cancelled(task).await });
+    }
+
+    /// Ends step by step, the second one after this time. Says whether the first was enough.
+    async fn drain(&self, time: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        let drained = timeout(time, self.tasks.wait()).await.is_ok();
+        self.abort.cancel();
+        self.tasks.wait().await;
+        drained
     }
 
     /// Closes everything at once.
@@ -144,16 +161,12 @@ impl Server {
     /// Stops: accepts nothing new, answers whoever waits for a change, and lets requests finish until the drain time is
     /// up. Says whether all did.
     pub async fn shutdown(self) -> bool {
-        let Lifecycle { stop, abort, tasks } = self.lifecycle.clone();
-        stop.cancel();
-        tasks.close();
-        let drained = timeout(self.drain, tasks.wait()).await.is_ok();
-        abort.cancel();
-        tasks.wait().await;
+        let drained = self.lifecycle.drain(self.drain).await;
         // What the last requests wrote.
         if let Some(keeper) = &self.keeper {
             let _ = timeout(self.drain, keeper.save_or_tell()).await;
         }
+        self.watching.drain(LAST_LOOK).await;
         drained
     }
 }
@@ -161,5 +174,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.lifecycle.end();
+        self.watching.end();
     }
 }

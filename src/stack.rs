@@ -53,9 +53,31 @@ where
     Stack::new(publisher.reader(), Router::new(publisher, tokens)).service::<ReqBody, ResBody>()
 }
 
-/// What the stack is composed of, for those who set more than [`metadata_stack`] does.
+/// The same for those who set more than [`metadata_stack`] does: further routes, an end to all waiting, limits, who is
+/// welcome.
+///
+/// ```
+/// use bytes::Bytes;
+/// use gce_metadata_server::layers::Waiters;
+/// use gce_metadata_server::routes::RouterOptions;
+/// use gce_metadata_server::{Metadata, Publisher, Router, Stack, TokenSources};
+/// use http_body_util::Full;
+/// use tokio_util::sync::CancellationToken;
+///
+/// let publisher = Publisher::new(Metadata::sample().tree());
+/// let mut options = RouterOptions::default();
+/// options.legacy_endpoints = true;
+/// let router = Router::with_options(publisher.clone(), TokenSources::default(), options);
+/// let stop = CancellationToken::new();
+/// let service = Stack::new(publisher.reader(), router)
+///     .until(stop.clone())
+///     .waiters(Waiters::at_most(100))
+///     .enforce_rate_limits()
+///     .service::<Full<Bytes>, Full<Bytes>>();
+/// # drop(service);
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct Stack {
+pub struct Stack {
     reader: Reader,
     router: Router,
     stop: CancellationToken,
@@ -66,25 +88,35 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) fn new(reader: Reader, router: Router) -> Self {
+    /// A stack around these routes. Whoever waits is woken by what the reader sees.
+    pub fn new(reader: Reader, router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
         Self { reader, router, stop, waiters, metrics: None, peers: None, limits: None }
     }
 
-    pub(crate) fn until(self, stop: CancellationToken) -> Self {
+    /// Answers every request that waits for a change when `stop` is cancelled.
+    pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
-    pub(crate) fn waiters(self, waiters: Waiters) -> Self {
+    /// Counts and caps the requests that wait for a change; one too many is answered 503. Without this there is no cap.
+    pub fn waiters(self, waiters: Waiters) -> Self {
         Self { waiters, ..self }
+    }
+
+    /// Answers 429 where GCE would, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits)
+    /// does. Access tokens have no limit: which of them must be made anew, their source knows.
+    pub fn enforce_rate_limits(self) -> Self {
+        self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
     }
 
     pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Admits nobody but clients that have shown a certificate, and of those only these.
-    pub(crate) fn peers(self, peers: AllowedPeers) -> Self {
+    /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
+    /// [`Connection`] among a request's extensions.
+    pub fn peers(self, peers: AllowedPeers) -> Self {
         Self { peers: Some(peers), ..self }
     }
 
@@ -92,7 +124,8 @@ impl Stack {
         Self { limits, ..self }
     }
 
-    pub(crate) fn service<ReqBody, ResBody>(
+    /// The stack as one service, for these bodies of requests and responses.
+    pub fn service<ReqBody, ResBody>(
         self,
     ) -> impl Service<
         Request<ReqBody>,

@@ -1,6 +1,6 @@
 //! The second listener.
 
-use super::values::{address, port, url_path};
+use super::values::{address, metrics_path, port};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use gce_metadata_server::ServerBuilder;
@@ -23,7 +23,7 @@ pub(crate) struct Monitoring {
     metrics_port: u16,
 
     /// Path of the metrics
-    #[arg(long, visible_alias = "metricsPath", default_value = "/metrics", value_name = "PATH", value_parser = url_path)]
+    #[arg(long, visible_alias = "metricsPath", default_value = "/metrics", value_name = "PATH", value_parser = metrics_path)]
     metrics_path: String,
 }
 

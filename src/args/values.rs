@@ -12,11 +12,11 @@ pub(super) fn port(port: &str) -> Result<u16, String> {
     digits.parse().map_err(|_| "a port is a number from 0 to 65535, such as 8080 or :8080".to_owned())
 }
 
-pub(super) fn url_path(path: &str) -> Result<String, String> {
-    if path.starts_with('/') {
-        Ok(path.to_owned())
-    } else {
-        Err("a path starts with a slash, as /metrics does".to_owned())
+pub(super) fn metrics_path(path: &str) -> Result<String, String> {
+    match path {
+        "/healthz" | "/readyz" => Err("another answer stands there; choose another path, such as /metrics".to_owned()),
+        _ if path.starts_with('/') => Ok(path.to_owned()),
+        _ => Err("a path starts with a slash, as /metrics does".to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::credentials::Identity;
 use crate::reload::ReloadCounts;
+use crate::server::OpenConnections;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_layers::Waiters;
@@ -10,7 +11,6 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Where to look.
@@ -18,27 +18,9 @@ use tokio::time::Instant;
 pub(crate) struct State {
     pub(crate) reader: Reader,
     pub(crate) waiters: Waiters,
-    pub(crate) connections: Connections,
+    pub(crate) connections: OpenConnections,
     pub(crate) reloads: Arc<ReloadCounts>,
     pub(crate) identity: Identity,
-}
-
-/// The connections that are open.
-#[derive(Debug, Clone)]
-pub(crate) struct Connections {
-    pub(crate) room: Arc<Semaphore>,
-    most: usize,
-}
-
-impl Connections {
-    pub(crate) fn at_most(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(most)), most }
-    }
-
-    fn count(&self) -> usize {
-        self.most - self.room.available_permits()
-    }
 }
 
 impl State {

@@ -192,12 +192,17 @@ impl ServerBuilder {
         Self { mtls: Some((Some(address), options)), ..self }
     }
 
-    /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`.
+    /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`, which
+    /// are taken.
     pub fn admin(self, address: SocketAddr, metrics_path: impl Into<String>) -> Self {
-        Self { admin: Some(AdminPlace { address, metrics_path: metrics_path.into() }), ..self }
+        let mut metrics_path = metrics_path.into();
+        if !metrics_path.starts_with('/') {
+            metrics_path.insert(0, '/');
+        }
+        Self { admin: Some(AdminPlace { address, metrics_path }), ..self }
     }
 
-    /// Caps the connections at a time; more wait in the kernel's queue.
+    /// Caps the connections at a time, of which there is one at least; more wait in the kernel's queue.
     pub fn most_connections(self, most_connections: usize) -> Self {
         Self { most_connections, ..self }
     }

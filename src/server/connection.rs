@@ -2,10 +2,10 @@
 
 use super::Lifecycle;
 use super::listener::Listener;
+use super::open_connections::OpenConnections;
 use super::runtimes::Runtimes;
 use super::socket::Socket;
 use super::tls::{Handshake, Tls};
-use crate::metrics::Connections as OpenConnections;
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
 use http::{Request, Response};
@@ -37,8 +37,23 @@ pub(super) struct ConnectionLimits {
     pub(super) write_timeout: Duration,
 }
 
-/// Accepts connections until the server stops.
-pub(super) async fn serve<S, B>(
+/// Serves whoever connects until the server stops.
+pub(super) fn spawn<S, B>(
+    listener: Listener,
+    tls: Option<Tls>,
+    service: S,
+    limits: ConnectionLimits,
+    runtimes: Runtimes,
+    lifecycle: &Lifecycle,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    lifecycle.tasks.spawn(accept(listener, tls, service, limits, runtimes, lifecycle.clone()));
+}
+
+async fn accept<S, B>(
     listener: Listener,
     tls: Option<Tls>,
     service: S,
@@ -58,7 +73,6 @@ pub(super) async fn serve<S, B>(
         .max_buf_size(limits.header_bytes)
         .title_case_headers(true);
     let ConnectionLimits { connections, write_timeout, .. } = limits;
-    let room = connections.room;
     let server = Arc::new(Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
@@ -79,7 +93,7 @@ pub(super) async fn serve<S, B>(
         };
         // At the cap nothing more is accepted: clients queue in the kernel instead of in memory.
         let place = tokio::select! {
-            place = Arc::clone(&room).acquire_owned() => place,
+            place = connections.place() => place,
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());

@@ -3,28 +3,27 @@
 use super::builder::{Place, Served, ServerBuilder, Tokens};
 use super::connection::{self, ConnectionLimits, RequestBody};
 use super::listener::{Address, Listener};
+use super::open_connections::OpenConnections;
 use super::runtimes::Runtimes;
 use super::start_error::StartError;
-use super::tls::{self, MdsClientCertificate, Opened, Tls};
+use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
-use crate::credentials::{Credentials, Route};
+use crate::credentials::{Credentials, Route, SourceError};
 use crate::guest_attributes::{self, Keeper};
-use crate::metrics::{Connections, Metrics, State};
+use crate::metrics::{Metrics, State};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::Reload;
 use crate::stack::Stack;
 use bytes::Bytes;
 use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources, Tree};
-use http::{Request, Response};
-use http_body::Body;
 use http_body_util::Full;
-use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tower::Service;
 
 /// Few watch, and none for long.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -35,20 +34,14 @@ impl ServerBuilder {
     /// # Errors
     /// If the config, the key, a certificate, a socket or a thread can't be had.
     pub async fn start(self) -> Result<Server, StartError> {
-        let connections = Connections::at_most(self.most_connections);
+        let connections = OpenConnections::at_most(self.most_connections);
         let limits = self.connection_limits(&connections);
-        let admin_limits = self.connection_limits(&Connections::at_most(ADMIN_CONNECTIONS));
+        let admin_limits = self.connection_limits(&OpenConnections::at_most(ADMIN_CONNECTIONS));
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
         let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
-        let credentials = match self.tokens {
-            Tokens::From(source) => {
-                let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
-                source.open(metrics.as_ref(), uncached_tokens)?
-            }
-            Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
-        };
+        let credentials = open(self.tokens, metrics.as_ref(), rate_limits.as_ref())?;
         let Credentials { tokens, mut routes, identity, default_email, doctor, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
@@ -56,24 +49,15 @@ impl ServerBuilder {
             Some(path) => guest_attributes::restored(path, &of_config)?,
             None => of_config.clone(),
         };
-        let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
-        let publisher = Publisher::with_computed(tree, listed);
+        let (https_place, https) = self.mtls.unzip();
+        let publisher = Publisher::with_computed(tree, https.as_ref().and_then(MtlsOptions::listed));
         let reader = publisher.reader();
-        let (https_place, https, peers) = match self.mtls {
-            Some((place, options)) => {
-                let opened = tls::open(options.certificates, reader.clone(), metrics.clone())?;
-                (place.map(Place::Tcp), Some(opened), AllowedPeers(options.allowed))
-            }
-            None => (None, None, AllowedPeers::default()),
-        };
-        let (listener, address) = bind(self.place).await?;
-        let (https_listener, https_address) = bind_if_any(https_place).await?.unzip();
-        let (admin_place, metrics_path) =
-            self.admin.map(|admin| (Place::Tcp(admin.address), admin.metrics_path)).unzip();
-        let (admin_listener, admin_address) = bind_if_any(admin_place).await?.unzip();
+        let (listener, address) = bind(self.place, "--port").await?;
+        let (https_listener, https_address) = bind_if_any(https_place.flatten(), "--tls-port").await?.unzip();
+        let (admin_place, metrics_path) = self.admin.map(|admin| (admin.address, admin.metrics_path)).unzip();
+        let (admin_listener, admin_address) = bind_if_any(admin_place, "--metrics-port").await?.unzip();
 
-        // Everything is there but threads and a file. From here on an error drops the server, which ends what of it has
-        // been started.
+        // What is left is threads and files. An error drops the server, which ends what of it has been started.
         let mut server = Server {
             tls_address: https_address.or_else(|| https.is_some().then(|| address.clone())),
             address,
@@ -81,28 +65,30 @@ impl ServerBuilder {
             publisher: publisher.clone(),
             keeper: None,
             lifecycle: Lifecycle::default(),
+            watching: Lifecycle::default(),
             drain: self.drain,
             reloads: Arc::default(),
             reload_wanted: Arc::default(),
         };
-        let lifecycle = &server.lifecycle;
         let runtimes = match self.threads {
-            Some(count) => Runtimes::on_threads(count, &lifecycle.tasks).map_err(StartError::Threads)?,
-            None => Runtimes::current(&lifecycle.tasks),
+            Some(count) => Runtimes::on_threads(count, &server.lifecycle.tasks).map_err(StartError::Threads)?,
+            None => Runtimes::current(&server.lifecycle.tasks),
+        };
+        // Another server may be using the files that these replace, so they come last.
+        let (tls, peers) = match https {
+            Some(MtlsOptions { certificates, allowed }) => {
+                let Opened { tls, keep_fresh, mds_client_certificate } =
+                    tls::open(certificates, reader.clone(), metrics.clone())?;
+                server.lifecycle.spawn(keep_fresh);
+                routes.extend(mds_client_certificate.map(MdsClientCertificate::route));
+                (Some(tls), AllowedPeers(allowed))
+            }
+            None => (None, AllowedPeers::default()),
         };
         if let Some(path) = self.guest_attributes {
-            let keeper = Keeper::start(path, reader.clone(), metrics.clone()).await?;
-            let Lifecycle { stop, abort, .. } = lifecycle.clone();
-            let keeping = Arc::clone(&keeper).keep(stop);
-            lifecycle.tasks.spawn(async move { abort.run_until_cancelled(keeping).await });
-            server.keeper = Some(keeper);
+            server.keep_guest_attributes(path, metrics.clone()).await?;
         }
 
-        let tls = https.map(|Opened { tls, keep_fresh, mds_client_certificate }| {
-            server.lifecycle.spawn(keep_fresh);
-            routes.extend(mds_client_certificate.map(MdsClientCertificate::route));
-            tls
-        });
         let waiters = Waiters::at_most(self.most_waiters);
         let stack = Stack::new(reader.clone(), router(publisher, tokens, self.router, routes))
             .until(server.lifecycle.stop.clone())
@@ -113,22 +99,23 @@ impl ServerBuilder {
             None if tls.is_some() => (None, Some(listener)),
             beside => (Some(listener), beside),
         };
+        let lifecycle = &server.lifecycle;
         if let Some(listener) = encrypted {
             let service = stack.clone().peers(peers).service::<RequestBody, Full<Bytes>>();
-            server.accept(listener, tls, service, limits.clone(), runtimes.clone());
+            connection::spawn(listener, tls, service, limits.clone(), runtimes.clone(), lifecycle);
         }
         if let Some(listener) = plain {
             let service = stack.service::<RequestBody, Full<Bytes>>();
-            server.accept(listener, None, service, limits, runtimes);
+            connection::spawn(listener, None, service, limits, runtimes, lifecycle);
         }
         if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
-            let (stop, reloads) = (server.lifecycle.stop.clone(), Arc::clone(&server.reloads));
+            let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
             let state = State { reader: reader.clone(), waiters, connections, reloads, identity };
             let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, stop };
-            server.accept(listener, None, service, admin_limits, Runtimes::current(&server.lifecycle.tasks));
-            server.lifecycle.spawn(async move { metrics.keep_up().await });
+            let here = Runtimes::current(&server.watching.tasks);
+            connection::spawn(listener, None, service, admin_limits, here, &server.watching);
+            server.watching.spawn(async move { metrics.keep_up().await });
         }
-
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
         }
@@ -136,7 +123,7 @@ impl ServerBuilder {
             tracing::info!("{advice}");
         }
         if let Some(doctor) = doctor {
-            server.lifecycle.spawn(doctor.attend(reader));
+            lifecycle.spawn(doctor.attend(reader));
         }
         if let Some((file, bytes)) = followed {
             server.follow(file, bytes, of_config);
@@ -144,7 +131,7 @@ impl ServerBuilder {
         Ok(server)
     }
 
-    fn connection_limits(&self, connections: &Connections) -> ConnectionLimits {
+    fn connection_limits(&self, connections: &OpenConnections) -> ConnectionLimits {
         ConnectionLimits {
             connections: connections.clone(),
             header_bytes: Self::HEADER_BYTES,
@@ -155,21 +142,14 @@ impl ServerBuilder {
 }
 
 impl Server {
-    /// Serves whoever connects.
-    fn accept<S, B>(
-        &self,
-        listener: Listener,
-        tls: Option<Tls>,
-        service: S,
-        limits: ConnectionLimits,
-        runtimes: Runtimes,
-    ) where
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
-    {
-        let lifecycle = self.lifecycle.clone();
-        self.lifecycle.tasks.spawn(connection::serve(listener, tls, service, limits, runtimes, lifecycle));
+    /// Writes the file of guest attributes a first time, and whenever there are others.
+    async fn keep_guest_attributes(&mut self, path: PathBuf, metrics: Option<Metrics>) -> Result<(), StartError> {
+        let keeper = Keeper::start(path, self.publisher.reader(), metrics).await?;
+        let Lifecycle { stop, abort, tasks } = self.lifecycle.clone();
+        let keeping = Arc::clone(&keeper).keep(stop);
+        tasks.spawn(async move { abort.run_until_cancelled(keeping).await });
+        self.keeper = Some(keeper);
+        Ok(())
     }
 
     /// Takes over what the config file changes to.
@@ -190,6 +170,18 @@ fn router(publisher: Publisher, tokens: TokenSources, options: RouterOptions, ro
     })
 }
 
+/// The source of tokens, if there is none yet.
+fn open(
+    tokens: Tokens,
+    metrics: Option<&Metrics>,
+    limits: Option<&EndpointLimits>,
+) -> Result<Credentials, SourceError> {
+    match tokens {
+        Tokens::From(source) => source.open(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
+        Tokens::Given(tokens) => Ok(Credentials::given(tokens, metrics)),
+    }
+}
+
 /// The config file that is followed, and what was read of it.
 type Followed = (ConfigFile, Vec<u8>);
 
@@ -205,20 +197,23 @@ fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Follow
     }
 }
 
-async fn bind_if_any(place: Option<Place>) -> Result<Option<(Listener, Address)>, StartError> {
-    match place {
-        Some(place) => bind(place).await.map(Some),
+async fn bind_if_any(
+    address: Option<SocketAddr>,
+    option: &'static str,
+) -> Result<Option<(Listener, Address)>, StartError> {
+    match address {
+        Some(address) => bind(Place::Tcp(address), option).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// A listener and where it is.
-async fn bind(place: Place) -> Result<(Listener, Address), StartError> {
-    let (wanted, bound) = match place {
+/// A listener and where it is. The option is the one by which the program is told.
+async fn bind(place: Place, option: &'static str) -> Result<(Listener, Address), StartError> {
+    let (address, bound) = match place {
         Place::Tcp(address) => (address.to_string(), TcpListener::bind(address).await.map(Listener::Tcp)),
         Place::Listener(listener) => ("the given listener".to_owned(), Ok(Listener::Tcp(listener))),
         Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
     };
     let located = bound.and_then(|listener| listener.address().map(|address| (listener, address)));
-    located.map_err(|error| StartError::Listen { address: wanted, error })
+    located.map_err(|error| StartError::Listen { option, address, error })
 }

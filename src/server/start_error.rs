@@ -26,8 +26,10 @@ pub enum StartError {
     #[error("can't start threads for connections: {0}; ask for fewer of them (--threads)")]
     Threads(io::Error),
     /// The socket can't be had.
-    #[error("can't listen at {address}: {error}{}", remedy(address, error))]
+    #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {
+        /// The program's option that says where.
+        option: &'static str,
         /// The address, or `unix:` and the path.
         address: String,
         /// Why.
@@ -48,16 +50,17 @@ impl From<GuestAttributesError> for StartError {
     }
 }
 
-fn remedy(address: &str, error: &io::Error) -> &'static str {
-    match (error.kind(), address.starts_with("unix:")) {
-        (io::ErrorKind::AddrInUse, true) => "; stop the other process, or choose another path",
+fn remedy(option: &str, address: &str, error: &io::Error) -> String {
+    let remedy = match (error.kind(), address.starts_with("unix:")) {
+        (io::ErrorKind::AddrInUse, true) => "stop the other process, or choose another path",
         (io::ErrorKind::AddrInUse, false) => {
-            "; stop the other process, or choose another place (--port 0 takes any free port)"
+            return format!("; stop the other process, or choose another place ({option} 0 takes any free port)");
         }
-        (io::ErrorKind::PermissionDenied, true) => "; choose a folder that this user may write to",
-        (io::ErrorKind::PermissionDenied, false) => "; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
-        (io::ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has that address",
-        (io::ErrorKind::NotFound, true) => "; make the folder first",
-        _ => "",
-    }
+        (io::ErrorKind::PermissionDenied, true) => "choose a folder that this user may write to",
+        (io::ErrorKind::PermissionDenied, false) => "choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
+        (io::ErrorKind::AddrNotAvailable, _) => "no interface of this machine has that address",
+        (io::ErrorKind::NotFound, true) => "make the folder first",
+        _ => return String::new(),
+    };
+    format!("; {remedy}")
 }

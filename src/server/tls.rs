@@ -1,12 +1,12 @@
 //! HTTPS with client certificates, as GCE's metadata server has it on port 443.
 
-mod credentials;
+mod certificates;
 mod follow;
 mod handshake;
 mod mds_client_certificate;
 mod mint;
 
-pub use credentials::TlsError;
+pub use certificates::TlsError;
 pub(super) use follow::{Opened, open};
 pub(super) use handshake::{Handshake, Tls};
 pub(super) use mds_client_certificate::MdsClientCertificate;

@@ -270,6 +270,10 @@ fn what_can_not_be_started_says_why_in_one_line() {
     let error = refused(folder.path(), &format!("--port {port}"));
     assert!(error.starts_with(&format!("can't listen at 127.0.0.1:{port}: ")) && error.contains("--port 0"), "{error}");
 
+    let error = refused(folder.path(), &format!("--port 0 --metricsEnabled --metricsPort {port}"));
+    assert!(error.ends_with("choose another place (--metrics-port 0 takes any free port)"), "{error}");
+    assert!(refused(folder.path(), "--metrics-path /healthz").contains("another answer stands there"));
+
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");

@@ -2,12 +2,15 @@
 
 use crate::support::{Client, admin, eventually, get, request};
 use gce_metadata_server::routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, TokenError};
-use gce_metadata_server::{Metadata, Server, TokenSources};
+use gce_metadata_server::{Address, Metadata, Server, TokenSources};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tower::service_fn;
 
 const ACCOUNT: &str = "instance/service-accounts/default";
@@ -188,4 +191,42 @@ async fn two_servers_count_apart() {
         samples.keys().any(|name| name.starts_with("metadata_endpoint_path_requests{"))
     };
     assert_eq!((counted(&one).await, counted(&other).await), (true, false));
+}
+
+/// Whoever decides where requests go learns that the server stops as long as it has something to do.
+#[tokio::test]
+async fn a_server_that_stops_says_so_to_the_end() {
+    let (asked, answered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (asks, answers) = (Arc::clone(&asked), Arc::clone(&answered));
+    let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
+        let (asks, answers) = (Arc::clone(&asks), Arc::clone(&answers));
+        async move {
+            asks.notify_one();
+            answers.notified().await;
+            Ok(AccessToken { token: "late".into(), expires_in: Duration::from_secs(60) })
+        }
+    }));
+    let tokens = TokenSources { access: Some(access), id: None };
+    let server = builder().token_sources(tokens).drain(Duration::from_secs(600)).start().await.unwrap();
+    let Some(Address::Tcp(admin)) = server.admin_address().cloned() else { panic!("it has no address") };
+    let ready = async || {
+        let mut client = Client::over(TcpStream::connect(admin).await.unwrap(), "admin").await;
+        let answer = client.send(request("GET", "/readyz", &[]), "").await;
+        (answer.status.as_u16(), answer.body)
+    };
+    assert_eq!(ready().await, (200, "ok\n".into()));
+    let mut client = Client::connect(&server).await;
+    let token = tokio::spawn(async move { client.get(&format!("{ACCOUNT}/token")).await.status.as_u16() });
+    asked.notified().await;
+    let stopping = tokio::spawn(server.shutdown());
+    eventually("it is told", async || ready().await == (503, "the server is stopping\n".into())).await;
+    answered.notify_one();
+    assert!(stopping.await.unwrap());
+    assert_eq!(token.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn the_path_of_the_metrics_needs_no_slash() {
+    let server = Server::builder().admin((Ipv4Addr::LOCALHOST, 0).into(), "my-metrics").start().await.unwrap();
+    assert_eq!(admin(&server, "/my-metrics").await.0, 200);
 }

@@ -1,6 +1,6 @@
 //! Keeps certificates fresh: files are read again when they change, minted ones are replaced before they expire.
 
-use super::credentials::{Source, TlsError};
+use super::certificates::{Source, TlsError};
 use super::mds_client_certificate::MdsClientCertificate;
 use super::{Certificates, Tls};
 use crate::certs::Authority;

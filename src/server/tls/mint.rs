@@ -1,6 +1,6 @@
 //! Certificates of the server's own making, in the folder where Google's libraries look for them.
 
-use super::credentials::{Material, TlsError};
+use super::certificates::{Material, TlsError};
 use super::mds_client_certificate::MdsClientCertificate;
 use crate::certs::{Authority, EndorsementKey, replace_file};
 use gce_metadata_routes::{Reader, Tree};

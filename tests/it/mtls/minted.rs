@@ -3,7 +3,7 @@
 use super::{BOTH, ask};
 use crate::support::get;
 use gce_metadata_server::certs::{EndorsementKey, Minted};
-use gce_metadata_server::{Certificates, Metadata, MtlsOptions, Server};
+use gce_metadata_server::{Address, Certificates, Metadata, MtlsOptions, Server};
 use rcgen::KeyPair;
 use serde_json::Value;
 
@@ -20,6 +20,24 @@ async fn a_folder_is_kept_as_googles_libraries_read_it() {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(mds.read_dir().unwrap().count(), 2, "nothing is left of how they were written");
+}
+
+/// Its folder may be that of a server which runs.
+#[tokio::test]
+async fn a_start_that_fails_replaces_no_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |port| {
+        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
+        let options = MtlsOptions { certificates, allowed: Vec::new() };
+        Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
+    };
+    let server = start(0).await.unwrap();
+    let files = || ["root.crt", "client.key"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+    let before = files();
+    let Some(Address::Tcp(taken)) = server.tls_address() else { panic!("it has no address") };
+    let error = start(taken.port()).await.unwrap_err().to_string();
+    assert!(error.ends_with("(--tls-port 0 takes any free port)"), "{error}");
+    assert!(files() == before);
 }
 
 #[tokio::test]

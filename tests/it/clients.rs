@@ -2,46 +2,19 @@
 //!
 //! The libraries are installed by `scripts/test`, and so these tests run only when it asks for them.
 
+use crate::support::program::Program;
 use crate::support::repository;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// The server as a program; killed when dropped.
-struct Server {
-    child: Child,
-    host: String,
-}
-
-impl Server {
-    /// Starts it and reads what follows `announcement` on its standard output.
-    fn start(listen: [&str; 2], announcement: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
-            .args(listen)
-            .arg("--config-file")
-            .arg(repository("config.json"))
-            .env_clear()
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        let host = lines.filter_map(|line| line.strip_prefix(announcement).map(str::to_owned)).next();
-        Self { child, host: host.expect("it says where it listens") }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use std::process::Command;
 
 /// Runs a client with nothing in its environment but what points it at a server of its own.
 fn run(program: &Path, client: &str) {
-    let server = Server::start(["--port", "0"], "export GCE_METADATA_HOST=");
-    client_of(&server.host, program, &[&repository("tests/clients").join(client)]);
+    let mut server = server_with(&[]);
+    client_of(&server.says("export GCE_METADATA_HOST="), program, &[&repository("tests/clients").join(client)]);
+}
+
+fn server_with(options: &[&str]) -> Program {
+    Program::start(|command| _ = command.arg("--config-file").arg(repository("config.json")).args(options))
 }
 
 fn client_of(host: &str, program: &Path, args: &[&Path]) {
@@ -102,6 +75,7 @@ fn curl() {
 fn curl_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("metadata.sock");
-    let _server = Server::start(["--domain-socket", socket.to_str().unwrap()], "# Serving ");
+    let mut server = server_with(&["--domain-socket", socket.to_str().unwrap()]);
+    server.says("# Serving ");
     client_of("", Path::new("bash"), &[&repository("tests/clients/curl.sh"), &socket]);
 }

@@ -187,72 +187,40 @@ async fn table(name: &str) {
     assert!(table.case.len() > 2, "{name} lost its cases");
 }
 
-#[tokio::test]
-async fn paths() {
-    table("paths.toml").await;
+/// A test for each of these tables.
+macro_rules! tables {
+    ($($name:ident),* $(,)?) => {
+        const TABLES: &[&str] = &[$(concat!(stringify!($name), ".toml")),*];
+
+        $(#[tokio::test]
+        async fn $name() {
+            table(concat!(stringify!($name), ".toml")).await;
+        })*
+    };
 }
 
-#[tokio::test]
-async fn forms() {
-    table("forms.toml").await;
+tables! {
+    accounts,
+    forms,
+    guest_attributes,
+    guest_attributes_off,
+    host_events,
+    legacy,
+    legacy_off,
+    network,
+    no_maintenance,
+    no_maintenance_object,
+    oslogin,
+    paths,
+    refusals,
+    workload,
 }
 
-#[tokio::test]
-async fn refusals() {
-    table("refusals.toml").await;
-}
-
-#[tokio::test]
-async fn accounts() {
-    table("accounts.toml").await;
-}
-
-#[tokio::test]
-async fn guest_attributes() {
-    table("guest_attributes.toml").await;
-}
-
-#[tokio::test]
-async fn guest_attributes_off() {
-    table("guest_attributes_off.toml").await;
-}
-
-#[tokio::test]
-async fn network() {
-    table("network.toml").await;
-}
-
-#[tokio::test]
-async fn host_events() {
-    table("host_events.toml").await;
-}
-
-#[tokio::test]
-async fn no_maintenance() {
-    table("no_maintenance.toml").await;
-}
-
-#[tokio::test]
-async fn no_maintenance_object() {
-    table("no_maintenance_object.toml").await;
-}
-
-#[tokio::test]
-async fn workload() {
-    table("workload.toml").await;
-}
-
-#[tokio::test]
-async fn legacy() {
-    table("legacy.toml").await;
-}
-
-#[tokio::test]
-async fn legacy_off() {
-    table("legacy_off.toml").await;
-}
-
-#[tokio::test]
-async fn oslogin() {
-    table("oslogin.toml").await;
+#[test]
+fn no_table_is_forgotten() {
+    let files = std::fs::read_dir(repository("tests/conformance")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut tables: Vec<_> = names.filter(|name| name.ends_with(".toml")).collect();
+    tables.sort_unstable();
+    assert_eq!(tables, TABLES, "name it in `tables!`, in the order of the alphabet");
 }

@@ -80,11 +80,8 @@ fn refused(folder: &Path, args: &str) -> String {
     refusal(program(folder, args))
 }
 
-fn refusal(mut command: Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    assert_eq!(status.code(), Some(1));
-    assert!(stdout.is_empty(), "nothing is half-started");
-    let stderr = String::from_utf8(stderr).unwrap();
+fn refusal(command: Command) -> String {
+    let stderr = crate::support::program::refusal(command);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     let error = stderr.trim_end().strip_prefix("error: ").expect("it is an error");
     assert!(!is_said_twice(error), "{error}");

@@ -1,7 +1,7 @@
 //! The program, started as its users start it.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A running one; killed when dropped.
 pub(crate) struct Program {
@@ -41,4 +41,16 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a program that can't start says. One that starts after all fails the test at once.
+pub(crate) fn refusal(mut command: Command) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    if let Some(said) = BufReader::new(child.stdout.take().unwrap()).lines().next() {
+        child.kill().unwrap();
+        panic!("{command:?} is not refused: {said:?}");
+    }
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(1), "{command:?}");
+    String::from_utf8(stderr).unwrap()
 }

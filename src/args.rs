@@ -40,9 +40,9 @@ const DEFAULT_CONFIG: &str = "config.json";
 
 const ENVIRONMENT: &str = "\
 Environment Variables:
-  GOOGLE_PROJECT_ID          stands over project/project-id of the config
-  GOOGLE_NUMERIC_PROJECT_ID  stands over project/numeric-project-id
-  GOOGLE_SERVICE_ACCOUNT     stands over the e-mail of the default service account
+  GOOGLE_PROJECT_ID          overrides project/project-id of the config
+  GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id
+  GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
   GOOGLE_ACCESS_TOKEN        the access token to hand out, instead of the offline issuer's
   GOOGLE_ID_TOKEN            the identity token to hand out, instead of the offline issuer's
   GOOGLE_APPLICATION_CREDENTIALS
@@ -58,7 +58,7 @@ Environment Variables:
                              roots to trust instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a key in a TPM and of its parent
-  RUST_LOG                   what to log, such as debug or hyper=trace; stands over -v";
+  RUST_LOG                   what to log, such as debug or hyper=trace; overrides -v";
 
 /// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]

@@ -22,7 +22,7 @@ pub(crate) struct Tls {
     #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "use_mtls")]
     tls_port: Option<u16>,
 
-    /// Roots that client certificates lead to, in PEM
+    /// CA certificates that client certificates must chain to, in PEM
     #[arg(long, visible_alias = "rootCAmTLS", default_value = "certs/root.crt", value_name = "FILE")]
     root_ca_mtls: PathBuf,
 

@@ -16,7 +16,7 @@ const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
 #[cfg(feature = "live")]
 pub(crate) const PASSWORDS: [&str; 2] = [KEY_PASSWORD, PARENT_PASSWORD];
 
-/// Values that stand over those of any config, whenever it is loaded.
+/// Values that override those of any config, whenever it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// For `project/project-id`: `GOOGLE_PROJECT_ID`.
@@ -76,7 +76,7 @@ fn has_no_account(metadata: &Metadata) -> bool {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Values that stand over those of the config.
+    /// Values that override those of the config.
     pub overrides: Overrides,
     /// The tokens it brings, if any: `GOOGLE_ACCESS_TOKEN`, `GOOGLE_ID_TOKEN`.
     pub fixed_tokens: Option<CredentialSource>,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A config file and what stands over its values.
+/// A config file and what overrides its values.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
     path: PathBuf,

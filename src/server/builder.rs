@@ -102,7 +102,7 @@ impl ServerBuilder {
         Self { served: Served::File(path.into()), ..self }
     }
 
-    /// Sets values that stand over those of the metadata.
+    /// Sets values that override those of the metadata.
     pub fn overrides(self, overrides: Overrides) -> Self {
         Self { overrides, ..self }
     }

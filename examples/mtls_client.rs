@@ -63,7 +63,7 @@ mod tests {
     async fn a_vm_reads_its_metadata_over_mtls() -> Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
-        let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await?;
+        let server = Server::builder().mtls(MtlsOptions::new(certificates)).start().await?;
         let address = server.address().to_string();
         assert_eq!(get(folder.path(), &address, "project/project-id").await?, "sample-project");
         Ok(())

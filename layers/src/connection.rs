@@ -36,6 +36,7 @@ impl Connection {
 
 /// What a verified client certificate says of its owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerIdentity {
     /// The subject's distinguished name, such as `C=US, O=Google Compute Engine, CN=instance-1`.
     pub subject: String,
@@ -65,7 +66,8 @@ impl PeerIdentity {
     /// ```
     /// use gce_metadata_layers::PeerIdentity;
     ///
-    /// let peer = PeerIdentity { uris: vec!["spiffe://example.com/worker".into()], ..PeerIdentity::default() };
+    /// let mut peer = PeerIdentity::default();
+    /// peer.uris.push("spiffe://example.com/worker".into());
     /// assert!(peer.is_called("spiffe://example.com/worker"));
     /// assert!(!peer.is_called("instance-1"));
     /// ```

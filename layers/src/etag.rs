@@ -35,6 +35,7 @@ use twox_hash::XxHash3_64;
 /// Says what the entity tag of a response is made of. Left in a response's extensions by whoever knows better than to
 /// hash its body.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum EntityTag {
     /// The bytes of the body, as for a response that carries no `EntityTag` at all.
     #[default]

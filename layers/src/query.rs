@@ -26,6 +26,7 @@ pub enum Format {
 /// assert!(!query.wait_for_change);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Query {
     /// `recursive=true`: everything below the directory instead of its listing.
     pub recursive: bool,

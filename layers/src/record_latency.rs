@@ -43,6 +43,7 @@ pub enum MatchedPath {
 
 /// One answer, as a [`Record`] is told of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Answered<'a> {
     /// The path of the request.
     pub path: MetadataPath<'a>,

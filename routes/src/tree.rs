@@ -82,6 +82,7 @@ impl Tree {
 
 /// One place in the tree.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Node {
     /// A directory of names.
     Dir(Dir),

@@ -92,7 +92,7 @@ impl Tls {
                 "--mtls-allow: nobody has an empty name; without the option, every client with a certificate is welcome"
             );
         }
-        let options = MtlsOptions { certificates, allowed: self.mtls_allow.clone() };
+        let options = MtlsOptions::new(certificates).allowed(&self.mtls_allow);
         Ok(match place {
             Some(place) => builder.mtls_beside(place, options),
             None => builder.mtls(options),

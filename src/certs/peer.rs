@@ -41,12 +41,10 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoCli
     if !usage.is_some_and(|usage| usage.value.client_auth || usage.value.any) {
         return Err(NoClient::WrongUsage);
     }
-    let mut peer = PeerIdentity {
-        subject: certificate.subject().to_string(),
-        common_name: certificate.subject().iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned),
-        chain: chain.iter().map(|der| Bytes::copy_from_slice(der)).collect(),
-        ..PeerIdentity::default()
-    };
+    let mut peer = PeerIdentity::default();
+    peer.subject = certificate.subject().to_string();
+    peer.common_name = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned);
+    peer.chain = chain.iter().map(|der| Bytes::copy_from_slice(der)).collect();
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     peer.fingerprint = Fingerprint(fingerprint);

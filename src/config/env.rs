@@ -18,6 +18,7 @@ pub(crate) const PASSWORDS: [&str; 2] = [KEY_PASSWORD, PARENT_PASSWORD];
 
 /// Values that override those of any config, whenever it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Overrides {
     /// For `project/project-id`: `GOOGLE_PROJECT_ID`.
     pub project_id: Option<String>,

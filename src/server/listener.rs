@@ -16,6 +16,7 @@ const BACKLOG: i32 = 1024;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// An address and a port.
     Tcp(SocketAddr),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 /// How HTTPS with client certificates is set up.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct MtlsOptions {
     /// The certificates, and who is believed.
     pub certificates: Certificates,
@@ -25,6 +26,16 @@ pub struct MtlsOptions {
 }
 
 impl MtlsOptions {
+    /// HTTPS with these certificates, for every client that has a valid one.
+    pub fn new(certificates: Certificates) -> Self {
+        Self { certificates, allowed: Vec::new() }
+    }
+
+    /// For these clients only.
+    pub fn allowed(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
+        Self { allowed: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
     /// What the metadata lists beside what is in it.
     pub(super) fn listed(&self) -> Option<&'static str> {
         let is_sealed = matches!(self.certificates, Certificates::Minted { endorsement_key: Some(_), .. });
@@ -34,6 +45,7 @@ impl MtlsOptions {
 
 /// Where the server's certificate comes from.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Certificates {
     /// PEM files. When they change, they are read again.
     Files {

@@ -56,7 +56,7 @@ impl Pki {
             client_roots: path("root.crt"),
             revoked: Some(path("revoked.pem")).filter(|path| path.exists()),
         };
-        MtlsOptions { certificates, allowed: Vec::new() }
+        MtlsOptions::new(certificates)
     }
 
     async fn serve(&self) -> Server {
@@ -217,7 +217,7 @@ async fn of_verified_clients_only_the_welcome_get_in() {
     let others = ["vm-2", "spiffe://example.com/vm", "VM-1", &fingerprint[1..]];
     let statuses = welcome.iter().map(|name| (name, 200)).chain(others.iter().map(|name| (name, 403)));
     for (allowed, status) in statuses {
-        let options = MtlsOptions { allowed: vec!["nobody".into(), (*allowed).into()], ..pki.options() };
+        let options = pki.options().allowed(["nobody", *allowed]);
         let server = Server::builder().mtls(options).start().await.unwrap();
         let answer = ask(&server, pki.authority.certificate(), Some(&client), BOTH).await.unwrap();
         assert_eq!(answer.status, status, "{allowed}");

@@ -180,7 +180,8 @@ async fn overrides_stand_over_every_load() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     std::fs::write(&file, config("1")).unwrap();
-    let overrides = Overrides { project_id: Some("overridden".into()), ..Overrides::default() };
+    let mut overrides = Overrides::default();
+    overrides.project_id = Some("overridden".into());
     let server = Server::builder().metadata_file(&file).overrides(overrides).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let tag = client.get("instance/attributes/a").await.etag().to_owned();

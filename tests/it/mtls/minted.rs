@@ -12,7 +12,7 @@ async fn a_folder_is_kept_as_googles_libraries_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let mds = folder.path().join("google-mds-mtls");
     let certificates = Certificates::Minted { folder: mds.clone(), client: None, endorsement_key: None };
-    let server = Server::builder().mtls(MtlsOptions { certificates, allowed: Vec::new() }).start().await.unwrap();
+    let server = Server::builder().mtls(MtlsOptions::new(certificates)).start().await.unwrap();
     let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();
     let combined = std::fs::read_to_string(mds.join("client.key")).unwrap();
     let client = Minted { certificate: combined.clone(), key: combined.into() };
@@ -28,7 +28,7 @@ async fn a_start_that_fails_replaces_no_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let start = async |port| {
         let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
-        let options = MtlsOptions { certificates, allowed: Vec::new() };
+        let options = MtlsOptions::new(certificates);
         Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
     };
     let server = start(0).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let start = async |endorsement_key| {
         let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key };
-        let options = MtlsOptions { certificates, allowed: Vec::new() };
+        let options = MtlsOptions::new(certificates);
         Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
     };
     let without = start(None).await;

@@ -57,12 +57,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gce_metadata_server::{Certificates, MtlsOptions, Server};
+    use gce_metadata_server::{Certificates, MdsFolder, MtlsOptions, Server};
 
     #[tokio::test]
     async fn a_vm_reads_its_metadata_over_mtls() -> Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
-        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
+        let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let server = Server::builder().mtls(MtlsOptions::new(certificates)).start().await?;
         let address = server.address().to_string();
         assert_eq!(get(folder.path(), &address, "project/project-id").await?, "sample-project");

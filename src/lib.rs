@@ -44,5 +44,5 @@ pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};
 pub use guest_attributes::GuestAttributesError;
 pub use reload::ReloadCounts;
-pub use server::{Address, Certificates, MtlsOptions, Server, ServerBuilder, StartError, TlsError};
+pub use server::{Address, Certificates, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError};
 pub use stack::{Stack, metadata_stack};

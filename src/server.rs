@@ -14,7 +14,7 @@ pub use builder::ServerBuilder;
 pub use listener::Address;
 pub(crate) use open_connections::OpenConnections;
 pub use start_error::StartError;
-pub use tls::{Certificates, MtlsOptions, TlsError};
+pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
 use crate::guest_attributes::Keeper;
 use crate::reload::ReloadCounts;

@@ -16,7 +16,8 @@
 //!     .service(service_fn(async |_: Request<()>| {
 //!         Ok::<_, std::convert::Infallible>(Response::new(Bytes::from("for instance-1")))
 //!     }));
-//! let peer = PeerIdentity { common_name: Some("instance-1".into()), ..PeerIdentity::default() };
+//! let mut peer = PeerIdentity::default();
+//! peer.common_name = Some("instance-1".into());
 //! let mut request = Request::new(());
 //! request.extensions_mut().insert(Connection::default().with_peer(peer));
 //! assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 200);

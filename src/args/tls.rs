@@ -1,13 +1,13 @@
 //! HTTPS with client certificates.
 
 use super::tpm::Tpm;
-use super::values::{address, port};
+use super::values::{address, file_mode, port};
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use gce_metadata_server::certs::EndorsementKey;
-use gce_metadata_server::{Certificates, Environment, MtlsOptions, ServerBuilder};
-use std::path::PathBuf;
+use gce_metadata_server::{Certificates, Environment, MdsFolder, MtlsOptions, ServerBuilder};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "mTLS Options")]
@@ -50,6 +50,11 @@ pub(crate) struct Tls {
     #[arg(long, value_name = "NAME", requires = "mds_mtls_dir")]
     mds_mtls_client: Option<String>,
 
+    /// File mode of the client's key in octal, such as 644, with which every user's programs can read it, as on GCE
+    /// [default: 600]
+    #[arg(long, value_name = "MODE", value_parser = file_mode, requires = "mds_mtls_dir")]
+    mds_mtls_mode: Option<u32>,
+
     /// The elliptic-curve endorsement key of the VM's TPM, or a certificate of it, in PEM, to seal the client's certificate to
     /// as instance/credentials/mds-client-certificate [default: that of the TPM of --tpm or --tpm-path, if one is given]
     #[arg(long, value_name = "FILE", requires = "mds_mtls_dir")]
@@ -75,11 +80,7 @@ impl Tls {
             None => return Ok(builder),
         };
         let certificates = match &self.mds_mtls_dir {
-            Some(folder) => Certificates::Minted {
-                folder: folder.clone(),
-                client: self.mds_mtls_client.clone(),
-                endorsement_key: self.endorsement_key(tpm, environment)?,
-            },
+            Some(folder) => Certificates::Minted(self.mds_folder(folder, tpm, environment)?),
             None => Certificates::Files {
                 certificate: self.server_cert.clone(),
                 key: self.server_key.clone(),
@@ -97,6 +98,20 @@ impl Tls {
             Some(place) => builder.mtls_beside(place, options),
             None => builder.mtls(options),
         })
+    }
+
+    fn mds_folder(&self, path: &Path, tpm: &Tpm, environment: &Environment) -> anyhow::Result<MdsFolder> {
+        let mut folder = MdsFolder::new(path);
+        if let Some(name) = &self.mds_mtls_client {
+            folder = folder.client(name);
+        }
+        if let Some(mode) = self.mds_mtls_mode {
+            folder = folder.key_mode(mode);
+        }
+        if let Some(key) = self.endorsement_key(tpm, environment)? {
+            folder = folder.endorsement_key(key);
+        }
+        Ok(folder)
     }
 
     fn endorsement_key(&self, tpm: &Tpm, environment: &Environment) -> anyhow::Result<Option<EndorsementKey>> {

@@ -38,7 +38,7 @@ impl MtlsOptions {
 
     /// What the metadata lists beside what is in it.
     pub(super) fn listed(&self) -> Option<&'static str> {
-        let is_sealed = matches!(self.certificates, Certificates::Minted { endorsement_key: Some(_), .. });
+        let is_sealed = matches!(&self.certificates, Certificates::Minted(folder) if folder.endorsement_key.is_some());
         is_sealed.then_some(MdsClientCertificate::PATH)
     }
 }
@@ -58,15 +58,39 @@ pub enum Certificates {
         /// The certificates that are revoked.
         revoked: Option<PathBuf>,
     },
-    /// Made at start, and kept in this folder as Google's libraries read them: `root.crt`, and `client.key` with
-    /// certificate and key. They are replaced by new ones before they expire.
-    Minted {
-        /// The folder.
-        folder: PathBuf,
-        /// The name of the client. Without one, it is the VM that the metadata is of: `instance/name`, and its DNS names.
-        client: Option<String>,
-        /// The endorsement key of the VM's TPM. With it, `instance/credentials/mds-client-certificate` has the client's
-        /// certificate and key, sealed to that TPM.
-        endorsement_key: Option<EndorsementKey>,
-    },
+    /// Made at start, and replaced by new ones before they expire.
+    Minted(MdsFolder),
+}
+
+/// A folder of certificates as Google's libraries read them: `root.crt`, and `client.key` with certificate and key.
+#[derive(Debug, Clone)]
+pub struct MdsFolder {
+    path: PathBuf,
+    client: Option<String>,
+    endorsement_key: Option<EndorsementKey>,
+    key_mode: u32,
+}
+
+impl MdsFolder {
+    /// The folder at this path, which is made if it is not there. Its client is the VM that the metadata is of: `instance/name`,
+    /// and its DNS names. Nobody but the server's user can read the client's key.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), client: None, endorsement_key: None, key_mode: 0o600 }
+    }
+
+    /// For a client of this name.
+    pub fn client(self, name: impl Into<String>) -> Self {
+        Self { client: Some(name.into()), ..self }
+    }
+
+    /// For a VM whose TPM has this endorsement key: `instance/credentials/mds-client-certificate` has the client's certificate
+    /// and key, sealed to that TPM.
+    pub fn endorsement_key(self, key: EndorsementKey) -> Self {
+        Self { endorsement_key: Some(key), ..self }
+    }
+
+    /// With this mode for the file that has the client's key, such as `0o640`.
+    pub fn key_mode(self, mode: u32) -> Self {
+        Self { key_mode: mode, ..self }
+    }
 }

@@ -63,9 +63,7 @@ impl Source {
             Certificates::Files { certificate, key, client_roots, revoked } => {
                 Self::Files(Files { certificate, key, client_roots, revoked })
             }
-            Certificates::Minted { folder, client, endorsement_key } => {
-                Self::Minted(Box::new(Mint::new(folder, client, endorsement_key, reader)?))
-            }
+            Certificates::Minted(folder) => Self::Minted(Box::new(Mint::new(folder, reader)?)),
         })
     }
 

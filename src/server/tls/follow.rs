@@ -115,6 +115,7 @@ impl Fresh {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MdsFolder;
     use super::*;
     use crate::certs::EndorsementKey;
     use gce_metadata_routes::{Metadata, Publisher};
@@ -177,11 +178,8 @@ mod tests {
         let folder = parent.path().join("mds");
         let publisher = Publisher::new(Metadata::empty().with_instance("name", "before").tree());
         let ek = KeyPair::generate().unwrap();
-        let certificates = Certificates::Minted {
-            folder: folder.clone(),
-            client: None,
-            endorsement_key: Some(EndorsementKey::from_pem(ek.public_key_pem().as_bytes()).unwrap()),
-        };
+        let ek = EndorsementKey::from_pem(ek.public_key_pem().as_bytes()).unwrap();
+        let certificates = Certificates::Minted(MdsFolder::new(&folder).endorsement_key(ek));
         let (since, start) = (SystemTime::now(), Instant::now());
         let clock = move || since + start.elapsed();
         let Opened { tls, keep_fresh, mds_client_certificate } =

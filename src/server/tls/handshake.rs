@@ -97,7 +97,7 @@ fn reason(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Certificates, open};
+    use super::super::{Certificates, MdsFolder, open};
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
     use tokio::io::{AsyncWriteExt, duplex};
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_get_on_with_it_is_left_to_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
+        let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let (publisher, metrics) = (Publisher::new(Metadata::empty().tree()), Metrics::new());
         let tls = open(certificates, publisher.reader(), Some(metrics.clone())).unwrap().tls;
         // Nothing at all, or the beginning of a record that never ends.

@@ -1,11 +1,11 @@
 //! Certificates of the server's own making, in the folder where Google's libraries look for them.
 
+use super::MdsFolder;
 use super::certificates::{Material, TlsError};
 use super::mds_client_certificate::MdsClientCertificate;
-use crate::certs::{Authority, EndorsementKey, replace_file};
+use crate::certs::{Authority, replace_file};
 use gce_metadata_routes::{Reader, Tree};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -17,27 +17,22 @@ const NAMELESS: &str = "vm-1";
 /// Makes certificates again and again, all by one authority: clients keep its root for as long as the server runs.
 pub(super) struct Mint {
     authority: Authority,
-    folder: PathBuf,
-    client: Option<String>,
+    folder: MdsFolder,
     reader: Reader,
     pub(super) sealed: Option<MdsClientCertificate>,
 }
 
 impl Mint {
-    pub(super) fn new(
-        folder: PathBuf,
-        client: Option<String>,
-        endorsement_key: Option<EndorsementKey>,
-        reader: Reader,
-    ) -> Result<Self, TlsError> {
-        let sealed = endorsement_key.map(MdsClientCertificate::new);
-        Ok(Self { authority: Authority::new()?, folder, client, reader, sealed })
+    pub(super) fn new(folder: MdsFolder, reader: Reader) -> Result<Self, TlsError> {
+        let sealed = folder.endorsement_key.clone().map(MdsClientCertificate::new);
+        Ok(Self { authority: Authority::new()?, folder, reader, sealed })
     }
 
     pub(super) fn make(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let (name, dns_names) = names(self.client.as_deref(), self.reader.snapshot().tree());
+        let MdsFolder { path, client, key_mode, .. } = &self.folder;
+        let (name, dns_names) = names(client.as_deref(), self.reader.snapshot().tree());
         let (server, client) = (self.authority.server()?, self.authority.client(&name, &dns_names)?);
-        let odd = |error: &dyn fmt::Display| TlsError::at(&self.folder, error);
+        let odd = |error: &dyn fmt::Display| TlsError::at(path, error);
         let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
         let material = Material {
             chain: vec![certificate(&server.certificate)?],
@@ -46,13 +41,13 @@ impl Mint {
             revoked: Vec::new(),
         };
         let config = material.config().map_err(|(_, problem)| odd(&problem))?;
-        std::fs::create_dir_all(&self.folder).map_err(|error| odd(&error))?;
+        std::fs::create_dir_all(path).map_err(|error| odd(&error))?;
         let write = |name: &str, content: &str, mode| {
-            let path = self.folder.join(name);
+            let path = path.join(name);
             replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
         };
         write("root.crt", self.authority.certificate(), 0o644)?;
-        write("client.key", &client.combined(), 0o600)?;
+        write("client.key", &client.combined(), *key_mode)?;
         if let Some(sealed) = &self.sealed {
             sealed.replace(&client.combined())?;
         }

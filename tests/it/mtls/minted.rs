@@ -3,7 +3,7 @@
 use super::{BOTH, ask};
 use crate::support::get;
 use gce_metadata_server::certs::{EndorsementKey, Minted};
-use gce_metadata_server::{Address, Certificates, Metadata, MtlsOptions, Server};
+use gce_metadata_server::{Address, Certificates, MdsFolder, Metadata, MtlsOptions, Server};
 use rcgen::KeyPair;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 async fn a_folder_is_kept_as_googles_libraries_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let mds = folder.path().join("google-mds-mtls");
-    let certificates = Certificates::Minted { folder: mds.clone(), client: None, endorsement_key: None };
+    let certificates = Certificates::Minted(MdsFolder::new(&mds));
     let server = Server::builder().mtls(MtlsOptions::new(certificates)).start().await.unwrap();
     let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();
     let combined = std::fs::read_to_string(mds.join("client.key")).unwrap();
@@ -19,6 +19,9 @@ async fn a_folder_is_kept_as_googles_libraries_read_it() {
     assert_eq!(ask(&server, &root, Some(&client), BOTH).await.unwrap().body, "sample-project");
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let for_all = MtlsOptions::new(Certificates::Minted(MdsFolder::new(&mds).key_mode(0o644)));
+    let _other = Server::builder().mtls(for_all).start().await.unwrap();
+    assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o644);
     assert_eq!(mds.read_dir().unwrap().count(), 2, "nothing is left of how they were written");
 }
 
@@ -27,7 +30,7 @@ async fn a_folder_is_kept_as_googles_libraries_read_it() {
 async fn a_start_that_fails_replaces_no_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let start = async |port| {
-        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key: None };
+        let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let options = MtlsOptions::new(certificates);
         Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
     };
@@ -45,8 +48,9 @@ async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
     const NODE: &str = "instance/credentials/mds-client-certificate";
     let folder = tempfile::tempdir().unwrap();
     let start = async |endorsement_key| {
-        let certificates = Certificates::Minted { folder: folder.path().into(), client: None, endorsement_key };
-        let options = MtlsOptions::new(certificates);
+        let mds = MdsFolder::new(folder.path());
+        let mds = if let Some(key) = endorsement_key { mds.endorsement_key(key) } else { mds };
+        let options = MtlsOptions::new(Certificates::Minted(mds));
         Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
     };
     let without = start(None).await;

@@ -5,15 +5,18 @@
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gce_metadata_server::layers::{
-    Answered, EtagLayer, RecordLatencyLayer, RequireFlavorLayer, SetServerHeadersLayer, WaitForChangeLayer,
+    AllowedPeers, Answered, Connection, EtagLayer, LimitRateLayer, MetadataPath, PeerIdentity, Query, RateLimit,
+    RateLimits, RecordLatencyLayer, Rejection, RenderLayer, Represent, Representation, RequireFlavorLayer,
+    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer,
 };
 use gce_metadata_server::signer::{JwsAlgorithm, PemSigner, SignRequest};
 use gce_metadata_server::{CredentialSource, Metadata, Publisher, metadata_stack};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
+use std::num::NonZeroU32;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
@@ -22,7 +25,27 @@ type Body = Full<Bytes>;
 
 fn request(path: &str) -> Request<Body> {
     let target = format!("/computeMetadata/v1/{path}");
-    Request::get(target).header("Metadata-Flavor", "Google").body(Body::default()).unwrap()
+    let connection = Connection::default().with_peer(PeerIdentity::default());
+    let request = Request::get(target).header("Metadata-Flavor", "Google").extension(connection);
+    request.body(Body::default()).unwrap()
+}
+
+/// A limit that is never reached.
+struct Generous(RateLimit);
+
+impl RateLimits for Generous {
+    fn of(&self, _: &MetadataPath<'_>) -> Option<(&RateLimit, &'static str)> {
+        Some((&self.0, "/"))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Value;
+
+impl Represent for Value {
+    fn represent(&self, _: &Query) -> Result<Representation, Rejection> {
+        Ok(Representation::new(Bytes::from_static(b"value"), HeaderValue::from_static("application/text")))
+    }
 }
 
 fn bench<S>(criterion: &mut Criterion, name: &str, path: &str, service: S)
@@ -46,12 +69,19 @@ fn layers(criterion: &mut Criterion) {
     bench(criterion, "layer/RecordLatency", "instance/id", ServiceBuilder::new().layer(record).service(inner));
     let headers = SetServerHeadersLayer::new();
     bench(criterion, "layer/SetServerHeaders", "instance/id", ServiceBuilder::new().layer(headers).service(inner));
+    let peer = RequirePeerLayer::new(AllowedPeers::default());
+    bench(criterion, "layer/RequirePeer", "instance/id", ServiceBuilder::new().layer(peer).service(inner));
+    let limit = LimitRateLayer::new(Generous(RateLimit::per_second(NonZeroU32::MAX)));
+    bench(criterion, "layer/LimitRate", "instance/id", ServiceBuilder::new().layer(limit).service(inner));
     let flavor = RequireFlavorLayer::new();
     bench(criterion, "layer/RequireFlavor", "instance/id", ServiceBuilder::new().layer(flavor).service(inner));
     let (_sender, changes) = watch::channel(());
     let wait = WaitForChangeLayer::new(changes);
     bench(criterion, "layer/WaitForChange", "instance/id", ServiceBuilder::new().layer(wait).service(inner));
     bench(criterion, "layer/Etag", "instance/id", ServiceBuilder::new().layer(EtagLayer::new()).service(inner));
+    let value = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Value))));
+    let render = RenderLayer::<Body>::new();
+    bench(criterion, "layer/Render", "instance/id", ServiceBuilder::new().layer(render).service(value));
 }
 
 fn stack(criterion: &mut Criterion) {

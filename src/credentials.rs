@@ -22,7 +22,7 @@ use doctor::Doctor;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
-use gce_metadata_routes::token::Secret;
+use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret};
 use std::fmt;
 use std::sync::Arc;
 
@@ -139,6 +139,10 @@ impl fmt::Debug for Identity {
 impl Credentials {
     /// Services of the embedder's own.
     pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
+        let tokens = TokenSources {
+            access: tokens.access.map(|it| AccessTokenSource::new(observe::watched(it, "given", metrics.cloned()))),
+            id: tokens.id.map(|it| IdTokenSource::new(observe::watched(it, "given", metrics.cloned()))),
+        };
         let tokens = observe::counted(tokens, "given", metrics);
         Self::plain(tokens, "Given")
     }

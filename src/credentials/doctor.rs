@@ -148,14 +148,15 @@ mod tests {
         let metrics = Metrics::new();
         let asked = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&asked);
-        let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
+        let access = service_fn(move |_: AccessTokenRequest| {
             let outcome = match count.fetch_add(1, Ordering::Relaxed) {
                 0..3 => Err(TokenError::Unavailable { reason: "no network yet".into() }),
                 _ => Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) }),
             };
             std::future::ready(outcome)
-        }));
-        let tokens = observe::counted(TokenSources { access: Some(access), id: None }, "test", Some(&metrics));
+        });
+        let access = AccessTokenSource::new(observe::watched(access, "test", Some(metrics.clone())));
+        let tokens = TokenSources { access: Some(access), id: None };
         let found =
             || Found { file: "key.json".into(), credential_type: "serviceAccountKey", email: None, project: None };
         let doctor = Doctor {

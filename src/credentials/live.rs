@@ -222,13 +222,12 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
         ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
     let hits = identity.hits.clone();
-    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics.cloned(), limit);
+    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics, limit);
     let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(access);
-    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, None, None);
+    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, metrics, None);
     let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id);
     let caches = vec![access.forget(), id.forget()];
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
-    let tokens = observe::counted(tokens, SOURCE, metrics);
     let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
     let counts = metrics.cloned();
     let doctor = Doctor {
@@ -244,6 +243,7 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
         metrics: metrics.cloned(),
     };
     let default_email = only.and_then(|it| it.email.clone());
+    let tokens = observe::counted(tokens, SOURCE, metrics);
     Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
 }
 

@@ -70,11 +70,11 @@ pub(super) fn open(
     let identity = Identity { fingerprint: Some(fingerprint), ..Identity::new("Offline") };
     let cache = CacheTokensLayer::new().count_hits(identity.hits.clone());
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer(observe::told(made, SOURCE, metrics.cloned(), limit));
+    let access = cache.layer(observe::told(made, SOURCE, metrics, limit));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
-    let id = observe::told(id, SOURCE, None, None);
+    let id = observe::told(id, SOURCE, metrics, None);
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
     Ok(Credentials { tokens, routes, identity, default_email: None, doctor: None, advice: Some(ADVICE) })

@@ -241,6 +241,26 @@ async fn no_network_is_no_reason_not_to_start() {
     assert_eq!(admin(&server, "/readyz").await.0, 503);
 }
 
+/// Clients give up sooner than a source that is down.
+#[tokio::test]
+async fn an_outage_shows_though_the_client_has_left() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let fetches = async |outcome| {
+        let metrics = admin(&server, "/metrics").await.1;
+        let is_it = |line: &&str| line.starts_with("metadata_token_fetches_total{") && line.contains(outcome);
+        metrics.lines().filter(is_it).count()
+    };
+    eventually("all is well", async || fetches("ok").await == 1).await;
+    google.fail_with(&[503; 4]);
+    tokio::select! {
+        status = status(&server, "default/identity?audience=a") => panic!("{status}, all too soon"),
+        () = eventually("the source is asked", async || google.asked("/token") == 2) => {}
+    }
+    eventually("it shows", async || admin(&server, "/readyz").await.0 == 503).await;
+    assert_eq!(fetches("unavailable").await, 1);
+}
+
 #[tokio::test]
 async fn bad_credentials_are_named_and_not_quoted() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());

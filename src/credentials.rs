@@ -2,7 +2,6 @@
 //! start; nothing later asks which it was.
 
 mod cache;
-mod doctor;
 mod fixed;
 mod kind;
 #[cfg(feature = "live")]
@@ -18,12 +17,12 @@ pub use offline::OfflineOptions;
 
 use crate::metrics::Metrics;
 use crate::signer::KeyError;
-use doctor::Doctor;
 use gce_metadata_layers::RateLimit;
-use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret};
+use gce_metadata_routes::{Reader, TokenSources};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// The source that was asked for.
@@ -88,6 +87,9 @@ impl Default for CredentialSource {
 /// A path, and what stands at its end.
 pub(crate) type Route = (&'static str, Arc<dyn Endpoint>);
 
+/// Looks after what is served of this metadata, for as long as it is polled.
+pub(crate) type Attend = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// What a source brings along.
 pub(crate) struct Credentials {
     /// The token services.
@@ -98,8 +100,8 @@ pub(crate) struct Credentials {
     pub(crate) identity: Identity,
     /// Whose they are, for a config that has no account.
     pub(crate) default_email: Option<String>,
-    /// What is to be looked at once it is served.
-    pub(crate) doctor: Option<Doctor>,
+    /// Who looks after it while it is served.
+    pub(crate) attend: Option<Attend>,
     /// What whoever runs the server should know of it, for the log.
     pub(crate) advice: Option<&'static str>,
 }
@@ -150,7 +152,7 @@ impl Credentials {
     /// Tokens, and nothing beside them.
     fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
         let identity = Identity::new(credential_type);
-        Self { tokens, routes: Vec::new(), identity, default_email: None, doctor: None, advice: None }
+        Self { tokens, routes: Vec::new(), identity, default_email: None, attend: None, advice: None }
     }
 }
 

@@ -4,6 +4,8 @@ mod entry;
 
 use super::kind::TokenRequest;
 use entry::Entry;
+#[cfg(feature = "live")]
+use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::TokenError;
 use std::collections::HashMap;
 use std::future::ready;
@@ -130,7 +132,7 @@ where
         let cache = self.clone();
         tokio::spawn(async move {
             let _ = cache.ask(&request, &turn).await;
-            cache.with(&request, |entry| entry.fetching_ahead = false);
+            cache.with(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
         });
     }
 
@@ -140,7 +142,7 @@ where
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
             let settled = self.with(&request, |entry| match &entry.failed {
-                // Forgotten meanwhile: whoever waits now waits at the new one.
+                // The key is another one meanwhile: whoever waits now waits for what that makes.
                 _ if !Arc::ptr_eq(&entry.turn, &turn) => Err(Some(Arc::clone(&entry.turn))),
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
                 Some((at, error)) if *at > asked && entry.current(self.ahead).is_none() => Ok(Err(error.clone())),
@@ -163,7 +165,7 @@ where
         }
     }
 
-    /// Asks the source. What it says is kept, unless the entry was forgotten since: then it may come of an old key.
+    /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();
         let outcome = self.inner.clone().oneshot(request.clone()).await;
@@ -206,21 +208,28 @@ where
     }
 }
 
-/// Forgets what a cache has, for when the key is another one.
-#[derive(Clone)]
-pub(crate) struct Forget(Arc<dyn Fn() + Send + Sync>);
-
-impl Forget {
-    pub(crate) fn now(&self) {
-        (self.0)();
-    }
+/// What becomes of an account's tokens when credentials are others than before.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its credentials are what they were.
+    Keep,
+    /// They serve until its new credentials have made theirs.
+    Renew,
+    /// It has no credentials any more, or somebody else's.
+    Forget,
 }
 
 #[cfg(feature = "live")]
 impl<S, R: TokenRequest> CacheTokens<S, R> {
-    pub(crate) fn forget(&self) -> Forget {
-        let tokens = Arc::clone(&self.tokens);
-        Forget(Arc::new(move || tokens.lock().unwrap_or_else(PoisonError::into_inner).clear()))
+    /// Asks of each token what becomes of it. Nothing is kept of what is on its way for those that are not to be kept.
+    pub(crate) fn revise(&self, fate: &dyn Fn(&ServiceAccount) -> Fate) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|request, entry| match fate(request.account()) {
+            Fate::Keep => true,
+            Fate::Renew => entry.outdate(),
+            Fate::Forget => false,
+        });
     }
 }
 

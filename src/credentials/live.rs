@@ -4,6 +4,7 @@
 //! behind a cache, counted, and looked at once at start.
 
 mod accounts;
+mod doctor;
 mod external;
 mod file;
 mod iam;
@@ -21,13 +22,13 @@ pub use external::AwsEnvironment;
 pub use jwt_bearer::AccessTokenKind;
 
 use super::cache::CacheTokensLayer;
-use super::doctor::Doctor;
 use super::kind::TokenRequest;
-use super::{Credentials, Identity, observe};
+use super::{Attend, Credentials, Identity, observe};
 use crate::metrics::Metrics;
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
+use doctor::{Doctor, Revise};
 use file::{CredentialFile, Origin, Plan, Wanted};
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
@@ -171,46 +172,52 @@ pub(super) fn open(
     metrics: Option<&Metrics>,
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, CredentialError> {
-    let plan = Plan {
-        upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
-        endpoints: options.endpoints,
-        kind: options.access_token_kind,
-        allow_executables: options.allow_executables,
-        certificate_config: options.certificate_config,
-        aws: options.aws,
-        #[cfg(feature = "tpm")]
-        tpm: options.tpm,
-        key_email: None,
-        acts_as_any: false,
-        wanted: None,
-    };
-    let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
-    let accounts = match options.source {
-        LiveSource::Key { path, email } => {
-            let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
-            let plan = Plan { key_email: email, wanted, ..plan };
-            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
-        }
-        LiveSource::Federate { path } => {
-            let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
-            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
-        }
-        LiveSource::Impersonate { path } => {
-            Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
-        }
-        #[cfg(feature = "tpm")]
-        LiveSource::Tpm { key } => {
-            let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
-            Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
-        }
-        #[cfg(feature = "tpm")]
-        LiveSource::TpmFederated { key, certificate, audience } => {
-            let origin = Origin::Certificate { key, certificate, audience };
-            Accounts::Default(CredentialFile::open(origin, plan)?)
-        }
-        LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
-    };
-    Ok(serve(Arc::new(accounts), metrics, limit))
+    Ok(serve(Arc::new(options.accounts()?), metrics, limit))
+}
+
+impl LiveOptions {
+    /// Whose tokens come from where.
+    fn accounts(self) -> Result<Accounts, CredentialError> {
+        let plan = Plan {
+            upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
+            endpoints: self.endpoints,
+            kind: self.access_token_kind,
+            allow_executables: self.allow_executables,
+            certificate_config: self.certificate_config,
+            aws: self.aws,
+            #[cfg(feature = "tpm")]
+            tpm: self.tpm,
+            key_email: None,
+            acts_as_any: false,
+            wanted: None,
+        };
+        let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
+        Ok(match self.source {
+            LiveSource::Key { path, email } => {
+                let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
+                let plan = Plan { key_email: email, wanted, ..plan };
+                Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+            }
+            LiveSource::Federate { path } => {
+                let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
+                Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+            }
+            LiveSource::Impersonate { path } => {
+                Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
+            }
+            #[cfg(feature = "tpm")]
+            LiveSource::Tpm { key } => {
+                let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
+                Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
+            }
+            #[cfg(feature = "tpm")]
+            LiveSource::TpmFederated { key, certificate, audience } => {
+                let origin = Origin::Certificate { key, certificate, audience };
+                Accounts::Default(CredentialFile::open(origin, plan)?)
+            }
+            LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
+        })
+    }
 }
 
 /// The tokens of these accounts, cached, counted and looked after.
@@ -226,25 +233,16 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
     let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(access);
     let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, metrics, None);
     let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id);
-    let caches = vec![access.forget(), id.forget()];
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
-    let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
-    let counts = metrics.cloned();
-    let doctor = Doctor {
-        tokens: tokens.clone(),
-        found: Arc::new(move |account| found.found(account)),
-        files: Arc::new(move || files.files()),
-        renew: Arc::new(move || {
-            let changes = renewed.renew();
-            changes.iter().for_each(|good| counts.iter().for_each(|metrics| metrics.credential_reload(*good)));
-            changes.contains(&true)
-        }),
-        caches,
-        metrics: metrics.cloned(),
-    };
+    let (access_cache, id_cache) = (access.clone(), id.clone());
+    let caches: Vec<Revise> =
+        vec![Box::new(move |fate| access_cache.revise(fate)), Box::new(move |fate| id_cache.revise(fate))];
+    let access = AccessTokenSource::new(access);
+    let doctor = Arc::new(Doctor { accounts, access: access.clone(), caches, metrics: metrics.cloned() });
+    let tokens = TokenSources { access: Some(access), id: Some(IdTokenSource::new(id)) };
     let default_email = only.and_then(|it| it.email.clone());
     let tokens = observe::counted(tokens, SOURCE, metrics);
-    Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
+    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&doctor).attend(reader)));
+    Credentials { tokens, routes: Vec::new(), identity, default_email, attend: Some(attend), advice: None }
 }
 
 /// Tokens of one kind, from what the account that asks has now.

@@ -77,7 +77,7 @@ pub(super) fn open(
     let id = observe::told(id, SOURCE, metrics, None);
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
     let tokens = observe::counted(tokens, SOURCE, metrics);
-    Ok(Credentials { tokens, routes, identity, default_email: None, doctor: None, advice: Some(ADVICE) })
+    Ok(Credentials { tokens, routes, identity, default_email: None, attend: None, advice: Some(ADVICE) })
 }
 
 /// The issuer's key, as soon as it is made.

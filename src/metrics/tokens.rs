@@ -113,6 +113,19 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
     }
 
+    /// Other credentials of this account, which nobody has asked yet.
+    #[cfg(feature = "live")]
+    pub(crate) fn credentials_changed(&self, account: &str) {
+        self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
+    /// Tokens of this account that are not served any more.
+    #[cfg(feature = "live")]
+    pub(crate) fn tokens_forgotten(&self, account: &str) {
+        self.credentials_changed(account);
+        self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
     /// Whether the token source answered any account when it was last asked, or has not been asked yet. One that fails must
     /// not cost the others a server that works for them.
     pub(crate) fn tokens_are_well(&self) -> bool {
@@ -121,6 +134,7 @@ impl Metrics {
     }
 
     /// Whether the token source failed this account when it was last asked.
+    #[cfg(feature = "live")]
     pub(crate) fn is_unavailable(&self, account: &str) -> bool {
         let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
         unavailable.get(account).copied().unwrap_or_default()

@@ -49,7 +49,7 @@ impl ServerBuilder {
             }
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
-        let Credentials { tokens, mut routes, identity, default_email, doctor, advice } = credentials;
+        let Credentials { tokens, mut routes, identity, default_email, attend, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
         let tree = match &self.guest_attributes {
@@ -135,8 +135,8 @@ impl ServerBuilder {
         if let Some(advice) = advice {
             tracing::info!("{advice}");
         }
-        if let Some(doctor) = doctor {
-            server.lifecycle.spawn(doctor.attend(reader));
+        if let Some(attend) = attend {
+            server.lifecycle.spawn(attend(reader));
         }
         if let Some((file, bytes)) = followed {
             server.follow(file, bytes, of_config);

@@ -322,6 +322,38 @@ async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
     eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
 }
 
+/// One account's new key is nothing to the others, and to itself only when the new one makes tokens.
+#[tokio::test]
+async fn an_outage_takes_no_tokens_from_those_who_have_them() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    file(&folder, "own.json", &google.service_account(EMAIL));
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({EMAIL: "own.json", OTHER: "other.json"}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    let other = format!("{OTHER}/token");
+    let token = async |path: &str| get(&server, &format!("instance/service-accounts/{path}")).await.body;
+    let owner = async |path: &str| access(&server, &google, path).await.0;
+    assert_eq!((owner("default/token").await, owner(&other).await), (EMAIL.to_owned(), OTHER.to_owned()));
+    let asked = google.asked("/token");
+    google.fail_with(&[503; 1000]);
+    file(&folder, "own.json", &google.service_account(EMAIL));
+    eventually("the key is taken", async || reloads(&server, "good").await == 1).await;
+    assert_eq!(owner(&other).await, OTHER);
+    assert_eq!(owner("default/token").await, EMAIL, "the old one is good");
+    eventually("another is asked for", async || google.asked("/token") > asked).await;
+    google.fail_with(&[]);
+    let old = token("default/token").await;
+    eventually("another is there", async || token("default/token").await != old).await;
+    // Somebody else's tokens are not this account's.
+    google.fail_with(&[503; 1000]);
+    file(&folder, "own.json", &google.service_account("third@sample-project.iam.gserviceaccount.com"));
+    eventually("the key is taken", async || reloads(&server, "good").await == 2).await;
+    assert_eq!((status(&server, "default/token").await, owner(&other).await), (503, OTHER.to_owned()));
+    let expiries = admin(&server, "/metrics").await.1;
+    let expiries = expiries.lines().filter(|line| line.starts_with("metadata_token_expiry_seconds{"));
+    assert_eq!(expiries.count(), 1);
+}
+
 /// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.
 #[tokio::test]
 async fn a_certificate_that_comes_late_is_taken() {

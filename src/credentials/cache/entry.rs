@@ -36,6 +36,8 @@ pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
     since: Instant,
+    /// Another key would make it now.
+    is_outdated: bool,
 }
 
 impl<T: Token> Cached<T> {
@@ -67,14 +69,24 @@ impl<T: Token> Entry<T> {
 
     /// Whether it is time to fetch the next one. Says so once.
     pub(super) fn is_due(&mut self) -> bool {
-        let due = self.cached.as_ref().is_some_and(|it| !it.lasts(MARGINS_AHEAD));
+        let due = self.cached.as_ref().is_some_and(|it| it.is_outdated || !it.lasts(MARGINS_AHEAD));
         due && !self.failed_just_now() && !std::mem::replace(&mut self.fetching_ahead, true)
+    }
+
+    /// Has the token, if there is one, serve on until the next is there, which is due now. Whatever is on its way, and whatever
+    /// failed, is of the past.
+    #[cfg(feature = "live")]
+    pub(super) fn outdate(&mut self) -> bool {
+        let cached = self.cached.take().map(|cached| Cached { is_outdated: true, ..cached });
+        *self = Self { cached, ..Self::default() };
+        self.cached.is_some()
     }
 
     pub(super) fn fetched(&mut self, outcome: Result<T, TokenError>, since: Instant) -> Result<T, TokenError> {
         match outcome {
             Ok(token) => {
-                self.cached = Some(Cached { lifetime: token.lifetime(), token: token.clone(), since });
+                self.cached =
+                    Some(Cached { lifetime: token.lifetime(), token: token.clone(), since, is_outdated: false });
                 self.failed = None;
                 Ok(token)
             }

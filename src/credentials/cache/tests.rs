@@ -217,7 +217,7 @@ async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
     let asked = || request("a@example.com", &["s"]);
     let forget = async {
         sleep(Duration::from_millis(500)).await;
-        cache.forget().now();
+        cache.revise(&|_| Fate::Forget);
     };
     let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), forget) };
     let (first, second, ()) = both.await;
@@ -225,4 +225,34 @@ async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
     assert_eq!((&*first.0, &*second.0), ("token 0", "token 1"));
     assert_eq!(ask(&cache, asked()).await.0, "token 1");
     assert_eq!(count.load(Ordering::Relaxed), 2);
+}
+
+#[cfg(feature = "live")]
+#[tokio::test(start_paused = true)]
+async fn of_new_credentials_only_their_accounts_notice() {
+    let (cache, count, fails) = failing(true);
+    let accounts = ["kept", "renewed", "forgotten"];
+    for account in accounts {
+        ask(&cache, request(account, &["s"])).await;
+    }
+    fails.store(true, Ordering::Relaxed);
+    cache.revise(&|account| match &*account.email {
+        "kept" => Fate::Keep,
+        "renewed" => Fate::Renew,
+        _ => Fate::Forget,
+    });
+    assert_eq!(ask(&cache, request("kept", &["s"])).await.0, "token 0");
+    assert_eq!(count.load(Ordering::Relaxed), 3);
+    assert!(cache.clone().oneshot(request("forgotten", &["s"])).await.is_err());
+    // The old one serves while the new credentials are no good.
+    for _ in 0..3 {
+        assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+        sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 5);
+    fails.store(false, Ordering::Relaxed);
+    advance(RETRY_AFTER).await;
+    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 5");
 }

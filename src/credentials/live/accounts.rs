@@ -1,9 +1,10 @@
 //! Which account's tokens come from where. Never from another account's.
 
 use super::CredentialError;
+use super::doctor::Found;
 use super::file::{CredentialFile, Opened, Origin, Plan, Unusable};
 use super::seen::Seen;
-use crate::credentials::doctor::Found;
+use crate::credentials::cache::Fate;
 use crate::files;
 use gce_metadata_routes::ServiceAccount;
 use std::collections::BTreeMap;
@@ -27,14 +28,17 @@ impl Accounts {
     }
 
     fn file(&self, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
-        let mut names = [&account.email].into_iter().chain(&account.aliases);
         match self {
             Self::Default(file) => account.is_default().then(|| Arc::clone(file)),
             Self::Every(file) => Some(Arc::clone(file)),
-            Self::Named(named) => {
-                let files = named.current();
-                names.find_map(|name| files.get(name).cloned())
-            }
+            Self::Named(named) => of(&named.current(), account),
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<CredentialFile>> {
+        match self {
+            Self::Default(file) | Self::Every(file) => vec![Arc::clone(file)],
+            Self::Named(named) => named.current().values().cloned().collect(),
         }
     }
 
@@ -64,24 +68,42 @@ impl Accounts {
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Default(file) | Self::Every(file) => file.files(),
-            Self::Named(named) => {
-                let accounts = named.current();
-                named.files().into_iter().chain(accounts.values().flat_map(|file| file.files())).collect()
+        let own = if let Self::Named(named) = self { named.files() } else { Vec::new() };
+        own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
+    }
+
+    /// Takes over what has changed on disk. Of each change `settle` learns whether it could be taken over, and what becomes of
+    /// each account's tokens.
+    pub(super) fn renew(&self, settle: impl Fn(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
+        if let Self::Named(named) = self {
+            let before = named.current();
+            if let Some(good) = named.renew() {
+                let after = named.current();
+                let opened = |files: &Files, account: &_| of(files, account).map(|file| file.current());
+                settle(good, &|account| fate(opened(&before, account), opened(&after, account)));
+            }
+        }
+        for file in self.all() {
+            let before = file.current();
+            if let Some(good) = file.renew() {
+                let after = file.current();
+                let is_its = |account: &_| self.file(account).is_some_and(|its| Arc::ptr_eq(&its, &file));
+                settle(good, &|account| match is_its(account) {
+                    true => fate(Some(Arc::clone(&before)), Some(Arc::clone(&after))),
+                    false => Fate::Keep,
+                });
             }
         }
     }
+}
 
-    /// Takes over what has changed on disk, and says of each change whether it could be.
-    pub(super) fn renew(&self) -> Vec<bool> {
-        match self {
-            Self::Default(file) | Self::Every(file) => file.renew().into_iter().collect(),
-            Self::Named(named) => {
-                let renewed = named.renew();
-                renewed.into_iter().chain(named.current().values().filter_map(|file| file.renew())).collect()
-            }
-        }
+/// What becomes of the tokens of an account whose credentials were these and are those.
+fn fate(before: Option<Arc<Opened>>, after: Option<Arc<Opened>>) -> Fate {
+    match (before, after) {
+        (None, None) => Fate::Keep,
+        (Some(before), Some(after)) if Arc::ptr_eq(&before, &after) => Fate::Keep,
+        (Some(before), Some(after)) if before.serves_for(&after) => Fate::Renew,
+        _ => Fate::Forget,
     }
 }
 
@@ -97,6 +119,12 @@ pub(super) struct Named {
 
 /// By the names of their accounts.
 type Files = BTreeMap<String, Arc<CredentialFile>>;
+
+/// The file of an account, by whichever of its names.
+fn of(files: &Files, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
+    let mut names = [&account.email].into_iter().chain(&account.aliases);
+    names.find_map(|name| files.get(name).cloned())
+}
 
 impl Named {
     fn current(&self) -> Arc<Files> {

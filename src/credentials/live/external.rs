@@ -96,7 +96,11 @@ impl ExternalAccount {
             Some(_) => impersonation.tokens(),
             None => TokenSources { access: Some(federated), id: Some(impersonation.id_source()) },
         };
-        Ok(Opened { email: target, universe, files, ..Opened::new("Federated", tokens) })
+        let opened = Opened { universe, files, ..Opened::new("Federated", tokens) };
+        Ok(match target {
+            Some(email) => opened.of(email),
+            None => opened,
+        })
     }
 }
 

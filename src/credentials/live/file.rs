@@ -60,6 +60,8 @@ impl Wanted {
 pub(super) struct Opened {
     pub(super) tokens: TokenSources,
     pub(super) email: Option<String>,
+    /// Whose the tokens are, if they are good whatever becomes of the credentials.
+    pub(super) owner: Option<Owner>,
     pub(super) project: Option<String>,
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
@@ -70,6 +72,15 @@ pub(super) struct Opened {
     pub(super) files: Vec<PathBuf>,
 }
 
+/// Whose tokens credentials make.
+#[derive(PartialEq)]
+pub(super) enum Owner {
+    /// This account's.
+    Account(String),
+    /// Those of whichever account is asked for.
+    Asked,
+}
+
 /// The universe of everybody who doesn't say otherwise.
 pub(super) const GOOGLE: &str = "googleapis.com";
 
@@ -78,12 +89,23 @@ impl Opened {
         Self {
             tokens,
             email: None,
+            owner: None,
             project: None,
             credential_type,
             fingerprint: None,
             universe: GOOGLE.to_owned(),
             files: Vec::new(),
         }
+    }
+
+    /// Tokens of this account, which are good whatever becomes of the credentials.
+    pub(super) fn of(self, email: String) -> Self {
+        Self { owner: Some(Owner::Account(email.clone())), email: Some(email), ..self }
+    }
+
+    /// Whether tokens of these credentials may serve where those ones make them now.
+    pub(super) fn serves_for(&self, other: &Self) -> bool {
+        self.owner.is_some() && (&self.owner, &self.universe) == (&other.owner, &other.universe)
     }
 }
 

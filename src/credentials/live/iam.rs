@@ -1,6 +1,6 @@
 //! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
 
-use super::file::{self, GOOGLE, Opened, Plan, Problem};
+use super::file::{self, GOOGLE, Opened, Owner, Plan, Problem};
 use super::upstream::{Upstream, unavailable};
 use crate::credentials::cache::CacheTokensLayer;
 use gce_metadata_routes::token::{
@@ -59,7 +59,7 @@ impl ImpersonatedServiceAccount<'_> {
             ..Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing))
         };
         let opened = Opened::new("Impersonated", impersonation.tokens());
-        Ok(Opened { email: Some(email), universe, files: actor.files, ..opened })
+        Ok(Opened { universe, files: actor.files, ..opened.of(email) })
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn as_any(actor: Opened, plan: &Plan) -> Opened {
     let base = plan.endpoints.iam(None, &actor.universe);
     let impersonation = Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing));
     let opened = Opened::new("Impersonated", impersonation.tokens());
-    Opened { universe: actor.universe, files: actor.files, ..opened }
+    Opened { owner: Some(Owner::Asked), universe: actor.universe, files: actor.files, ..opened }
 }
 
 /// The access tokens of whoever acts as another, each used for as many of the other's as it lasts.

@@ -44,14 +44,15 @@ fn with_key(
     plan: &Plan,
 ) -> Opened {
     let is_googles = universe == GOOGLE;
+    // Only Google's own universe has a token endpoint for keys.
+    let kind = if is_googles { plan.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt };
     let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
         signer: BoxSigner::new(signer),
         key_id,
         email: Some(email.clone()),
         token_uri: plan.endpoints.token(token_uri),
-        // Only Google's own universe has a token endpoint for keys.
-        kind: if is_googles { plan.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt },
+        kind,
         upstream: plan.upstream.clone(),
     };
     let own = bearer.tokens();
@@ -65,5 +66,10 @@ fn with_key(
         }
         access => TokenSources { access, id: own.id },
     };
-    Opened { email: Some(email), fingerprint, universe, ..Opened::new("serviceAccountKey", tokens) }
+    let opened = Opened { fingerprint, universe, ..Opened::new("serviceAccountKey", tokens) };
+    match kind {
+        AccessTokenKind::Oauth => opened.of(email),
+        // What a key signs is good for as long as the key is.
+        AccessTokenKind::Jwt => Opened { email: Some(email), ..opened },
+    }
 }

@@ -3,12 +3,12 @@
 //! An account that goes without is looked at again: a server that is not ready for want of tokens is asked for none, and
 //! would never find out that it is.
 
-use super::cache::Forget;
+use super::accounts::Accounts;
+use crate::credentials::cache::Fate;
 use crate::follow::Follow;
 use crate::metrics::Metrics;
-use gce_metadata_routes::token::AccessTokenRequest;
-use gce_metadata_routes::{Reader, ServiceAccount, TokenSources};
-use std::path::PathBuf;
+use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource};
+use gce_metadata_routes::{Reader, ServiceAccount};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -19,63 +19,73 @@ const REVISIT: Duration = Duration::from_secs(30);
 
 /// Where the tokens of an account come from.
 #[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) file: String,
-    pub(crate) credential_type: &'static str,
-    pub(crate) email: Option<String>,
-    pub(crate) project: Option<String>,
+pub(super) struct Found {
+    pub(super) file: String,
+    pub(super) credential_type: &'static str,
+    pub(super) email: Option<String>,
+    pub(super) project: Option<String>,
 }
 
-/// Where the tokens of an account come from, if from anywhere.
-pub(crate) type Find = Arc<dyn Fn(&ServiceAccount) -> Option<Found> + Send + Sync>;
+/// Takes from a cache what is not to be served any more.
+pub(super) type Revise = Box<dyn Fn(&dyn Fn(&ServiceAccount) -> Fate) + Send + Sync>;
 
 /// Looks after sources of live tokens.
-#[derive(Clone)]
-pub(crate) struct Doctor {
-    pub(crate) tokens: TokenSources,
-    pub(crate) found: Find,
-    /// In which a change would matter.
-    pub(crate) files: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
-    /// Takes over what has changed on disk, and says whether anything has. It may block.
-    pub(crate) renew: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// The caches of tokens that the old credentials made.
-    pub(crate) caches: Vec<Forget>,
+pub(super) struct Doctor {
+    pub(super) accounts: Arc<Accounts>,
+    /// What it asks for first tokens. They are nobody's requests.
+    pub(super) access: AccessTokenSource,
+    /// The caches of tokens that older credentials made.
+    pub(super) caches: Vec<Revise>,
     /// Which accounts go without tokens, if anybody wants to know.
-    pub(crate) metrics: Option<Metrics>,
+    pub(super) metrics: Option<Metrics>,
 }
 
 impl Doctor {
     /// Looks at every account once, and then after those that go without and after the files for ever.
-    pub(crate) async fn attend(self, reader: Reader) {
+    pub(super) async fn attend(self: Arc<Self>, reader: Reader) {
         let patients = async {
             self.examine(&reader).await;
             self.revisit(&reader).await;
         };
-        tokio::join!(patients, self.look_after_files());
+        tokio::join!(patients, self.look_after_files(&reader));
     }
 
-    async fn look_after_files(&self) {
+    async fn look_after_files(self: &Arc<Self>, reader: &Reader) {
         let (mut followed, mut follow) = (Vec::new(), Follow::new(Vec::new()));
         loop {
             // New credentials may have come with files of their own.
-            let files = (self.files)();
+            let files = self.accounts.files();
             if files != followed {
                 follow = Follow::new(files.clone());
                 followed = files;
             }
             follow.changed().await;
-            let renew = Arc::clone(&self.renew);
-            if tokio::task::spawn_blocking(move || renew()).await.unwrap_or(false) {
-                self.caches.iter().for_each(Forget::now);
-            }
+            let (this, reader) = (Arc::clone(self), reader.clone());
+            _ = tokio::task::spawn_blocking(move || this.renew(&reader)).await;
         }
+    }
+
+    /// Takes over what has changed on disk. It may block.
+    fn renew(&self, reader: &Reader) {
+        self.accounts.renew(|good, fate| {
+            self.caches.iter().for_each(|revise| revise(fate));
+            let Some(metrics) = &self.metrics else { return };
+            metrics.credential_reload(good);
+            for account in reader.snapshot().tree().service_accounts() {
+                match fate(&account) {
+                    Fate::Keep => {}
+                    Fate::Renew => metrics.credentials_changed(&account.email),
+                    Fate::Forget => metrics.tokens_forgotten(&account.email),
+                }
+            }
+        });
     }
 
     async fn examine(&self, reader: &Reader) {
         let snapshot = reader.snapshot();
         let project = snapshot.tree().text("project/project-id").unwrap_or_default();
         for account in snapshot.tree().service_accounts() {
-            let Some(found) = (self.found)(&account) else {
+            let Some(found) = self.accounts.found(&account) else {
                 tracing::warn!(account = account.email, "no credentials: its tokens are answered 404");
                 continue;
             };
@@ -92,7 +102,7 @@ impl Doctor {
             sleep(REVISIT).await;
             let accounts = reader.snapshot().tree().service_accounts();
             for account in accounts.into_iter().filter(|account| metrics.is_unavailable(&account.email)) {
-                if let Some(found) = (self.found)(&account) {
+                if let Some(found) = self.accounts.found(&account) {
                     self.try_out(account, found).await;
                 }
             }
@@ -100,7 +110,7 @@ impl Doctor {
     }
 
     async fn try_out(&self, account: Arc<ServiceAccount>, found: Found) {
-        let Some(source) = self.tokens.access.clone() else { return };
+        let source = self.access.clone();
         let Found { file, credential_type, .. } = found;
         let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
         match source.oneshot(AccessTokenRequest { account, scopes }).await {
@@ -124,8 +134,9 @@ fn doubts(found: &Found, account: &ServiceAccount, project: &str) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::live::{LiveOptions, LiveSource};
     use crate::credentials::observe;
-    use gce_metadata_routes::token::{AccessToken, AccessTokenSource, TokenError};
+    use gce_metadata_routes::token::{AccessToken, TokenError};
     use gce_metadata_routes::{Metadata, Publisher};
     use std::sync::atomic::{AtomicU64, Ordering};
     use tower::service_fn;
@@ -143,6 +154,14 @@ mod tests {
         assert_eq!(doubts(&found("b@example.com", "q"), &account, "p").len(), 2);
     }
 
+    /// Whose credentials are somebody's that is never asked.
+    fn accounts() -> Arc<Accounts> {
+        let person = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&person, r#"{"type": "authorized_user", "client_id": "c", "refresh_token": "r"}"#).unwrap();
+        let source = LiveSource::Impersonate { path: person.path().to_owned() };
+        Arc::new(LiveOptions::new(source).accounts().unwrap())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_account_that_goes_without_is_looked_at_until_it_does_not() {
         let metrics = Metrics::new();
@@ -156,17 +175,7 @@ mod tests {
             std::future::ready(outcome)
         });
         let access = AccessTokenSource::new(observe::watched(access, "test", Some(metrics.clone())));
-        let tokens = TokenSources { access: Some(access), id: None };
-        let found =
-            || Found { file: "key.json".into(), credential_type: "serviceAccountKey", email: None, project: None };
-        let doctor = Doctor {
-            tokens,
-            found: Arc::new(move |_| Some(found())),
-            files: Arc::new(Vec::new),
-            renew: Arc::new(|| false),
-            caches: Vec::new(),
-            metrics: Some(metrics.clone()),
-        };
+        let doctor = Doctor { accounts: accounts(), access, caches: Vec::new(), metrics: Some(metrics.clone()) };
         let account = serde_json::json!({"instance": {"serviceAccounts": {"default": {"email": "a@example.com"}}}});
         let publisher = Publisher::new(Metadata::from_json(account).unwrap().tree());
         let reader = publisher.reader();

@@ -1,5 +1,6 @@
 //! The state of a server at the moment of a scrape.
 
+use super::tokens;
 use crate::credentials::Identity;
 use crate::reload::ReloadCounts;
 use base64::Engine;
@@ -52,8 +53,8 @@ impl State {
                 "metadata_token_expiry_seconds",
                 "Seconds until the current access token of an account expires."
             );
-            let now = Instant::now();
-            for (account, expiry) in expiries {
+            let (now, snapshot) = (Instant::now(), self.reader.snapshot());
+            for (account, expiry) in expiries.iter().filter(|(account, _)| tokens::has(snapshot.tree(), account)) {
                 let left = expiry.saturating_duration_since(now).as_secs_f64();
                 gauge!("metadata_token_expiry_seconds", "account" => account.clone()).set(left);
             }

@@ -2,9 +2,10 @@
 
 use super::Metrics;
 use gce_metadata_routes::token::TokenError;
+use gce_metadata_routes::{Reader, Tree};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,6 +23,8 @@ pub(super) struct Accounts {
     expiries: Mutex<HashMap<String, Instant>>,
     /// Whether the source failed an account when it was last asked. A refusal is an answer.
     unavailable: Mutex<HashMap<String, bool>>,
+    /// Which accounts there are.
+    reader: OnceLock<Reader>,
 }
 
 impl Accounts {
@@ -54,6 +57,11 @@ fn outcome(failure: Option<&TokenError>) -> &'static str {
 }
 
 impl Metrics {
+    /// Says which metadata is served. Until then every account counts.
+    pub(crate) fn serving(&self, reader: Reader) {
+        _ = self.0.accounts.reader.set(reader);
+    }
+
     /// One request for a token, as it was answered. Whoever left before that is not among them.
     pub(crate) fn token_requested(
         &self,
@@ -127,18 +135,26 @@ impl Metrics {
     }
 
     /// Whether the token source answered any account when it was last asked, or has not been asked yet. One that fails must
-    /// not cost the others a server that works for them.
+    /// not cost the others a server that works for them, and one that the metadata does not have any more is nobody's.
     pub(crate) fn tokens_are_well(&self) -> bool {
         let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        unavailable.is_empty() || unavailable.values().any(|it| !it)
+        let tree = self.0.accounts.reader.get().map(|reader| reader.snapshot().tree().clone());
+        let is_there = |account: &str| tree.as_ref().is_none_or(|tree| has(tree, account));
+        let mut asked = unavailable.iter().filter(|(account, _)| is_there(account)).map(|(_, it)| it).peekable();
+        asked.peek().is_none() || asked.any(|it| !it)
     }
 
-    /// Whether the token source failed this account when it was last asked.
+    /// Whether the token source answered this account when it was last asked. Nobody knows of one that has not been asked.
     #[cfg(feature = "live")]
-    pub(crate) fn is_unavailable(&self, account: &str) -> bool {
+    pub(crate) fn is_well(&self, account: &str) -> Option<bool> {
         let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        unavailable.get(account).copied().unwrap_or_default()
+        unavailable.get(account).map(|it| !it)
     }
+}
+
+/// Whether there is an account with this e-mail.
+pub(super) fn has(tree: &Tree, account: &str) -> bool {
+    tree.service_accounts().iter().any(|known| known.email == account)
 }
 
 #[cfg(test)]

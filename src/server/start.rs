@@ -59,6 +59,7 @@ impl ServerBuilder {
         let listed = self.mtls.as_ref().and_then(|(_, options)| options.listed());
         let publisher = Publisher::with_computed(tree, listed);
         let reader = publisher.reader();
+        metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
         let (https_place, https, peers) = match self.mtls {
             Some((place, options)) => {
                 let opened = tls::open(options.certificates, reader.clone(), metrics.clone())?;

@@ -1,7 +1,7 @@
 //! A look at the accounts when the server starts: which of them gets its tokens where, whether a first one could be had, and
 //! what credentials and config disagree on. It only tells the log; a network that isn't there yet is no reason not to start.
-//! An account that goes without is looked at again: a server that is not ready for want of tokens is asked for none, and
-//! would never find out that it is.
+//! An account that goes without, or that came later, is looked at again: a server that is not ready for want of tokens is
+//! asked for none, and would never find out that it is.
 
 use super::accounts::Accounts;
 use crate::credentials::cache::Fate;
@@ -41,7 +41,7 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    /// Looks at every account once, and then after those that go without and after the files for ever.
+    /// Looks at every account once, and then at those that go without or are new, and after the files, for ever.
     pub(super) async fn attend(self: Arc<Self>, reader: Reader) {
         let patients = async {
             self.examine(&reader).await;
@@ -101,7 +101,7 @@ impl Doctor {
         loop {
             sleep(REVISIT).await;
             let accounts = reader.snapshot().tree().service_accounts();
-            for account in accounts.into_iter().filter(|account| metrics.is_unavailable(&account.email)) {
+            for account in accounts.into_iter().filter(|account| metrics.is_well(&account.email) != Some(true)) {
                 if let Some(found) = self.accounts.found(&account) {
                     self.try_out(account, found).await;
                 }
@@ -184,5 +184,9 @@ mod tests {
         tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
         assert!(metrics.tokens_are_well());
         assert_eq!(asked.load(Ordering::Relaxed), 4, "whoever has tokens is left alone");
+        // Whoever comes later is new.
+        publisher.set("instance/service-accounts/default/email", "b@example.com").unwrap();
+        tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
+        assert_eq!(asked.load(Ordering::Relaxed), 5);
     }
 }

@@ -2,6 +2,7 @@
 //! start; nothing later asks which it was.
 
 mod cache;
+mod failure;
 mod fixed;
 mod kind;
 #[cfg(feature = "live")]
@@ -10,6 +11,7 @@ mod observe;
 mod offline;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
+pub use failure::Failure;
 pub use kind::{Token, TokenRequest};
 #[cfg(feature = "live")]
 pub use live::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
@@ -19,11 +21,12 @@ use crate::metrics::Metrics;
 use crate::signer::KeyError;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::endpoint::Endpoint;
-use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret};
+use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret, TokenError};
 use gce_metadata_routes::{Reader, TokenSources};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use tower::ServiceExt;
 
 /// The source that was asked for.
 #[derive(Debug, Clone)]
@@ -142,8 +145,12 @@ impl Credentials {
     /// Services of the embedder's own.
     pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
         let tokens = TokenSources {
-            access: tokens.access.map(|it| AccessTokenSource::new(observe::watched(it, "given", metrics.cloned()))),
-            id: tokens.id.map(|it| IdTokenSource::new(observe::watched(it, "given", metrics.cloned()))),
+            access: tokens.access.map(|it| {
+                AccessTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
+            }),
+            id: tokens.id.map(|it| {
+                IdTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
+            }),
         };
         let tokens = observe::counted(tokens, "given", metrics);
         Self::plain(tokens, "Given")

@@ -2,6 +2,7 @@
 
 mod entry;
 
+use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 #[cfg(feature = "live")]
@@ -123,7 +124,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
 
 impl<S, R> CacheTokens<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
@@ -141,12 +142,14 @@ where
         let asked = Instant::now();
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
-            let settled = self.with(&request, |entry| match &entry.failed {
-                // The key is another one meanwhile: whoever waits now waits for what that makes.
-                _ if !Arc::ptr_eq(&entry.turn, &turn) => Err(Some(Arc::clone(&entry.turn))),
+            let settled = self.with(&request, |entry| {
+                if !Arc::ptr_eq(&entry.turn, &turn) {
+                    // The key is another one meanwhile: whoever waits now waits for what that makes.
+                    return Err(Some(Arc::clone(&entry.turn)));
+                }
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-                Some((at, error)) if *at > asked && entry.current(self.ahead).is_none() => Ok(Err(error.clone())),
-                _ => self.hit(entry).map(Ok).ok_or(None),
+                let settled = self.hit(entry).map(Ok).or_else(|| entry.failed_since(asked).map(Err));
+                settled.ok_or(None)
             });
             match settled {
                 Ok(settled) => return settled,
@@ -168,17 +171,17 @@ where
     /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();
-        let outcome = self.inner.clone().oneshot(request.clone()).await;
+        let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
         self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
             true => entry.fetched(outcome, since),
-            false => outcome,
+            false => outcome.map_err(TokenError::from),
         })
     }
 }
 
 impl<S, R> Service<R> for CacheTokens<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
@@ -192,16 +195,20 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
+        let now = Instant::now();
         let looked = self.with(&request, |entry| match self.hit(entry) {
-            Some(token) => Ok((token, (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
-            None => Err(Arc::clone(&entry.turn)),
+            Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
+            None => match entry.failed_since(now) {
+                Some(error) => Ok((Err(error), None)),
+                None => Err(Arc::clone(&entry.turn)),
+            },
         });
         match looked {
-            Ok((token, due)) => {
+            Ok((settled, due)) => {
                 if let Some(turn) = due {
                     self.fetch_ahead(request, turn);
                 }
-                Box::pin(ready(Ok(token)))
+                Box::pin(ready(settled))
             }
             Err(turn) => Box::pin(self.clone().fetch(request, turn)),
         }
@@ -230,6 +237,11 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
             Fate::Renew => entry.outdate(),
             Fate::Forget => false,
         });
+    }
+
+    /// Forgets a token that turned out to be no good. What has come in its place since is another one.
+    pub(crate) fn forget(&self, request: &R, is_it: impl Fn(&R::Token) -> bool) {
+        self.with(request, |entry| entry.forget(is_it));
     }
 }
 

@@ -22,6 +22,7 @@ pub use external::AwsEnvironment;
 pub use jwt_bearer::AccessTokenKind;
 
 use super::cache::CacheTokensLayer;
+use super::failure::Failure;
 use super::kind::TokenRequest;
 use super::{Attend, Credentials, Identity, observe};
 use crate::metrics::Metrics;
@@ -32,9 +33,12 @@ use doctor::{Doctor, Revise};
 use file::{CredentialFile, Origin, Plan, Wanted};
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, TokenError};
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use upstream::Upstream;
 
@@ -77,6 +81,16 @@ impl LiveOptions {
         }
     }
 }
+
+/// Sources of either kind, from one file. Beside the error their failures have what the cache and each other need to know.
+#[derive(Clone)]
+struct Sources {
+    access: Option<AccessSource>,
+    id: Option<IdSource>,
+}
+
+type AccessSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, Failure>;
+type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, Failure>;
 
 /// Whose credentials.
 #[derive(Debug, Clone)]
@@ -248,17 +262,17 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
 /// Tokens of one kind, from what the account that asks has now.
 fn by_account<S, R>(
     accounts: &Arc<Accounts>,
-    kind: fn(&TokenSources) -> &Option<S>,
-) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + use<S, R>
+    kind: fn(&Sources) -> &Option<S>,
+) -> impl Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + use<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + 'static,
     R: TokenRequest,
 {
     let accounts = Arc::clone(accounts);
     service_fn(move |request: R| {
         let source = accounts.current(request.account()).and_then(|opened| kind(&opened.tokens).clone());
         async move {
-            let none = || TokenError::NoSource { account: request.account().email.clone() };
+            let none = || Failure::from(TokenError::NoSource { account: request.account().email.clone() });
             source.ok_or_else(none)?.oneshot(request).await
         }
     })

@@ -1,6 +1,7 @@
 //! Counts what is asked for tokens and what their source is asked, and tells the log of each token that is made, or why it
 //! is not: for whom, what for, for how long. Never the token, nor its audience.
 
+use super::failure::Failure;
 use super::kind::{Token, TokenRequest};
 use crate::metrics::Metrics;
 use gce_metadata_layers::RateLimit;
@@ -72,20 +73,21 @@ pub(super) fn watched<S, R>(
     inner: S,
     source: &'static str,
     metrics: Option<Metrics>,
-) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync
+) -> impl Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + use<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>, Future: Send> + Clone + Send + Sync + 'static,
     R: TokenRequest,
 {
     service_fn(move |request: R| {
         let (inner, metrics) = (inner.clone(), metrics.clone());
         async move {
             let (start, account) = (Instant::now(), request.account().email.clone());
-            let outcome = inner.oneshot(request).await;
+            let outcome = inner.oneshot(request).await.map_err(Into::into);
+            let failure = outcome.as_ref().err().map(|failure: &Failure| &failure.error);
             if let Some(metrics) = metrics {
-                metrics.token_fetched(&account, R::KIND, source, outcome.as_ref().err(), start.elapsed());
+                metrics.token_fetched(&account, R::KIND, source, failure, start.elapsed());
             }
-            if let Err(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) = &outcome {
+            if let Some(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) = failure {
                 tracing::warn!(account, kind = R::KIND, source, "{error}");
             }
             outcome
@@ -100,9 +102,9 @@ pub(super) fn told<S, R>(
     source: &'static str,
     metrics: Option<&Metrics>,
     limit: Option<Arc<RateLimit>>,
-) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + use<S, R>
+) -> impl Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + use<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>, Future: Send> + Clone + Send + Sync + 'static,
     R: Tell,
 {
     let (inner, metrics) = (watched(inner, source, metrics.cloned()), metrics.cloned());
@@ -111,7 +113,7 @@ where
         let is_admitted = limit.as_ref().is_none_or(|limit| limit.admits());
         async move {
             if !is_admitted {
-                return Err(TokenError::TooMany);
+                return Err(TokenError::TooMany.into());
             }
             let token = inner.oneshot(request.clone()).await?;
             request.tell(&token, source, metrics.as_ref());
@@ -183,7 +185,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_must_be_made_is_limited() {
         let made = service_fn(async |_: AccessTokenRequest| {
-            Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) })
+            Ok::<_, TokenError>(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) })
         });
         let limit = Some(Arc::new(RateLimit::per_second(NonZeroU32::MIN)));
         let source = CacheTokensLayer::new().layer(told(made, "test", None, limit));

@@ -23,7 +23,7 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::{Layer, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// What logs and metrics call it.
 const SOURCE: &str = "offline";
@@ -75,7 +75,10 @@ pub(super) fn open(
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let id = observe::told(id, SOURCE, metrics, None);
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
+    let tokens = TokenSources {
+        access: Some(AccessTokenSource::new(access)),
+        id: Some(IdTokenSource::new(id.map_err(TokenError::from))),
+    };
     let tokens = observe::counted(tokens, SOURCE, metrics);
     Ok(Credentials { tokens, routes, identity, default_email: None, attend: None, advice: Some(ADVICE) })
 }

@@ -228,6 +228,34 @@ async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
 }
 
 #[tokio::test]
+async fn whoever_asks_to_be_left_alone_is() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    assert_eq!(status(&server, "default/token").await, 200);
+    google.puts_off(429, "120");
+    for _ in 0..5 {
+        assert_eq!(status(&server, "default/identity?audience=a").await, 503);
+    }
+    assert_eq!(google.asked("/token"), 2);
+}
+
+#[tokio::test]
+async fn an_actor_whose_token_was_revoked_gets_another() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let path = file(&folder, "adc.json", &google.person());
+    let server = server(&google, LiveSource::Impersonate { path }).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    google.revoke();
+    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
+    assert_eq!(google.asked("/token"), 2);
+    // Whoever gets no other is refused.
+    google.fail_with(&[401; 3]);
+    assert_eq!(status(&server, "default/identity?audience=b").await, 403);
+    assert_eq!(google.asked("/token"), 3);
+}
+
+#[tokio::test]
 async fn no_network_is_no_reason_not_to_start() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let mut json = google.service_account(EMAIL);

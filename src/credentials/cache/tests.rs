@@ -195,6 +195,30 @@ async fn a_refresh_ahead_that_fails_keeps_nobody_waiting_while_the_token_is_vali
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_asks_for_a_pause_gets_one() {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    // The first time two minutes, and then more than it will get.
+    let source = service_fn(move |_: AccessTokenRequest| {
+        let pause = if counter.fetch_add(1, Ordering::Relaxed) == 0 { 120 } else { 86400 };
+        let mut failure = Failure::from(TokenError::Unavailable { reason: "busy".into() });
+        failure.not_before = Some(Instant::now() + Duration::from_secs(pause));
+        ready(Err::<AccessToken, _>(failure))
+    });
+    let cache = CacheTokensLayer::new().refresh_ahead().layer(source);
+    for (seconds, calls) in [(0, 1), (119, 1), (1, 2), (299, 2), (1, 3)] {
+        advance(Duration::from_secs(seconds)).await;
+        for _ in 0..5 {
+            assert!(cache.clone().oneshot(request("a@example.com", &["s"])).await.is_err());
+        }
+        assert_eq!(count.load(Ordering::Relaxed), calls);
+    }
+    // Another token is another matter.
+    assert!(cache.clone().oneshot(request("a@example.com", &["t"])).await.is_err());
+    assert_eq!(count.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_slow_account_holds_up_no_other() {
     let source = service_fn(|request: AccessTokenRequest| async move {
         if request.account.email == "slow@example.com" {

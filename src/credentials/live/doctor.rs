@@ -174,7 +174,8 @@ mod tests {
             };
             std::future::ready(outcome)
         });
-        let access = AccessTokenSource::new(observe::watched(access, "test", Some(metrics.clone())));
+        let access =
+            AccessTokenSource::new(observe::watched(access, "test", Some(metrics.clone())).map_err(TokenError::from));
         let doctor = Doctor { accounts: accounts(), access, caches: Vec::new(), metrics: Some(metrics.clone()) };
         let account = serde_json::json!({"instance": {"serviceAccounts": {"default": {"email": "a@example.com"}}}});
         let publisher = Publisher::new(Metadata::from_json(account).unwrap().tree());

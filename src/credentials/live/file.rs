@@ -9,10 +9,10 @@ use super::tpm;
 use super::upstream::Upstream;
 use super::user::{self, AuthorizedUser};
 use super::{CredentialError, Endpoints, key};
+use crate::credentials::live::Sources;
 use crate::files;
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
-use gce_metadata_routes::TokenSources;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
@@ -58,7 +58,7 @@ impl Wanted {
 
 /// Token services, and what else a file says.
 pub(super) struct Opened {
-    pub(super) tokens: TokenSources,
+    pub(super) tokens: Sources,
     pub(super) email: Option<String>,
     /// Whose the tokens are, if they are good whatever becomes of the credentials.
     pub(super) owner: Option<Owner>,
@@ -85,7 +85,7 @@ pub(super) enum Owner {
 pub(super) const GOOGLE: &str = "googleapis.com";
 
 impl Opened {
-    pub(super) fn new(credential_type: &'static str, tokens: TokenSources) -> Self {
+    pub(super) fn new(credential_type: &'static str, tokens: Sources) -> Self {
         Self {
             tokens,
             email: None,

@@ -4,8 +4,8 @@ use super::file::{GOOGLE, Opened, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::sts::required;
+use crate::credentials::live::Sources;
 use crate::signer::{BoxSigner, PemSigner};
-use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
 
@@ -62,9 +62,9 @@ fn with_key(
             let base = plan.endpoints.iam(None, &universe);
             let any = Impersonation::of_any(plan, base, actor.clone());
             let id = Impersonation { target: Some(email.clone()), ..any };
-            TokenSources { access: Some(actor), id: Some(id.id_source()) }
+            Sources { access: Some(actor), id: Some(id.id_source()) }
         }
-        access => TokenSources { access, id: own.id },
+        access => Sources { access, id: own.id },
     };
     let opened = Opened { fingerprint, universe, ..Opened::new("serviceAccountKey", tokens) };
     match kind {

@@ -2,8 +2,8 @@
 
 use super::file::{GOOGLE, Opened, Plan};
 use super::sts::{self, required, secret};
-use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, Secret};
+use crate::credentials::live::{AccessSource, Sources};
+use gce_metadata_routes::token::{AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::sync::Arc;
 use tower::service_fn;
@@ -33,6 +33,6 @@ pub(super) fn open(user: AuthorizedUser, plan: &Plan) -> Opened {
             sts::access_token(&upstream, &url, &form, None).await
         }
     });
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: None };
+    let tokens = Sources { access: Some(AccessSource::new(access)), id: None };
     Opened { universe, ..Opened::new("AuthorizedUser", tokens) }
 }

@@ -46,10 +46,12 @@ struct State {
     actable: Mutex<Vec<String>>,
     /// Paths of all requests, in their order.
     asked: Mutex<Vec<String>>,
-    /// Statuses with which the next requests fail.
-    failures: Mutex<Vec<u16>>,
+    /// Statuses with which the next requests fail, and when they may come again.
+    failures: Mutex<Vec<(u16, Option<&'static str>)>>,
     /// How many access tokens there are.
     made: AtomicU64,
+    /// How many of them are no good any more.
+    revoked: AtomicU64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +99,7 @@ impl Google {
             asked: Mutex::default(),
             failures: Mutex::default(),
             made: AtomicU64::new(0),
+            revoked: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let google = Self { url: format!("http://{}", listener.local_addr().unwrap()), state };
@@ -163,7 +166,17 @@ impl Google {
 
     /// Fails the next requests with these statuses.
     pub(crate) fn fail_with(&self, statuses: &[u16]) {
-        *self.state.failures.lock().unwrap() = statuses.iter().rev().copied().collect();
+        *self.state.failures.lock().unwrap() = statuses.iter().rev().map(|status| (*status, None)).collect();
+    }
+
+    /// Fails the next request with this status, and says when another one may come.
+    pub(crate) fn puts_off(&self, status: u16, retry_after: &'static str) {
+        *self.state.failures.lock().unwrap() = vec![(status, Some(retry_after))];
+    }
+
+    /// Takes back all access tokens that it has made.
+    pub(crate) fn revoke(&self) {
+        self.state.revoked.store(self.state.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// How many requests have come for this path.
@@ -175,6 +188,10 @@ impl Google {
     pub(crate) fn api(&self, token: &str) -> Result<(String, String), String> {
         let own = self.state.key.public_key().verify_token::<Grant>(token, None);
         if let Ok(claims) = own {
+            let number: u64 = claims.jwt_id.unwrap().parse().unwrap();
+            if number < self.state.revoked.load(Ordering::Relaxed) {
+                return Err("revoked".to_owned());
+            }
             return Ok((claims.custom.email, claims.custom.scope));
         }
         self.assertion(token)
@@ -231,7 +248,7 @@ impl Google {
             .and_then(|path| aws::metadata(&parts.method, path, |name| header(name).into()));
         let failure = self.state.failures.lock().unwrap().pop();
         let outcome = match (&parts.method, &*path) {
-            _ if failure.is_some() => Err(api(failure.unwrap(), "UNAVAILABLE", "told to fail")),
+            _ if failure.is_some() => Err(api(failure.unwrap().0, "UNAVAILABLE", "told to fail")),
             _ if amazons.is_some() => Ok(amazons.unwrap()),
             (&Method::POST, "/token") => self.token(&body),
             (&Method::POST, "/v1/token") => self.exchange(&body, peer),
@@ -244,7 +261,10 @@ impl Google {
             _ => Err(api(404, "NOT_FOUND", "no such thing")),
         };
         let (status, json) = outcome.map_or_else(|refusal| refusal, |json| (StatusCode::OK, json));
-        let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+        let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+        if let Some((_, Some(retry_after))) = failure {
+            response = response.header(header::RETRY_AFTER, retry_after);
+        }
         let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
         response.body(Full::from(text)).unwrap()
     }

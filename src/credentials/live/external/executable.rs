@@ -2,10 +2,11 @@
 //! from anywhere.
 
 use crate::config::PASSWORDS;
+use crate::credentials::failure::Failure;
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::sts::secret;
 use crate::credentials::live::upstream::{refused, unavailable};
-use gce_metadata_routes::token::{Secret, TokenError};
+use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
 use std::io;
 use std::path::PathBuf;
@@ -76,7 +77,7 @@ impl Executable {
         Ok(Self { words, timeout: Duration::from_millis(timeout), output_file: source.output_file, environment })
     }
 
-    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+    pub(super) async fn token(&self) -> Result<Secret, Failure> {
         if let Some(token) = self.left_in_file().await {
             return Ok(token);
         }

@@ -94,7 +94,7 @@ impl State {
         gauge!("metadata_waiters").set(as_f64(self.waiters.count() as u64));
         describe_gauge!("metadata_connections", "Connections that are open now.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
-        describe_counter!("metadata_token_cache_hits_total", "Access tokens that were served from the cache.");
+        describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
         counter!("metadata_token_cache_hits_total").absolute(self.identity.cache_hits());
     }
 }

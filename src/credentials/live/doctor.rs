@@ -11,11 +11,14 @@ use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource};
 use gce_metadata_routes::{Reader, ServiceAccount};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
 /// How long an account that goes without tokens is left alone.
 const REVISIT: Duration = Duration::from_secs(30);
+/// How many accounts are tried out at a time.
+const AT_A_TIME: usize = 16;
 
 /// Where the tokens of an account come from.
 #[derive(Debug)]
@@ -83,50 +86,61 @@ impl Doctor {
 
     async fn examine(&self, reader: &Reader) {
         let snapshot = reader.snapshot();
-        let project = snapshot.tree().text("project/project-id").unwrap_or_default();
+        let project = snapshot.tree().text("project/project-id").filter(|project| !project.is_empty());
+        let mut patients = Vec::new();
         for account in snapshot.tree().service_accounts() {
             let Some(found) = self.accounts.found(&account) else {
                 tracing::warn!(account = account.email, "no credentials: its tokens are answered 404");
                 continue;
             };
-            for doubt in doubts(&found, &account, &project) {
+            for doubt in doubts(&found, &account, project.as_deref()) {
                 tracing::warn!("{doubt}");
             }
-            self.try_out(account, found).await;
+            patients.push((account, found));
         }
+        self.try_out(patients).await;
     }
 
     async fn revisit(&self, reader: &Reader) {
         let Some(metrics) = &self.metrics else { return };
         loop {
             sleep(REVISIT).await;
-            let accounts = reader.snapshot().tree().service_accounts();
-            for account in accounts.into_iter().filter(|account| metrics.is_well(&account.email) != Some(true)) {
-                if let Some(found) = self.accounts.found(&account) {
-                    self.try_out(account, found).await;
-                }
-            }
+            let accounts = reader.snapshot().tree().service_accounts().into_iter();
+            let unwell = accounts.filter(|account| metrics.is_well(&account.email) != Some(true));
+            self.try_out(unwell.filter_map(|account| Some((account.clone(), self.accounts.found(&account)?)))).await;
         }
     }
 
-    async fn try_out(&self, account: Arc<ServiceAccount>, found: Found) {
-        let source = self.access.clone();
-        let Found { file, credential_type, .. } = found;
-        let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
-        match source.oneshot(AccessTokenRequest { account, scopes }).await {
-            Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
-            Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),
+    /// Asks for a token of each, for several at a time: one whose source is silent must not keep the log from the others'.
+    async fn try_out(&self, patients: impl IntoIterator<Item = (Arc<ServiceAccount>, Found)>) {
+        let mut asked = JoinSet::new();
+        for (account, found) in patients {
+            if asked.len() == AT_A_TIME {
+                asked.join_next().await;
+            }
+            asked.spawn(try_out(self.access.clone(), account, found));
         }
+        while asked.join_next().await.is_some() {}
     }
 }
 
-fn doubts(found: &Found, account: &ServiceAccount, project: &str) -> Vec<String> {
+async fn try_out(source: AccessTokenSource, account: Arc<ServiceAccount>, found: Found) {
+    let Found { file, credential_type, .. } = found;
+    let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
+    match source.oneshot(AccessTokenRequest { account, scopes }).await {
+        Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
+        Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),
+    }
+}
+
+fn doubts(found: &Found, account: &ServiceAccount, project: Option<&str>) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(email) = found.email.as_ref().filter(|email| **email != account.email) {
         doubts.push(format!("{}: credentials of {email} serve {}, as the config calls it", found.file, account.email));
     }
-    if let Some(own) = found.project.as_ref().filter(|own| *own != project) {
-        doubts.push(format!("{}: a key of the project {own}; the config says {project}", found.file));
+    if let Some(own) = found.project.as_deref().filter(|own| Some(*own) != project) {
+        let said = project.map_or_else(|| "has none".to_owned(), |project| format!("says {project}"));
+        doubts.push(format!("{}: a key of the project {own}; the config {said}", found.file));
     }
     doubts
 }
@@ -150,8 +164,10 @@ mod tests {
             project: Some(project.into()),
         };
         let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
-        assert!(doubts(&found("a@example.com", "p"), &account, "p").is_empty());
-        assert_eq!(doubts(&found("b@example.com", "q"), &account, "p").len(), 2);
+        assert!(doubts(&found("a@example.com", "p"), &account, Some("p")).is_empty());
+        assert_eq!(doubts(&found("b@example.com", "q"), &account, Some("p")).len(), 2);
+        let said = ["key.json: a key of the project p; the config has none"];
+        assert_eq!(doubts(&found("a@example.com", "p"), &account, None), said);
     }
 
     /// Whose credentials are somebody's that is never asked.
@@ -189,5 +205,20 @@ mod tests {
         publisher.set("instance/service-accounts/default/email", "b@example.com").unwrap();
         tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
         assert_eq!(asked.load(Ordering::Relaxed), 5);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_source_holds_up_no_other() {
+        let access = AccessTokenSource::new(service_fn(|_: AccessTokenRequest| async {
+            sleep(Duration::from_secs(30)).await;
+            Err(TokenError::Unavailable { reason: "did not answer in time".into() })
+        }));
+        let doctor = Doctor { accounts: accounts(), access, caches: Vec::new(), metrics: None };
+        let names: serde_json::Map<_, _> =
+            (0..2 * AT_A_TIME).map(|number| (format!("{number}@example.com"), serde_json::json!({}))).collect();
+        let json = serde_json::json!({"instance": {"serviceAccounts": names}});
+        let publisher = Publisher::new(Metadata::from_json(json).unwrap().tree());
+        let start = tokio::time::Instant::now();
+        doctor.examine(&publisher.reader()).await;
+        assert_eq!(start.elapsed().as_secs(), 60, "half of them at a time");
     }
 }

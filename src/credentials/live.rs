@@ -202,6 +202,7 @@ impl LiveOptions {
             #[cfg(feature = "tpm")]
             tpm: self.tpm,
             key_email: None,
+            whose: "a key in Google's JSON says whose it is".to_owned(),
             acts_as_any: false,
             wanted: None,
         };
@@ -209,8 +210,16 @@ impl LiveOptions {
         Ok(match self.source {
             LiveSource::Key { path, email } => {
                 let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
-                let plan = Plan { key_email: email, wanted, ..plan };
-                Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+                let whose = "say whose it is with --service-account-email".to_owned();
+                let plan = Plan { key_email: email.clone(), whose, wanted, ..plan };
+                let file = CredentialFile::open(Origin::File(path), plan)?;
+                match (email, &file.current().email) {
+                    (Some(said), Some(own)) if said != *own => {
+                        let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
+                        return Err(CredentialError::File { place: file.origin().to_string(), problem });
+                    }
+                    _ => Accounts::Default(file),
+                }
             }
             LiveSource::Federate { path } => {
                 let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };

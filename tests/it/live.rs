@@ -131,6 +131,39 @@ async fn a_bare_key_is_whose_it_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn a_key_that_says_whose_it_is_is_nobody_elses() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let source = |email: &str| LiveSource::Key { path: path.clone(), email: Some(email.into()) };
+    assert!(builder(&google, source(EMAIL), |_| {}).start().await.is_ok());
+    let error = builder(&google, source(OTHER), |_| {}).start().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("key.json: a key of {EMAIL}, not of {OTHER}")), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_list_of_credentials_is_said_in_its_place() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let pem = folder.path().join("k.pem");
+    std::fs::write(&pem, google.service_account(EMAIL)["private_key"].as_str().unwrap()).unwrap();
+    let path = folder.path().join("all.json");
+    for (text, said) in [
+        ("{\n  \"default\": \"k.json\",\n}", "all.json:3:1: trailing comma"),
+        ("[\"k.json\"]", "all.json:1:0: an object is expected: a credentials file by the e-mail of each account"),
+        ("\n{\"default\": 5}", "all.json:2:13: at default: the path of a credentials file is expected"),
+        ("{} {}", "all.json:1:4: trailing characters"),
+        ("{\"default\": \"k.pem\"}", "k.pem: a bare key belongs to nobody: "),
+        ("{\"default\": \"k.pem\"}", "its account's e-mail, instead of `default`, "),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let source = LiveSource::PerAccount { path: path.clone() };
+        let error = builder(&google, source, |_| {}).start().await.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let error = builder(&google, LiveSource::Impersonate { path: pem }, |_| {}).start().await.unwrap_err().to_string();
+    assert!(error.contains("a bare key belongs to nobody") && !error.contains("--service-account-email"), "{error}");
+}
+
+#[tokio::test]
 async fn a_config_without_accounts_gets_the_keys() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));

@@ -163,21 +163,41 @@ impl Named {
 
 /// What was open before under the same name stays so.
 fn read(path: &Path, plan: &Plan, before: &Files) -> Result<Files, Unusable> {
-    let wrong = |problem: String| {
-        let error = CredentialError::File { place: path.display().to_string(), problem };
+    let wrong_at = |place: &str, problem: String| {
+        let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
     };
-    let text = files::read(path).map_err(|error| wrong(error.to_string()))?;
-    let names: BTreeMap<String, PathBuf> = serde_json::from_slice(&text)
-        .map_err(|_| wrong("an object is expected: a credentials file by the e-mail of each account".to_owned()))?;
+    let text = files::read(path).map_err(|error| wrong_at("", error.to_string()))?;
+    let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {
         let origin = Origin::File(folder.join(file));
         if let Some(known) = before.get(&name).filter(|known| *known.origin() == origin) {
             return Ok((name, Arc::clone(known)));
         }
-        let plan = Plan { key_email: name.contains('@').then(|| name.clone()), ..plan.clone() };
+        let plan = Plan {
+            key_email: name.contains('@').then(|| name.clone()),
+            whose: format!("give its account's e-mail, instead of `{name}`, in {}", path.display()),
+            ..plan.clone()
+        };
         Ok((name, CredentialFile::open(origin, plan)?))
     };
     names.into_iter().map(open).collect()
+}
+
+/// The files by account, or the line and column of what is wrong, and what is.
+fn names(text: &[u8]) -> Result<BTreeMap<String, PathBuf>, (String, String)> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let names = serde_path_to_error::deserialize(&mut deserializer);
+    let names = names.map_err(|error| (error.path().to_string(), error.into_inner()));
+    let names = names.and_then(|names| deserializer.end().map(|()| names).map_err(|error| (String::new(), error)));
+    names.map_err(|(key, error)| {
+        let problem = match &*key {
+            _ if !error.is_data() => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+            "." => "an object is expected: a credentials file by the e-mail of each account".to_owned(),
+            // Of what is there instead nothing is said: it could be a key.
+            key => format!("at {key}: the path of a credentials file is expected"),
+        };
+        (format!(":{}:{}", error.line(), error.column()), problem)
+    })
 }

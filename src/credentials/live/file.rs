@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) tpm: TpmOptions,
     /// Whose a key without an e-mail is.
     pub(super) key_email: Option<String>,
+    /// How to say whose it is.
+    pub(super) whose: String,
     /// Whether the credentials are only there to act as the account that is asked for.
     pub(super) acts_as_any: bool,
     /// The only type that will do, at start and ever after.

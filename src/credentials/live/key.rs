@@ -29,8 +29,8 @@ pub(super) fn open(key: ServiceAccountKey, plan: &Plan) -> Result<Opened, String
 
 /// A key in PEM, without a word on whose it is.
 pub(super) fn bare(pem: &str, plan: &Plan) -> Result<Opened, String> {
-    let email =
-        plan.key_email.clone().ok_or("a bare key belongs to nobody: say whose it is with --service-account-email")?;
+    let nobodys = || format!("a bare key belongs to nobody: {}", plan.whose);
+    let email = plan.key_email.clone().ok_or_else(nobodys)?;
     let signer = PemSigner::from_pem(pem).map_err(|error| error.to_string())?;
     Ok(with_key(signer, None, email, None, GOOGLE.to_owned(), plan))
 }

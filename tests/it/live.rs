@@ -226,15 +226,22 @@ async fn a_person_acts_as_the_accounts() {
 #[tokio::test]
 async fn impersonated_credentials_name_their_account() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.lets_act_by(&["d@example.com", "e@example.com"], EMAIL);
     let own = json!({
         "type": "impersonated_service_account", "source_credentials": google.person(),
-        "service_account_impersonation_url": google.impersonation_url(EMAIL), "delegates": ["d@example.com"],
+        "service_account_impersonation_url": google.impersonation_url(EMAIL),
+        "delegates": ["d@example.com", "projects/-/serviceAccounts/e@example.com"],
     });
     file(&folder, "own.json", &own);
     let path = file(&folder, "all.json", &json!({"default": "own.json"}));
     let server = server(&google, LiveSource::PerAccount { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
+    // As the real server's tokens do, they say the e-mail in their full form only.
+    for (format, email) in [("standard", Value::Null), ("full", EMAIL.into())] {
+        let path = format!("instance/service-accounts/default/identity?audience=b&format={format}");
+        assert_eq!(google.id_claims(&get(&server, &path).await.body).custom["email"], email, "{format}");
+    }
 }
 
 #[tokio::test]

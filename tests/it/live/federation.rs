@@ -3,7 +3,7 @@
 use super::{CLOUD_PLATFORM, EMAIL, OTHER, READ_ONLY, access, both, builder, file, identity, server, status};
 use crate::support::admin;
 use crate::support::google::aws::SECRET_KEY;
-use crate::support::google::{Google, SUBJECT_TOKEN};
+use crate::support::google::{CLIENT, Google, SUBJECT_TOKEN};
 use gce_metadata_server::{AwsEnvironment, LiveOptions, LiveSource, Server};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -52,6 +52,20 @@ async fn a_workload_acts_as_an_account() {
     assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
     // One exchange serves both.
     assert_eq!(google.asked("/v1/token"), 1);
+}
+
+#[tokio::test]
+async fn a_workload_says_how_long_its_accounts_tokens_are_to_live() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let token = folder.path().join("token");
+    std::fs::write(&token, SUBJECT_TOKEN).unwrap();
+    let mut json = google.workload(json!({"file": token}));
+    json["service_account_impersonation_url"] = google.impersonation_url(EMAIL).into();
+    json["service_account_impersonation"] = json!({"token_lifetime_seconds": 1800});
+    let server = federated(&google, &json, |_| {}).await;
+    let answer = crate::support::get(&server, "instance/service-accounts/default/token").await.json();
+    assert!((1700..=1800).contains(&answer["expires_in"].as_u64().unwrap()), "{}", answer["expires_in"]);
 }
 
 #[tokio::test]
@@ -143,4 +157,11 @@ async fn a_workforce_pool_says_who_pays() {
     json["workforce_pool_user_project"] = "payer".into();
     let server = federated(&google, &json, |_| {}).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload for payer");
+    // A client of its own says so already.
+    (json["client_id"], json["client_secret"]) = (CLIENT.0.into(), CLIENT.1.into());
+    let server = federated(&google, &json, |_| {}).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload by c.apps.example.com");
+    json["client_secret"] = "another".into();
+    let server = federated(&google, &json, |_| {}).await;
+    assert_eq!(status(&server, "default/token").await, 403);
 }

@@ -12,7 +12,7 @@ pub(super) use certificate::{certificates, chain};
 
 use super::file::{GOOGLE, Opened, Plan, Problem};
 use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
-use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
+use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
 use crate::credentials::failure::Failure;
 use crate::credentials::live::{AccessSource, Sources};
@@ -41,6 +41,7 @@ pub(super) struct ExternalAccount {
     #[serde(default, deserialize_with = "secret")]
     client_secret: Option<Secret>,
     workforce_pool_user_project: Option<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
 
 use super::file::{self, GOOGLE, Opened, Owner, Plan, Problem};
+use super::sts::name;
 use super::upstream::{Upstream, unavailable};
 use crate::credentials::cache::{CacheTokens, CacheTokensLayer};
 use crate::credentials::failure::Failure;
@@ -45,6 +46,7 @@ pub(super) struct ImpersonatedServiceAccount<'a> {
     source_credentials: &'a RawValue,
     #[serde(default)]
     delegates: Vec<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 

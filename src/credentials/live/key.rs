@@ -3,7 +3,7 @@
 use super::file::{GOOGLE, Opened, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
-use super::sts::required;
+use super::sts::{name, required};
 use crate::credentials::live::Sources;
 use crate::signer::{BoxSigner, PemSigner};
 use gce_metadata_routes::token::Secret;
@@ -17,12 +17,13 @@ pub(super) struct ServiceAccountKey {
     private_key_id: Option<String>,
     project_id: Option<String>,
     token_uri: Option<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 
 pub(super) fn open(key: ServiceAccountKey, plan: &Plan) -> Result<Opened, String> {
     let signer = PemSigner::from_pem(key.private_key.expose()).map_err(|error| format!("private_key: {error}"))?;
-    let universe = key.universe_domain.filter(|it| !it.is_empty()).unwrap_or_else(|| GOOGLE.to_owned());
+    let universe = key.universe_domain.unwrap_or_else(|| GOOGLE.to_owned());
     let opened = with_key(signer, key.private_key_id, key.client_email, key.token_uri, universe, plan);
     Ok(Opened { project: key.project_id, ..opened })
 }

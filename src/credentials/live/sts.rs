@@ -32,6 +32,11 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sec
     String::deserialize(deserializer).map(Secret::from)
 }
 
+/// A name that is as good as none if it is empty, such as that of a universe.
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|name| name.filter(|name| !name.is_empty()))
+}
+
 /// The access token that this form is exchanged for.
 pub(super) async fn access_token(
     upstream: &Upstream,

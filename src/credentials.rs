@@ -100,7 +100,7 @@ pub(crate) struct Credentials {
     /// Routes beside the metadata, such as the keys that verify an identity token.
     pub(crate) routes: Vec<Route>,
     /// What metrics tell of it.
-    pub(crate) identity: Identity,
+    pub(crate) facts: SourceFacts,
     /// Whose they are, for a config that has no account.
     pub(crate) default_email: Option<String>,
     /// Who looks after it while it is served.
@@ -111,7 +111,7 @@ pub(crate) struct Credentials {
 
 /// What those who watch may know of a source.
 #[derive(Clone)]
-pub(crate) struct Identity {
+pub(crate) struct SourceFacts {
     /// The label of `credential_type`.
     pub(crate) credential_type: &'static str,
     /// Looked up when it is asked for: a key may be made late, or be replaced.
@@ -119,7 +119,7 @@ pub(crate) struct Identity {
     hits: CacheHits,
 }
 
-impl Identity {
+impl SourceFacts {
     fn new(credential_type: &'static str) -> Self {
         Self { credential_type, fingerprint: None, hits: CacheHits::default() }
     }
@@ -135,9 +135,9 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for SourceFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("credential_type", &self.credential_type).finish_non_exhaustive()
+        f.debug_struct("SourceFacts").field("credential_type", &self.credential_type).finish_non_exhaustive()
     }
 }
 
@@ -158,8 +158,8 @@ impl Credentials {
 
     /// Tokens, and nothing beside them.
     fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
-        let identity = Identity::new(credential_type);
-        Self { tokens, routes: Vec::new(), identity, default_email: None, attend: None, advice: None }
+        let facts = SourceFacts::new(credential_type);
+        Self { tokens, routes: Vec::new(), facts, default_email: None, attend: None, advice: None }
     }
 }
 

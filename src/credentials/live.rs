@@ -10,6 +10,8 @@ mod file;
 mod iam;
 mod jwt_bearer;
 mod key;
+mod options;
+mod renewed;
 mod retry;
 mod seen;
 mod sts;
@@ -20,14 +22,13 @@ mod user;
 
 pub use external::AwsEnvironment;
 pub use jwt_bearer::AccessTokenKind;
+pub use options::{Endpoints, LiveOptions, LiveSource};
 
 use super::cache::CacheTokensLayer;
 use super::failure::Failure;
 use super::kind::TokenRequest;
-use super::{Attend, Credentials, Identity, observe};
+use super::{Attend, Credentials, SourceFacts, observe};
 use crate::metrics::Metrics;
-#[cfg(feature = "tpm")]
-use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
 use doctor::{Doctor, Revise};
 use file::{CredentialFile, Origin, Plan, Wanted};
@@ -36,7 +37,6 @@ use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{
     AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
 };
-use std::path::PathBuf;
 use std::sync::Arc;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -44,43 +44,6 @@ use upstream::Upstream;
 
 /// What logs and metrics call it.
 const SOURCE: &str = "live";
-
-/// How live tokens are had.
-#[derive(Debug, Clone)]
-pub struct LiveOptions {
-    /// Whose credentials.
-    pub source: LiveSource,
-    /// What a service account key's access tokens are, instead of what is usual: OAuth tokens for a key in a file, tokens of
-    /// its own signature for a key in a TPM.
-    pub access_token_kind: Option<AccessTokenKind>,
-    /// URLs that stand over those of the credentials.
-    pub endpoints: Endpoints,
-    /// Whether a program that credentials name may be run.
-    pub allow_executables: bool,
-    /// gcloud's `certificate_config.json`.
-    pub certificate_config: Option<PathBuf>,
-    /// What AWS' own variables say, for a workload there.
-    pub aws: AwsEnvironment,
-    /// Where the TPM is that keys are in, and how they are used.
-    #[cfg(feature = "tpm")]
-    pub tpm: TpmOptions,
-}
-
-impl LiveOptions {
-    /// The usual ways with this source.
-    pub fn new(source: LiveSource) -> Self {
-        Self {
-            source,
-            access_token_kind: None,
-            endpoints: Endpoints::default(),
-            allow_executables: false,
-            certificate_config: None,
-            aws: AwsEnvironment::default(),
-            #[cfg(feature = "tpm")]
-            tpm: TpmOptions::default(),
-        }
-    }
-}
 
 /// Sources of either kind, from one file. Beside the error their failures have what the cache and each other need to know.
 #[derive(Clone)]
@@ -91,78 +54,6 @@ struct Sources {
 
 type AccessSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, Failure>;
 type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, Failure>;
-
-/// Whose credentials.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum LiveSource {
-    /// Those of a service account are the default account's.
-    Key {
-        /// A key as Google gives it out, or in bare PEM.
-        path: PathBuf,
-        /// Whose a bare one is.
-        email: Option<String>,
-    },
-    /// Those of whoever may act as any account of the config.
-    Impersonate {
-        /// Application Default Credentials.
-        path: PathBuf,
-    },
-    /// Those of an external account are the default account's.
-    Federate {
-        /// A file of `type` `external_account`.
-        path: PathBuf,
-    },
-    /// Those of the service account whose key is in a TPM are the default account's.
-    #[cfg(feature = "tpm")]
-    Tpm {
-        /// Which key.
-        key: TpmKey,
-    },
-    /// A workload whose certificate's key is in a TPM: its identity acts as the default account.
-    #[cfg(feature = "tpm")]
-    TpmFederated {
-        /// Which key.
-        key: TpmKey,
-        /// Its certificate in PEM, with those that lead to its root.
-        certificate: PathBuf,
-        /// The workload identity pool's provider that knows it.
-        audience: String,
-    },
-    /// A file of their own for each account: a JSON object of files by e-mail or alias. The others have none.
-    PerAccount {
-        /// Where the object is. Relative paths in it begin at its folder.
-        path: PathBuf,
-    },
-}
-
-/// URLs that stand over those of the credentials, for other universes, private endpoints and tests.
-#[derive(Debug, Clone, Default)]
-pub struct Endpoints {
-    /// The token endpoint of keys and of people, instead of `https://oauth2.googleapis.com/token`.
-    pub token_url: Option<String>,
-    /// The security token service, instead of `https://sts.googleapis.com/v1/token`.
-    pub sts_url: Option<String>,
-    /// The IAM Credentials API, instead of `https://iamcredentials.googleapis.com`.
-    pub iam_url: Option<String>,
-}
-
-impl Endpoints {
-    fn token(&self, of_file: Option<String>) -> String {
-        let given = self.token_url.clone().or(of_file);
-        given.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned())
-    }
-
-    fn sts(&self, of_file: Option<String>) -> Option<String> {
-        self.sts_url.clone().or(of_file)
-    }
-
-    fn iam(&self, of_file: Option<String>, universe: &str) -> String {
-        let given = self.iam_url.clone().or(of_file);
-        let url = given.unwrap_or_else(|| format!("https://iamcredentials.{universe}"));
-        url.trim_end_matches('/').to_owned()
-    }
-}
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -247,11 +138,11 @@ impl LiveOptions {
 fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
     let looked = Arc::clone(&accounts);
-    let identity = Identity {
+    let facts = SourceFacts {
         fingerprint: Some(Arc::new(move || looked.only().and_then(|it| it.fingerprint))),
-        ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
+        ..SourceFacts::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
-    let hits = identity.hits.clone();
+    let hits = facts.hits.clone();
     let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics, limit);
     let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(access);
     let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, metrics, None);
@@ -265,7 +156,7 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
     let default_email = only.and_then(|it| it.email.clone());
     let tokens = observe::counted(tokens, SOURCE, metrics);
     let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&doctor).attend(reader)));
-    Credentials { tokens, routes: Vec::new(), identity, default_email, attend: Some(attend), advice: None }
+    Credentials { tokens, routes: Vec::new(), facts, default_email, attend: Some(attend), advice: None }
 }
 
 /// Tokens of one kind, from what the account that asks has now.

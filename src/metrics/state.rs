@@ -1,7 +1,7 @@
 //! The state of a server at the moment of a scrape.
 
 use super::tokens;
-use crate::credentials::Identity;
+use crate::credentials::SourceFacts;
 use crate::reload::ReloadCounts;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     pub(crate) connections: Connections,
     pub(crate) reloads: Arc<ReloadCounts>,
-    pub(crate) identity: Identity,
+    pub(crate) facts: SourceFacts,
 }
 
 /// The connections that are open.
@@ -70,9 +70,9 @@ impl State {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
-        gauge!("credential_type", "type" => self.identity.credential_type).set(1);
+        gauge!("credential_type", "type" => self.facts.credential_type).set(1);
         describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
-        if let Some(hash) = self.identity.spki_sha256() {
+        if let Some(hash) = self.facts.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);
         }
         describe_gauge!("service_account_name", "The e-mail of the default service account.");
@@ -95,7 +95,7 @@ impl State {
         describe_gauge!("metadata_connections", "Connections that are open now.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
         describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
-        counter!("metadata_token_cache_hits_total").absolute(self.identity.cache_hits());
+        counter!("metadata_token_cache_hits_total").absolute(self.facts.cache_hits());
     }
 }
 

@@ -49,7 +49,7 @@ impl ServerBuilder {
             }
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };
-        let Credentials { tokens, mut routes, identity, default_email, attend, advice } = credentials;
+        let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
         let tree = match &self.guest_attributes {
@@ -124,7 +124,7 @@ impl ServerBuilder {
         }
         if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
             let (stop, reloads) = (server.lifecycle.stop.clone(), Arc::clone(&server.reloads));
-            let state = State { reader: reader.clone(), waiters, connections, reloads, identity };
+            let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
             let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, stop };
             server.accept(listener, None, service, admin_limits, Runtimes::current(&server.lifecycle.tasks));
             server.lifecycle.spawn(async move { metrics.keep_up().await });

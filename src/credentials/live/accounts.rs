@@ -3,13 +3,13 @@
 use super::CredentialError;
 use super::doctor::Found;
 use super::file::{CredentialFile, Opened, Origin, Plan, Unusable};
-use super::seen::Seen;
+use super::renewed::{Made, Renewed};
 use crate::credentials::cache::Fate;
 use crate::files;
 use gce_metadata_routes::ServiceAccount;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub(super) enum Accounts {
     /// One file is the default account's, and the others have none.
@@ -22,23 +22,22 @@ pub(super) enum Accounts {
 
 impl Accounts {
     pub(super) fn named(path: &Path, plan: &Plan) -> Result<Self, CredentialError> {
-        let seen = Mutex::new(Seen::of([path.to_owned()]));
-        let current = Mutex::new(Arc::new(read(path, plan, &Files::new())?));
-        Ok(Self::Named(Box::new(Named { path: path.to_owned(), plan: plan.clone(), current, seen })))
+        let files = Renewed::new(vec![path.to_owned()], || read(path, plan, &Files::new()))?;
+        Ok(Self::Named(Box::new(Named { path: path.to_owned(), plan: plan.clone(), files })))
     }
 
     fn file(&self, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
         match self {
             Self::Default(file) => account.is_default().then(|| Arc::clone(file)),
             Self::Every(file) => Some(Arc::clone(file)),
-            Self::Named(named) => of(&named.current(), account),
+            Self::Named(named) => of(&named.files.current(), account),
         }
     }
 
     fn all(&self) -> Vec<Arc<CredentialFile>> {
         match self {
             Self::Default(file) | Self::Every(file) => vec![Arc::clone(file)],
-            Self::Named(named) => named.current().values().cloned().collect(),
+            Self::Named(named) => named.files.current().values().cloned().collect(),
         }
     }
 
@@ -68,7 +67,7 @@ impl Accounts {
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let own = if let Self::Named(named) = self { named.files() } else { Vec::new() };
+        let own = if let Self::Named(named) = self { named.files.files() } else { Vec::new() };
         own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
     }
 
@@ -76,9 +75,9 @@ impl Accounts {
     /// each account's tokens.
     pub(super) fn renew(&self, settle: impl Fn(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
         if let Self::Named(named) = self {
-            let before = named.current();
+            let before = named.files.current();
             if let Some(good) = named.renew() {
-                let after = named.current();
+                let after = named.files.current();
                 let opened = |files: &Files, account: &_| of(files, account).map(|file| file.current());
                 settle(good, &|account| fate(opened(&before, account), opened(&after, account)));
             }
@@ -111,10 +110,7 @@ fn fate(before: Option<Arc<Opened>>, after: Option<Arc<Opened>>) -> Fate {
 pub(super) struct Named {
     path: PathBuf,
     plan: Plan,
-    /// Locked for as long as a look takes: requests wait for it.
-    current: Mutex<Arc<Files>>,
-    /// Locked for as long as the disk takes: only who looks after the files waits for it.
-    seen: Mutex<Seen>,
+    files: Renewed<Files>,
 }
 
 /// By the names of their accounts.
@@ -127,42 +123,18 @@ fn of(files: &Files, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
 }
 
 impl Named {
-    fn current(&self) -> Arc<Files> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// It, and whatever keeps it from being taken over.
-    fn files(&self) -> Vec<PathBuf> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).files().cloned().collect()
-    }
-
-    /// A mistake changes nothing.
     fn renew(&self) -> Option<bool> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = seen.again()?;
-        let own = self.path.clone();
-        match read(&self.path, &self.plan, &self.current()) {
-            Ok(files) => {
-                tracing::info!(file = %self.path.display(), "new accounts");
-                *seen = now.with_files([own]);
-                let new = Arc::new(files);
-                let old = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), new);
-                // What goes with it may take its time, so not while anything is locked.
-                drop(seen);
-                drop(old);
-                Some(true)
-            }
-            Err(Unusable { error, files }) => {
-                tracing::warn!("the accounts stay as they were: {error}");
-                *seen = now.with_files(std::iter::once(own).chain(files));
-                Some(false)
-            }
+        let renewed = self.files.renew(|before| read(&self.path, &self.plan, before))?;
+        match &renewed {
+            Ok(()) => tracing::info!(file = %self.path.display(), "new accounts"),
+            Err(error) => tracing::warn!("the accounts stay as they were: {error}"),
         }
+        Some(renewed.is_ok())
     }
 }
 
 /// What was open before under the same name stays so.
-fn read(path: &Path, plan: &Plan, before: &Files) -> Result<Files, Unusable> {
+fn read(path: &Path, plan: &Plan, before: &Files) -> Made<Files> {
     let wrong_at = |place: &str, problem: String| {
         let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
@@ -182,7 +154,7 @@ fn read(path: &Path, plan: &Plan, before: &Files) -> Result<Files, Unusable> {
         };
         Ok((name, CredentialFile::open(origin, plan)?))
     };
-    names.into_iter().map(open).collect()
+    Ok((names.into_iter().map(open).collect::<Result<_, Unusable>>()?, Vec::new()))
 }
 
 /// The files by account, or the line and column of what is wrong, and what is.

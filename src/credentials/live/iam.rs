@@ -3,9 +3,9 @@
 use super::file::{self, GOOGLE, Opened, Owner, Plan, Problem};
 use super::sts::name;
 use super::upstream::{Upstream, unavailable};
+use super::{AccessSource, IdSource, Sources};
 use crate::credentials::cache::{CacheTokens, CacheTokensLayer};
 use crate::credentials::failure::Failure;
-use crate::credentials::live::{AccessSource, IdSource, Sources};
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret};
 use http::StatusCode;

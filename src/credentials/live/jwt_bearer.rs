@@ -4,8 +4,8 @@
 
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
+use super::{AccessSource, IdSource, Sources};
 use crate::credentials::failure::Failure;
-use crate::credentials::live::{AccessSource, IdSource, Sources};
 use crate::jws::{self, Assertion};
 use crate::signer::{BoxSigner, JwsAlgorithm};
 use gce_metadata_routes::ServiceAccount;

@@ -1,10 +1,10 @@
 //! A service account's key in a file, as Google gives it out or in bare PEM.
 
+use super::Sources;
 use super::file::{GOOGLE, Opened, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::sts::{name, required};
-use crate::credentials::live::Sources;
 use crate::signer::{BoxSigner, PemSigner};
 use gce_metadata_routes::token::Secret;
 use serde::Deserialize;

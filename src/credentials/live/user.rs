@@ -2,7 +2,7 @@
 
 use super::file::{GOOGLE, Opened, Plan};
 use super::sts::{self, name, required, secret};
-use crate::credentials::live::{AccessSource, Sources};
+use super::{AccessSource, Sources};
 use gce_metadata_routes::token::{AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::sync::Arc;

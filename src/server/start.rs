@@ -45,7 +45,7 @@ impl ServerBuilder {
         let credentials = match self.tokens {
             Tokens::From(source) => {
                 let uncached_tokens = rate_limits.as_ref().map(|limits| Arc::clone(&limits.uncached_tokens));
-                source.open(metrics.as_ref(), uncached_tokens)?
+                source.open_with(metrics.as_ref(), uncached_tokens)?
             }
             Tokens::Given(tokens) => Credentials::given(tokens, metrics.as_ref()),
         };

@@ -4,13 +4,16 @@ mod federation;
 
 use crate::support::google::{self, CLOUD_PLATFORM, Google};
 use crate::support::{admin, eventually, get};
+use gce_metadata_server::routes::token::AccessTokenRequest;
 use gce_metadata_server::{
-    AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
+    AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Publisher, Server, ServerBuilder,
+    StartError,
 };
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use tower::ServiceExt;
 
 const EMAIL: &str = "live@sample-project.iam.gserviceaccount.com";
 const OTHER: &str = "other@sample-project.iam.gserviceaccount.com";
@@ -420,6 +423,27 @@ async fn an_outage_takes_no_tokens_from_those_who_have_them() {
     let expiries = admin(&server, "/metrics").await.1;
     let expiries = expiries.lines().filter(|line| line.starts_with("metadata_token_expiry_seconds{"));
     assert_eq!(expiries.count(), 1);
+}
+
+/// An embedder without a server has all of it: the files are followed for as long as somebody polls.
+#[tokio::test]
+async fn open_credentials_are_attended_to() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let credentials = CredentialSource::from(LiveOptions::new(key(path))).open().unwrap();
+    assert_eq!((credentials.default_email(), credentials.routes().len()), (Some(EMAIL), 0));
+    let publisher = Publisher::new(accounts().tree());
+    let account = publisher.reader().snapshot().tree().service_account("default").unwrap();
+    let request = AccessTokenRequest { scopes: account.scopes.clone(), account };
+    let owner = async || {
+        let token = credentials.tokens().access.unwrap().oneshot(request.clone()).await.unwrap();
+        google.api(token.token.expose()).unwrap().0
+    };
+    file(&folder, "key.json", &google.service_account(OTHER));
+    tokio::select! {
+        () = credentials.attend(publisher.reader()) => panic!("nobody looks after the files any more"),
+        () = eventually("the other's key is taken", async || owner().await == OTHER) => {}
+    }
 }
 
 /// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.

@@ -168,6 +168,19 @@ where
         }
     }
 
+    /// Asks the source though there may be a token, which serves on if that fails.
+    #[cfg(feature = "live")]
+    pub(crate) async fn renew(&self, request: &R) -> Result<R::Token, TokenError> {
+        let turn = self.with(request, |entry| Arc::clone(&entry.turn));
+        let _held = Arc::clone(&turn).lock_owned().await;
+        let now = Instant::now();
+        if let Some(error) = self.with(request, |entry| entry.failed_since(now)) {
+            return Err(error);
+        }
+        let outcome = self.ask(request, &turn).await;
+        self.with(request, |entry| entry.failed_since(now)).map_or(outcome, Err)
+    }
+
     /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();

@@ -4,10 +4,11 @@
 //! asked for none, and would never find out that it is.
 
 use super::accounts::Accounts;
-use crate::credentials::cache::Fate;
+use super::{AccessSource, IdSource};
+use crate::credentials::cache::{CacheTokens, Fate};
 use crate::follow::Follow;
 use crate::metrics::Metrics;
-use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource};
+use gce_metadata_routes::token::{AccessTokenRequest, IdTokenRequest};
 use gce_metadata_routes::{Reader, ServiceAccount};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +30,12 @@ pub(super) struct Found {
     pub(super) project: Option<String>,
 }
 
-/// Takes from a cache what is not to be served any more.
-pub(super) type Revise = Box<dyn Fn(&dyn Fn(&ServiceAccount) -> Fate) + Send + Sync>;
-
 /// Looks after sources of live tokens.
 pub(super) struct Doctor {
     pub(super) accounts: Arc<Accounts>,
     /// What it asks for first tokens. They are nobody's requests.
-    pub(super) access: AccessTokenSource,
-    /// The caches of tokens that older credentials made.
-    pub(super) caches: Vec<Revise>,
+    pub(super) access: CacheTokens<AccessSource, AccessTokenRequest>,
+    pub(super) id: CacheTokens<IdSource, IdTokenRequest>,
     /// Which accounts go without tokens, if anybody wants to know.
     pub(super) metrics: Option<Metrics>,
 }
@@ -71,7 +68,8 @@ impl Doctor {
     /// Takes over what has changed on disk. It may block.
     fn renew(&self, reader: &Reader) {
         self.accounts.renew(|good, fate| {
-            self.caches.iter().for_each(|revise| revise(fate));
+            self.access.revise(fate);
+            self.id.revise(fate);
             let Some(metrics) = &self.metrics else { return };
             metrics.credential_reload(good);
             for account in reader.snapshot().tree().service_accounts() {
@@ -98,7 +96,7 @@ impl Doctor {
             }
             patients.push((account, found));
         }
-        self.try_out(patients).await;
+        self.try_out(patients, false).await;
     }
 
     async fn revisit(&self, reader: &Reader) {
@@ -107,27 +105,35 @@ impl Doctor {
             sleep(REVISIT).await;
             let accounts = reader.snapshot().tree().service_accounts().into_iter();
             let unwell = accounts.filter(|account| metrics.is_well(&account.email) != Some(true));
-            self.try_out(unwell.filter_map(|account| Some((account.clone(), self.accounts.found(&account)?)))).await;
+            // Of a source that has failed since, a token from the cache says nothing.
+            self.try_out(unwell.filter_map(|account| Some((account.clone(), self.accounts.found(&account)?))), true)
+                .await;
         }
     }
 
     /// Asks for a token of each, for several at a time: one whose source is silent must not keep the log from the others'.
-    async fn try_out(&self, patients: impl IntoIterator<Item = (Arc<ServiceAccount>, Found)>) {
+    async fn try_out(&self, patients: impl IntoIterator<Item = (Arc<ServiceAccount>, Found)>, anew: bool) {
         let mut asked = JoinSet::new();
         for (account, found) in patients {
             if asked.len() == AT_A_TIME {
                 asked.join_next().await;
             }
-            asked.spawn(try_out(self.access.clone(), account, found));
+            asked.spawn(try_out(self.access.clone(), account, found, anew));
         }
         while asked.join_next().await.is_some() {}
     }
 }
 
-async fn try_out(source: AccessTokenSource, account: Arc<ServiceAccount>, found: Found) {
+async fn try_out(
+    access: CacheTokens<AccessSource, AccessTokenRequest>,
+    account: Arc<ServiceAccount>,
+    found: Found,
+    anew: bool,
+) {
     let Found { file, credential_type, .. } = found;
     let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
-    match source.oneshot(AccessTokenRequest { account, scopes }).await {
+    let request = AccessTokenRequest { account, scopes };
+    match if anew { access.renew(&request).await } else { access.oneshot(request).await } {
         Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
         Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),
     }
@@ -146,79 +152,4 @@ fn doubts(found: &Found, account: &ServiceAccount, project: Option<&str>) -> Vec
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::credentials::live::{LiveOptions, LiveSource};
-    use crate::credentials::observe;
-    use gce_metadata_routes::token::{AccessToken, TokenError};
-    use gce_metadata_routes::{Metadata, Publisher};
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use tower::service_fn;
-
-    #[test]
-    fn what_disagrees_is_said() {
-        let found = |email: &str, project: &str| Found {
-            file: "key.json".into(),
-            credential_type: "serviceAccountKey",
-            email: Some(email.into()),
-            project: Some(project.into()),
-        };
-        let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
-        assert!(doubts(&found("a@example.com", "p"), &account, Some("p")).is_empty());
-        assert_eq!(doubts(&found("b@example.com", "q"), &account, Some("p")).len(), 2);
-        let said = ["key.json: a key of the project p; the config has none"];
-        assert_eq!(doubts(&found("a@example.com", "p"), &account, None), said);
-    }
-
-    /// Whose credentials are somebody's that is never asked.
-    fn accounts() -> Arc<Accounts> {
-        let person = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&person, r#"{"type": "authorized_user", "client_id": "c", "refresh_token": "r"}"#).unwrap();
-        let source = LiveSource::Impersonate { path: person.path().to_owned() };
-        Arc::new(LiveOptions::new(source).accounts().unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_account_that_goes_without_is_looked_at_until_it_does_not() {
-        let metrics = Metrics::new();
-        let asked = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&asked);
-        let access = service_fn(move |_: AccessTokenRequest| {
-            let outcome = match count.fetch_add(1, Ordering::Relaxed) {
-                0..3 => Err(TokenError::Unavailable { reason: "no network yet".into() }),
-                _ => Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) }),
-            };
-            std::future::ready(outcome)
-        });
-        let access =
-            AccessTokenSource::new(observe::watched(access, "test", Some(metrics.clone())).map_err(TokenError::from));
-        let doctor = Doctor { accounts: accounts(), access, caches: Vec::new(), metrics: Some(metrics.clone()) };
-        let account = serde_json::json!({"instance": {"serviceAccounts": {"default": {"email": "a@example.com"}}}});
-        let publisher = Publisher::new(Metadata::from_json(account).unwrap().tree());
-        let reader = publisher.reader();
-        doctor.examine(&reader).await;
-        assert!(!metrics.tokens_are_well());
-        tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
-        assert!(metrics.tokens_are_well());
-        assert_eq!(asked.load(Ordering::Relaxed), 4, "whoever has tokens is left alone");
-        // Whoever comes later is new.
-        publisher.set("instance/service-accounts/default/email", "b@example.com").unwrap();
-        tokio::time::timeout(REVISIT * 10, doctor.revisit(&reader)).await.unwrap_err();
-        assert_eq!(asked.load(Ordering::Relaxed), 5);
-    }
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_source_holds_up_no_other() {
-        let access = AccessTokenSource::new(service_fn(|_: AccessTokenRequest| async {
-            sleep(Duration::from_secs(30)).await;
-            Err(TokenError::Unavailable { reason: "did not answer in time".into() })
-        }));
-        let doctor = Doctor { accounts: accounts(), access, caches: Vec::new(), metrics: None };
-        let names: serde_json::Map<_, _> =
-            (0..2 * AT_A_TIME).map(|number| (format!("{number}@example.com"), serde_json::json!({}))).collect();
-        let json = serde_json::json!({"instance": {"serviceAccounts": names}});
-        let publisher = Publisher::new(Metadata::from_json(json).unwrap().tree());
-        let start = tokio::time::Instant::now();
-        doctor.examine(&publisher.reader()).await;
-        assert_eq!(start.elapsed().as_secs(), 60, "half of them at a time");
-    }
-}
+mod tests;

@@ -1,12 +1,15 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
 mod entry;
+#[cfg(feature = "live")]
+mod revise;
+
+#[cfg(feature = "live")]
+pub(crate) use revise::Fate;
 
 use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
-#[cfg(feature = "live")]
-use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::TokenError;
 use std::collections::HashMap;
 use std::future::ready;
@@ -168,19 +171,6 @@ where
         }
     }
 
-    /// Asks the source though there may be a token, which serves on if that fails.
-    #[cfg(feature = "live")]
-    pub(crate) async fn renew(&self, request: &R) -> Result<R::Token, TokenError> {
-        let turn = self.with(request, |entry| Arc::clone(&entry.turn));
-        let _held = Arc::clone(&turn).lock_owned().await;
-        let now = Instant::now();
-        if let Some(error) = self.with(request, |entry| entry.failed_since(now)) {
-            return Err(error);
-        }
-        let outcome = self.ask(request, &turn).await;
-        self.with(request, |entry| entry.failed_since(now)).map_or(outcome, Err)
-    }
-
     /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();
@@ -225,36 +215,6 @@ where
             }
             Err(turn) => Box::pin(self.clone().fetch(request, turn)),
         }
-    }
-}
-
-/// What becomes of an account's tokens when credentials are others than before.
-#[cfg(feature = "live")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Its credentials are what they were.
-    Keep,
-    /// They serve until its new credentials have made theirs.
-    Renew,
-    /// It has no credentials any more, or somebody else's.
-    Forget,
-}
-
-#[cfg(feature = "live")]
-impl<S, R: TokenRequest> CacheTokens<S, R> {
-    /// Asks of each token what becomes of it. Nothing is kept of what is on its way for those that are not to be kept.
-    pub(crate) fn revise(&self, fate: &dyn Fn(&ServiceAccount) -> Fate) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|request, entry| match fate(request.account()) {
-            Fate::Keep => true,
-            Fate::Renew => entry.outdate(),
-            Fate::Forget => false,
-        });
-    }
-
-    /// Forgets a token that turned out to be no good. What has come in its place since is another one.
-    pub(crate) fn forget(&self, request: &R, is_it: impl Fn(&R::Token) -> bool) {
-        self.with(request, |entry| entry.forget(is_it));
     }
 }
 

@@ -198,10 +198,9 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let now = Instant::now();
         let looked = self.with(&request, |entry| match self.hit(entry) {
             Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
-            None => match entry.failed_since(now) {
+            None => match entry.failed_since(Instant::now()) {
                 Some(error) => Ok((Err(error), None)),
                 None => Err(Arc::clone(&entry.turn)),
             },

@@ -1,10 +1,10 @@
 //! Credentials that change while the server runs.
 
-use super::{EMAIL, OTHER, READ_ONLY, access, accounts, file, key, server, status};
+use super::{EMAIL, OTHER, READ_ONLY, access, accounts, builder, file, key, server, status};
 use crate::support::google::{Google, SUBJECT_TOKEN};
 use crate::support::{admin, eventually, get};
 use gce_metadata_server::routes::token::AccessTokenRequest;
-use gce_metadata_server::{CredentialSource, LiveOptions, LiveSource, Publisher, Server};
+use gce_metadata_server::{AccessTokenKind, CredentialSource, LiveOptions, LiveSource, Publisher, Server};
 use serde_json::json;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -36,6 +36,19 @@ async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
     file(&folder, "key.json", &google.service_account(EMAIL));
     eventually("it is repaired", async || fingerprint().await != new).await;
     eventually("and counted", async || reloads(&server, "good").await == 2).await;
+}
+
+/// What a key has signed itself is no good once the key is revoked, so it serves nobody until the next is there.
+#[tokio::test]
+async fn a_new_key_takes_back_what_the_old_one_signed() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
+    let server =
+        builder(&google, source, |it| it.access_token_kind = Some(AccessTokenKind::Jwt)).start().await.unwrap();
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("the new key is taken", async || reloads(&server, "good").await == 1).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL, "it is of the new key");
 }
 
 /// How often credentials files changed, for the better or not.

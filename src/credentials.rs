@@ -2,7 +2,8 @@
 //! start; nothing later asks which it was.
 
 mod cache;
-mod doctor;
+mod facts;
+mod failure;
 mod fixed;
 mod kind;
 #[cfg(feature = "live")]
@@ -10,7 +11,10 @@ mod live;
 mod observe;
 mod offline;
 
+pub(crate) use facts::SourceFacts;
+
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
+pub use failure::Failure;
 pub use kind::{Token, TokenRequest};
 #[cfg(feature = "live")]
 pub use live::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
@@ -18,13 +22,14 @@ pub use offline::OfflineOptions;
 
 use crate::metrics::Metrics;
 use crate::signer::KeyError;
-use doctor::Doctor;
 use gce_metadata_layers::RateLimit;
-use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::endpoint::Endpoint;
-use gce_metadata_routes::token::Secret;
+use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret, TokenError};
+use gce_metadata_routes::{Reader, TokenSources};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use tower::ServiceExt;
 
 /// The source that was asked for.
 #[derive(Debug, Clone)]
@@ -88,80 +93,115 @@ impl Default for CredentialSource {
 /// A path, and what stands at its end.
 pub(crate) type Route = (&'static str, Arc<dyn Endpoint>);
 
-/// What a source brings along.
-pub(crate) struct Credentials {
+/// Looks after what is served of this metadata, for as long as it is polled.
+pub(crate) type Attend = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A source that is open: its tokens, and what it brings along beside them.
+pub struct Credentials {
     /// The token services.
     pub(crate) tokens: TokenSources,
     /// Routes beside the metadata, such as the keys that verify an identity token.
     pub(crate) routes: Vec<Route>,
     /// What metrics tell of it.
-    pub(crate) identity: Identity,
+    pub(crate) facts: SourceFacts,
     /// Whose they are, for a config that has no account.
     pub(crate) default_email: Option<String>,
-    /// What is to be looked at once it is served.
-    pub(crate) doctor: Option<Doctor>,
+    /// Who looks after it while it is served.
+    pub(crate) attend: Option<Attend>,
     /// What whoever runs the server should know of it, for the log.
     pub(crate) advice: Option<&'static str>,
 }
 
-/// What those who watch may know of a source.
-#[derive(Clone)]
-pub(crate) struct Identity {
-    /// The label of `credential_type`.
-    pub(crate) credential_type: &'static str,
-    /// Looked up when it is asked for: a key may be made late, or be replaced.
-    fingerprint: Option<Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>>,
-    hits: CacheHits,
-}
-
-impl Identity {
-    fn new(credential_type: &'static str) -> Self {
-        Self { credential_type, fingerprint: None, hits: CacheHits::default() }
-    }
-
-    /// The hash of the signing key's public half, if there is a key and it is made already.
-    pub(crate) fn spki_sha256(&self) -> Option<[u8; 32]> {
-        self.fingerprint.as_ref().and_then(|look| look())
-    }
-
-    /// Tokens that came from the cache.
-    pub(crate) fn cache_hits(&self) -> u64 {
-        self.hits.count()
-    }
-}
-
-impl fmt::Debug for Identity {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("credential_type", &self.credential_type).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 
 impl Credentials {
+    /// The token services.
+    pub fn tokens(&self) -> TokenSources {
+        self.tokens.clone()
+    }
+
+    /// Routes beside the metadata, for [`Router::with_route`](gce_metadata_routes::Router::with_route): the public keys and the
+    /// discovery document of an issuer that nobody else knows. Sources that others vouch for have none.
+    pub fn routes(&self) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
+        self.routes.clone()
+    }
+
+    /// Whose the credentials are, if they say so of a single account.
+    pub fn default_email(&self) -> Option<&str> {
+        self.default_email.as_deref()
+    }
+
+    /// Looks after what is served of this metadata, for as long as it is polled: it takes over credentials files that change,
+    /// and tells the log which accounts get tokens. It ends at once if there is nothing to look after.
+    pub fn attend(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let attending = self.attend.as_ref().map(|attend| attend(reader));
+        async move {
+            if let Some(attending) = attending {
+                attending.await;
+            }
+        }
+    }
+
     /// Services of the embedder's own.
     pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
+        let tokens = TokenSources {
+            access: tokens.access.map(|it| {
+                AccessTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
+            }),
+            id: tokens.id.map(|it| {
+                IdTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
+            }),
+        };
         let tokens = observe::counted(tokens, "given", metrics);
         Self::plain(tokens, "Given")
     }
 
     /// Tokens, and nothing beside them.
     fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
-        let identity = Identity::new(credential_type);
-        Self { tokens, routes: Vec::new(), identity, default_email: None, doctor: None, advice: None }
+        let facts = SourceFacts::new(credential_type);
+        Self { tokens, routes: Vec::new(), facts, default_email: None, attend: None, advice: None }
     }
 }
 
 impl CredentialSource {
-    /// The token services of this source, for a stack of the caller's own. Must be called in a tokio runtime.
+    /// Opens it, for a stack of the caller's own. Must be called in a tokio runtime.
+    ///
+    /// ```
+    /// use gce_metadata_server::routes::Router;
+    /// use gce_metadata_server::{CredentialSource, Metadata, Publisher};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let publisher = Publisher::new(Metadata::sample().tree());
+    /// let credentials = CredentialSource::default().open()?;
+    /// tokio::spawn(credentials.attend(publisher.reader()));
+    /// let mut router = Router::new(publisher, credentials.tokens());
+    /// for (path, endpoint) in credentials.routes() {
+    ///     router = router.with_route(path, endpoint).map_err(|(_, conflict)| conflict)?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// If the source has no key, or no credentials that can be used.
-    pub fn token_sources(self) -> Result<TokenSources, SourceError> {
-        self.open(None, None).map(|credentials| credentials.tokens)
+    pub fn open(self) -> Result<Credentials, SourceError> {
+        self.open_with(None, None)
     }
 
-    /// Makes the token services, which make no more access tokens than `limit` admits. Must be called in a tokio runtime: a
-    /// key may be made in the background.
-    pub(crate) fn open(
+    /// The token services alone. What [`open`](Self::open) has beside them is left out: nobody can fetch the keys that verify
+    /// the offline issuer's identity tokens, and changes of credentials files go unnoticed.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn token_sources(self) -> Result<TokenSources, SourceError> {
+        self.open().map(|credentials| credentials.tokens)
+    }
+
+    /// Opens it for a server that counts, and makes no more access tokens than `limit` admits.
+    pub(crate) fn open_with(
         self,
         metrics: Option<&Metrics>,
         limit: Option<Arc<RateLimit>>,

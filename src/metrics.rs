@@ -5,32 +5,27 @@
 //! signs) is looked up at each scrape, so that it is never stale and no series outlives what it tells of.
 
 mod state;
+mod tokens;
 
 pub(crate) use state::State;
 
 use gce_metadata_layers::{Answered, MatchedPath, Record};
-use gce_metadata_routes::token::TokenError;
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::time::Instant;
 
 const LATENCY: &str = "metadata_endpoint_latency_seconds";
 const REQUESTS: &str = "metadata_endpoint_path_requests";
-const TOKEN_REQUESTS: &str = "metadata_token_requests_total";
-const TOKEN_LATENCY: &str = "metadata_token_request_duration_seconds";
 
 /// The default buckets of Prometheus' Go client, in seconds.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
 const TLS_RELOADS: &str = "metadata_tls_reloads_total";
-#[cfg(feature = "live")]
-const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -45,10 +40,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     recorder: PrometheusRecorder,
     endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
-    /// When the token that is served to an account now will be of no more use.
-    expiries: Mutex<HashMap<String, Instant>>,
-    /// Whether an account was denied its last token for want of an answer. A refusal is an answer.
-    unavailable: Mutex<HashMap<String, bool>>,
+    accounts: tokens::Accounts,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
@@ -59,75 +51,26 @@ struct Endpoint {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let builder = [LATENCY, TOKEN_LATENCY].into_iter().fold(PrometheusBuilder::new(), |builder, name| {
-            // Without buckets a histogram would be rendered as a summary. It fails for an empty list only.
-            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).unwrap_or_default()
-        });
+        let builder = [LATENCY, tokens::REQUEST_LATENCY, tokens::FETCH_LATENCY].into_iter().fold(
+            PrometheusBuilder::new(),
+            |builder, name| {
+                // Without buckets a histogram would be rendered as a summary. It fails for an empty list only.
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).unwrap_or_default()
+            },
+        );
         let recorder = builder.build_recorder();
         with_local_recorder(&recorder, || {
             describe_histogram!(LATENCY, Unit::Seconds, "Duration of HTTP requests, long polls included.");
             describe_counter!(REQUESTS, "Requests, partitioned by status code and path.");
-            describe_counter!(TOKEN_REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
+            tokens::describe();
             describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
             describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
-            #[cfg(feature = "live")]
-            describe_counter!(
-                CREDENTIAL_RELOADS,
-                "Changes of credentials files, partitioned by whether they were taken over."
-            );
             describe_counter!(
                 GUEST_ATTRIBUTES_SAVES,
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
             );
-            describe_histogram!(TOKEN_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
         });
-        Self(Arc::new(Inner {
-            recorder,
-            endpoints: RwLock::default(),
-            expiries: Mutex::default(),
-            unavailable: Mutex::default(),
-        }))
-    }
-
-    /// One request for a token, as its source answered it.
-    pub(crate) fn token_requested(
-        &self,
-        account: &str,
-        kind: &'static str,
-        source: &'static str,
-        failure: Option<&TokenError>,
-        latency: Duration,
-    ) {
-        let outcome = match failure {
-            None => "ok",
-            Some(TokenError::NoSource { .. }) => "no_source",
-            Some(TokenError::Refused { .. }) => "refused",
-            Some(TokenError::TooMany) => "too_many",
-            Some(_) => "unavailable",
-        };
-        if matches!(outcome, "ok" | "refused" | "unavailable") {
-            let mut unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-            match unavailable.get_mut(account) {
-                Some(it) => *it = outcome == "unavailable",
-                None => _ = unavailable.insert(account.to_owned(), outcome == "unavailable"),
-            }
-        }
-        with_local_recorder(&self.0.recorder, || {
-            let account = account.to_owned();
-            counter!(TOKEN_REQUESTS, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
-                .increment(1);
-            histogram!(TOKEN_LATENCY, "account" => account, "kind" => kind, "source" => source).record(latency);
-        });
-    }
-
-    /// A new access token for this account, good for so long.
-    pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
-        let mut expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever says how long a token lives may say anything.
-        match Instant::now().checked_add(expires_in) {
-            Some(expiry) => expiries.insert(account.to_owned(), expiry),
-            None => expiries.remove(account),
-        };
+        Self(Arc::new(Inner { recorder, endpoints: RwLock::default(), accounts: tokens::Accounts::default() }))
     }
 
     /// A TLS handshake that came to this end.
@@ -141,36 +84,15 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Credentials that changed, for the better or not.
-    #[cfg(feature = "live")]
-    pub(crate) fn credential_reload(&self, good: bool) {
-        let outcome = if good { "good" } else { "bad" };
-        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
-    }
-
     /// Guest attributes that were written to their file, or could not be.
     pub(crate) fn guest_attributes_saved(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
     }
 
-    /// Whether the token source answered any account when that last asked, or none has asked yet. One that fails must not
-    /// cost the others a server that works for them.
-    pub(crate) fn tokens_are_well(&self) -> bool {
-        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        unavailable.is_empty() || unavailable.values().any(|it| !it)
-    }
-
-    /// Whether the token source failed this account when it was last asked.
-    pub(crate) fn is_unavailable(&self, account: &str) -> bool {
-        let unavailable = self.0.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        unavailable.get(account).copied().unwrap_or_default()
-    }
-
     /// Everything that was counted, and the state at this moment.
     pub(crate) fn render(&self, state: &State) -> String {
-        let expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.counted() + &state.render(&expiries)
+        self.counted() + &state.render(&self.0.accounts.expiries())
     }
 
     pub(crate) fn counted(&self) -> String {
@@ -229,18 +151,5 @@ impl Record for Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_absurd_expiry_is_no_reason_to_panic() {
-        let metrics = Metrics::new();
-        metrics.token_minted("a@example.com", Duration::from_secs(3600));
-        metrics.token_minted("a@example.com", Duration::MAX);
-        assert!(metrics.0.expiries.lock().unwrap().is_empty());
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Authentication {
     #[arg(long, visible_alias = "serviceAccountFile", value_name = "FILE")]
     service_account_file: Option<PathBuf>,
 
-    /// Whose a key in PEM is
+    /// Whose the key of --service-account-file is, if it is in PEM
     #[arg(long, visible_alias = "serviceAccountEmail", value_name = "EMAIL")]
     service_account_email: Option<String>,
 
@@ -111,6 +111,9 @@ impl Authentication {
                 )
             })
         };
+        if self.service_account_email.is_some() && self.service_account_file.is_none() {
+            bail!("--service-account-email does nothing without --service-account-file");
+        }
         let key = self.service_account_file.clone();
         let key = key.map(|path| LiveSource::Key { path, email: self.service_account_email.clone() });
         let several = self.credentials.clone().map(|path| LiveSource::PerAccount { path });

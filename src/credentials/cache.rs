@@ -1,7 +1,13 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
 mod entry;
+#[cfg(feature = "live")]
+mod revise;
 
+#[cfg(feature = "live")]
+pub(crate) use revise::Fate;
+
+use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
@@ -121,7 +127,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
 
 impl<S, R> CacheTokens<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
@@ -130,7 +136,7 @@ where
         let cache = self.clone();
         tokio::spawn(async move {
             let _ = cache.ask(&request, &turn).await;
-            cache.with(&request, |entry| entry.fetching_ahead = false);
+            cache.with(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
         });
     }
 
@@ -139,12 +145,14 @@ where
         let asked = Instant::now();
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
-            let settled = self.with(&request, |entry| match &entry.failed {
-                // Forgotten meanwhile: whoever waits now waits at the new one.
-                _ if !Arc::ptr_eq(&entry.turn, &turn) => Err(Some(Arc::clone(&entry.turn))),
+            let settled = self.with(&request, |entry| {
+                if !Arc::ptr_eq(&entry.turn, &turn) {
+                    // The key is another one meanwhile: whoever waits now waits for what that makes.
+                    return Err(Some(Arc::clone(&entry.turn)));
+                }
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-                Some((at, error)) if *at > asked && entry.current(self.ahead).is_none() => Ok(Err(error.clone())),
-                _ => self.hit(entry).map(Ok).ok_or(None),
+                let settled = self.hit(entry).map(Ok).or_else(|| entry.failed_since(asked).map(Err));
+                settled.ok_or(None)
             });
             match settled {
                 Ok(settled) => return settled,
@@ -163,20 +171,20 @@ where
         }
     }
 
-    /// Asks the source. What it says is kept, unless the entry was forgotten since: then it may come of an old key.
+    /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Instant::now();
-        let outcome = self.inner.clone().oneshot(request.clone()).await;
+        let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
         self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
             true => entry.fetched(outcome, since),
-            false => outcome,
+            false => outcome.map_err(TokenError::from),
         })
     }
 }
 
 impl<S, R> Service<R> for CacheTokens<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
@@ -191,36 +199,21 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let looked = self.with(&request, |entry| match self.hit(entry) {
-            Some(token) => Ok((token, (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
-            None => Err(Arc::clone(&entry.turn)),
+            Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
+            None => match entry.failed_since(Instant::now()) {
+                Some(error) => Ok((Err(error), None)),
+                None => Err(Arc::clone(&entry.turn)),
+            },
         });
         match looked {
-            Ok((token, due)) => {
+            Ok((settled, due)) => {
                 if let Some(turn) = due {
                     self.fetch_ahead(request, turn);
                 }
-                Box::pin(ready(Ok(token)))
+                Box::pin(ready(settled))
             }
             Err(turn) => Box::pin(self.clone().fetch(request, turn)),
         }
-    }
-}
-
-/// Forgets what a cache has, for when the key is another one.
-#[derive(Clone)]
-pub(crate) struct Forget(Arc<dyn Fn() + Send + Sync>);
-
-impl Forget {
-    pub(crate) fn now(&self) {
-        (self.0)();
-    }
-}
-
-#[cfg(feature = "live")]
-impl<S, R: TokenRequest> CacheTokens<S, R> {
-    pub(crate) fn forget(&self) -> Forget {
-        let tokens = Arc::clone(&self.tokens);
-        Forget(Arc::new(move || tokens.lock().unwrap_or_else(PoisonError::into_inner).clear()))
     }
 }
 

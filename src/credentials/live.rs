@@ -4,11 +4,14 @@
 //! behind a cache, counted, and looked at once at start.
 
 mod accounts;
+mod doctor;
 mod external;
 mod file;
 mod iam;
 mod jwt_bearer;
 mod key;
+mod options;
+mod renewed;
 mod retry;
 mod seen;
 mod sts;
@@ -19,135 +22,38 @@ mod user;
 
 pub use external::AwsEnvironment;
 pub use jwt_bearer::AccessTokenKind;
+pub use options::{Endpoints, LiveOptions, LiveSource};
 
 use super::cache::CacheTokensLayer;
-use super::doctor::Doctor;
+use super::failure::Failure;
 use super::kind::TokenRequest;
-use super::{Credentials, Identity, observe};
+use super::{Attend, Credentials, SourceFacts, observe};
 use crate::metrics::Metrics;
-#[cfg(feature = "tpm")]
-use crate::signer::tpm::{TpmKey, TpmOptions};
 use accounts::Accounts;
+use doctor::Doctor;
 use file::{CredentialFile, Origin, Plan, Wanted};
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, TokenError};
-use std::path::PathBuf;
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
+};
 use std::sync::Arc;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use upstream::Upstream;
 
 /// What logs and metrics call it.
 const SOURCE: &str = "live";
 
-/// How live tokens are had.
-#[derive(Debug, Clone)]
-pub struct LiveOptions {
-    /// Whose credentials.
-    pub source: LiveSource,
-    /// What a service account key's access tokens are, instead of what is usual: OAuth tokens for a key in a file, tokens of
-    /// its own signature for a key in a TPM.
-    pub access_token_kind: Option<AccessTokenKind>,
-    /// URLs that stand over those of the credentials.
-    pub endpoints: Endpoints,
-    /// Whether a program that credentials name may be run.
-    pub allow_executables: bool,
-    /// gcloud's `certificate_config.json`.
-    pub certificate_config: Option<PathBuf>,
-    /// What AWS' own variables say, for a workload there.
-    pub aws: AwsEnvironment,
-    /// Where the TPM is that keys are in, and how they are used.
-    #[cfg(feature = "tpm")]
-    pub tpm: TpmOptions,
+/// Sources of either kind, from one file. Beside the error their failures have what the cache and each other need to know.
+#[derive(Clone)]
+struct Sources {
+    access: Option<AccessSource>,
+    id: Option<IdSource>,
 }
 
-impl LiveOptions {
-    /// The usual ways with this source.
-    pub fn new(source: LiveSource) -> Self {
-        Self {
-            source,
-            access_token_kind: None,
-            endpoints: Endpoints::default(),
-            allow_executables: false,
-            certificate_config: None,
-            aws: AwsEnvironment::default(),
-            #[cfg(feature = "tpm")]
-            tpm: TpmOptions::default(),
-        }
-    }
-}
-
-/// Whose credentials.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum LiveSource {
-    /// Those of a service account are the default account's.
-    Key {
-        /// A key as Google gives it out, or in bare PEM.
-        path: PathBuf,
-        /// Whose a bare one is.
-        email: Option<String>,
-    },
-    /// Those of whoever may act as any account of the config.
-    Impersonate {
-        /// Application Default Credentials.
-        path: PathBuf,
-    },
-    /// Those of an external account are the default account's.
-    Federate {
-        /// A file of `type` `external_account`.
-        path: PathBuf,
-    },
-    /// Those of the service account whose key is in a TPM are the default account's.
-    #[cfg(feature = "tpm")]
-    Tpm {
-        /// Which key.
-        key: TpmKey,
-    },
-    /// A workload whose certificate's key is in a TPM: its identity acts as the default account.
-    #[cfg(feature = "tpm")]
-    TpmFederated {
-        /// Which key.
-        key: TpmKey,
-        /// Its certificate in PEM, with those that lead to its root.
-        certificate: PathBuf,
-        /// The workload identity pool's provider that knows it.
-        audience: String,
-    },
-    /// A file of their own for each account: a JSON object of files by e-mail or alias. The others have none.
-    PerAccount {
-        /// Where the object is. Relative paths in it begin at its folder.
-        path: PathBuf,
-    },
-}
-
-/// URLs that stand over those of the credentials, for other universes, private endpoints and tests.
-#[derive(Debug, Clone, Default)]
-pub struct Endpoints {
-    /// The token endpoint of keys and of people, instead of `https://oauth2.googleapis.com/token`.
-    pub token_url: Option<String>,
-    /// The security token service, instead of `https://sts.googleapis.com/v1/token`.
-    pub sts_url: Option<String>,
-    /// The IAM Credentials API, instead of `https://iamcredentials.googleapis.com`.
-    pub iam_url: Option<String>,
-}
-
-impl Endpoints {
-    fn token(&self, of_file: Option<String>) -> String {
-        let given = self.token_url.clone().or(of_file);
-        given.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned())
-    }
-
-    fn sts(&self, of_file: Option<String>) -> Option<String> {
-        self.sts_url.clone().or(of_file)
-    }
-
-    fn iam(&self, of_file: Option<String>, universe: &str) -> String {
-        let given = self.iam_url.clone().or(of_file);
-        let url = given.unwrap_or_else(|| format!("https://iamcredentials.{universe}"));
-        url.trim_end_matches('/').to_owned()
-    }
-}
+type AccessSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, Failure>;
+type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, Failure>;
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -171,96 +77,99 @@ pub(super) fn open(
     metrics: Option<&Metrics>,
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, CredentialError> {
-    let plan = Plan {
-        upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
-        endpoints: options.endpoints,
-        kind: options.access_token_kind,
-        allow_executables: options.allow_executables,
-        certificate_config: options.certificate_config,
-        aws: options.aws,
-        #[cfg(feature = "tpm")]
-        tpm: options.tpm,
-        key_email: None,
-        acts_as_any: false,
-        wanted: None,
-    };
-    let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
-    let accounts = match options.source {
-        LiveSource::Key { path, email } => {
-            let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
-            let plan = Plan { key_email: email, wanted, ..plan };
-            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
-        }
-        LiveSource::Federate { path } => {
-            let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
-            Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
-        }
-        LiveSource::Impersonate { path } => {
-            Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
-        }
-        #[cfg(feature = "tpm")]
-        LiveSource::Tpm { key } => {
-            let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
-            Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
-        }
-        #[cfg(feature = "tpm")]
-        LiveSource::TpmFederated { key, certificate, audience } => {
-            let origin = Origin::Certificate { key, certificate, audience };
-            Accounts::Default(CredentialFile::open(origin, plan)?)
-        }
-        LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
-    };
-    Ok(serve(Arc::new(accounts), metrics, limit))
+    Ok(serve(Arc::new(options.accounts()?), metrics, limit))
+}
+
+impl LiveOptions {
+    /// Whose tokens come from where.
+    fn accounts(self) -> Result<Accounts, CredentialError> {
+        let plan = Plan {
+            upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
+            endpoints: self.endpoints,
+            kind: self.access_token_kind,
+            allow_executables: self.allow_executables,
+            certificate_config: self.certificate_config,
+            aws: self.aws,
+            #[cfg(feature = "tpm")]
+            tpm: self.tpm,
+            key_email: None,
+            whose: "a key in Google's JSON says whose it is".to_owned(),
+            acts_as_any: false,
+            wanted: None,
+        };
+        let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
+        Ok(match self.source {
+            LiveSource::Key { path, email } => {
+                let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
+                let whose = "say whose it is with --service-account-email".to_owned();
+                let plan = Plan { key_email: email.clone(), whose, wanted, ..plan };
+                let file = CredentialFile::open(Origin::File(path), plan)?;
+                match (email, &file.current().email) {
+                    (Some(said), Some(own)) if said != *own => {
+                        let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
+                        return Err(CredentialError::File { place: file.origin().to_string(), problem });
+                    }
+                    _ => Accounts::Default(file),
+                }
+            }
+            LiveSource::Federate { path } => {
+                let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
+                Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+            }
+            LiveSource::Impersonate { path } => {
+                Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
+            }
+            #[cfg(feature = "tpm")]
+            LiveSource::Tpm { key } => {
+                let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
+                Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
+            }
+            #[cfg(feature = "tpm")]
+            LiveSource::TpmFederated { key, certificate, audience } => {
+                let origin = Origin::Certificate { key, certificate, audience };
+                Accounts::Default(CredentialFile::open(origin, plan)?)
+            }
+            LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
+        })
+    }
 }
 
 /// The tokens of these accounts, cached, counted and looked after.
 fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
     let looked = Arc::clone(&accounts);
-    let identity = Identity {
+    let facts = SourceFacts {
         fingerprint: Some(Arc::new(move || looked.only().and_then(|it| it.fingerprint))),
-        ..Identity::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
+        ..SourceFacts::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
-    let hits = identity.hits.clone();
-    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics.cloned(), limit);
-    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(access);
-    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, None, None);
-    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(id);
-    let caches = vec![access.forget(), id.forget()];
+    let hits = facts.hits.clone();
+    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics, limit);
+    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(AccessSource::new(access));
+    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, metrics, None);
+    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(IdSource::new(id));
+    let doctor = Doctor { accounts, access: access.clone(), id: id.clone(), metrics: metrics.cloned() };
+    let doctor = Arc::new(doctor);
     let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
-    let tokens = observe::counted(tokens, SOURCE, metrics);
-    let (found, files, renewed) = (Arc::clone(&accounts), Arc::clone(&accounts), accounts);
-    let counts = metrics.cloned();
-    let doctor = Doctor {
-        tokens: tokens.clone(),
-        found: Arc::new(move |account| found.found(account)),
-        files: Arc::new(move || files.files()),
-        renew: Arc::new(move || {
-            let changes = renewed.renew();
-            changes.iter().for_each(|good| counts.iter().for_each(|metrics| metrics.credential_reload(*good)));
-            changes.contains(&true)
-        }),
-        caches,
-        metrics: metrics.cloned(),
-    };
     let default_email = only.and_then(|it| it.email.clone());
-    Credentials { tokens, routes: Vec::new(), identity, default_email, doctor: Some(doctor), advice: None }
+    let tokens = observe::counted(tokens, SOURCE, metrics);
+    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&doctor).attend(reader)));
+    Credentials { tokens, routes: Vec::new(), facts, default_email, attend: Some(attend), advice: None }
 }
 
 /// Tokens of one kind, from what the account that asks has now.
 fn by_account<S, R>(
     accounts: &Arc<Accounts>,
-    kind: fn(&TokenSources) -> &Option<S>,
-) -> impl Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + use<S, R>
+    kind: fn(&Sources) -> &Option<S>,
+) -> impl Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + use<S, R>
 where
-    S: Service<R, Response = R::Token, Error = TokenError, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + 'static,
     R: TokenRequest,
 {
     let accounts = Arc::clone(accounts);
     service_fn(move |request: R| {
         let source = accounts.current(request.account()).and_then(|opened| kind(&opened.tokens).clone());
         async move {
-            let none = || TokenError::NoSource { account: request.account().email.clone() };
+            let none = || Failure::from(TokenError::NoSource { account: request.account().email.clone() });
             source.ok_or_else(none)?.oneshot(request).await
         }
     })

@@ -7,7 +7,7 @@ mod claims;
 mod discovery;
 
 use super::cache::CacheTokensLayer;
-use super::{Credentials, Identity, observe};
+use super::{Credentials, SourceFacts, observe};
 use crate::jws;
 use crate::metrics::Metrics;
 use crate::signer::{BoxSigner, KeyError, PemSigner};
@@ -23,7 +23,7 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::{Layer, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// What logs and metrics call it.
 const SOURCE: &str = "offline";
@@ -67,17 +67,20 @@ pub(super) fn open(
     let lifetime = options.token_lifetime;
     let looked = key.clone();
     let fingerprint = Arc::new(move || looked.spki_sha256());
-    let identity = Identity { fingerprint: Some(fingerprint), ..Identity::new("Offline") };
-    let cache = CacheTokensLayer::new().count_hits(identity.hits.clone());
+    let facts = SourceFacts { fingerprint: Some(fingerprint), ..SourceFacts::new("Offline") };
+    let cache = CacheTokensLayer::new().count_hits(facts.hits.clone());
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer(observe::told(made, SOURCE, metrics.cloned(), limit));
+    let access = cache.layer(observe::told(made, SOURCE, metrics, limit));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
-    let id = observe::told(id, SOURCE, None, None);
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
+    let id = observe::told(id, SOURCE, metrics, None);
+    let tokens = TokenSources {
+        access: Some(AccessTokenSource::new(access)),
+        id: Some(IdTokenSource::new(id.map_err(TokenError::from))),
+    };
     let tokens = observe::counted(tokens, SOURCE, metrics);
-    Ok(Credentials { tokens, routes, identity, default_email: None, doctor: None, advice: Some(ADVICE) })
+    Ok(Credentials { tokens, routes, facts, default_email: None, attend: None, advice: Some(ADVICE) })
 }
 
 /// The issuer's key, as soon as it is made.

@@ -42,7 +42,7 @@ impl ServerBuilder {
         let metrics = self.admin.is_some().then(Metrics::new);
         let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
         let credentials = open(self.tokens, metrics.as_ref(), rate_limits.as_ref())?;
-        let Credentials { tokens, mut routes, identity, default_email, doctor, advice } = credentials;
+        let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
         let tree = match &self.guest_attributes {
@@ -52,6 +52,7 @@ impl ServerBuilder {
         let (https_place, https) = self.mtls.unzip();
         let publisher = Publisher::with_computed(tree, https.as_ref().and_then(MtlsOptions::listed));
         let reader = publisher.reader();
+        metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
         let (listener, address) = bind(self.place, "--port").await?;
         let (https_listener, https_address) = bind_if_any(https_place.flatten(), "--tls-port").await?.unzip();
         let (admin_place, metrics_path) = self.admin.map(|admin| (admin.address, admin.metrics_path)).unzip();
@@ -110,7 +111,7 @@ impl ServerBuilder {
         }
         if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
             let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
-            let state = State { reader: reader.clone(), waiters, connections, reloads, identity };
+            let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
             let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, stop };
             let here = Runtimes::current(&server.watching.tasks);
             connection::spawn(listener, None, service, admin_limits, here, &server.watching);
@@ -122,8 +123,8 @@ impl ServerBuilder {
         if let Some(advice) = advice {
             tracing::info!("{advice}");
         }
-        if let Some(doctor) = doctor {
-            lifecycle.spawn(doctor.attend(reader));
+        if let Some(attend) = attend {
+            lifecycle.spawn(attend(reader));
         }
         if let Some((file, bytes)) = followed {
             server.follow(file, bytes, of_config);
@@ -177,7 +178,7 @@ fn open(
     limits: Option<&EndpointLimits>,
 ) -> Result<Credentials, SourceError> {
     match tokens {
-        Tokens::From(source) => source.open(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
+        Tokens::From(source) => source.open_with(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
         Tokens::Given(tokens) => Ok(Credentials::given(tokens, metrics)),
     }
 }

@@ -1,9 +1,11 @@
 //! Live tokens, from every source, against a server that checks what Google checks.
 
+mod changes;
 mod federation;
+mod outages;
 
 use crate::support::google::{self, CLOUD_PLATFORM, Google};
-use crate::support::{admin, eventually, get};
+use crate::support::{admin, get};
 use gce_metadata_server::{
     AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
 };
@@ -131,48 +133,45 @@ async fn a_bare_key_is_whose_it_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn a_key_that_says_whose_it_is_is_nobody_elses() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let source = |email: &str| LiveSource::Key { path: path.clone(), email: Some(email.into()) };
+    assert!(builder(&google, source(EMAIL), |_| {}).start().await.is_ok());
+    let error = builder(&google, source(OTHER), |_| {}).start().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("key.json: a key of {EMAIL}, not of {OTHER}")), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_list_of_credentials_is_said_in_its_place() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let pem = folder.path().join("k.pem");
+    std::fs::write(&pem, google.service_account(EMAIL)["private_key"].as_str().unwrap()).unwrap();
+    let path = folder.path().join("all.json");
+    for (text, said) in [
+        ("{\n  \"default\": \"k.json\",\n}", "all.json:3:1: trailing comma"),
+        ("[\"k.json\"]", "all.json:1:0: an object is expected: a credentials file by the e-mail of each account"),
+        ("\n{\"default\": 5}", "all.json:2:13: at default: the path of a credentials file is expected"),
+        ("{} {}", "all.json:1:4: trailing characters"),
+        ("{\"default\": \"k.pem\"}", "k.pem: a bare key belongs to nobody: "),
+        ("{\"default\": \"k.pem\"}", "its account's e-mail, instead of `default`, "),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let source = LiveSource::PerAccount { path: path.clone() };
+        let error = builder(&google, source, |_| {}).start().await.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let error = builder(&google, LiveSource::Impersonate { path: pem }, |_| {}).start().await.unwrap_err().to_string();
+    assert!(error.contains("a bare key belongs to nobody") && !error.contains("--service-account-email"), "{error}");
+}
+
+#[tokio::test]
 async fn a_config_without_accounts_gets_the_keys() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
     let server = builder(&google, source, |_| {}).metadata(Metadata::empty()).start().await.unwrap();
     assert_eq!(get(&server, "instance/service-accounts/default/email").await.body, EMAIL);
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
-}
-
-#[tokio::test]
-async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
-    let token = async || get(&server, "instance/service-accounts/default/token").await.json()["access_token"].clone();
-    let before = token().await;
-    let fingerprint = async || {
-        let metrics = admin(&server, "/metrics").await.1;
-        metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
-    };
-    let old = fingerprint().await;
-    // The old key is revoked with this: only the new one can make another token.
-    file(&folder, "key.json", &google.service_account(EMAIL));
-    eventually("the new key is in use", async || fingerprint().await != old).await;
-    eventually("a new token", async || token().await != before).await;
-    let (served, new) = (token().await, fingerprint().await);
-    std::fs::remove_file(folder.path().join("key.json")).unwrap();
-    eventually("it is gone", async || reloads(&server, "bad").await >= 1).await;
-    file(&folder, "key.json", &json!("made-up"));
-    eventually("it is broken", async || reloads(&server, "bad").await >= 2).await;
-    file(&folder, "key.json", &google.person());
-    eventually("it is no key", async || reloads(&server, "bad").await >= 3).await;
-    assert_eq!(token().await, served);
-    assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
-    file(&folder, "key.json", &google.service_account(EMAIL));
-    eventually("it is repaired", async || fingerprint().await != new).await;
-    eventually("and counted", async || reloads(&server, "good").await == 2).await;
-}
-
-/// How often credentials files changed, for the better or not.
-async fn reloads(server: &Server, outcome: &str) -> u64 {
-    let series = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} ");
-    let metrics = admin(server, "/metrics").await.1;
-    metrics.lines().find_map(|line| line.strip_prefix(&*series)).map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test]
@@ -193,15 +192,22 @@ async fn a_person_acts_as_the_accounts() {
 #[tokio::test]
 async fn impersonated_credentials_name_their_account() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.lets_act_by(&["d@example.com", "e@example.com"], EMAIL);
     let own = json!({
         "type": "impersonated_service_account", "source_credentials": google.person(),
-        "service_account_impersonation_url": google.impersonation_url(EMAIL), "delegates": ["d@example.com"],
+        "service_account_impersonation_url": google.impersonation_url(EMAIL),
+        "delegates": ["d@example.com", "projects/-/serviceAccounts/e@example.com"],
     });
     file(&folder, "own.json", &own);
     let path = file(&folder, "all.json", &json!({"default": "own.json"}));
     let server = server(&google, LiveSource::PerAccount { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
+    // As the real server's tokens do, they say the e-mail in their full form only.
+    for (format, email) in [("standard", Value::Null), ("full", EMAIL.into())] {
+        let path = format!("instance/service-accounts/default/identity?audience=b&format={format}");
+        assert_eq!(google.id_claims(&get(&server, &path).await.body).custom["email"], email, "{format}");
+    }
 }
 
 #[tokio::test]
@@ -212,33 +218,6 @@ async fn each_account_has_its_own_credentials_or_none() {
     let server = server(&google, LiveSource::PerAccount { path }).await;
     assert_eq!(access(&server, &google, &format!("{OTHER}/token")).await.0, OTHER);
     assert_eq!(status(&server, "default/token").await, 404);
-}
-
-#[tokio::test]
-async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.fail_with(&[503, 429]);
-    let json = google.service_account(EMAIL);
-    let server = server(&google, key(file(&folder, "key.json", &json))).await;
-    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
-    assert_eq!(google.asked("/token"), 3);
-    google.fail_with(&[400]);
-    assert_eq!(status(&server, &format!("default/token?scopes={READ_ONLY}")).await, 403);
-    assert_eq!(google.asked("/token"), 4);
-}
-
-#[tokio::test]
-async fn no_network_is_no_reason_not_to_start() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    let mut json = google.service_account(EMAIL);
-    // Nothing listens at port 1.
-    json["token_uri"] = "http://127.0.0.1:1/token".into();
-    let server = server(&google, key(file(&folder, "key.json", &json))).await;
-    assert_eq!(status(&server, "default/email").await, 200);
-    let unreachable = get(&server, "instance/service-accounts/default/token").await;
-    assert_eq!(unreachable.status, 503);
-    assert_eq!(unreachable.body, "no token could be had; try again later");
-    assert_eq!(admin(&server, "/readyz").await.0, 503);
 }
 
 #[tokio::test]
@@ -278,64 +257,4 @@ async fn a_key_may_be_pkcs1() {
     json["private_key"] = google::pkcs1(json["private_key"].as_str().unwrap()).into();
     let server = server(&google, key(file(&folder, "key.json", &json))).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
-}
-
-#[tokio::test]
-async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    file(&folder, "other.json", &google.service_account(OTHER));
-    let path = file(&folder, "all.json", &json!({}));
-    let server = server(&google, LiveSource::PerAccount { path }).await;
-    let other = format!("{OTHER}/token");
-    assert_eq!(status(&server, &other).await, 404);
-    file(&folder, "all.json", &json!({OTHER: "other.json"}));
-    eventually("it has one", async || status(&server, &other).await == 200).await;
-    // A mistake takes nothing away.
-    file(&folder, "all.json", &json!({OTHER: "nowhere.json"}));
-    eventually("the mistake is noticed", async || reloads(&server, "bad").await >= 1).await;
-    assert_eq!(status(&server, &other).await, 200);
-    // Nor does it once what it names is there.
-    file(&folder, "nowhere.json", &google.service_account(OTHER));
-    eventually("it is none any more", async || reloads(&server, "good").await >= 2).await;
-    assert_eq!(status(&server, &other).await, 200);
-    file(&folder, "all.json", &json!({}));
-    eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
-}
-
-/// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.
-#[tokio::test]
-async fn a_certificate_that_comes_late_is_taken() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    let token = folder.path().join("token");
-    std::fs::write(&token, google::SUBJECT_TOKEN).unwrap();
-    let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
-    let server = server(&google, LiveSource::Federate { path }).await;
-    let [cert_path, key_path] = ["client.pem", "client.key"].map(|name| folder.path().join(name));
-    let paths = json!({"cert_path": cert_path, "key_path": key_path});
-    let config = file(&folder, "certificate_config.json", &json!({"cert_configs": {"workload": paths}}));
-    let source = json!({"certificate": {"certificate_config_location": config}});
-    file(&folder, "adc.json", &google.workload(source));
-    eventually("there is no certificate", async || reloads(&server, "bad").await >= 1).await;
-    let own = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).unwrap();
-    std::fs::write(&key_path, own.signing_key.serialize_pem()).unwrap();
-    std::fs::write(&cert_path, own.cert.pem()).unwrap();
-    eventually("there is one", async || reloads(&server, "good").await >= 1).await;
-}
-
-#[tokio::test]
-async fn a_slow_account_holds_up_nobody() {
-    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    // Connections are taken here, and nothing is ever said.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut slow = google.service_account(EMAIL);
-    slow["token_uri"] = format!("http://{}/token", silent.local_addr().unwrap()).into();
-    file(&folder, "slow.json", &slow);
-    file(&folder, "other.json", &google.service_account(OTHER));
-    let path = file(&folder, "all.json", &json!({"default": "slow.json", OTHER: "other.json"}));
-    let server = server(&google, LiveSource::PerAccount { path }).await;
-    let other = format!("{OTHER}/token");
-    tokio::select! {
-        status = status(&server, "default/token") => panic!("{status}, from nowhere"),
-        status = status(&server, &other) => assert_eq!(status, 200),
-    }
 }

@@ -238,6 +238,10 @@ fn what_can_not_be_started_says_why_in_one_line() {
         let name = option.split(' ').next().unwrap();
         assert_eq!(error, format!("{name} does nothing without --tpm"));
     }
+    for option in ["", "--impersonate", "--credentials all.json"] {
+        let error = refused(folder.path(), &format!("{option} --service-account-email a@example.com --port 0"));
+        assert_eq!(error, "--service-account-email does nothing without --service-account-file");
+    }
     let mtls = "--use-tpm-mtls --project-number 1 --pool-id p --provider-id q --pub-cert c.pem --port 0";
     assert_eq!(refused(folder.path(), mtls), "--use-tpm-mtls does nothing without --tpm");
     if cfg!(not(feature = "tpm")) {

@@ -108,10 +108,17 @@ async fn tokens_are_counted_by_account_kind_source_and_outcome() {
         |kind: &str| format!(r#"account="vm-1@sample-project.iam.gserviceaccount.com",kind="{kind}",source="offline""#);
     let requests = |kind: &str| samples[&format!(r#"metadata_token_requests_total{{{},outcome="ok"}}"#, labels(kind))];
     assert_eq!((requests("access"), requests("identity")), (3.0, 1.0));
+    let fetches = |kind: &str| samples[&format!(r#"metadata_token_fetches_total{{{},outcome="ok"}}"#, labels(kind))];
+    assert_eq!((fetches("access"), fetches("identity")), (1.0, 1.0));
     assert_eq!(samples[&format!("metadata_token_request_duration_seconds_count{{{}}}", labels("access"))], 3.0);
     assert_eq!(samples["metadata_token_cache_hits_total"], 2.0);
     let left = samples[r#"metadata_token_expiry_seconds{account="vm-1@sample-project.iam.gserviceaccount.com"}"#];
     assert!(left > 3500.0 && left <= 3600.0, "{left}");
+    for name in ["default", "vm-1@sample-project.iam.gserviceaccount.com"] {
+        server.publisher().remove(&format!("instance/service-accounts/{name}")).unwrap();
+    }
+    let mut names = scrape(&server).await.into_keys();
+    assert_eq!(names.find(|name| name.starts_with("metadata_token_expiry_seconds")), None, "its account is gone");
 }
 
 #[tokio::test]
@@ -163,6 +170,29 @@ async fn readiness_does_not_depend_on_each_account() {
         assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status, "{name}");
         assert_eq!(admin(&server, "/readyz").await.0, readiness, "{name}");
     }
+}
+
+/// Of an account that the metadata does not have any more nobody asks how it was.
+#[tokio::test]
+async fn readiness_forgets_accounts_that_are_gone() {
+    let access = AccessTokenSource::new(service_fn(|request: AccessTokenRequest| {
+        std::future::ready(match request.account.email.starts_with("down") {
+            true => Err(TokenError::Unavailable { reason: "down".into() }),
+            false => Ok(AccessToken { token: "t".into(), expires_in: std::time::Duration::from_secs(9) }),
+        })
+    }));
+    let accounts = json!({"down@example.com": {}, "well@example.com": {}});
+    let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
+    let sources = TokenSources { access: Some(access), id: None };
+    let server = builder().metadata(metadata).token_sources(sources).start().await.unwrap();
+    for (name, status) in [("down@example.com", 503), ("well@example.com", 200)] {
+        assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status);
+    }
+    assert_eq!(admin(&server, "/readyz").await.0, 200);
+    server.publisher().remove("instance/service-accounts/well@example.com").unwrap();
+    assert_eq!(admin(&server, "/readyz").await.0, 503);
+    server.publisher().set("instance/service-accounts/down@example.com/email", "new@example.com").unwrap();
+    assert_eq!(admin(&server, "/readyz").await.0, 200);
 }
 
 #[tokio::test]

@@ -75,17 +75,18 @@ impl<K: Kind> Endpoint for Tokens<K> {
     }
 }
 
-/// The refusal for a token that could not be had. The client learns the status, the log the reason.
+/// The refusal for a token that could not be had. The client learns the status, the log the reason: in full from whoever asks
+/// the source, which is done once for many who wait, and goes on when they have left.
 fn refused(error: &TokenError, account: &str) -> Rejection {
     match error {
         TokenError::NoSource { .. } => Rejection::NotFound,
         TokenError::TooMany => Rejection::TooManyRequests,
         TokenError::Refused { .. } => {
-            tracing::warn!(account, "{error}");
+            tracing::debug!(account, "{error}");
             Rejection::worded(StatusCode::FORBIDDEN, "the credentials of this service account were refused")
         }
         TokenError::Unavailable { .. } => {
-            tracing::warn!(account, "{error}");
+            tracing::debug!(account, "{error}");
             Rejection::worded(StatusCode::SERVICE_UNAVAILABLE, "no token could be had; try again later")
         }
     }

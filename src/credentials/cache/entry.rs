@@ -1,5 +1,6 @@
 //! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
 
+use crate::credentials::failure::Failure;
 use crate::credentials::kind::Token;
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
 /// A refresh ahead begins when so many margins are left.
 const MARGINS_AHEAD: u32 = 2;
+/// How long a source may ask not to be asked again. It may be well again sooner.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// For how long a failed refresh is not tried again while the token that is there still serves.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -18,7 +21,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Entry<T> {
     cached: Option<Cached<T>>,
     /// The last attempt to get another one, if it failed.
-    pub(super) failed: Option<(Instant, TokenError)>,
+    failed: Option<Failed>,
     /// It is being fetched while the one that is there still serves.
     pub(super) fetching_ahead: bool,
     /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
@@ -32,10 +35,26 @@ impl<T> Default for Entry<T> {
 }
 
 #[derive(Debug)]
+struct Failed {
+    at: Instant,
+    error: TokenError,
+    /// Until when the source asked not to be asked again.
+    until: Option<Instant>,
+}
+
+impl Failed {
+    fn is_asked_to_wait(&self) -> bool {
+        self.until.is_some_and(|until| until > Instant::now())
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
     since: Instant,
+    /// Another key would make it now.
+    is_outdated: bool,
 }
 
 impl<T: Token> Cached<T> {
@@ -55,7 +74,14 @@ impl<T: Token> Cached<T> {
 
 impl<T: Token> Entry<T> {
     fn failed_just_now(&self) -> bool {
-        self.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY_AFTER)
+        self.failed.as_ref().is_some_and(|failed| failed.at.elapsed() < RETRY_AFTER || failed.is_asked_to_wait())
+    }
+
+    /// What is to be answered for want of a token, instead of asking the source: it has failed since then, or it asked to be
+    /// left alone.
+    pub(super) fn failed_since(&self, then: Instant) -> Option<TokenError> {
+        let failed = self.failed.as_ref().filter(|failed| failed.at > then || failed.is_asked_to_wait());
+        failed.map(|failed| failed.error.clone())
     }
 
     /// The token, if it need not be renewed yet or has just failed to be. Where it is renewed `ahead`, behind everybody's
@@ -67,19 +93,36 @@ impl<T: Token> Entry<T> {
 
     /// Whether it is time to fetch the next one. Says so once.
     pub(super) fn is_due(&mut self) -> bool {
-        let due = self.cached.as_ref().is_some_and(|it| !it.lasts(MARGINS_AHEAD));
+        let due = self.cached.as_ref().is_some_and(|it| it.is_outdated || !it.lasts(MARGINS_AHEAD));
         due && !self.failed_just_now() && !std::mem::replace(&mut self.fetching_ahead, true)
     }
 
-    pub(super) fn fetched(&mut self, outcome: Result<T, TokenError>, since: Instant) -> Result<T, TokenError> {
+    /// Has the token, if there is one, serve on until the next is there, which is due now. Whatever is on its way, and whatever
+    /// failed, is of the past.
+    #[cfg(feature = "live")]
+    pub(super) fn outdate(&mut self) -> bool {
+        let cached = self.cached.take().map(|cached| Cached { is_outdated: true, ..cached });
+        *self = Self { cached, ..Self::default() };
+        self.cached.is_some()
+    }
+
+    #[cfg(feature = "live")]
+    pub(super) fn forget(&mut self, is_it: impl Fn(&T) -> bool) {
+        self.cached.take_if(|cached| is_it(&cached.token));
+    }
+
+    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Instant) -> Result<T, TokenError> {
         match outcome {
             Ok(token) => {
-                self.cached = Some(Cached { lifetime: token.lifetime(), token: token.clone(), since });
+                self.cached =
+                    Some(Cached { lifetime: token.lifetime(), token: token.clone(), since, is_outdated: false });
                 self.failed = None;
                 Ok(token)
             }
-            Err(error) => {
-                self.failed = Some((Instant::now(), error.clone()));
+            Err(Failure { error, not_before, .. }) => {
+                let at = Instant::now();
+                let until = not_before.map(|until| until.min(at + LONGEST_PAUSE));
+                self.failed = Some(Failed { at, error: error.clone(), until });
                 let valid = self.cached.as_ref().filter(|it| !it.left().is_zero()).ok_or(error.clone())?;
                 let seconds_left = valid.left().as_secs();
                 tracing::warn!(seconds_left, "a token is not renewed, the old one serves: {error}");

@@ -195,6 +195,30 @@ async fn a_refresh_ahead_that_fails_keeps_nobody_waiting_while_the_token_is_vali
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_asks_for_a_pause_gets_one() {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    // The first time two minutes, and then more than it will get.
+    let source = service_fn(move |_: AccessTokenRequest| {
+        let pause = if counter.fetch_add(1, Ordering::Relaxed) == 0 { 120 } else { 86400 };
+        let mut failure = Failure::from(TokenError::Unavailable { reason: "busy".into() });
+        failure.not_before = Some(Instant::now() + Duration::from_secs(pause));
+        ready(Err::<AccessToken, _>(failure))
+    });
+    let cache = CacheTokensLayer::new().refresh_ahead().layer(source);
+    for (seconds, calls) in [(0, 1), (119, 1), (1, 2), (299, 2), (1, 3)] {
+        advance(Duration::from_secs(seconds)).await;
+        for _ in 0..5 {
+            assert!(cache.clone().oneshot(request("a@example.com", &["s"])).await.is_err());
+        }
+        assert_eq!(count.load(Ordering::Relaxed), calls);
+    }
+    // Another token is another matter.
+    assert!(cache.clone().oneshot(request("a@example.com", &["t"])).await.is_err());
+    assert_eq!(count.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_slow_account_holds_up_no_other() {
     let source = service_fn(|request: AccessTokenRequest| async move {
         if request.account.email == "slow@example.com" {
@@ -217,7 +241,7 @@ async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
     let asked = || request("a@example.com", &["s"]);
     let forget = async {
         sleep(Duration::from_millis(500)).await;
-        cache.forget().now();
+        cache.revise(&|_| Fate::Forget);
     };
     let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), forget) };
     let (first, second, ()) = both.await;
@@ -225,4 +249,34 @@ async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
     assert_eq!((&*first.0, &*second.0), ("token 0", "token 1"));
     assert_eq!(ask(&cache, asked()).await.0, "token 1");
     assert_eq!(count.load(Ordering::Relaxed), 2);
+}
+
+#[cfg(feature = "live")]
+#[tokio::test(start_paused = true)]
+async fn of_new_credentials_only_their_accounts_notice() {
+    let (cache, count, fails) = failing(true);
+    let accounts = ["kept", "renewed", "forgotten"];
+    for account in accounts {
+        ask(&cache, request(account, &["s"])).await;
+    }
+    fails.store(true, Ordering::Relaxed);
+    cache.revise(&|account| match &*account.email {
+        "kept" => Fate::Keep,
+        "renewed" => Fate::Renew,
+        _ => Fate::Forget,
+    });
+    assert_eq!(ask(&cache, request("kept", &["s"])).await.0, "token 0");
+    assert_eq!(count.load(Ordering::Relaxed), 3);
+    assert!(cache.clone().oneshot(request("forgotten", &["s"])).await.is_err());
+    // The old one serves while the new credentials are no good.
+    for _ in 0..3 {
+        assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+        sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 5);
+    fails.store(false, Ordering::Relaxed);
+    advance(RETRY_AFTER).await;
+    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 5");
 }

@@ -1,14 +1,15 @@
 //! Which account's tokens come from where. Never from another account's.
 
 use super::CredentialError;
+use super::doctor::Found;
 use super::file::{CredentialFile, Opened, Origin, Plan, Unusable};
-use super::seen::Seen;
-use crate::credentials::doctor::Found;
+use super::renewed::{Made, Renewed};
+use crate::credentials::cache::Fate;
 use crate::files;
 use gce_metadata_routes::ServiceAccount;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub(super) enum Accounts {
     /// One file is the default account's, and the others have none.
@@ -21,20 +22,22 @@ pub(super) enum Accounts {
 
 impl Accounts {
     pub(super) fn named(path: &Path, plan: &Plan) -> Result<Self, CredentialError> {
-        let seen = Mutex::new(Seen::of([path.to_owned()]));
-        let current = Mutex::new(Arc::new(read(path, plan, &Files::new())?));
-        Ok(Self::Named(Box::new(Named { path: path.to_owned(), plan: plan.clone(), current, seen })))
+        let files = Renewed::new(vec![path.to_owned()], || read(path, plan, &Files::new()))?;
+        Ok(Self::Named(Box::new(Named { path: path.to_owned(), plan: plan.clone(), files })))
     }
 
     fn file(&self, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
-        let mut names = [&account.email].into_iter().chain(&account.aliases);
         match self {
             Self::Default(file) => account.is_default().then(|| Arc::clone(file)),
             Self::Every(file) => Some(Arc::clone(file)),
-            Self::Named(named) => {
-                let files = named.current();
-                names.find_map(|name| files.get(name).cloned())
-            }
+            Self::Named(named) => of(&named.files.current(), account),
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<CredentialFile>> {
+        match self {
+            Self::Default(file) | Self::Every(file) => vec![Arc::clone(file)],
+            Self::Named(named) => named.files.current().values().cloned().collect(),
         }
     }
 
@@ -64,24 +67,42 @@ impl Accounts {
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Default(file) | Self::Every(file) => file.files(),
-            Self::Named(named) => {
-                let accounts = named.current();
-                named.files().into_iter().chain(accounts.values().flat_map(|file| file.files())).collect()
+        let own = if let Self::Named(named) = self { named.files.files() } else { Vec::new() };
+        own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
+    }
+
+    /// Takes over what has changed on disk. Of each change `settle` learns whether it could be taken over, and what becomes of
+    /// each account's tokens.
+    pub(super) fn renew(&self, settle: impl Fn(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
+        if let Self::Named(named) = self {
+            let before = named.files.current();
+            if let Some(good) = named.renew() {
+                let after = named.files.current();
+                let opened = |files: &Files, account: &_| of(files, account).map(|file| file.current());
+                settle(good, &|account| fate(opened(&before, account), opened(&after, account)));
+            }
+        }
+        for file in self.all() {
+            let before = file.current();
+            if let Some(good) = file.renew() {
+                let after = file.current();
+                let is_its = |account: &_| self.file(account).is_some_and(|its| Arc::ptr_eq(&its, &file));
+                settle(good, &|account| match is_its(account) {
+                    true => fate(Some(Arc::clone(&before)), Some(Arc::clone(&after))),
+                    false => Fate::Keep,
+                });
             }
         }
     }
+}
 
-    /// Takes over what has changed on disk, and says of each change whether it could be.
-    pub(super) fn renew(&self) -> Vec<bool> {
-        match self {
-            Self::Default(file) | Self::Every(file) => file.renew().into_iter().collect(),
-            Self::Named(named) => {
-                let renewed = named.renew();
-                renewed.into_iter().chain(named.current().values().filter_map(|file| file.renew())).collect()
-            }
-        }
+/// What becomes of the tokens of an account whose credentials were these and are those.
+fn fate(before: Option<Arc<Opened>>, after: Option<Arc<Opened>>) -> Fate {
+    match (before, after) {
+        (None, None) => Fate::Keep,
+        (Some(before), Some(after)) if Arc::ptr_eq(&before, &after) => Fate::Keep,
+        (Some(before), Some(after)) if before.serves_for(&after) => Fate::Renew,
+        _ => Fate::Forget,
     }
 }
 
@@ -89,67 +110,66 @@ impl Accounts {
 pub(super) struct Named {
     path: PathBuf,
     plan: Plan,
-    /// Locked for as long as a look takes: requests wait for it.
-    current: Mutex<Arc<Files>>,
-    /// Locked for as long as the disk takes: only who looks after the files waits for it.
-    seen: Mutex<Seen>,
+    files: Renewed<Files>,
 }
 
 /// By the names of their accounts.
 type Files = BTreeMap<String, Arc<CredentialFile>>;
 
+/// The file of an account, by whichever of its names.
+fn of(files: &Files, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
+    let mut names = [&account.email].into_iter().chain(&account.aliases);
+    names.find_map(|name| files.get(name).cloned())
+}
+
 impl Named {
-    fn current(&self) -> Arc<Files> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// It, and whatever keeps it from being taken over.
-    fn files(&self) -> Vec<PathBuf> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).files().cloned().collect()
-    }
-
-    /// A mistake changes nothing.
     fn renew(&self) -> Option<bool> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = seen.again()?;
-        let own = self.path.clone();
-        match read(&self.path, &self.plan, &self.current()) {
-            Ok(files) => {
-                tracing::info!(file = %self.path.display(), "new accounts");
-                *seen = now.with_files([own]);
-                let new = Arc::new(files);
-                let old = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), new);
-                // What goes with it may take its time, so not while anything is locked.
-                drop(seen);
-                drop(old);
-                Some(true)
-            }
-            Err(Unusable { error, files }) => {
-                tracing::warn!("the accounts stay as they were: {error}");
-                *seen = now.with_files(std::iter::once(own).chain(files));
-                Some(false)
-            }
+        let renewed = self.files.renew(|before| read(&self.path, &self.plan, before))?;
+        match &renewed {
+            Ok(()) => tracing::info!(file = %self.path.display(), "new accounts"),
+            Err(error) => tracing::warn!("the accounts stay as they were: {error}"),
         }
+        Some(renewed.is_ok())
     }
 }
 
 /// What was open before under the same name stays so.
-fn read(path: &Path, plan: &Plan, before: &Files) -> Result<Files, Unusable> {
-    let wrong = |problem: String| {
-        let error = CredentialError::File { place: path.display().to_string(), problem };
+fn read(path: &Path, plan: &Plan, before: &Files) -> Made<Files> {
+    let wrong_at = |place: &str, problem: String| {
+        let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
     };
-    let text = files::read(path).map_err(|error| wrong(error.to_string()))?;
-    let names: BTreeMap<String, PathBuf> = serde_json::from_slice(&text)
-        .map_err(|_| wrong("an object is expected: a credentials file by the e-mail of each account".to_owned()))?;
+    let text = files::read(path).map_err(|error| wrong_at("", error.to_string()))?;
+    let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {
         let origin = Origin::File(folder.join(file));
         if let Some(known) = before.get(&name).filter(|known| *known.origin() == origin) {
             return Ok((name, Arc::clone(known)));
         }
-        let plan = Plan { key_email: name.contains('@').then(|| name.clone()), ..plan.clone() };
+        let plan = Plan {
+            key_email: name.contains('@').then(|| name.clone()),
+            whose: format!("give its account's e-mail, instead of `{name}`, in {}", path.display()),
+            ..plan.clone()
+        };
         Ok((name, CredentialFile::open(origin, plan)?))
     };
-    names.into_iter().map(open).collect()
+    Ok((names.into_iter().map(open).collect::<Result<_, Unusable>>()?, Vec::new()))
+}
+
+/// The files by account, or the line and column of what is wrong, and what is.
+fn names(text: &[u8]) -> Result<BTreeMap<String, PathBuf>, (String, String)> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let names = serde_path_to_error::deserialize(&mut deserializer);
+    let names = names.map_err(|error| (error.path().to_string(), error.into_inner()));
+    let names = names.and_then(|names| deserializer.end().map(|()| names).map_err(|error| (String::new(), error)));
+    names.map_err(|(key, error)| {
+        let problem = match &*key {
+            _ if !error.is_data() => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+            "." => "an object is expected: a credentials file by the e-mail of each account".to_owned(),
+            // Of what is there instead nothing is said: it could be a key.
+            key => format!("at {key}: the path of a credentials file is expected"),
+        };
+        (format!(":{}:{}", error.line(), error.column()), problem)
+    })
 }

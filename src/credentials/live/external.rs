@@ -12,13 +12,14 @@ pub(super) use certificate::{certificates, chain};
 
 use super::file::{GOOGLE, Opened, Plan, Problem};
 use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
-use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, secret};
+use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
+use super::{AccessSource, Sources};
+use crate::credentials::failure::Failure;
 use crate::files;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, Secret, TokenError};
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::io;
 use std::path::Path;
@@ -40,6 +41,7 @@ pub(super) struct ExternalAccount {
     #[serde(default, deserialize_with = "secret")]
     client_secret: Option<Secret>,
     workforce_pool_user_project: Option<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 
@@ -94,15 +96,19 @@ impl ExternalAccount {
         // A federated identity has access tokens of its own, but identity tokens are a service account's.
         let tokens = match target {
             Some(_) => impersonation.tokens(),
-            None => TokenSources { access: Some(federated), id: Some(impersonation.id_source()) },
+            None => Sources { access: Some(federated), id: Some(impersonation.id_source()) },
         };
-        Ok(Opened { email: target, universe, files, ..Opened::new("Federated", tokens) })
+        let opened = Opened { universe, files, ..Opened::new("Federated", tokens) };
+        Ok(match target {
+            Some(email) => opened.of(email),
+            None => opened,
+        })
     }
 }
 
 /// The identity of whoever shows a certificate with this client.
 #[cfg(feature = "tpm")]
-pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan: &Plan) -> AccessTokenSource {
+pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan: &Plan) -> AccessSource {
     let url = plan.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
     let exchange = Exchange {
         upstream: upstream.clone(),
@@ -117,15 +123,15 @@ pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan:
 }
 
 impl Exchange {
-    fn source(self) -> AccessTokenSource {
+    fn source(self) -> AccessSource {
         let this = Arc::new(self);
-        AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+        AccessSource::new(service_fn(move |request: AccessTokenRequest| {
             let this = Arc::clone(&this);
             async move { this.access_token(&request.scopes.join(" ")).await }
         }))
     }
 
-    async fn access_token(&self, scope: &str) -> Result<AccessToken, TokenError> {
+    async fn access_token(&self, scope: &str) -> Result<AccessToken, Failure> {
         let subject = self.subject.token().await?;
         let scope = if scope.is_empty() { CLOUD_PLATFORM } else { scope };
         let mut form = vec![

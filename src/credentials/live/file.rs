@@ -1,23 +1,25 @@
 //! A credentials file: what is in it becomes token services, and again when it has changed on disk.
 
+mod origin;
+
+pub(super) use origin::Origin;
+
 use super::external::{AwsEnvironment, ExternalAccount};
 use super::iam::{self, ImpersonatedServiceAccount};
 use super::jwt_bearer::AccessTokenKind;
-use super::seen::Seen;
+use super::renewed::{Made, Renewed};
 #[cfg(feature = "tpm")]
 use super::tpm;
 use super::upstream::Upstream;
 use super::user::{self, AuthorizedUser};
-use super::{CredentialError, Endpoints, key};
+use super::{CredentialError, Endpoints, Sources, key};
 use crate::files;
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
-use gce_metadata_routes::TokenSources;
 use serde::Deserialize;
 use serde_json::Value;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What every credentials file is opened with.
@@ -33,6 +35,8 @@ pub(super) struct Plan {
     pub(super) tpm: TpmOptions,
     /// Whose a key without an e-mail is.
     pub(super) key_email: Option<String>,
+    /// How to say whose it is.
+    pub(super) whose: String,
     /// Whether the credentials are only there to act as the account that is asked for.
     pub(super) acts_as_any: bool,
     /// The only type that will do, at start and ever after.
@@ -58,8 +62,10 @@ impl Wanted {
 
 /// Token services, and what else a file says.
 pub(super) struct Opened {
-    pub(super) tokens: TokenSources,
+    pub(super) tokens: Sources,
     pub(super) email: Option<String>,
+    /// Whose the tokens are, if they are good whatever becomes of the credentials.
+    pub(super) owner: Option<Owner>,
     pub(super) project: Option<String>,
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
@@ -70,20 +76,40 @@ pub(super) struct Opened {
     pub(super) files: Vec<PathBuf>,
 }
 
+/// Whose tokens credentials make.
+#[derive(PartialEq)]
+pub(super) enum Owner {
+    /// This account's.
+    Account(String),
+    /// Those of whichever account is asked for.
+    Asked,
+}
+
 /// The universe of everybody who doesn't say otherwise.
 pub(super) const GOOGLE: &str = "googleapis.com";
 
 impl Opened {
-    pub(super) fn new(credential_type: &'static str, tokens: TokenSources) -> Self {
+    pub(super) fn new(credential_type: &'static str, tokens: Sources) -> Self {
         Self {
             tokens,
             email: None,
+            owner: None,
             project: None,
             credential_type,
             fingerprint: None,
             universe: GOOGLE.to_owned(),
             files: Vec::new(),
         }
+    }
+
+    /// Tokens of this account, which are good whatever becomes of the credentials.
+    pub(super) fn of(self, email: String) -> Self {
+        Self { owner: Some(Owner::Account(email.clone())), email: Some(email), ..self }
+    }
+
+    /// Whether tokens of these credentials may serve where those ones make them now.
+    pub(super) fn serves_for(&self, other: &Self) -> bool {
+        self.owner.is_some() && (&self.owner, &self.universe) == (&other.owner, &other.universe)
     }
 }
 
@@ -125,77 +151,17 @@ impl From<Unusable> for CredentialError {
     }
 }
 
-/// Where credentials are.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Origin {
-    File(PathBuf),
-    /// A key in a TPM that no file stands for.
-    #[cfg(feature = "tpm")]
-    Handle(u32),
-    /// A certificate, and its key in a TPM.
-    #[cfg(feature = "tpm")]
-    Certificate {
-        key: TpmKey,
-        certificate: PathBuf,
-        audience: String,
-    },
-}
-
-impl Origin {
-    #[cfg(feature = "tpm")]
-    pub(super) fn of(key: TpmKey) -> Self {
-        match key {
-            TpmKey::Persistent(handle) => Self::Handle(handle),
-            TpmKey::File(path) => Self::File(path),
-        }
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Self::File(path) => vec![path.clone()],
-            #[cfg(feature = "tpm")]
-            Self::Handle(_) => Vec::new(),
-            #[cfg(feature = "tpm")]
-            Self::Certificate { key, certificate, .. } => {
-                [Self::of(key.clone()).files(), vec![certificate.clone()]].concat()
-            }
-        }
-    }
-
-    /// Its own files, and these.
-    fn and(&self, files: &[PathBuf]) -> Vec<PathBuf> {
-        [&*self.files(), files].concat()
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            #[cfg(feature = "tpm")]
-            Self::Handle(handle) => write!(f, "the TPM's handle {handle:#x}"),
-            #[cfg(feature = "tpm")]
-            Self::Certificate { certificate, .. } => certificate.display().fmt(f),
-        }
-    }
-}
-
 /// A file that is read again when it has changed.
 pub(super) struct CredentialFile {
     origin: Origin,
     plan: Plan,
-    /// Locked for as long as a look takes: requests wait for it.
-    current: Mutex<Arc<Opened>>,
-    /// Locked for as long as the disk and the TPM take: only who looks after the files waits for it.
-    seen: Mutex<Seen>,
+    opened: Renewed<Opened>,
 }
 
 impl CredentialFile {
     pub(super) fn open(origin: Origin, plan: Plan) -> Result<Arc<Self>, Unusable> {
-        let seen = Seen::of(origin.files());
-        let opened = read(&origin, &plan)?;
-        let seen = Mutex::new(seen.with_files(origin.and(&opened.files)));
-        Ok(Arc::new(Self { origin, plan, current: Mutex::new(Arc::new(opened)), seen }))
+        let opened = Renewed::new(origin.files(), || read(&origin, &plan))?;
+        Ok(Arc::new(Self { origin, plan, opened }))
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -204,41 +170,26 @@ impl CredentialFile {
 
     /// All files in which a change would matter.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).files().cloned().collect()
+        self.opened.files()
     }
 
     /// What the file said when it could last be read.
     pub(super) fn current(&self) -> Arc<Opened> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+        self.opened.current()
     }
 
-    /// Takes over what has changed on disk, and says whether it could be if anything has. A file that is gone or has a
-    /// mistake changes nothing.
+    /// Takes over what has changed on disk, and says whether it could be if anything has.
     pub(super) fn renew(&self) -> Option<bool> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = seen.again()?;
-        // Tried once for each change, good or bad.
-        match read(&self.origin, &self.plan) {
-            Ok(opened) => {
-                tracing::info!(file = %self.origin, "new credentials");
-                *seen = now.with_files(self.origin.and(&opened.files));
-                let new = Arc::new(opened);
-                let old = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), new);
-                // What goes with it may take its time, so not while anything is locked.
-                drop(seen);
-                drop(old);
-                Some(true)
-            }
-            Err(Unusable { error, files }) => {
-                tracing::warn!("the credentials stay as they were: {error}");
-                *seen = now.with_files(files);
-                Some(false)
-            }
+        let renewed = self.opened.renew(|_| read(&self.origin, &self.plan))?;
+        match &renewed {
+            Ok(()) => tracing::info!(file = %self.origin, "new credentials"),
+            Err(error) => tracing::warn!("the credentials stay as they were: {error}"),
         }
+        Some(renewed.is_ok())
     }
 }
 
-fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
+fn read(origin: &Origin, plan: &Plan) -> Made<Opened> {
     let opened = match origin {
         Origin::File(path) => read_file(path, plan),
         #[cfg(feature = "tpm")]
@@ -254,9 +205,11 @@ fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
     });
     let opened = opened.map_err(|Problem { text, files }| Unusable {
         error: CredentialError::File { place: origin.to_string(), problem: text },
-        files: origin.and(&files),
+        files: [origin.files(), files].concat(),
     })?;
-    Ok(if plan.acts_as_any { iam::as_any(opened, plan) } else { opened })
+    let opened = if plan.acts_as_any { iam::as_any(opened, plan) } else { opened };
+    let files = opened.files.clone();
+    Ok((opened, files))
 }
 
 fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {

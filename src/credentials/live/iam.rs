@@ -1,15 +1,18 @@
 //! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
 
-use super::file::{self, GOOGLE, Opened, Plan, Problem};
+use super::file::{self, GOOGLE, Opened, Owner, Plan, Problem};
+use super::sts::name;
 use super::upstream::{Upstream, unavailable};
-use crate::credentials::cache::CacheTokensLayer;
-use gce_metadata_routes::token::{
-    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
-};
-use gce_metadata_routes::{ServiceAccount, TokenSources};
+use super::{AccessSource, IdSource, Sources};
+use crate::credentials::cache::{CacheTokens, CacheTokensLayer};
+use crate::credentials::failure::Failure;
+use gce_metadata_routes::ServiceAccount;
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret};
+use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -24,7 +27,7 @@ const ACCOUNTS: &str = "/v1/projects/-/serviceAccounts/";
 pub(super) struct Impersonation {
     pub(super) upstream: Upstream,
     /// Access tokens of the one who acts.
-    pub(super) actor: AccessTokenSource,
+    pub(super) actor: Actor,
     /// Where the API is, such as `https://iamcredentials.googleapis.com`.
     pub(super) base: String,
     /// The account, unless it is the one that a request names.
@@ -43,6 +46,7 @@ pub(super) struct ImpersonatedServiceAccount<'a> {
     source_credentials: &'a RawValue,
     #[serde(default)]
     delegates: Vec<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 
@@ -59,7 +63,7 @@ impl ImpersonatedServiceAccount<'_> {
             ..Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing))
         };
         let opened = Opened::new("Impersonated", impersonation.tokens());
-        Ok(Opened { email: Some(email), universe, files: actor.files, ..opened })
+        Ok(Opened { universe, files: actor.files, ..opened.of(email) })
     }
 }
 
@@ -68,17 +72,35 @@ pub(super) fn as_any(actor: Opened, plan: &Plan) -> Opened {
     let base = plan.endpoints.iam(None, &actor.universe);
     let impersonation = Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing));
     let opened = Opened::new("Impersonated", impersonation.tokens());
-    Opened { universe: actor.universe, files: actor.files, ..opened }
+    Opened { owner: Some(Owner::Asked), universe: actor.universe, files: actor.files, ..opened }
 }
 
 /// The access tokens of whoever acts as another, each used for as many of the other's as it lasts.
-fn kept(actor: AccessTokenSource) -> AccessTokenSource {
-    AccessTokenSource::new(CacheTokensLayer::new().layer(actor))
+#[derive(Clone)]
+pub(super) struct Actor {
+    tokens: CacheTokens<AccessSource, AccessTokenRequest>,
+    request: AccessTokenRequest,
 }
 
-fn nothing() -> AccessTokenSource {
+impl Actor {
+    fn new(source: AccessSource) -> Self {
+        let account = ServiceAccount::new("", Vec::new(), Vec::new()).into();
+        let request = AccessTokenRequest { account, scopes: [CLOUD_PLATFORM.to_owned()].into() };
+        Self { tokens: CacheTokensLayer::new().layer(source), request }
+    }
+
+    async fn bearer(&self) -> Result<Secret, Failure> {
+        Ok(self.tokens.clone().oneshot(self.request.clone()).await?.token)
+    }
+
+    fn forget(&self, bearer: &Secret) {
+        self.tokens.forget(&self.request, |known| known.token == *bearer);
+    }
+}
+
+fn nothing() -> AccessSource {
     let none = || std::future::ready(Err(unavailable("credentials without access tokens".to_owned())));
-    AccessTokenSource::new(service_fn(move |_| none()))
+    AccessSource::new(service_fn(move |_| none()))
 }
 
 /// The base and the account of a `service_account_impersonation_url`.
@@ -107,60 +129,66 @@ struct IdTokenAnswer {
 
 impl Impersonation {
     /// Of whichever account is asked for, by whoever has these access tokens. They are cached.
-    pub(super) fn of_any(plan: &Plan, base: String, actor: AccessTokenSource) -> Self {
-        let (upstream, actor) = (plan.upstream.clone(), kept(actor));
+    pub(super) fn of_any(plan: &Plan, base: String, actor: AccessSource) -> Self {
+        let (upstream, actor) = (plan.upstream.clone(), Actor::new(actor));
         Self { upstream, actor, base, target: None, delegates: Vec::new(), lifetime: None }
     }
 
     /// The token services.
-    pub(super) fn tokens(self) -> TokenSources {
-        TokenSources { access: Some(AccessTokenSource::new(self.access_source())), id: Some(self.id_source()) }
+    pub(super) fn tokens(self) -> Sources {
+        Sources { access: Some(AccessSource::new(self.access_source())), id: Some(self.id_source()) }
     }
 
-    fn access_source(&self) -> AccessTokenSource {
+    fn access_source(&self) -> AccessSource {
         let this = self.clone();
-        AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+        AccessSource::new(service_fn(move |request: AccessTokenRequest| {
             let this = this.clone();
             async move { this.access_token(request).await }
         }))
     }
 
     /// Identity tokens alone.
-    pub(super) fn id_source(self) -> IdTokenSource {
-        IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
+    pub(super) fn id_source(self) -> IdSource {
+        IdSource::new(service_fn(move |request: IdTokenRequest| {
             let this = self.clone();
             async move { this.id_token(request).await }
         }))
     }
 
-    async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, TokenError> {
+    async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, Failure> {
         let body = json!({
             "delegates": self.delegates(),
             "scope": *request.scopes,
             "lifetime": self.lifetime.as_deref().unwrap_or(LIFETIME),
         });
         let url = self.url(&request.account, "generateAccessToken");
-        let answer: AccessTokenAnswer = self.upstream.post_json(&url, &self.bearer().await?, &body).await?;
+        let answer: AccessTokenAnswer = self.ask(&url, &body).await?;
         let expires_in = until(&answer.expire_time)
             .ok_or_else(|| unavailable("generateAccessToken answered without a time in expireTime".to_owned()))?;
         Ok(AccessToken { token: answer.access_token.into(), expires_in })
     }
 
-    async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, TokenError> {
+    async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, Failure> {
         let body = json!({
             "delegates": self.delegates(),
             "audience": request.audience,
             "includeEmail": request.instance.is_some(),
         });
         let url = self.url(&request.account, "generateIdToken");
-        let answer: IdTokenAnswer = self.upstream.post_json(&url, &self.bearer().await?, &body).await?;
+        let answer: IdTokenAnswer = self.ask(&url, &body).await?;
         Ok(IdToken { token: answer.token.into() })
     }
 
-    async fn bearer(&self) -> Result<Secret, TokenError> {
-        let account = ServiceAccount::new("", Vec::new(), Vec::new()).into();
-        let request = AccessTokenRequest { account, scopes: [CLOUD_PLATFORM.to_owned()].into() };
-        Ok(self.actor.clone().oneshot(request).await?.token)
+    /// Asks with a token of the actor's. One that was kept may have been revoked since: then with another one.
+    async fn ask<T: DeserializeOwned>(&self, url: &str, body: &Value) -> Result<T, Failure> {
+        let bearer = self.actor.bearer().await?;
+        match self.upstream.post_json(url, &bearer, body).await {
+            Err(failure) if failure.status == Some(StatusCode::UNAUTHORIZED) => {
+                self.actor.forget(&bearer);
+                self.upstream.post_json(url, &self.actor.bearer().await?, body).await
+            }
+            answer => answer,
+        }
     }
 
     fn url(&self, account: &ServiceAccount, method: &str) -> String {

@@ -4,12 +4,12 @@
 
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
+use super::{AccessSource, IdSource, Sources};
+use crate::credentials::failure::Failure;
 use crate::jws::{self, Assertion};
 use crate::signer::{BoxSigner, JwsAlgorithm};
-use gce_metadata_routes::token::{
-    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, Secret, TokenError,
-};
-use gce_metadata_routes::{ServiceAccount, TokenSources};
+use gce_metadata_routes::ServiceAccount;
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret};
 use tower::service_fn;
 
 /// What an access token is made of.
@@ -36,14 +36,14 @@ pub(crate) struct JwtBearer {
 
 impl JwtBearer {
     /// The token services.
-    pub(crate) fn tokens(self) -> TokenSources {
+    pub(crate) fn tokens(self) -> Sources {
         let (access, id) = (self.clone(), self);
-        TokenSources {
-            access: Some(AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
+        Sources {
+            access: Some(AccessSource::new(service_fn(move |request: AccessTokenRequest| {
                 let this = access.clone();
                 async move { this.access_token(this.email(&request.account), &request.scopes.join(" ")).await }
             }))),
-            id: Some(IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
+            id: Some(IdSource::new(service_fn(move |request: IdTokenRequest| {
                 let this = id.clone();
                 async move { this.id_token(this.email(&request.account), &request.audience).await }
             }))),
@@ -54,7 +54,7 @@ impl JwtBearer {
         self.email.as_deref().unwrap_or(&account.email)
     }
 
-    async fn access_token(&self, email: &str, scope: &str) -> Result<AccessToken, TokenError> {
+    async fn access_token(&self, email: &str, scope: &str) -> Result<AccessToken, Failure> {
         match self.kind {
             AccessTokenKind::Jwt => {
                 let token = self.signed(&Assertion::as_access_token(email, scope)).await?;
@@ -68,13 +68,13 @@ impl JwtBearer {
         }
     }
 
-    async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, TokenError> {
+    async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, Failure> {
         let assertion = self.signed(&Assertion::for_id_token(email, &self.token_uri, audience)).await?;
         let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
         sts::id_token(&self.upstream, &self.token_uri, &form).await
     }
 
-    async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, TokenError> {
+    async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, Failure> {
         let signed = jws::sign(self.signer.clone(), JwsAlgorithm::Rs256, self.key_id.as_deref(), assertion).await;
         signed.map_err(|error| unavailable(error.to_string()))
     }

@@ -64,7 +64,7 @@ fn may_pass(status: StatusCode) -> bool {
 }
 
 /// In seconds, or as a date.
-fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
+pub(super) fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
     let value = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     let seconds = value.trim().parse().ok().map(Duration::from_secs);
     let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();

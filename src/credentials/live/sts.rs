@@ -1,7 +1,8 @@
 //! The OAuth token endpoints: what comes back from each of the grants.
 
 use super::upstream::{Upstream, unavailable};
-use gce_metadata_routes::token::{AccessToken, IdToken, Secret, TokenError};
+use crate::credentials::failure::Failure;
+use gce_metadata_routes::token::{AccessToken, IdToken, Secret};
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
@@ -31,20 +32,25 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sec
     String::deserialize(deserializer).map(Secret::from)
 }
 
+/// A name that is as good as none if it is empty, such as that of a universe.
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|name| name.filter(|name| !name.is_empty()))
+}
+
 /// The access token that this form is exchanged for.
 pub(super) async fn access_token(
     upstream: &Upstream,
     url: &str,
     form: &[(&str, &str)],
     basic: Option<&Secret>,
-) -> Result<AccessToken, TokenError> {
+) -> Result<AccessToken, Failure> {
     let granted: Granted = upstream.post_form(url, form, basic).await?;
     let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
     Ok(AccessToken { token, expires_in: Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME)) })
 }
 
 /// The identity token that this form is exchanged for.
-pub(super) async fn id_token(upstream: &Upstream, url: &str, form: &[(&str, &str)]) -> Result<IdToken, TokenError> {
+pub(super) async fn id_token(upstream: &Upstream, url: &str, form: &[(&str, &str)]) -> Result<IdToken, Failure> {
     let granted: Granted = upstream.post_form(url, form, None).await?;
     let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;
     Ok(IdToken { token })

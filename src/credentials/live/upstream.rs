@@ -4,7 +4,8 @@
 
 mod attempt;
 
-use super::retry::Retry;
+use super::retry::{Retry, retry_after};
+use crate::credentials::failure::Failure;
 #[cfg(feature = "tpm")]
 use attempt::aside;
 use attempt::{Attempts, attempts, trusting};
@@ -17,6 +18,7 @@ use rustls::ALL_VERSIONS;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 use zeroize::Zeroizing;
@@ -73,7 +75,7 @@ impl Upstream {
         url: &str,
         form: &[(&str, &str)],
         basic: Option<&Secret>,
-    ) -> Result<T, TokenError> {
+    ) -> Result<T, Failure> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let request = match basic {
@@ -89,7 +91,7 @@ impl Upstream {
         url: &str,
         bearer: &Secret,
         body: &serde_json::Value,
-    ) -> Result<T, TokenError> {
+    ) -> Result<T, Failure> {
         let request = builder(Method::POST, url)?
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, sensitive(&["Bearer ", bearer.expose()])?);
@@ -102,7 +104,7 @@ impl Upstream {
         method: Method,
         url: &str,
         headers: impl IntoIterator<Item = (&str, &str)>,
-    ) -> Result<Bytes, TokenError> {
+    ) -> Result<Bytes, Failure> {
         let mut request = builder(method, url)?;
         for (name, value) in headers {
             request = request.header(name, sensitive(&[value])?);
@@ -115,14 +117,14 @@ impl Upstream {
         url: &str,
         request: http::request::Builder,
         body: Bytes,
-    ) -> Result<T, TokenError> {
+    ) -> Result<T, Failure> {
         let answer = self.send(url, request, body).await?;
         // What serde would say of it could quote a token.
         serde_json::from_slice(&answer)
             .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
     }
 
-    async fn send(&self, url: &str, request: http::request::Builder, body: Bytes) -> Result<Bytes, TokenError> {
+    async fn send(&self, url: &str, request: http::request::Builder, body: Bytes) -> Result<Bytes, Failure> {
         let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
         let answer = tokio::time::timeout(TOTAL, self.service.clone().oneshot(request)).await;
         match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
@@ -134,7 +136,7 @@ impl Upstream {
     }
 }
 
-fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenError> {
+fn builder(method: Method, url: &str) -> Result<http::request::Builder, Failure> {
     // There may be a secret anywhere in what is not even a URL.
     let uri: Uri = url.parse().map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -150,7 +152,7 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, TokenErr
 }
 
 /// A header that no `Debug` shows.
-fn sensitive(parts: &[&str]) -> Result<HeaderValue, TokenError> {
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, Failure> {
     let text = Zeroizing::new(parts.concat());
     let mut value =
         HeaderValue::from_str(&text).map_err(|_| refused("a secret that no header can carry".to_owned()))?;
@@ -166,12 +168,14 @@ fn host(url: &str) -> String {
 }
 
 /// A refusal for good is a 4xx; anything else may pass.
-fn refusal(url: &str, answer: &Response<Bytes>) -> TokenError {
+fn refusal(url: &str, answer: &Response<Bytes>) -> Failure {
     let status = answer.status();
     let said = said(answer.body()).map(|said| format!(": {said}")).unwrap_or_default();
     let reason = format!("{} answered {}{said}", host(url), status.as_u16());
     let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) }
+    let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
+    let not_before = retry_after(answer).and_then(|wait| Instant::now().checked_add(wait));
+    Failure { not_before, status: Some(status), ..failure }
 }
 
 /// What the error fields of Google's two shapes say: OAuth's `error` and `error_description`, and the APIs' `error.message`.
@@ -184,12 +188,12 @@ fn said(body: &[u8]) -> Option<String> {
     (!printable.is_empty()).then_some(printable)
 }
 
-pub(super) fn unavailable(reason: String) -> TokenError {
-    TokenError::Unavailable { reason }
+pub(super) fn unavailable(reason: String) -> Failure {
+    TokenError::Unavailable { reason }.into()
 }
 
-pub(super) fn refused(reason: String) -> TokenError {
-    TokenError::Refused { reason }
+pub(super) fn refused(reason: String) -> Failure {
+    TokenError::Refused { reason }.into()
 }
 
 #[cfg(test)]
@@ -197,7 +201,6 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::time::Instant;
     use tower::service_fn;
 
     /// An upstream that answers with these statuses, one after another, and counts.
@@ -217,7 +220,7 @@ mod tests {
         (Upstream::over(attempt), count)
     }
 
-    async fn ask(upstream: &Upstream) -> Result<Bytes, TokenError> {
+    async fn ask(upstream: &Upstream) -> Result<Bytes, Failure> {
         upstream.fetch(Method::GET, "http://sts.example.com/token?key=secret", []).await
     }
 
@@ -232,7 +235,7 @@ mod tests {
     async fn it_is_not_tried_for_ever() {
         let (upstream, count) = answering(&[500], None);
         let error = ask(&upstream).await.unwrap_err();
-        assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+        assert!(matches!(error.error, TokenError::Unavailable { .. }), "{error}");
         assert_eq!(count.load(Ordering::Relaxed), 4);
     }
 
@@ -240,7 +243,7 @@ mod tests {
     async fn a_refusal_is_final_and_told_without_secrets() {
         let (upstream, count) = answering(&[400, 200], None);
         let error = ask(&upstream).await.unwrap_err();
-        let TokenError::Refused { reason } = error else { panic!("{error}") };
+        let TokenError::Refused { reason } = error.error else { panic!("{error}") };
         assert_eq!(reason, "sts.example.com answered 400: invalid_grant: nosuch account");
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }

@@ -1,9 +1,9 @@
 //! A person, by what gcloud stores of them. A person has access tokens, but no identity tokens of a service account.
 
 use super::file::{GOOGLE, Opened, Plan};
-use super::sts::{self, required, secret};
-use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, Secret};
+use super::sts::{self, name, required, secret};
+use super::{AccessSource, Sources};
+use gce_metadata_routes::token::{AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::sync::Arc;
 use tower::service_fn;
@@ -17,6 +17,7 @@ pub(super) struct AuthorizedUser {
     #[serde(deserialize_with = "required")]
     refresh_token: Secret,
     token_uri: Option<String>,
+    #[serde(default, deserialize_with = "name")]
     universe_domain: Option<String>,
 }
 
@@ -33,6 +34,30 @@ pub(super) fn open(user: AuthorizedUser, plan: &Plan) -> Opened {
             sts::access_token(&upstream, &url, &form, None).await
         }
     });
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: None };
+    let tokens = Sources { access: Some(AccessSource::new(access)), id: None };
     Opened { universe, ..Opened::new("AuthorizedUser", tokens) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::live::{LiveOptions, LiveSource};
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_universe_is_googles() {
+        let folder = tempfile::tempdir().unwrap();
+        let person = json!({"type": "authorized_user", "client_id": "c", "refresh_token": "r", "universe_domain": ""});
+        let workload = json!({"type": "external_account", "audience": "a", "subject_token_type": "t",
+            "credential_source": {"file": "token"}, "universe_domain": ""});
+        let url = "https://iam.example.com/v1/projects/-/serviceAccounts/a@example.com:generateAccessToken";
+        let impersonated = json!({"type": "impersonated_service_account", "source_credentials": person.clone(),
+            "service_account_impersonation_url": url, "universe_domain": ""});
+        for credentials in [person, workload, impersonated] {
+            let path = folder.path().join("adc.json");
+            std::fs::write(&path, credentials.to_string()).unwrap();
+            let opened = LiveOptions::new(LiveSource::Impersonate { path }).accounts().unwrap().only().unwrap();
+            assert_eq!(opened.universe, GOOGLE, "{credentials}");
+        }
+    }
 }

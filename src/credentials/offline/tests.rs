@@ -88,6 +88,15 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn an_embedder_gets_the_public_keys_too() {
+    let credentials = crate::credentials::CredentialSource::default().open().unwrap();
+    let paths: Vec<_> = credentials.routes().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["/.well-known/openid-configuration", "/oauth2/v3/certs", "/oauth2/v1/certs"]);
+    // There is nothing to look after.
+    credentials.attend(Publisher::new(Metadata::sample().tree()).reader()).await;
+}
+
+#[tokio::test]
 async fn a_standard_token_has_gces_claims_and_no_other() {
     let issuer = Issuer::new(OfflineOptions::default());
     for query in [

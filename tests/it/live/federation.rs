@@ -3,10 +3,9 @@
 use super::{CLOUD_PLATFORM, EMAIL, OTHER, READ_ONLY, access, both, builder, file, identity, server, status};
 use crate::support::admin;
 use crate::support::google::aws::SECRET_KEY;
-use crate::support::google::{Google, SUBJECT_TOKEN};
+use crate::support::google::{CLIENT, Google, SUBJECT_TOKEN};
 use gce_metadata_server::{AwsEnvironment, LiveOptions, LiveSource, Server};
 use serde_json::{Value, json};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -55,6 +54,20 @@ async fn a_workload_acts_as_an_account() {
 }
 
 #[tokio::test]
+async fn a_workload_says_how_long_its_accounts_tokens_are_to_live() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.lets_act_as(EMAIL);
+    let token = folder.path().join("token");
+    std::fs::write(&token, SUBJECT_TOKEN).unwrap();
+    let mut json = google.workload(json!({"file": token}));
+    json["service_account_impersonation_url"] = google.impersonation_url(EMAIL).into();
+    json["service_account_impersonation"] = json!({"token_lifetime_seconds": 1800});
+    let server = federated(&google, &json, |_| {}).await;
+    let answer = crate::support::get(&server, "instance/service-accounts/default/token").await.json();
+    assert!((1700..=1800).contains(&answer["expires_in"].as_u64().unwrap()), "{}", answer["expires_in"]);
+}
+
+#[tokio::test]
 async fn a_program_is_run_where_that_is_allowed_only() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
@@ -69,6 +82,33 @@ async fn a_program_is_run_where_that_is_allowed_only() {
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
 }
 
+/// A command that runs these lines.
+fn script(folder: &TempDir, lines: &str) -> String {
+    let path = folder.path().join("script");
+    std::fs::write(&path, lines).unwrap();
+    format!("sh '{}'", path.display())
+}
+
+#[tokio::test]
+async fn a_program_may_answer_in_its_file_and_must_end_well() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let token = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
+        "token_type": "urn:ietf:params:oauth:token-type:id_token"});
+    let left = folder.path().join("left.json");
+    let source = |command| json!({"executable": {"command": command, "output_file": left}});
+    for (lines, answered) in [
+        (format!("echo '{token}' >\"$GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE\""), 200),
+        // What the file has from another time is no answer of this one.
+        ("echo made-up".to_owned(), 503),
+        (format!("echo '{token}'; exit 1"), 503),
+        ("exit 1".to_owned(), 503),
+    ] {
+        let json = google.workload(source(script(&folder, &lines)));
+        let server = federated(&google, &json, |it| it.allow_executables = true).await;
+        assert_eq!(status(&server, "default/token").await, answered, "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_program_left_in_its_file_spares_running_it() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
@@ -77,14 +117,10 @@ async fn what_a_program_left_in_its_file_spares_running_it() {
         json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN, "expiration_time": expiry,
             "token_type": "urn:ietf:params:oauth:token-type:id_token"})
     };
-    let program = folder.path().join("program");
-    let script = format!(
-        "#!/bin/sh\necho $GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE >>'{}'\necho '{}'\n",
-        ran.display(),
-        json(4_000_000_000)
+    let program = script(
+        &folder,
+        &format!("echo $GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE >>'{}'\necho '{}'", ran.display(), json(4_000_000_000)),
     );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::write(&left, json(4_000_000_000).to_string()).unwrap();
     let source = json!({"executable": {"command": program, "output_file": left, "timeout_millis": 5000}});
     let server = federated(&google, &google.workload(source), |it| it.allow_executables = true).await;
@@ -143,4 +179,11 @@ async fn a_workforce_pool_says_who_pays() {
     json["workforce_pool_user_project"] = "payer".into();
     let server = federated(&google, &json, |_| {}).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload for payer");
+    // A client of its own says so already.
+    (json["client_id"], json["client_secret"]) = (CLIENT.0.into(), CLIENT.1.into());
+    let server = federated(&google, &json, |_| {}).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload by c.apps.example.com");
+    json["client_secret"] = "another".into();
+    let server = federated(&google, &json, |_| {}).await;
+    assert_eq!(status(&server, "default/token").await, 403);
 }

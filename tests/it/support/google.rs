@@ -30,6 +30,9 @@ pub(crate) const AUDIENCE: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
 pub(crate) const SUBJECT_TOKEN: &str = "made-up-subject-token";
 pub(crate) const REFRESH_TOKEN: &str = "made-up-refresh-token";
+/// The client that people and workforces may come by, and its secret.
+pub(crate) const CLIENT: (&str, &str) = ("c.apps.example.com", "made-up-client-secret");
+const SERVICE_ACCOUNTS: &str = "projects/-/serviceAccounts/";
 
 /// A running one. It stops with the test's runtime.
 #[derive(Clone)]
@@ -42,14 +45,16 @@ struct State {
     key: RS256KeyPair,
     /// Public keys of service accounts by e-mail.
     keys: Mutex<HashMap<String, RS256PublicKey>>,
-    /// Accounts that may be acted as.
-    actable: Mutex<Vec<String>>,
+    /// Accounts that may be acted as, and by way of which others.
+    actable: Mutex<HashMap<String, Vec<String>>>,
     /// Paths of all requests, in their order.
     asked: Mutex<Vec<String>>,
-    /// Statuses with which the next requests fail.
-    failures: Mutex<Vec<u16>>,
+    /// Statuses with which the next requests fail, and when they may come again.
+    failures: Mutex<Vec<(u16, Option<&'static str>)>>,
     /// How many access tokens there are.
     made: AtomicU64,
+    /// How many of them are no good any more.
+    revoked: AtomicU64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +102,7 @@ impl Google {
             asked: Mutex::default(),
             failures: Mutex::default(),
             made: AtomicU64::new(0),
+            revoked: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let google = Self { url: format!("http://{}", listener.local_addr().unwrap()), state };
@@ -139,7 +145,7 @@ impl Google {
 
     pub(crate) fn person(&self) -> Value {
         json!({
-            "type": "authorized_user", "client_id": "c.apps.example.com", "client_secret": "made-up-client-secret",
+            "type": "authorized_user", "client_id": CLIENT.0, "client_secret": CLIENT.1,
             "refresh_token": REFRESH_TOKEN, "token_uri": format!("{}/token", self.url),
         })
     }
@@ -158,12 +164,28 @@ impl Google {
 
     /// Whom federated identities and people may act as.
     pub(crate) fn lets_act_as(&self, email: &str) {
-        self.state.actable.lock().unwrap().push(email.to_owned());
+        self.lets_act_by(&[], email);
+    }
+
+    /// The same, if these are named as those in between.
+    pub(crate) fn lets_act_by(&self, delegates: &[&str], email: &str) {
+        let delegates = delegates.iter().map(|delegate| format!("{SERVICE_ACCOUNTS}{delegate}")).collect();
+        self.state.actable.lock().unwrap().insert(email.to_owned(), delegates);
     }
 
     /// Fails the next requests with these statuses.
     pub(crate) fn fail_with(&self, statuses: &[u16]) {
-        *self.state.failures.lock().unwrap() = statuses.iter().rev().copied().collect();
+        *self.state.failures.lock().unwrap() = statuses.iter().rev().map(|status| (*status, None)).collect();
+    }
+
+    /// Fails the next request with this status, and says when another one may come.
+    pub(crate) fn puts_off(&self, status: u16, retry_after: &'static str) {
+        *self.state.failures.lock().unwrap() = vec![(status, Some(retry_after))];
+    }
+
+    /// Takes back all access tokens that it has made.
+    pub(crate) fn revoke(&self) {
+        self.state.revoked.store(self.state.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// How many requests have come for this path.
@@ -175,6 +197,10 @@ impl Google {
     pub(crate) fn api(&self, token: &str) -> Result<(String, String), String> {
         let own = self.state.key.public_key().verify_token::<Grant>(token, None);
         if let Ok(claims) = own {
+            let number: u64 = claims.jwt_id.unwrap().parse().unwrap();
+            if number < self.state.revoked.load(Ordering::Relaxed) {
+                return Err("revoked".to_owned());
+            }
             return Ok((claims.custom.email, claims.custom.scope));
         }
         self.assertion(token)
@@ -183,9 +209,14 @@ impl Google {
 
     /// The audience and account of an identity token of Google's.
     pub(crate) fn id_token(&self, token: &str) -> (String, String) {
-        let claims = self.state.key.public_key().verify_token::<Value>(token, None).unwrap();
+        let claims = self.id_claims(token);
         let audience = claims.audiences.unwrap().into_string().unwrap();
         (audience, claims.custom["azp"].as_str().unwrap().to_owned())
+    }
+
+    /// All that it says.
+    pub(crate) fn id_claims(&self, token: &str) -> JWTClaims<Value> {
+        self.state.key.public_key().verify_token::<Value>(token, None).unwrap()
     }
 
     /// The claims of an assertion that is signed with its issuer's key and within its time.
@@ -214,8 +245,9 @@ impl Google {
         self.state.key.sign(claims).unwrap()
     }
 
-    fn new_id_token(&self, email: &str, audience: &str) -> String {
-        let claims = Claims::with_custom_claims(json!({"azp": email}), Duration::from_secs(3600));
+    fn new_id_token(&self, email: &str, audience: &str, says_email: bool) -> String {
+        let custom = if says_email { json!({"azp": email, "email": email}) } else { json!({"azp": email}) };
+        let claims = Claims::with_custom_claims(custom, Duration::from_secs(3600));
         self.state.key.sign(claims.with_audience(audience).with_issuer("https://accounts.google.com")).unwrap()
     }
 
@@ -231,10 +263,10 @@ impl Google {
             .and_then(|path| aws::metadata(&parts.method, path, |name| header(name).into()));
         let failure = self.state.failures.lock().unwrap().pop();
         let outcome = match (&parts.method, &*path) {
-            _ if failure.is_some() => Err(api(failure.unwrap(), "UNAVAILABLE", "told to fail")),
+            _ if failure.is_some() => Err(api(failure.unwrap().0, "UNAVAILABLE", "told to fail")),
             _ if amazons.is_some() => Ok(amazons.unwrap()),
             (&Method::POST, "/token") => self.token(&body),
-            (&Method::POST, "/v1/token") => self.exchange(&body, peer),
+            (&Method::POST, "/v1/token") => self.exchange(&body, peer, header("authorization")),
             (&Method::GET, "/subject") if header("x-wanted") == "yes" => Ok(json!({"token": SUBJECT_TOKEN})),
             (&Method::GET, "/api") => self
                 .api(bearer)
@@ -244,7 +276,10 @@ impl Google {
             _ => Err(api(404, "NOT_FOUND", "no such thing")),
         };
         let (status, json) = outcome.map_or_else(|refusal| refusal, |json| (StatusCode::OK, json));
-        let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+        let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+        if let Some((_, Some(retry_after))) = failure {
+            response = response.header(header::RETRY_AFTER, retry_after);
+        }
         let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
         response.body(Full::from(text)).unwrap()
     }
@@ -266,16 +301,12 @@ impl Google {
                         let token = self.access_token(&email, scope);
                         Ok(json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"}))
                     }
-                    (None, Some(audience)) => Ok(json!({"id_token": self.new_id_token(&email, audience)})),
+                    (None, Some(audience)) => Ok(json!({"id_token": self.new_id_token(&email, audience, true)})),
                     _ => Err(oauth("invalid_scope", "Invalid OAuth scope or ID token audience provided.")),
                 }
             }
-            "refresh_token" if field("client_secret") != "made-up-client-secret" => {
-                Err(oauth("invalid_client", "Unauthorized"))
-            }
-            "refresh_token"
-                if field("refresh_token") == REFRESH_TOKEN && field("client_id") == "c.apps.example.com" =>
-            {
+            "refresh_token" if field("client_secret") != CLIENT.1 => Err(oauth("invalid_client", "Unauthorized")),
+            "refresh_token" if field("refresh_token") == REFRESH_TOKEN && field("client_id") == CLIENT.0 => {
                 let token = self.access_token("person@example.com", CLOUD_PLATFORM);
                 Ok(json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"}))
             }
@@ -285,7 +316,14 @@ impl Google {
     }
 
     /// `sts.googleapis.com/v1/token`
-    fn exchange(&self, form: &[u8], peer: Option<Vec<u8>>) -> Result<Value, Refusal> {
+    fn exchange(&self, form: &[u8], peer: Option<Vec<u8>>, authorization: &str) -> Result<Value, Refusal> {
+        let client = match authorization {
+            "" => String::new(),
+            basic if basic == format!("Basic {}", BASE64_STANDARD.encode([CLIENT.0, CLIENT.1].join(":"))) => {
+                format!(" by {}", CLIENT.0)
+            }
+            _ => return Err((StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}))),
+        };
         let form: HashMap<String, String> = form_urlencoded::parse(form).into_owned().collect();
         for (name, wanted) in [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -313,7 +351,7 @@ impl Google {
         // Workforce pools say who pays.
         let options = form.get("options").map(|options| serde_json::from_str::<Value>(options).unwrap());
         let payer = options.and_then(|options| options["userProject"].as_str().map(|it| format!(" for {it}")));
-        let token = self.access_token(&(subject + &payer.unwrap_or_default()), &form["scope"]);
+        let token = self.access_token(&(subject + &client + &payer.unwrap_or_default()), &form["scope"]);
         Ok(json!({
             "access_token": token, "expires_in": 3599, "token_type": "Bearer",
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
@@ -325,25 +363,31 @@ impl Google {
         let (_, scope) = self
             .api(bearer)
             .map_err(|_| api(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."))?;
-        let named = path.strip_prefix("/v1/projects/-/serviceAccounts/").and_then(|rest| rest.split_once(':'));
+        let named = path.strip_prefix("/v1/").and_then(|path| path.strip_prefix(SERVICE_ACCOUNTS)?.split_once(':'));
         let (email, method) = named.ok_or_else(|| api(404, "NOT_FOUND", "no such method"))?;
-        let may = self.state.actable.lock().unwrap().iter().any(|known| known == email);
+        let body: Value = serde_json::from_slice(body).map_err(|_| api(400, "INVALID_ARGUMENT", "no JSON"))?;
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+        };
+        let may = self.state.actable.lock().unwrap().get(email) == Some(&texts(&body["delegates"]));
         if !may || !scope.split(' ').any(|it| it == CLOUD_PLATFORM) {
             return Err(api(403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied"));
         }
-        let body: Value = serde_json::from_slice(body).map_err(|_| api(400, "INVALID_ARGUMENT", "no JSON"))?;
         match method {
             "generateAccessToken" => {
-                let scopes: Vec<&str> =
-                    body["scope"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
-                assert_eq!(body["lifetime"], "3600s");
-                let expiry = OffsetDateTime::now_utc() + std::time::Duration::from_secs(3600);
+                let seconds = body["lifetime"].as_str().and_then(|it| it.strip_suffix('s')?.parse().ok());
+                let seconds = seconds.filter(|seconds| (1..=43_200).contains(seconds));
+                let seconds = seconds.ok_or_else(|| api(400, "INVALID_ARGUMENT", "no such lifetime"))?;
+                let expiry = OffsetDateTime::now_utc() + std::time::Duration::from_secs(seconds);
                 Ok(json!({
-                    "accessToken": self.access_token(email, &scopes.join(" ")),
+                    "accessToken": self.access_token(email, &texts(&body["scope"]).join(" ")),
                     "expireTime": expiry.format(&Rfc3339).unwrap(),
                 }))
             }
-            "generateIdToken" => Ok(json!({"token": self.new_id_token(email, body["audience"].as_str().unwrap())})),
+            "generateIdToken" => {
+                let says_email = body["includeEmail"].as_bool().unwrap();
+                Ok(json!({"token": self.new_id_token(email, body["audience"].as_str().unwrap(), says_email)}))
+            }
             _ => Err(api(404, "NOT_FOUND", "no such method")),
         }
     }

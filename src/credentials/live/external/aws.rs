@@ -1,13 +1,14 @@
 //! A workload on AWS: its signature under a question that only it could have asked is the token. Google asks AWS the same
 //! question with it, and so learns who signed.
 
+use crate::credentials::failure::Failure;
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::sts::required;
 use crate::credentials::live::upstream::{Upstream, unavailable};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use gce_metadata_routes::token::{Secret, TokenError};
+use gce_metadata_routes::token::Secret;
 use http::{Method, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -67,7 +68,7 @@ impl Aws {
     }
 
     /// The signed question, as a text.
-    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+    pub(super) async fn token(&self) -> Result<Secret, Failure> {
         let session = self.session().await?;
         let region = self.region(session.as_ref()).await?;
         let keys = self.keys(session.as_ref()).await?;
@@ -79,7 +80,7 @@ impl Aws {
     }
 
     /// What the instance's metadata server wants to see, if it is asked at all.
-    async fn session(&self) -> Result<Option<Secret>, TokenError> {
+    async fn session(&self) -> Result<Option<Secret>, Failure> {
         let needs = self.environment.region.is_none() || self.keys_of_environment().is_none();
         let Some(url) = self.urls.session_url.as_ref().filter(|_| needs) else { return Ok(None) };
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", "300")];
@@ -87,13 +88,13 @@ impl Aws {
         Ok(Some(String::from_utf8_lossy(&token).trim().into()))
     }
 
-    async fn ask(&self, url: &str, session: Option<&Secret>) -> Result<String, TokenError> {
+    async fn ask(&self, url: &str, session: Option<&Secret>) -> Result<String, Failure> {
         let headers = session.map(|session| ("x-aws-ec2-metadata-token", session.expose()));
         let body = self.upstream.fetch(Method::GET, url, headers).await?;
         Ok(String::from_utf8_lossy(&body).trim().to_owned())
     }
 
-    async fn region(&self, session: Option<&Secret>) -> Result<String, TokenError> {
+    async fn region(&self, session: Option<&Secret>) -> Result<String, Failure> {
         if let Some(region) = &self.environment.region {
             return Ok(region.clone());
         }
@@ -117,7 +118,7 @@ impl Aws {
         ))
     }
 
-    async fn keys(&self, session: Option<&Secret>) -> Result<Credentials, TokenError> {
+    async fn keys(&self, session: Option<&Secret>) -> Result<Credentials, Failure> {
         if let Some(keys) = self.keys_of_environment() {
             return Ok(keys);
         }

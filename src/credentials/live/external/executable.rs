@@ -2,10 +2,11 @@
 //! from anywhere.
 
 use crate::config::PASSWORDS;
+use crate::credentials::failure::Failure;
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::sts::secret;
 use crate::credentials::live::upstream::{refused, unavailable};
-use gce_metadata_routes::token::{Secret, TokenError};
+use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
 use std::io;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub(super) struct Executable {
     environment: Vec<(&'static str, String)>,
 }
 
-/// What the program prints, or leaves in the output file.
+/// What the program prints or, if it prints nothing, leaves in the output file.
 #[derive(Deserialize)]
 struct Output {
     version: u64,
@@ -76,7 +77,7 @@ impl Executable {
         Ok(Self { words, timeout: Duration::from_millis(timeout), output_file: source.output_file, environment })
     }
 
-    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+    pub(super) async fn token(&self) -> Result<Secret, Failure> {
         if let Some(token) = self.left_in_file().await {
             return Ok(token);
         }
@@ -87,12 +88,21 @@ impl Executable {
         let output = tokio::time::timeout(self.timeout, run(command)).await;
         let output = output.map_err(|_| unavailable(format!("{program} took longer than {:?}", self.timeout)))?;
         let (status, printed) = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
+        let printed = match &self.output_file {
+            // As with Google's libraries.
+            Some(file) if printed.trim_ascii().is_empty() && status.success() => {
+                let read = super::read(file).await;
+                read.map_err(|error| unavailable(format!("{program} prints nothing, and {}: {error}", file.display())))?
+            }
+            _ => printed,
+        };
         let printed: Option<Output> = serde_json::from_slice(&printed).ok();
         let printed = printed.ok_or_else(|| {
-            unavailable(format!("{program}: {status}, and what it printed is no answer of a subject token"))
+            unavailable(format!("{program}: {status}, and what it answered is no answer of a subject token"))
         })?;
         match printed.token() {
-            Some(token) => Ok(token),
+            Some(token) if status.success() => Ok(token),
+            Some(_) => Err(unavailable(format!("{program}: {status}, for all that it answered with a token"))),
             None if printed.success => {
                 Err(unavailable(format!("{program}: its token is none, of another version, or expired")))
             }

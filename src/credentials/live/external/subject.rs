@@ -3,9 +3,10 @@
 use super::aws::{Aws, AwsUrls};
 use super::certificate::{self, CertificateSource};
 use super::executable::{Executable, ExecutableSource};
+use crate::credentials::failure::Failure;
 use crate::credentials::live::file::{Plan, Problem};
 use crate::credentials::live::upstream::{Upstream, unavailable};
-use gce_metadata_routes::token::{Secret, TokenError};
+use gce_metadata_routes::token::Secret;
 use http::Method;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -103,7 +104,7 @@ impl Subject {
     }
 
     /// The token as it is now: whoever issues it puts a new one in its place from time to time.
-    pub(super) async fn token(&self) -> Result<Secret, TokenError> {
+    pub(super) async fn token(&self) -> Result<Secret, Failure> {
         match &self.kind {
             Kind::File { path, field } => {
                 let place = path.display().to_string();
@@ -123,7 +124,7 @@ impl Subject {
     }
 }
 
-fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, TokenError> {
+fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, Failure> {
     let token = match field {
         None => text.trim().to_owned(),
         Some(field) => {

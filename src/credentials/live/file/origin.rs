@@ -1,0 +1,55 @@
+//! Where credentials are.
+
+#[cfg(feature = "tpm")]
+use crate::signer::tpm::TpmKey;
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::credentials::live) enum Origin {
+    File(PathBuf),
+    /// A key in a TPM that no file stands for.
+    #[cfg(feature = "tpm")]
+    Handle(u32),
+    /// A certificate, and its key in a TPM.
+    #[cfg(feature = "tpm")]
+    Certificate {
+        key: TpmKey,
+        certificate: PathBuf,
+        audience: String,
+    },
+}
+
+impl Origin {
+    #[cfg(feature = "tpm")]
+    pub(in crate::credentials::live) fn of(key: TpmKey) -> Self {
+        match key {
+            TpmKey::Persistent(handle) => Self::Handle(handle),
+            TpmKey::File(path) => Self::File(path),
+        }
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(path) => vec![path.clone()],
+            #[cfg(feature = "tpm")]
+            Self::Handle(_) => Vec::new(),
+            #[cfg(feature = "tpm")]
+            Self::Certificate { key, certificate, .. } => {
+                [Self::of(key.clone()).files(), vec![certificate.clone()]].concat()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            #[cfg(feature = "tpm")]
+            Self::Handle(handle) => write!(f, "the TPM's handle {handle:#x}"),
+            #[cfg(feature = "tpm")]
+            Self::Certificate { certificate, .. } => certificate.display().fmt(f),
+        }
+    }
+}

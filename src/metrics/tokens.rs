@@ -1,0 +1,171 @@
+//! What is counted of tokens, and how their source is, account by account.
+
+use super::Metrics;
+use gce_metadata_routes::token::TokenError;
+use gce_metadata_routes::{Reader, Tree};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const REQUESTS: &str = "metadata_token_requests_total";
+pub(super) const REQUEST_LATENCY: &str = "metadata_token_request_duration_seconds";
+const FETCHES: &str = "metadata_token_fetches_total";
+pub(super) const FETCH_LATENCY: &str = "metadata_token_fetch_duration_seconds";
+#[cfg(feature = "live")]
+const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
+
+/// What is known of each account's tokens.
+#[derive(Default)]
+pub(super) struct Accounts {
+    /// When the token that is served to an account now will be of no more use.
+    expiries: Mutex<HashMap<String, Instant>>,
+    /// Whether the source failed an account when it was last asked. A refusal is an answer.
+    unavailable: Mutex<HashMap<String, bool>>,
+    /// Which accounts there are.
+    reader: OnceLock<Reader>,
+}
+
+impl Accounts {
+    pub(super) fn expiries(&self) -> HashMap<String, Instant> {
+        self.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Must be called with the recorder that they are for.
+pub(super) fn describe() {
+    describe_counter!(REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
+    describe_histogram!(REQUEST_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
+    describe_counter!(
+        FETCHES,
+        "Times that the source was asked for a token, renewals included, whether or not anybody waited for its answer."
+    );
+    describe_histogram!(FETCH_LATENCY, Unit::Seconds, "How long the source took to answer.");
+    #[cfg(feature = "live")]
+    describe_counter!(CREDENTIAL_RELOADS, "Changes of credentials files, partitioned by whether they were taken over.");
+}
+
+fn outcome(failure: Option<&TokenError>) -> &'static str {
+    match failure {
+        None => "ok",
+        Some(TokenError::NoSource { .. }) => "no_source",
+        Some(TokenError::Refused { .. }) => "refused",
+        Some(TokenError::TooMany) => "too_many",
+        Some(_) => "unavailable",
+    }
+}
+
+impl Metrics {
+    /// Says which metadata is served. Until then every account counts.
+    pub(crate) fn serving(&self, reader: Reader) {
+        _ = self.0.accounts.reader.set(reader);
+    }
+
+    /// One request for a token, as it was answered. Whoever left before that is not among them.
+    pub(crate) fn token_requested(
+        &self,
+        account: &str,
+        kind: &'static str,
+        source: &'static str,
+        failure: Option<&TokenError>,
+        latency: Duration,
+    ) {
+        let (account, outcome) = (account.to_owned(), outcome(failure));
+        with_local_recorder(&self.0.recorder, || {
+            counter!(REQUESTS, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
+                .increment(1);
+            histogram!(REQUEST_LATENCY, "account" => account, "kind" => kind, "source" => source).record(latency);
+        });
+    }
+
+    /// One answer of the source itself, whoever still waits for it.
+    pub(crate) fn token_fetched(
+        &self,
+        account: &str,
+        kind: &'static str,
+        source: &'static str,
+        failure: Option<&TokenError>,
+        latency: Duration,
+    ) {
+        let outcome = outcome(failure);
+        let mut unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            "ok" | "refused" | "unavailable" => unavailable.insert(account.to_owned(), outcome == "unavailable"),
+            // Nobody was asked.
+            _ => return,
+        };
+        drop(unavailable);
+        let account = account.to_owned();
+        with_local_recorder(&self.0.recorder, || {
+            counter!(FETCHES, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
+                .increment(1);
+            histogram!(FETCH_LATENCY, "account" => account, "kind" => kind, "source" => source).record(latency);
+        });
+    }
+
+    /// A new access token for this account, good for so long.
+    pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
+        let mut expiries = self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever says how long a token lives may say anything.
+        match Instant::now().checked_add(expires_in) {
+            Some(expiry) => expiries.insert(account.to_owned(), expiry),
+            None => expiries.remove(account),
+        };
+    }
+
+    /// Credentials that changed, for the better or not.
+    #[cfg(feature = "live")]
+    pub(crate) fn credential_reload(&self, good: bool) {
+        let outcome = if good { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
+    }
+
+    /// Other credentials of this account, which nobody has asked yet.
+    #[cfg(feature = "live")]
+    pub(crate) fn credentials_changed(&self, account: &str) {
+        self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
+    /// Tokens of this account that are not served any more.
+    #[cfg(feature = "live")]
+    pub(crate) fn tokens_forgotten(&self, account: &str) {
+        self.credentials_changed(account);
+        self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
+    /// Whether the token source answered any account when it was last asked, or has not been asked yet. One that fails must
+    /// not cost the others a server that works for them, and one that the metadata does not have any more is nobody's.
+    pub(crate) fn tokens_are_well(&self) -> bool {
+        let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let tree = self.0.accounts.reader.get().map(|reader| reader.snapshot().tree().clone());
+        let is_there = |account: &str| tree.as_ref().is_none_or(|tree| has(tree, account));
+        let mut asked = unavailable.iter().filter(|(account, _)| is_there(account)).map(|(_, it)| it).peekable();
+        asked.peek().is_none() || asked.any(|it| !it)
+    }
+
+    /// Whether the token source answered this account when it was last asked. Nobody knows of one that has not been asked.
+    #[cfg(feature = "live")]
+    pub(crate) fn is_well(&self, account: &str) -> Option<bool> {
+        let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        unavailable.get(account).map(|it| !it)
+    }
+}
+
+/// Whether there is an account with this e-mail.
+pub(super) fn has(tree: &Tree, account: &str) -> bool {
+    tree.service_accounts().iter().any(|known| known.email == account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absurd_expiry_is_no_reason_to_panic() {
+        let metrics = Metrics::new();
+        metrics.token_minted("a@example.com", Duration::from_secs(3600));
+        metrics.token_minted("a@example.com", Duration::MAX);
+        assert!(metrics.0.accounts.expiries().is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+//! Credentials that change while the server runs.
+
+use super::{EMAIL, OTHER, READ_ONLY, access, accounts, builder, file, key, server, status};
+use crate::support::google::{Google, SUBJECT_TOKEN};
+use crate::support::{admin, eventually, get};
+use gce_metadata_server::routes::token::AccessTokenRequest;
+use gce_metadata_server::{AccessTokenKind, CredentialSource, LiveOptions, LiveSource, Publisher, Server};
+use serde_json::json;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+#[tokio::test]
+async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let token = async || get(&server, "instance/service-accounts/default/token").await.json()["access_token"].clone();
+    let before = token().await;
+    let fingerprint = async || {
+        let metrics = admin(&server, "/metrics").await.1;
+        metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
+    };
+    let old = fingerprint().await;
+    // The old key is revoked with this: only the new one can make another token.
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("the new key is in use", async || fingerprint().await != old).await;
+    eventually("a new token", async || token().await != before).await;
+    let (served, new) = (token().await, fingerprint().await);
+    std::fs::remove_file(folder.path().join("key.json")).unwrap();
+    eventually("it is gone", async || reloads(&server, "bad").await >= 1).await;
+    file(&folder, "key.json", &json!("made-up"));
+    eventually("it is broken", async || reloads(&server, "bad").await >= 2).await;
+    file(&folder, "key.json", &google.person());
+    eventually("it is no key", async || reloads(&server, "bad").await >= 3).await;
+    assert_eq!(token().await, served);
+    assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("it is repaired", async || fingerprint().await != new).await;
+    eventually("and counted", async || reloads(&server, "good").await == 2).await;
+}
+
+/// What a key has signed itself is no good once the key is revoked, so it serves nobody until the next is there.
+#[tokio::test]
+async fn a_new_key_takes_back_what_the_old_one_signed() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
+    let server =
+        builder(&google, source, |it| it.access_token_kind = Some(AccessTokenKind::Jwt)).start().await.unwrap();
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("the new key is taken", async || reloads(&server, "good").await == 1).await;
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL, "it is of the new key");
+}
+
+/// How often credentials files changed, for the better or not.
+async fn reloads(server: &Server, outcome: &str) -> u64 {
+    let series = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} ");
+    let metrics = admin(server, "/metrics").await.1;
+    metrics.lines().find_map(|line| line.strip_prefix(&*series)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    let other = format!("{OTHER}/token");
+    assert_eq!(status(&server, &other).await, 404);
+    file(&folder, "all.json", &json!({OTHER: "other.json"}));
+    eventually("it has one", async || status(&server, &other).await == 200).await;
+    // A mistake takes nothing away.
+    file(&folder, "all.json", &json!({OTHER: "nowhere.json"}));
+    eventually("the mistake is noticed", async || reloads(&server, "bad").await >= 1).await;
+    assert_eq!(status(&server, &other).await, 200);
+    // Nor does it once what it names is there.
+    file(&folder, "nowhere.json", &google.service_account(OTHER));
+    eventually("it is none any more", async || reloads(&server, "good").await >= 2).await;
+    assert_eq!(status(&server, &other).await, 200);
+    file(&folder, "all.json", &json!({}));
+    eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
+}
+
+/// One account's new key is nothing to the others, and to itself only when the new one makes tokens.
+#[tokio::test]
+async fn an_outage_takes_no_tokens_from_those_who_have_them() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    file(&folder, "own.json", &google.service_account(EMAIL));
+    file(&folder, "other.json", &google.service_account(OTHER));
+    let path = file(&folder, "all.json", &json!({EMAIL: "own.json", OTHER: "other.json"}));
+    let server = server(&google, LiveSource::PerAccount { path }).await;
+    let other = format!("{OTHER}/token");
+    let token = async |path: &str| get(&server, &format!("instance/service-accounts/{path}")).await.body;
+    let owner = async |path: &str| access(&server, &google, path).await.0;
+    assert_eq!((owner("default/token").await, owner(&other).await), (EMAIL.to_owned(), OTHER.to_owned()));
+    let asked = google.asked("/token");
+    google.fail_with(&[503; 1000]);
+    file(&folder, "own.json", &google.service_account(EMAIL));
+    eventually("the key is taken", async || reloads(&server, "good").await == 1).await;
+    assert_eq!(owner(&other).await, OTHER);
+    assert_eq!(owner("default/token").await, EMAIL, "the old one is good");
+    eventually("another is asked for", async || google.asked("/token") > asked).await;
+    google.fail_with(&[]);
+    let old = token("default/token").await;
+    eventually("another is there", async || token("default/token").await != old).await;
+    // Somebody else's tokens are not this account's.
+    google.fail_with(&[503; 1000]);
+    file(&folder, "own.json", &google.service_account("third@sample-project.iam.gserviceaccount.com"));
+    eventually("the key is taken", async || reloads(&server, "good").await == 2).await;
+    assert_eq!((status(&server, "default/token").await, owner(&other).await), (503, OTHER.to_owned()));
+    let expiries = admin(&server, "/metrics").await.1;
+    let expiries = expiries.lines().filter(|line| line.starts_with("metadata_token_expiry_seconds{"));
+    assert_eq!(expiries.count(), 1);
+}
+
+/// An embedder without a server has all of it: the files are followed for as long as somebody polls.
+#[tokio::test]
+async fn open_credentials_are_attended_to() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let credentials = CredentialSource::from(LiveOptions::new(key(path))).open().unwrap();
+    assert_eq!((credentials.default_email(), credentials.routes().len()), (Some(EMAIL), 0));
+    let publisher = Publisher::new(accounts().tree());
+    let account = publisher.reader().snapshot().tree().service_account("default").unwrap();
+    let request = AccessTokenRequest { scopes: account.scopes.clone(), account };
+    let owner = async || {
+        let token = credentials.tokens().access.unwrap().oneshot(request.clone()).await.unwrap();
+        google.api(token.token.expose()).unwrap().0
+    };
+    file(&folder, "key.json", &google.service_account(OTHER));
+    tokio::select! {
+        () = credentials.attend(publisher.reader()) => panic!("nobody looks after the files any more"),
+        () = eventually("the other's key is taken", async || owner().await == OTHER) => {}
+    }
+}
+
+/// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.
+#[tokio::test]
+async fn a_certificate_that_comes_late_is_taken() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let token = folder.path().join("token");
+    std::fs::write(&token, SUBJECT_TOKEN).unwrap();
+    let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
+    let server = server(&google, LiveSource::Federate { path }).await;
+    let [cert_path, key_path] = ["client.pem", "client.key"].map(|name| folder.path().join(name));
+    let paths = json!({"cert_path": cert_path, "key_path": key_path});
+    let config = file(&folder, "certificate_config.json", &json!({"cert_configs": {"workload": paths}}));
+    let source = json!({"certificate": {"certificate_config_location": config}});
+    file(&folder, "adc.json", &google.workload(source));
+    eventually("there is no certificate", async || reloads(&server, "bad").await >= 1).await;
+    let own = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).unwrap();
+    std::fs::write(&key_path, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert_path, own.cert.pem()).unwrap();
+    eventually("there is one", async || reloads(&server, "good").await >= 1).await;
+}

@@ -73,7 +73,7 @@ fn live(criterion: &mut Criterion) {
     let source = CredentialSource::from(LiveOptions::new(key_file(&folder, &url)));
     let tokens = runtime.block_on(async { source.token_sources().unwrap() }).access.unwrap();
     let account = Arc::new(ServiceAccount::new("a@example.com", Vec::new(), vec!["default".to_owned()]));
-    let request = |scope: String| AccessTokenRequest { account: account.clone(), scopes: [scope].into() };
+    let request = |scope: String| AccessTokenRequest::new(account.clone(), [scope]);
     let mut number = 0;
     criterion.bench_function("upstream/token", |bencher| {
         bencher.iter(|| {

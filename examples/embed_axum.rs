@@ -5,12 +5,18 @@
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use gce_metadata_server::{CredentialSource, Metadata, Publisher, metadata_stack};
+use gce_metadata_server::{CredentialSource, Metadata, Publisher, Stack, routes};
 use std::error::Error;
 
 fn application(publisher: &Publisher) -> Result<Router, Box<dyn Error>> {
-    let tokens = CredentialSource::default().token_sources()?;
-    let metadata = metadata_stack::<Body, Body>(publisher.clone(), tokens);
+    let credentials = CredentialSource::default().open()?;
+    // Takes over what changes of the credentials, for as long as the application runs.
+    tokio::spawn(credentials.attend(publisher.reader()));
+    let mut router = routes::Router::new(publisher.clone(), credentials.tokens());
+    for (path, endpoint) in credentials.routes() {
+        router = router.with_route(path, endpoint).map_err(|(_, conflict)| conflict)?;
+    }
+    let metadata = Stack::new(publisher.reader(), router).service::<Body, Body>();
     Ok(Router::new().route("/healthz", get(async || "well")).fallback_service(metadata))
 }
 
@@ -44,6 +50,8 @@ mod tests {
         assert_eq!(ask("/healthz").await, (200, "well".into()));
         assert_eq!(ask("/computeMetadata/v1/project/project-id").await, (200, "sample-project".into()));
         assert_eq!(ask("/none").await.0, 404);
+        let (status, keys) = ask("/oauth2/v3/certs").await;
+        assert!(status == 200 && keys.contains(r#""kty":"RSA""#), "whoever verifies a token finds its key: {keys}");
         let (status, token) = ask("/computeMetadata/v1/instance/service-accounts/default/token").await;
         assert!(status == 200 && token.starts_with(r#"{"access_token":"ya29."#), "{token}");
     }

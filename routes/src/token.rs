@@ -18,6 +18,7 @@ pub type IdTokenSource = BoxCloneSyncService<IdTokenRequest, IdToken, TokenError
 
 /// A request for an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct AccessTokenRequest {
     /// Whose token.
     pub account: Arc<ServiceAccount>,
@@ -25,8 +26,16 @@ pub struct AccessTokenRequest {
     pub scopes: Arc<[String]>,
 }
 
+impl AccessTokenRequest {
+    /// A request for a token of this account with these scopes.
+    pub fn new(account: Arc<ServiceAccount>, scopes: impl Into<Arc<[String]>>) -> Self {
+        Self { account, scopes: scopes.into() }
+    }
+}
+
 /// An access token.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AccessToken {
     /// The token itself.
     pub token: Secret,
@@ -34,8 +43,16 @@ pub struct AccessToken {
     pub expires_in: Duration,
 }
 
+impl AccessToken {
+    /// A token that is good for so long.
+    pub fn new(token: impl Into<Secret>, expires_in: Duration) -> Self {
+        Self { token: token.into(), expires_in }
+    }
+}
+
 /// A request for an identity token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct IdTokenRequest {
     /// Whose token.
     pub account: Arc<ServiceAccount>,
@@ -45,8 +62,16 @@ pub struct IdTokenRequest {
     pub instance: Option<InstanceClaims>,
 }
 
+impl IdTokenRequest {
+    /// A request for a token of this account for this audience, which says nothing of the VM.
+    pub fn new(account: Arc<ServiceAccount>, audience: impl Into<String>) -> Self {
+        Self { account, audience: audience.into(), instance: None }
+    }
+}
+
 /// The `google.compute_engine` claims of an identity token: what the VM is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct InstanceClaims {
     /// Seconds since 1970 at which the VM was made.
     pub creation_timestamp: u64,
@@ -66,9 +91,17 @@ pub struct InstanceClaims {
 
 /// An identity token: a signed JSON Web Token.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IdToken {
     /// The token itself, in its compact form.
     pub token: Secret,
+}
+
+impl IdToken {
+    /// This token.
+    pub fn new(token: impl Into<Secret>) -> Self {
+        Self { token: token.into() }
+    }
 }
 
 /// Why there is no token. The client sees a status; what is said here is for the log.
@@ -134,6 +167,18 @@ pub struct TokenSources {
     pub access: Option<AccessTokenSource>,
     /// For `service-accounts/…/identity`.
     pub id: Option<IdTokenSource>,
+}
+
+impl TokenSources {
+    /// With this source of access tokens.
+    pub fn with_access(self, source: AccessTokenSource) -> Self {
+        Self { access: Some(source), ..self }
+    }
+
+    /// With this source of identity tokens.
+    pub fn with_id(self, source: IdTokenSource) -> Self {
+        Self { id: Some(source), ..self }
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use gce_metadata_server::signer::PemSigner;
-use gce_metadata_server::{
-    AccessTokenKind, CredentialSource, Endpoints, Environment, LiveOptions, LiveSource, OfflineOptions,
-};
+use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOptions, LiveSource, OfflineOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -79,26 +77,23 @@ impl Authentication {
             return Ok(fixed.clone());
         }
         let Some(source) = self.live(environment)? else { return self.offline() };
-        let access_token_kind = match self.access_token_kind.as_deref() {
+        let mut options = LiveOptions::new(source);
+        options.access_token_kind = match self.access_token_kind.as_deref() {
             Some("jwt") => Some(AccessTokenKind::Jwt),
             Some(_) => Some(AccessTokenKind::Oauth),
             None => self.tpm.use_oauth_token.then_some(AccessTokenKind::Oauth),
         };
-        let endpoints = Endpoints {
-            token_url: self.token_url.clone(),
-            sts_url: self.sts_url.clone(),
-            iam_url: self.iam_url.clone(),
-        };
-        Ok(CredentialSource::from(LiveOptions {
-            access_token_kind,
-            endpoints,
-            allow_executables: environment.allow_executables,
-            certificate_config: environment.certificate_config.clone(),
-            aws: environment.aws.clone(),
-            #[cfg(feature = "tpm")]
-            tpm: self.tpm.options(environment)?,
-            ..LiveOptions::new(source)
-        }))
+        options.endpoints.token_url.clone_from(&self.token_url);
+        options.endpoints.sts_url.clone_from(&self.sts_url);
+        options.endpoints.iam_url.clone_from(&self.iam_url);
+        options.allow_executables = environment.allow_executables;
+        options.certificate_config.clone_from(&environment.certificate_config);
+        options.aws = environment.aws.clone();
+        #[cfg(feature = "tpm")]
+        {
+            options.tpm = self.tpm.options(environment)?;
+        }
+        Ok(CredentialSource::from(options))
     }
 
     /// The one source of live tokens that was asked for.
@@ -139,8 +134,11 @@ impl Authentication {
 
     fn offline(&self) -> anyhow::Result<CredentialSource> {
         let key = self.offline_key.as_deref().map(read_key).transpose()?;
-        let token_lifetime = Duration::from_secs(self.offline_token_lifetime);
-        Ok(CredentialSource::Offline(OfflineOptions { issuer: self.offline_issuer.clone(), token_lifetime, key }))
+        let mut options = OfflineOptions::default();
+        options.issuer.clone_from(&self.offline_issuer);
+        options.token_lifetime = Duration::from_secs(self.offline_token_lifetime);
+        options.key = key;
+        Ok(CredentialSource::Offline(options))
     }
 }
 

@@ -13,13 +13,13 @@ const EXPIRES_IN: Duration = Duration::from_secs(3600);
 
 pub(super) fn access_tokens(token: Secret) -> AccessTokenSource {
     AccessTokenSource::new(service_fn(move |request: AccessTokenRequest| {
-        ready(of_default(&request.account).map(|()| AccessToken { token: token.clone(), expires_in: EXPIRES_IN }))
+        ready(of_default(&request.account).map(|()| AccessToken::new(token.clone(), EXPIRES_IN)))
     }))
 }
 
 pub(super) fn id_tokens(token: Secret) -> IdTokenSource {
     IdTokenSource::new(service_fn(move |request: IdTokenRequest| {
-        ready(of_default(&request.account).map(|()| IdToken { token: token.clone() }))
+        ready(of_default(&request.account).map(|()| IdToken::new(token.clone())))
     }))
 }
 

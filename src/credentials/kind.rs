@@ -46,7 +46,7 @@ impl Token for AccessToken {
         self.expires_in
     }
     fn with_left(self, left: Duration) -> Self {
-        Self { expires_in: left, ..self }
+        Self::new(self.token, left)
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     fn an_identity_token_says_itself_how_long_it_lives() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", now + 1000));
-        let lifetime = |token: String| IdToken { token: token.into() }.lifetime();
+        let lifetime = |token: String| IdToken::new(token).lifetime();
         assert!((990..=1000).contains(&lifetime(format!("e30.{claims}.c2ln")).as_secs()));
         assert_eq!(lifetime("not a token".into()), Duration::ZERO);
         assert_eq!(lifetime("e30.e30.".into()), Duration::ZERO);

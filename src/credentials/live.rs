@@ -149,7 +149,7 @@ fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<R
     let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(IdSource::new(id));
     let doctor = Doctor { accounts, access: access.clone(), id: id.clone(), metrics: metrics.cloned() };
     let doctor = Arc::new(doctor);
-    let tokens = TokenSources { access: Some(AccessTokenSource::new(access)), id: Some(IdTokenSource::new(id)) };
+    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
     let tokens = observe::counted(tokens, SOURCE, metrics);
     let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&doctor).attend(reader)));

@@ -135,7 +135,7 @@ mod tests {
 
     fn request(scope: &str) -> AccessTokenRequest {
         let account = ServiceAccount::new("a@example.com", vec![], vec![]).into();
-        AccessTokenRequest { account, scopes: [scope.into()].into() }
+        AccessTokenRequest::new(account, [scope.to_owned()])
     }
 
     #[tokio::test(start_paused = true)]
@@ -168,7 +168,7 @@ mod tests {
         let made = Arc::new(AtomicU64::new(0));
         let once = service_fn(move |_: AccessTokenRequest| {
             ready(match made.fetch_add(1, Ordering::Relaxed) {
-                0 => Ok(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) }),
+                0 => Ok(AccessToken::new("t", Duration::from_secs(3600))),
                 _ => Err(TokenError::Unavailable { reason: "down".into() }),
             })
         });
@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_must_be_made_is_limited() {
         let made = service_fn(async |_: AccessTokenRequest| {
-            Ok::<_, TokenError>(AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) })
+            Ok::<_, TokenError>(AccessToken::new("t", Duration::from_secs(3600)))
         });
         let limit = Some(Arc::new(RateLimit::per_second(NonZeroU32::MIN)));
         let source = CacheTokensLayer::new().layer(told(made, "test", None, limit));

@@ -34,6 +34,7 @@ const ADVICE: &str = "tokens are made offline and no Google API accepts them; fo
 
 /// How the offline issuer is set up.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct OfflineOptions {
     /// The `iss` claim of its identity tokens. By default it is Google's, as on a real VM.
     pub issuer: String,
@@ -108,7 +109,7 @@ fn access_token(lifetime: Duration) -> Result<AccessToken, TokenError> {
     let filled = SystemRandom::new().fill(&mut random);
     filled.map_err(|_| TokenError::Unavailable { reason: "the system has no randomness to give".into() })?;
     let token = format!("ya29.c.{}", BASE64_URL_SAFE_NO_PAD.encode(random));
-    Ok(AccessToken { token: token.into(), expires_in: lifetime })
+    Ok(AccessToken::new(token, lifetime))
 }
 
 async fn id_token(
@@ -122,7 +123,7 @@ async fn id_token(
     let key = signer.info();
     let signed = jws::sign(BoxSigner::new(signer.clone()), key.alg, Some(&key.key_id), &claims).await;
     let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;
-    Ok(IdToken { token })
+    Ok(IdToken::new(token))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod outages;
 use crate::support::google::{self, CLOUD_PLATFORM, Google};
 use crate::support::{admin, get};
 use gce_metadata_server::{
-    AccessTokenKind, CredentialSource, Endpoints, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
+    AccessTokenKind, CredentialSource, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
 };
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -39,7 +39,7 @@ fn accounts() -> Metadata {
 
 fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOptions)) -> ServerBuilder {
     let mut options = LiveOptions::new(source);
-    options.endpoints = Endpoints { iam_url: Some(google.url.clone()), ..Endpoints::default() };
+    options.endpoints.iam_url = Some(google.url.clone());
     change(&mut options);
     let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::from(options));
     builder.admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")

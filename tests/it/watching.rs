@@ -127,12 +127,12 @@ async fn readiness_follows_the_token_source() {
     let source = Arc::clone(&well);
     let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
         let answer = match source.load(Ordering::Relaxed) {
-            true => Ok(AccessToken { token: "t".into(), expires_in: std::time::Duration::from_secs(9) }),
+            true => Ok(AccessToken::new("t", std::time::Duration::from_secs(9))),
             false => Err(TokenError::Unavailable { reason: "down".into() }),
         };
         async { answer }
     }));
-    let sources = TokenSources { access: Some(access), id: None };
+    let sources = TokenSources::default().with_access(access);
     let server = builder().token_sources(sources).start().await.unwrap();
     assert_eq!(admin(&server, "/healthz").await, (200, "ok\n".into()));
     assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
@@ -152,14 +152,14 @@ async fn readiness_does_not_depend_on_each_account() {
         let answer = match request.account.email.split('@').next() {
             Some("down") => Err(TokenError::Unavailable { reason: "down".into() }),
             Some("refused") => Err(TokenError::Refused { reason: "no".into() }),
-            _ => Ok(AccessToken { token: "t".into(), expires_in: std::time::Duration::from_secs(9) }),
+            _ => Ok(AccessToken::new("t", std::time::Duration::from_secs(9))),
         };
         std::future::ready(answer)
     }));
     let names = ["refused@example.com", "down@example.com", "well@example.com"];
     let accounts: serde_json::Map<_, _> = names.map(|name| (name.to_owned(), json!({}))).into_iter().collect();
     let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
-    let sources = TokenSources { access: Some(access), id: None };
+    let sources = TokenSources::default().with_access(access);
     let server = builder().metadata(metadata).token_sources(sources).start().await.unwrap();
     for (name, status, readiness) in [
         ("down@example.com", 503, 503),
@@ -178,12 +178,12 @@ async fn readiness_forgets_accounts_that_are_gone() {
     let access = AccessTokenSource::new(service_fn(|request: AccessTokenRequest| {
         std::future::ready(match request.account.email.starts_with("down") {
             true => Err(TokenError::Unavailable { reason: "down".into() }),
-            false => Ok(AccessToken { token: "t".into(), expires_in: std::time::Duration::from_secs(9) }),
+            false => Ok(AccessToken::new("t", std::time::Duration::from_secs(9))),
         })
     }));
     let accounts = json!({"down@example.com": {}, "well@example.com": {}});
     let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
-    let sources = TokenSources { access: Some(access), id: None };
+    let sources = TokenSources::default().with_access(access);
     let server = builder().metadata(metadata).token_sources(sources).start().await.unwrap();
     for (name, status) in [("down@example.com", 503), ("well@example.com", 200)] {
         assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status);
@@ -233,10 +233,10 @@ async fn a_server_that_stops_says_so_to_the_end() {
         async move {
             asks.notify_one();
             answers.notified().await;
-            Ok(AccessToken { token: "late".into(), expires_in: Duration::from_secs(60) })
+            Ok(AccessToken::new("late", Duration::from_secs(60)))
         }
     }));
-    let tokens = TokenSources { access: Some(access), id: None };
+    let tokens = TokenSources::default().with_access(access);
     let server = builder().token_sources(tokens).drain(Duration::from_secs(600)).start().await.unwrap();
     let Some(Address::Tcp(admin)) = server.admin_address().cloned() else { panic!("it has no address") };
     let ready = async || {

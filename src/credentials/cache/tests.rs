@@ -12,7 +12,7 @@ use tower::service_fn;
 fn request(email: &str, scopes: &[&str]) -> AccessTokenRequest {
     let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let account = ServiceAccount::new(email, scopes.clone(), Vec::new()).into();
-    AccessTokenRequest { account, scopes: scopes.into() }
+    AccessTokenRequest::new(account, scopes)
 }
 
 type Source = tower::util::BoxCloneSyncService<AccessTokenRequest, AccessToken, TokenError>;
@@ -25,7 +25,7 @@ fn cached(lifetime: u64) -> (CacheTokens<Source, AccessTokenRequest>, Arc<Atomic
         let number = counter.fetch_add(1, Ordering::Relaxed);
         async move {
             sleep(Duration::from_secs(1)).await;
-            Ok(AccessToken { token: format!("token {number}").into(), expires_in: Duration::from_secs(lifetime) })
+            Ok(AccessToken::new(format!("token {number}"), Duration::from_secs(lifetime)))
         }
     });
     (CacheTokensLayer::new().layer(Source::new(source)), count)
@@ -112,7 +112,7 @@ fn failing(
             if fails {
                 return Err(TokenError::Unavailable { reason: "told to fail".into() });
             }
-            Ok(AccessToken { token: format!("token {number}").into(), expires_in: Duration::from_secs(3600) })
+            Ok(AccessToken::new(format!("token {number}"), Duration::from_secs(3600)))
         }
     });
     let layer = if ahead { CacheTokensLayer::new().refresh_ahead() } else { CacheTokensLayer::new() };
@@ -224,7 +224,7 @@ async fn one_slow_account_holds_up_no_other() {
         if request.account.email == "slow@example.com" {
             std::future::pending::<()>().await;
         }
-        Ok(AccessToken { token: "token".into(), expires_in: Duration::from_secs(3600) })
+        Ok(AccessToken::new("token", Duration::from_secs(3600)))
     });
     let cache: CacheTokens<Source, AccessTokenRequest> = CacheTokensLayer::new().layer(Source::new(source));
     let slow = tokio::spawn(cache.clone().oneshot(request("slow@example.com", &["s"])));

@@ -132,7 +132,7 @@ async fn try_out(
 ) {
     let Found { file, credential_type, .. } = found;
     let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
-    let request = AccessTokenRequest { account, scopes };
+    let request = AccessTokenRequest::new(account, scopes);
     match if anew { access.renew(&request).await } else { access.oneshot(request).await } {
         Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
         Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),

@@ -85,7 +85,7 @@ pub(super) struct Actor {
 impl Actor {
     fn new(source: AccessSource) -> Self {
         let account = ServiceAccount::new("", Vec::new(), Vec::new()).into();
-        let request = AccessTokenRequest { account, scopes: [CLOUD_PLATFORM.to_owned()].into() };
+        let request = AccessTokenRequest::new(account, [CLOUD_PLATFORM.to_owned()]);
         Self { tokens: CacheTokensLayer::new().layer(source), request }
     }
 
@@ -165,7 +165,7 @@ impl Impersonation {
         let answer: AccessTokenAnswer = self.ask(&url, &body).await?;
         let expires_in = until(&answer.expire_time)
             .ok_or_else(|| unavailable("generateAccessToken answered without a time in expireTime".to_owned()))?;
-        Ok(AccessToken { token: answer.access_token.into(), expires_in })
+        Ok(AccessToken::new(answer.access_token, expires_in))
     }
 
     async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, Failure> {
@@ -176,7 +176,7 @@ impl Impersonation {
         });
         let url = self.url(&request.account, "generateIdToken");
         let answer: IdTokenAnswer = self.ask(&url, &body).await?;
-        Ok(IdToken { token: answer.token.into() })
+        Ok(IdToken::new(answer.token))
     }
 
     /// Asks with a token of the actor's. One that was kept may have been revoked since: then with another one.

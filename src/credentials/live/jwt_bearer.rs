@@ -58,7 +58,7 @@ impl JwtBearer {
         match self.kind {
             AccessTokenKind::Jwt => {
                 let token = self.signed(&Assertion::as_access_token(email, scope)).await?;
-                Ok(AccessToken { token, expires_in: Assertion::LIFETIME })
+                Ok(AccessToken::new(token, Assertion::LIFETIME))
             }
             AccessTokenKind::Oauth => {
                 let assertion = self.signed(&Assertion::for_access_token(email, &self.token_uri, scope)).await?;

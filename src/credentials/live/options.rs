@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 /// How live tokens are had.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LiveOptions {
     /// Whose credentials.
     pub source: LiveSource,
     /// What a service account key's access tokens are, instead of what is usual: OAuth tokens for a key in a file, tokens of
     /// its own signature for a key in a TPM.
     pub access_token_kind: Option<AccessTokenKind>,
-    /// URLs that stand over those of the credentials.
+    /// URLs that override those of the credentials.
     pub endpoints: Endpoints,
     /// Whether a program that credentials name may be run.
     pub allow_executables: bool,
@@ -86,8 +87,9 @@ pub enum LiveSource {
     },
 }
 
-/// URLs that stand over those of the credentials, for other universes, private endpoints and tests.
+/// URLs that override those of the credentials, for other universes, private endpoints and tests.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Endpoints {
     /// The token endpoint of keys and of people, instead of `https://oauth2.googleapis.com/token`.
     pub token_url: Option<String>,

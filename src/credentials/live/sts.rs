@@ -46,12 +46,12 @@ pub(super) async fn access_token(
 ) -> Result<AccessToken, Failure> {
     let granted: Granted = upstream.post_form(url, form, basic).await?;
     let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
-    Ok(AccessToken { token, expires_in: Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME)) })
+    Ok(AccessToken::new(token, Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME))))
 }
 
 /// The identity token that this form is exchanged for.
 pub(super) async fn id_token(upstream: &Upstream, url: &str, form: &[(&str, &str)]) -> Result<IdToken, Failure> {
     let granted: Granted = upstream.post_form(url, form, None).await?;
     let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;
-    Ok(IdToken { token })
+    Ok(IdToken::new(token))
 }

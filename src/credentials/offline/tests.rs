@@ -138,8 +138,10 @@ async fn a_full_token_says_what_the_vm_is() {
 #[test]
 fn claims_stand_in_the_order_of_the_alphabet() {
     let account = metadata().tree().service_account("default").unwrap();
-    let instance = Some(InstanceClaims { license_ids: Some(vec!["1".into()]), ..InstanceClaims::default() });
-    let request = IdTokenRequest { account, audience: "a".into(), instance };
+    let mut instance = InstanceClaims::default();
+    instance.license_ids = Some(vec!["1".into()]);
+    let mut request = IdTokenRequest::new(account, "a");
+    request.instance = Some(instance);
     let claims = Claims::new(&request, "i", SystemTime::UNIX_EPOCH, Duration::from_secs(60));
     let written = serde_json::to_string(&claims).unwrap();
     assert_eq!(written, serde_json::from_str::<Value>(&written).unwrap().to_string());
@@ -266,7 +268,7 @@ async fn waiting_for_a_token_makes_none() {
         std::future::ready(access_token(Duration::from_secs(60)))
     }));
     let publisher = Publisher::new(metadata().tree());
-    let router = Router::new(publisher.clone(), TokenSources { access: Some(access), id: None });
+    let router = Router::new(publisher.clone(), TokenSources::default().with_access(access));
     let issuer = Issuer { router, _publisher: publisher };
     let token = "/computeMetadata/v1/instance/service-accounts/default/token";
     assert_eq!(issuer.get(&format!("{token}?wait_for_change=true")).await.0, 400);

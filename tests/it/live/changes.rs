@@ -121,7 +121,7 @@ async fn open_credentials_are_attended_to() {
     assert_eq!((credentials.default_email(), credentials.routes().len()), (Some(EMAIL), 0));
     let publisher = Publisher::new(accounts().tree());
     let account = publisher.reader().snapshot().tree().service_account("default").unwrap();
-    let request = AccessTokenRequest { scopes: account.scopes.clone(), account };
+    let request = AccessTokenRequest::new(account.clone(), account.scopes.clone());
     let owner = async || {
         let token = credentials.tokens().access.unwrap().oneshot(request.clone()).await.unwrap();
         google.api(token.token.expose()).unwrap().0

@@ -51,7 +51,7 @@ fn publisher(accounts: serde_json::Value) -> Publisher {
 }
 
 fn token() -> AccessToken {
-    AccessToken { token: "t".into(), expires_in: Duration::from_secs(3600) }
+    AccessToken::new("t", Duration::from_secs(3600))
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
 //! The program from outside: its options, what it prints, how it starts, fails and stops.
 
+mod commands;
+mod refused;
+
 use crate::support::repository;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The program in a folder of its own, with nothing in its environment.
@@ -73,24 +76,6 @@ impl Drop for Running {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-/// A start that fails: its one line on standard error.
-fn refused(folder: &Path, args: &str) -> String {
-    refusal(program(folder, args))
-}
-
-fn refusal(command: Command) -> String {
-    let stderr = crate::support::program::refusal(command);
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    let error = stderr.trim_end().strip_prefix("error: ").expect("it is an error");
-    assert!(!is_said_twice(error), "{error}");
-    error.to_owned()
-}
-
-/// Whether an error and its source say the same.
-fn is_said_twice(error: &str) -> bool {
-    error.match_indices(": ").any(|(place, _)| error[..place].ends_with(&error[place + 2..]))
 }
 
 #[test]
@@ -212,106 +197,6 @@ fn a_signal_reloads_and_a_unix_socket_is_removed() {
     assert!(!socket.exists());
 }
 
-#[test]
-fn what_can_not_be_started_says_why_in_one_line() {
-    let folder = folder();
-    assert!(refused(folder.path(), "--configFile=none.json").starts_with("none.json: No such file or directory"));
-    assert!(refused(folder.path(), "--prot 1").contains("a similar argument exists: '--port'"));
-    assert!(
-        refused(folder.path(), "--interface no.such.host.invalid --port 0")
-            .starts_with("--interface no.such.host.invalid: ")
-    );
-    assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
-    assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
-    assert!(refused(folder.path(), "--use-mtls --port 0").starts_with("HTTPS: certs/"));
-    for option in [
-        "--tpm-key-file x.pem",
-        "--persistent-handle 0x81010002",
-        "--key-pass x",
-        "--key-pass-file x",
-        "--pcrs 7",
-        "--use-ek-parent",
-        "--use-oauth-token",
-        "--tpm-session-encrypt-with-name 000b",
-    ] {
-        let error = refused(folder.path(), &format!("{option} --port 0"));
-        let name = option.split(' ').next().unwrap();
-        assert_eq!(error, format!("{name} does nothing without --tpm"));
-    }
-    for option in ["", "--impersonate", "--credentials all.json"] {
-        let error = refused(folder.path(), &format!("{option} --service-account-email a@example.com --port 0"));
-        assert_eq!(error, "--service-account-email does nothing without --service-account-file");
-    }
-    let mtls = "--use-tpm-mtls --project-number 1 --pool-id p --provider-id q --pub-cert c.pem --port 0";
-    assert_eq!(refused(folder.path(), mtls), "--use-tpm-mtls does nothing without --tpm");
-    if cfg!(not(feature = "tpm")) {
-        assert!(refused(folder.path(), "--tpm --keyfile x.pem").contains("--features tpm"));
-        assert!(refused(folder.path(), "tpm generate --bits 2048").contains("--features tpm"));
-    }
-
-    let config = |json: &str| std::fs::write(folder.path().join("config.json"), json).unwrap();
-    config("{\n  \"instance\": {\n    \"id\": 12,,\n  }\n}");
-    assert_eq!(refused(folder.path(), "--port 0"), "config.json:3:14: at instance: key must be a string");
-    config("{\"computeMetadata\": {\"v1\": {\n\"instance\": {\"disks\": 5}}}}");
-    let error = refused(folder.path(), "--port 0");
-    assert!(error.starts_with("config.json:2:"), "{error}");
-    assert!(error.ends_with("at computeMetadata.v1.instance.disks: a list is expected, not a number"), "{error}");
-    config("{\"project\": {}}");
-
-    assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
-    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
-    let open_to_all = refused(folder.path(), "--use-mtls --mtls-allow= --mds-mtls-dir mtls --port 0");
-    assert!(open_to_all.starts_with("--mtls-allow: nobody has an empty name"), "{open_to_all}");
-    let nothing = refused(folder.path(), "certs");
-    assert!(nothing.contains("requires a subcommand") && nothing.contains("[subcommands: init"), "{nothing}");
-    assert!(refused(folder.path(), "check-config").ends_with("were not provided: <FILE> (see --help)"));
-
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let error = refused(folder.path(), &format!("--port {port}"));
-    assert!(error.starts_with(&format!("can't listen at 127.0.0.1:{port}: ")) && error.contains("--port 0"), "{error}");
-
-    let error = refused(folder.path(), &format!("--port 0 --metricsEnabled --metricsPort {port}"));
-    assert!(error.ends_with("choose another place (--metrics-port 0 takes any free port)"), "{error}");
-    assert!(refused(folder.path(), "--metrics-path /healthz").contains("another answer stands there"));
-
-    let fifo = folder.path().join("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");
-}
-
-/// Threads come last but for the file of guest attributes, which would stay behind.
-#[test]
-fn a_start_that_fails_leaves_no_file() {
-    let folder = folder();
-    let mut command = Command::new("sh");
-    command.current_dir(folder.path()).env_clear().env("RUST_LOG", "error");
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
-    command.arg(env!("CARGO_BIN_EXE_gce-metadata-server"));
-    command.args("--port 0 --threads 100 --guest-attributes-file kept.json".split(' '));
-    let error = refusal(command);
-    assert!(error.starts_with("can't start threads for connections: Too many open files"), "{error}");
-    assert!(error.ends_with("; ask for fewer of them (--threads)"), "{error}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn version_and_help_go_to_standard_output() {
-    let folder = folder();
-    for version in ["-version", "--version", "-V"] {
-        let output = program(folder.path(), version).output().unwrap();
-        assert!(output.status.success());
-        assert_eq!(
-            String::from_utf8(output.stdout).unwrap(),
-            format!("gce-metadata-server {}\n", env!("CARGO_PKG_VERSION"))
-        );
-    }
-    let help = String::from_utf8(program(folder.path(), "-help").output().unwrap().stdout).unwrap();
-    for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
-        assert!(help.contains(heading), "{help}");
-    }
-}
-
 /// The same signal twice in a moment, as from a terminal and from a supervisor, is one request to stop.
 #[test]
 fn a_doubled_signal_does_not_cut_the_drain_short() {
@@ -346,51 +231,4 @@ fn a_stopping_server_answers_who_waits() {
     }
     assert_eq!(running.stop("-TERM").0, Some(0));
     assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");
-}
-
-/// What `check-config` makes of this file: its exit status, and its lines.
-fn checked(json: &str) -> (Option<i32>, Vec<String>) {
-    let folder = folder();
-    std::fs::write(folder.path().join("c.json"), json).unwrap();
-    let Output { status, stdout, stderr } = program(folder.path(), "check-config c.json").output().unwrap();
-    assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
-    (status.code(), String::from_utf8(stdout).unwrap().lines().map(str::to_owned).collect())
-}
-
-#[test]
-fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
-    let sample = std::fs::read_to_string(repository("config.json")).unwrap();
-    assert_eq!(checked(&sample), (Some(0), vec![]));
-    let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
-    assert_eq!(checked(&guest), (Some(0), vec![]));
-
-    let (status, lines) = checked("{\"instance\": {\n  \"colour\": \"red\"}}");
-    assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
-    assert!(lines[0].starts_with("c.json:2:13: notice: at instance.colour: "), "{lines:?}");
-
-    let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
-    assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
-
-    let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
-    assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");
-    assert_eq!(lines[1], "c.json:1:46: error: at instance.disks: a list is expected, not a number");
-
-    let (status, lines) = checked("{\"instance\": nothing}");
-    assert_eq!((status, lines.len()), (Some(1), 1), "{lines:?}");
-    assert!(lines[0].starts_with("c.json:1:15: error: at instance: "), "{lines:?}");
-}
-
-#[test]
-fn commands_have_help_of_their_own() {
-    let folder = folder();
-    let help = program(folder.path(), "check-config --help").output().unwrap();
-    assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
-    let help = program(folder.path(), "certs init -h").output().unwrap();
-    assert!(String::from_utf8(help.stdout).unwrap().contains("--dns-name"));
-}
-
-#[test]
-fn a_file_that_is_not_there_can_not_be_checked() {
-    let folder = folder();
-    assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
 }

@@ -1,0 +1,70 @@
+//! What the program does besides serving.
+
+use super::refused::refused;
+use super::{folder, program};
+use crate::support::repository;
+use std::process::Output;
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    let folder = folder();
+    for version in ["-version", "--version", "-V"] {
+        let output = program(folder.path(), version).output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("gce-metadata-server {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
+    let help = String::from_utf8(program(folder.path(), "-help").output().unwrap().stdout).unwrap();
+    for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
+        assert!(help.contains(heading), "{help}");
+    }
+}
+
+/// What `check-config` makes of this file: its exit status, and its lines.
+fn checked(json: &str) -> (Option<i32>, Vec<String>) {
+    let folder = folder();
+    std::fs::write(folder.path().join("c.json"), json).unwrap();
+    let Output { status, stdout, stderr } = program(folder.path(), "check-config c.json").output().unwrap();
+    assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+    (status.code(), String::from_utf8(stdout).unwrap().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
+    let sample = std::fs::read_to_string(repository("config.json")).unwrap();
+    assert_eq!(checked(&sample), (Some(0), vec![]));
+    let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
+    assert_eq!(checked(&guest), (Some(0), vec![]));
+
+    let (status, lines) = checked("{\"instance\": {\n  \"colour\": \"red\"}}");
+    assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
+    assert!(lines[0].starts_with("c.json:2:13: notice: at instance.colour: "), "{lines:?}");
+
+    let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
+    assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
+
+    let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
+    assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");
+    assert_eq!(lines[1], "c.json:1:46: error: at instance.disks: a list is expected, not a number");
+
+    let (status, lines) = checked("{\"instance\": nothing}");
+    assert_eq!((status, lines.len()), (Some(1), 1), "{lines:?}");
+    assert!(lines[0].starts_with("c.json:1:15: error: at instance: "), "{lines:?}");
+}
+
+#[test]
+fn commands_have_help_of_their_own() {
+    let folder = folder();
+    let help = program(folder.path(), "check-config --help").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
+    let help = program(folder.path(), "certs init -h").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--dns-name"));
+}
+
+#[test]
+fn a_file_that_is_not_there_can_not_be_checked() {
+    let folder = folder();
+    assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
+}

@@ -145,9 +145,12 @@ impl LoadedKey {
             _ => (*error).into(),
         }
     }
+}
 
-    /// Lets go of everything, as if it had never been there.
-    pub(super) fn close(mut self) {
+/// Lets go of everything, as if it had never been there. A key that is left behind would take one of the TPM's few places
+/// until that is restarted; the library lets go of that itself.
+impl Drop for LoadedKey {
+    fn drop(&mut self) {
         for session in [self.session, self.encryption].into_iter().flatten() {
             if session != AuthSession::Password {
                 self.device.flush(SessionHandle::from(session).into());

@@ -4,6 +4,7 @@ use super::device::{Device, ENDORSEMENT_KEYS, Parent, auth, hex};
 use super::error::kind;
 use super::key::LoadedKey;
 use super::keyfile::{KeyFile, sized};
+use super::limit::{OPENING, within};
 use super::policy::Branch;
 use super::public::RsaPublic;
 use super::rsa_private::RsaPrivate;
@@ -143,16 +144,23 @@ impl Provisioner {
         Ok(names)
     }
 
-    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open.
+    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open. This blocks, for a minute
+    /// and a half at most.
     ///
     /// # Errors
-    /// If the TPM makes none.
+    /// If the TPM makes none, or does not answer.
     pub fn endorsement_key(&self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
-        let mut device = Device::open(&self.address)?;
+        let (address, password) = (self.address.clone(), password.cloned());
+        within(OPENING, &self.address, move || Device::open(&address)?.ecc_endorsement_key(password.as_ref()))
+    }
+}
+
+impl Device {
+    fn ecc_endorsement_key(&mut self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
         let (_, ecc) = ENDORSEMENT_KEYS[1];
-        let (key, _) = device.endorsement_key(ecc, password)?;
-        let public = device.context.execute_without_session(|context| context.read_public(key));
-        device.flush(key.into());
+        let (key, _) = self.endorsement_key(ecc, password)?;
+        let public = self.context.execute_without_session(|context| context.read_public(key));
+        self.flush(key.into());
         let (Public::Ecc { unique, .. }, ..) = public? else {
             return Err(TpmError::Other("its endorsement key is not an elliptic-curve one".to_owned()));
         };
@@ -183,8 +191,7 @@ pub fn certificate(key: &TpmKey, options: &TpmOptions, name: &str) -> Result<Str
     params.not_after = params.not_before + time::Duration::days(VALID_DAYS);
     let signer = CertificateSigner { public: key.rsa.clone(), key: Mutex::new((key, None)) };
     let certificate = params.self_signed(&signer);
-    let (key, error) = signer.key.into_inner().unwrap_or_else(PoisonError::into_inner);
-    key.close();
+    let (_, error) = signer.key.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (certificate, error) {
         (Ok(certificate), _) => Ok(certificate.pem()),
         (Err(_), Some(error)) => Err(error),

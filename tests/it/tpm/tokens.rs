@@ -3,8 +3,10 @@
 use crate::support::google::{CLOUD_PLATFORM, Google};
 use crate::support::program::Program;
 use crate::support::swtpm::Swtpm;
-use crate::support::{Answer, get_at};
+use crate::support::{Answer, eventually, get_at};
 use serde_json::json;
+use std::io::Read;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
@@ -114,7 +116,7 @@ async fn another_key_file_is_taken_while_the_server_runs() {
     };
     let before = fingerprint().await;
     std::fs::copy(setup.tpm.file("private-generated.pem"), setup.tpm.file("private.pem")).unwrap();
-    crate::support::eventually("the new key is in use", async || fingerprint().await != before).await;
+    eventually("the new key is in use", async || fingerprint().await != before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +160,23 @@ async fn a_start_that_can_not_work_says_so() {
     ] {
         let error = refused(options);
         assert!(error.contains(text), "{options}: {error}");
+    }
+}
+
+#[test]
+fn a_start_that_waits_for_the_tpm_can_be_ended() {
+    for options in ["--tpm --persistent-handle 0x81010002", "--tls-port 0 --mds-mtls-dir mds"] {
+        let folder = tempfile::tempdir().unwrap();
+        // A TPM that takes commands and answers none.
+        let tpm = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let program = Program::start(|command| {
+            command.args(options.split(' ')).args(["--tpm-path", "./socket"]);
+            command.current_dir(folder.path()).env("TSS2_LOG", "all+none");
+        });
+        let _look = tpm.accept().unwrap();
+        let (mut asked, _) = tpm.accept().unwrap();
+        asked.read_exact(&mut [0; 10]).unwrap();
+        program.stop();
     }
 }
 

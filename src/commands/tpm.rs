@@ -1,13 +1,15 @@
 //! `tpm import`, `generate`, `show`, `ek-name`: keys for a TPM without any other tool.
 
+mod place;
+
 use crate::args::tpm::TpmAccess;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
-use gce_metadata_server::certs::replace_file;
 use gce_metadata_server::signer::tpm::{
     Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
 };
+use place::Place;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ pub(crate) enum Tpm {
         #[arg(long, default_value_t = 2048)]
         bits: u16,
 
-        /// Where the certificate goes to; it is overwritten
+        /// Where the certificate goes to; nothing is overwritten
         #[arg(long, value_name = "FILE")]
         cert: PathBuf,
 
@@ -100,14 +102,6 @@ enum Parent {
 }
 
 impl New {
-    /// Said before the TPM is asked: a key that it has made exists in its file and nowhere else.
-    fn check(&self) -> anyhow::Result<()> {
-        if self.out.exists() {
-            bail!("{} is there already: remove it, or choose another file", self.out.display());
-        }
-        Ok(())
-    }
-
     fn key(&self, options: &TpmOptions) -> NewKey {
         NewKey {
             parent: match self.parent {
@@ -121,8 +115,8 @@ impl New {
         }
     }
 
-    fn done(&self, made: &Made) -> anyhow::Result<()> {
-        write(&self.out, &made.file, PRIVATE)?;
+    fn done(&self, place: Place<'_>, made: &Made) -> anyhow::Result<()> {
+        place.fill(&made.file)?;
         print(&made.shown);
         let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
         if let Some(handle) = self.persistent {
@@ -137,18 +131,22 @@ impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Import { key, new, access } => {
-                new.check()?;
+                let place = Place::take(&new.out, PRIVATE)?;
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
-                new.done(&made.with_context(|| key.display().to_string())?)
+                new.done(place, &made.with_context(|| key.display().to_string())?)
             }
             Self::Generate { bits, cert, name, new, access } => {
-                new.check()?;
+                let place = Place::take(&new.out, PRIVATE)?;
+                if place.is_at(cert) {
+                    bail!("--out and --cert are one file, and the certificate would take the key's place");
+                }
+                let cert_place = Place::take(cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
-                new.done(&made)?;
-                write(cert, &certificate(&TpmKey::File(new.out.clone()), &options, name)?, PUBLIC)?;
+                new.done(place, &made)?;
+                cert_place.fill(&certificate(&TpmKey::File(new.out.clone()), &options, name)?)?;
                 say(&format!(
                     "upload with: gcloud iam service-accounts keys upload {} --iam-account EMAIL",
                     cert.display()
@@ -190,10 +188,6 @@ fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
         _ => None,
     });
     key.with_context(|| format!("{}: no service account's key (private_key is missing)", path.display()))
-}
-
-fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
-    replace_file(path, content, mode).with_context(|| path.display().to_string())
 }
 
 fn print(shown: &Shown) {

@@ -1,4 +1,4 @@
-//! `tpm import`, `generate`, `show`, `ek-name`: keys for a TPM without any other tool.
+//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: keys for a TPM without any other tool.
 
 mod place;
 
@@ -40,13 +40,8 @@ pub(crate) enum Tpm {
         #[arg(long, default_value_t = 2048)]
         bits: u16,
 
-        /// Where the certificate goes to; nothing is overwritten
-        #[arg(long, value_name = "FILE")]
-        cert: PathBuf,
-
-        /// The name in the certificate
-        #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
-        name: String,
+        #[command(flatten)]
+        certificate: Certificate,
 
         #[command(flatten)]
         new: New,
@@ -55,19 +50,22 @@ pub(crate) enum Tpm {
         access: TpmAccess,
     },
 
+    /// Make another certificate of a key
+    Certify {
+        #[command(flatten)]
+        which: Which,
+
+        #[command(flatten)]
+        certificate: Certificate,
+
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+
     /// Show what anyone may know of a key
     Show {
-        /// The key's file
-        #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
-        key: Option<PathBuf>,
-
-        /// The key's persistent handle
-        #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
-        persistent: Option<u32>,
-
-        /// The file's key is a child of the RSA endorsement key
-        #[arg(long)]
-        use_ek_parent: bool,
+        #[command(flatten)]
+        which: Which,
 
         #[command(flatten)]
         access: TpmAccess,
@@ -93,6 +91,32 @@ pub(crate) struct New {
     /// Under which key it is kept: h2 is the owner's primary, ek the RSA endorsement key
     #[arg(long, default_value = "h2", value_name = "PARENT")]
     parent: Parent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The key's file
+    #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
+    key: Option<PathBuf>,
+
+    /// The key's persistent handle
+    #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
+    persistent: Option<u32>,
+
+    /// The file's key is a child of the RSA endorsement key
+    #[arg(long)]
+    use_ek_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Certificate {
+    /// Where the certificate goes to; nothing is overwritten
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+
+    /// The name in the certificate
+    #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
+    name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -127,6 +151,26 @@ impl New {
     }
 }
 
+impl Which {
+    fn of(&self, options: TpmOptions) -> anyhow::Result<(TpmKey, TpmOptions)> {
+        let key = match (&self.key, self.persistent) {
+            (Some(path), _) => TpmKey::File(path.clone()),
+            (None, Some(handle)) => TpmKey::Persistent(handle),
+            (None, None) => bail!("which key? Give --key or --persistent"),
+        };
+        Ok((key, TpmOptions { use_ek_parent: self.use_ek_parent, ..options }))
+    }
+}
+
+impl Certificate {
+    fn done(&self, place: Place<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
+        place.fill(&certificate(key, options, &self.name)?)?;
+        let cert = self.cert.display();
+        say(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
+        Ok(())
+    }
+}
+
 impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
@@ -137,29 +181,28 @@ impl Tpm {
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
                 new.done(place, &made.with_context(|| key.display().to_string())?)
             }
-            Self::Generate { bits, cert, name, new, access } => {
+            Self::Generate { bits, certificate, new, access } => {
                 let place = Place::take(&new.out, PRIVATE)?;
-                if place.is_at(cert) {
+                if place.is_at(&certificate.cert) {
                     bail!("--out and --cert are one file, and the certificate would take the key's place");
                 }
-                let cert_place = Place::take(cert, PUBLIC)?;
+                let of_certificate = Place::take(&certificate.cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
                 new.done(place, &made)?;
-                cert_place.fill(&certificate(&TpmKey::File(new.out.clone()), &options, name)?)?;
-                say(&format!(
-                    "upload with: gcloud iam service-accounts keys upload {} --iam-account EMAIL",
-                    cert.display()
-                ));
-                Ok(())
+                let certified = certificate.done(of_certificate, &TpmKey::File(new.out.clone()), &options);
+                certified.with_context(|| {
+                    let (key, cert) = (new.out.display(), certificate.cert.display());
+                    format!("no certificate yet, which `tpm certify --key {key} --cert {cert}` makes")
+                })
             }
-            Self::Show { key, persistent, use_ek_parent, access } => {
-                let options = TpmOptions { use_ek_parent: *use_ek_parent, ..access.options(environment)? };
-                let key = match (key, persistent) {
-                    (Some(path), _) => TpmKey::File(path.clone()),
-                    (None, Some(handle)) => TpmKey::Persistent(*handle),
-                    (None, None) => bail!("which key? Give --key or --persistent"),
-                };
+            Self::Certify { which, certificate, access } => {
+                let place = Place::take(&certificate.cert, PUBLIC)?;
+                let (key, options) = which.of(access.options(environment)?)?;
+                certificate.done(place, &key, &options)
+            }
+            Self::Show { which, access } => {
+                let (key, options) = which.of(access.options(environment)?)?;
                 print(&show(&key, &options)?);
                 Ok(())
             }

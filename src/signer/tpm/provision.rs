@@ -241,12 +241,13 @@ impl Device {
         });
         self.release(parent);
         let (public, private, handle) = loaded.map_err(|error| self.explained(error))?;
+        let shown = shown(self, handle, &public)?;
+        let file = KeyFile { public, private, secret: None, parent: new.parent }.to_pem()?;
+        // Nothing can go wrong after that, so nothing has to be taken away again.
         if let Some(persistent) = new.persistent {
             self.keep(handle, persistent, new.parent_password.as_ref())?;
         }
-        let shown = shown(self, handle, &public)?;
-        let file = KeyFile { public, private, secret: None, parent: new.parent };
-        Ok(Made { file: file.to_pem()?, shown })
+        Ok(Made { file, shown })
     }
 
     fn keep(&mut self, key: KeyHandle, handle: u32, password: Option<&Secret>) -> Result<(), TpmError> {

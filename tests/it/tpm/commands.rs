@@ -1,4 +1,4 @@
-//! `tpm import`, `generate`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
+//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
 
 use crate::support::swtpm::Swtpm;
 use gce_metadata_server::signer::PemSigner;
@@ -83,6 +83,9 @@ async fn the_tpm_makes_a_key_and_a_certificate_to_upload() {
         let shown = made(&tpm, &line);
         assert!(shown.contains(&format!("{bits} bits")) && !shown.contains("policy:      none"), "{shown}");
         assert_eq!(certified(&tpm, &format!("{parent}.crt")), public_key(&shown));
+        let again = format!("certify --key {parent}.pem --cert again-{parent}.crt --name made-up --pcrs 23");
+        assert!(made(&tpm, &again).contains(&format!("keys upload again-{parent}.crt")));
+        assert_eq!(certified(&tpm, &format!("again-{parent}.crt")), public_key(&shown));
         let signer = super::signer::open(tpm.key(&format!("{parent}.pem")).pcrs("23"));
         signs(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
     }
@@ -114,6 +117,27 @@ fn no_file_is_overwritten() {
     }
     assert_eq!(std::fs::read(tpm.file("other.pem")).unwrap(), b"made-up key");
     assert!(!tpm.file("k.pem").exists() && !tpm.file("k.crt").exists());
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn what_can_not_be_kept_is_not_made() {
+    let tpm = Swtpm::with(&[]);
+    for (line, text) in [
+        ("import --key rsa.pem --out none/k.pem --persistent 0x81010006", "none/k.pem: No such file"),
+        ("generate --out k.pem --cert none/k.crt --persistent 0x81010006", "none/k.crt: No such file"),
+        // From there on, handles are the platform's.
+        ("generate --out k.pem --cert k.crt --persistent 0x81800000", "0x81000000 to 0x817fffff"),
+    ] {
+        let error = refused(&tpm, line);
+        assert!(error.contains(text), "{line}: {error}");
+    }
+    assert_eq!(tpm.run("tpm2_getcap handles-persistent"), "");
+    assert!(!tpm.file("k.pem").exists() && !tpm.file("k.crt").exists());
+    // What is left of a run that was ended in between can be finished.
+    made(&tpm, "generate --out k.pem --cert k.crt --persistent 0x81010006");
+    made(&tpm, "certify --persistent 0x81010006 --cert again.crt --name made-up");
+    assert_eq!(certified(&tpm, "again.crt"), tpm.run("openssl x509 -in k.crt -noout -pubkey"));
 }
 
 #[test]

@@ -245,7 +245,9 @@ fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
         Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan).map_err(Problem::from),
         #[cfg(feature = "tpm")]
         Origin::Certificate { key, certificate, audience } => {
-            tpm::federated(key.clone(), certificate, audience, plan).map_err(Problem::from)
+            // Its errors are of one file or the other, and its type is the only one there is.
+            let opened = tpm::federated(key.clone(), certificate, audience, plan);
+            return opened.map_err(|error| Unusable { error, files: origin.files() });
         }
     };
     let opened = opened.and_then(|opened| match &plan.wanted {

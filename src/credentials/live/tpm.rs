@@ -1,7 +1,8 @@
 //! Credentials whose private key is in a TPM: a service account's, or a workload's certificate.
 
+use super::CredentialError;
 use super::external;
-use super::file::{GOOGLE, Opened, Plan};
+use super::file::{GOOGLE, Opened, Origin, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::upstream::Upstream;
@@ -12,6 +13,7 @@ use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::CertificateDer;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -33,21 +35,38 @@ pub(super) fn open(key: TpmKey, plan: &Plan) -> Result<Opened, String> {
 }
 
 /// A workload's certificate: shown to the security token service, it makes an identity that acts as the account.
-pub(super) fn federated(key: TpmKey, certificate: &Path, audience: &str, plan: &Plan) -> Result<Opened, String> {
-    let signer = opened(key, plan)?;
+/// An error names the one of the two that it is about.
+pub(super) fn federated(
+    key: TpmKey,
+    certificate: &Path,
+    audience: &str,
+    plan: &Plan,
+) -> Result<Opened, CredentialError> {
+    let signer = opened(key.clone(), plan).map_err(about(&Origin::of(key)))?;
     let fingerprint = Some(signer.info().spki_sha256);
-    let chain = external::certificates(certificate)?;
+    let of_certificate = about(&certificate.display());
+    let chain = external::certificates(certificate).map_err(&of_certificate)?;
     if !is_of(&chain, signer.public_key()) {
-        return Err("this certificate is not of the key in the TPM".to_owned());
+        return Err(of_certificate("this certificate is not of the key in the TPM".to_owned()));
     }
     let subject = external::chain(&chain);
     // TLS 1.3 insists on PSS, so a key that is bound to the older padding can't speak it.
     let versions: &[_] = if signer.supports(JwsAlgorithm::Ps256) { &[&TLS13, &TLS12] } else { &[&TLS12] };
     let resolver = Arc::new(InTpm { chain, signer });
-    let upstream = Upstream::with_resolver(resolver, versions).map_err(|error| error.to_string())?;
+    let upstream =
+        Upstream::with_resolver(resolver, versions).map_err(|error| CredentialError::Tls(error.to_string()))?;
     let identity = external::certified(upstream, subject, audience, plan);
     let impersonation = Impersonation::of_any(plan, plan.endpoints.iam(None, GOOGLE), identity);
     Ok(Opened { fingerprint, ..Opened::new("Federated", impersonation.tokens()) })
+}
+
+/// A problem with what is there. Who has found it may have named it already.
+fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
+    let place = place.to_string();
+    move |problem| {
+        let unnamed = problem.strip_prefix(&place).and_then(|rest| rest.strip_prefix(": "));
+        CredentialError::File { place: place.clone(), problem: unnamed.unwrap_or(&problem).to_owned() }
+    }
 }
 
 fn opened(key: TpmKey, plan: &Plan) -> Result<TpmSigner, String> {

@@ -136,6 +136,8 @@ async fn nothing_stays_behind_in_the_tpm() {
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
 async fn a_start_that_can_not_work_says_so() {
     let setup = Setup::with(&["plain"]).await;
+    let json = json!({"type": "service_account", "private_key": setup.tpm.pem});
+    std::fs::write(setup.tpm.file("sa.json"), json.to_string()).unwrap();
     let refused = |options: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
         command.args(options.split(' ')).args(["--port", "0"]).current_dir(setup.tpm.folder.path()).env_clear();
@@ -160,6 +162,17 @@ async fn a_start_that_can_not_work_says_so() {
     ] {
         let error = refused(options);
         assert!(error.contains(text), "{options}: {error}");
+    }
+    // Of a key and its certificate, the one that is wrong is named.
+    for (key, certificate, text) in [
+        ("none.pem", "rsa.pem", "none.pem: No such file"),
+        ("sa.json", "rsa.pem", "sa.json: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
+        ("private.pem", "none.crt", "none.crt: No such file"),
+        ("private.pem", "rsa.pem", "rsa.pem: no certificates in PEM"),
+    ] {
+        let federated = "--useTPMmTLS --projectNumber 1 --poolID p --providerID q --tpm-path ./socket";
+        let error = refused(&format!("--tpm --keyfile {key} {federated} --pubCert {certificate}"));
+        assert!(error.starts_with(&format!("error: credentials: {text}")), "{key} {certificate}: {error}");
     }
 }
 

@@ -264,7 +264,8 @@ fn read(origin: &Origin, plan: &Plan) -> Result<Opened, Unusable> {
 fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {
     let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
-    if text.contains("-----BEGIN TSS2") {
+    // Where a key in a TPM is expected, whatever else it is is wrong in the same way.
+    if text.contains("-----BEGIN TSS2") || plan.wanted.as_ref().is_some_and(|it| it.credential_type == "TPM") {
         #[cfg(feature = "tpm")]
         return Ok(tpm::open(TpmKey::File(path.to_owned()), plan)?);
         #[cfg(not(feature = "tpm"))]

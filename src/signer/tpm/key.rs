@@ -3,7 +3,7 @@
 use super::device::{Device, hex};
 use super::error::{TpmError, is_unauthorized, kind};
 use super::keyfile::KeyFile;
-use super::policy::Authorization;
+use super::policy::{Authorization, Branch};
 use super::public::RsaPublic;
 use super::{ENDORSEMENT_KEYS, TpmKey, TpmOptions};
 use crate::files;
@@ -133,12 +133,12 @@ impl LoadedKey {
         }
     }
 
-    fn refused(&self, error: &tss_esapi::Error) -> TpmError {
+    fn refused(&mut self, error: &tss_esapi::Error) -> TpmError {
         match (kind(error), &self.authorization) {
             _ if is_unauthorized(error) => TpmError::WrongPassword { of: "key" },
             (Some(Kind::PolicyFail | Kind::PcrChanged), Authorization::Policy(policy)) => match &policy.branch {
-                super::policy::Branch::Pcrs(pcrs) | super::policy::Branch::PcrsAndAuthValue(pcrs) => {
-                    TpmError::Pcrs { pcrs: format!("{pcrs} is what it is now") }
+                Branch::Pcrs(pcrs) | Branch::PcrsAndAuthValue(pcrs) => {
+                    self.device.values(pcrs).map_or_else(|error| error, |pcrs| TpmError::Pcrs { pcrs })
                 }
                 _ => TpmError::Policy,
             },
@@ -178,10 +178,11 @@ impl Device {
                     context.import(handle.into(), None, public, duplicate, secret, SymmetricDefinitionObject::Null)
                 })?;
                 self.renew(parent)?;
-                imported
+                imported.map_err(|error| parent.refused(error))?
             }
         };
-        self.with_parent(parent, |context, handle| context.load(handle, private, file.public.clone()))
+        let loaded = self.with_parent(parent, |context, handle| context.load(handle, private, file.public.clone()))?;
+        loaded.map_err(|error| parent.refused(error))
     }
 
     /// An error with what the TPM has to say about it.

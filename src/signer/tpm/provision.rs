@@ -23,14 +23,17 @@ use tss_esapi::interface_types::dynamic_handles::Persistent;
 use tss_esapi::interface_types::key_bits::RsaKeyBits;
 use tss_esapi::interface_types::resource_handles::{Hierarchy, Provision};
 use tss_esapi::structures::{
-    Digest, EncryptedSecret, Private, PrivateKeyRsa, Public, PublicBuilder, PublicKeyRsa, PublicRsaParametersBuilder,
-    RsaExponent, RsaScheme, Sensitive, SymmetricDefinitionObject,
+    Auth, Digest, EncryptedSecret, Private, PrivateKeyRsa, Public, PublicBuilder, PublicKeyRsa, PublicParameters,
+    PublicRsaParametersBuilder, RsaExponent, RsaScheme, Sensitive, SymmetricDefinitionObject,
 };
 use tss_esapi::traits::Marshall;
 use zeroize::Zeroizing;
 
 /// How long a certificate to upload is valid, in days. Google looks at it each time the key is used.
 const VALID_DAYS: i64 = 3650;
+
+/// The length of SHA-256, which names keys here.
+const LONGEST_PASSWORD: usize = 32;
 
 /// What a new key is to be like.
 #[derive(Debug, Clone)]
@@ -45,6 +48,18 @@ pub struct NewKey {
     pub pcrs: Option<super::Pcrs>,
     /// A handle by which it can be used without its file.
     pub persistent: Option<u32>,
+}
+
+impl NewKey {
+    /// A TPM has no key with a password that is longer than the digest in the key's name.
+    fn auth(&self) -> Result<Auth, TpmError> {
+        match self.key_password.as_ref().map_or(0, |password| password.expose().len()) {
+            0..=LONGEST_PASSWORD => auth(self.key_password.as_ref()),
+            bytes => {
+                Err(TpmError::Option(format!("the key's password has {bytes} bytes, and can have {LONGEST_PASSWORD}")))
+            }
+        }
+    }
 }
 
 /// A key that was made or imported.
@@ -98,7 +113,7 @@ impl Provisioner {
         let public = template(&mut device, new, private.bits()?, false)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::try_from(private.modulus.clone())?).build()?;
         let sensitive = Sensitive::Rsa {
-            auth_value: auth(new.key_password.as_ref())?,
+            auth_value: new.auth()?,
             seed_value: Digest::default(),
             sensitive: PrivateKeyRsa::try_from(private.prime.to_vec())?,
         };
@@ -108,7 +123,7 @@ impl Provisioner {
             let (none, symmetric) = (EncryptedSecret::default(), SymmetricDefinitionObject::Null);
             let wrapped = device.with_parent(parent, |context, handle| {
                 context.import(handle.into(), None, public.clone(), duplicate, none, symmetric)
-            })?;
+            })??;
             Ok((public, wrapped))
         })
     }
@@ -121,10 +136,10 @@ impl Provisioner {
         let mut device = Device::open(&self.address)?;
         let public = template(&mut device, new, bits, true)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?;
-        let password = new.key_password.as_ref().map(|it| auth(Some(it))).transpose()?;
+        let password = new.auth().map(|it| new.key_password.is_some().then_some(it))?;
         device.below(new, |device, parent| {
             let made = device
-                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))?;
+                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))??;
             Ok((made.out_public, made.out_private))
         })
     }
@@ -236,7 +251,7 @@ impl Device {
         let loaded = make(self, &parent).and_then(|(public, private)| {
             self.renew(&parent)?;
             let handle =
-                self.with_parent(&parent, |context, handle| context.load(handle, private.clone(), public.clone()))?;
+                self.with_parent(&parent, |context, handle| context.load(handle, private.clone(), public.clone()))??;
             Ok((public, private, handle))
         });
         self.release(parent);
@@ -298,15 +313,26 @@ fn template(device: &mut Device, new: &NewKey, bits: u16, is_made_here: bool) ->
         // Without a password there is none to guess, and a sudden end of the machine must not count as a guess.
         .with_no_da(new.key_password.is_none())
         .build()?;
-    let bits =
-        RsaKeyBits::try_from(bits).map_err(|_| TpmError::Option(format!("{bits} bits: 2048 or 3072 is expected")))?;
+    let key_bits = match bits {
+        2048 => RsaKeyBits::Rsa2048,
+        3072 => RsaKeyBits::Rsa3072,
+        _ => return Err(TpmError::Option(format!("{bits} bits: 2048 or 3072 are expected"))),
+    };
     // Any padding: PKCS#1 v1.5 for tokens, PSS for TLS 1.3.
     let parameters =
-        PublicRsaParametersBuilder::new_unrestricted_signing_key(RsaScheme::Null, bits, RsaExponent::ZERO_EXPONENT);
+        PublicRsaParametersBuilder::new_unrestricted_signing_key(RsaScheme::Null, key_bits, RsaExponent::ZERO_EXPONENT);
+    let parameters = parameters.build()?;
+    let possible = PublicParameters::Rsa(parameters);
+    device.context.execute_without_session(|context| context.test_parms(possible)).map_err(|error| {
+        match kind(&error) {
+            Some(Kind::Value) => TpmError::Option(format!("{bits} bits: this TPM has no such RSA keys")),
+            _ => error.into(),
+        }
+    })?;
     Ok(PublicBuilder::new()
         .with_public_algorithm(PublicAlgorithm::Rsa)
         .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
         .with_object_attributes(attributes)
         .with_auth_policy(policy.unwrap_or_default())
-        .with_rsa_parameters(parameters.build()?))
+        .with_rsa_parameters(parameters))
 }

@@ -153,6 +153,8 @@ async fn a_start_that_can_not_work_says_so() {
         ("--keyfile private.pem", "without --tpm"),
         ("--tpm --keyfile private.pem --tpm-path /dev/no-tpm-here", "private.pem: no TPM at /dev/no-tpm-here"),
         ("--tpm --keyfile private.pem --tpm-path nonsense", "--tpm-path: `nonsense`: a device, HOST:PORT"),
+        ("--tpm --keyfile rsa.pem --tpm-path ./socket", "rsa.pem: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
+        ("--tpm --keyfile sa.json --tpm-path ./socket", "sa.json: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
         ("--tpm --persistentHandle 7", "from 0x81000000 to 0x81ffffff"),
         ("--tpm --persistentHandle 0x81010009 --tpm-path ./socket", "no key at the persistent handle 0x81010009"),
         ("--tpm --keyfile private.pem --pcrs 99", "--pcrs: `99`: registers from 0 to 23"),

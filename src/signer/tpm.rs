@@ -5,6 +5,7 @@
 
 mod address;
 mod bridge;
+mod certificate;
 mod device;
 mod error;
 mod key;
@@ -18,9 +19,10 @@ mod rsa_private;
 mod worker;
 
 pub use address::TpmAddress;
+pub use certificate::certificate;
 pub use error::TpmError;
 pub use pcrs::Pcrs;
-pub use provision::{Made, NewKey, Provisioner, Shown, certificate, show};
+pub use provision::{Made, NewKey, Provisioner, Shown, show};
 
 use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
 use crate::threads::Thread;

@@ -179,7 +179,7 @@ fn a_device_of_somebody_else_says_which_group_may_open_it() {
     std::fs::copy(env!("CARGO_BIN_EXE_gce-metadata-server"), &program).unwrap();
     std::fs::write(&device, "").unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    std::fs::set_permissions(&device, Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&device, Permissions::from_mode(0o000)).unwrap();
     let mut command = Command::new(program);
     command.args(["tpm", "ek-name", "--tpm-path"]).arg(format!("device:{}", device.display())).env_clear();
     if std::fs::metadata(&device).unwrap().uid() == 0 {

@@ -5,9 +5,11 @@ use crate::support::program::Program;
 use crate::support::swtpm::Swtpm;
 use crate::support::{Answer, eventually, get_at};
 use serde_json::json;
-use std::io::Read;
-use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixListener;
+use tokio::time::timeout;
 
 const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
 
@@ -178,8 +180,8 @@ async fn a_start_that_can_not_work_says_so() {
     }
 }
 
-#[test]
-fn a_start_that_waits_for_the_tpm_can_be_ended() {
+#[tokio::test]
+async fn a_start_that_waits_for_the_tpm_can_be_ended() {
     for options in ["--tpm --persistent-handle 0x81010002", "--tls-port 0 --mds-mtls-dir mds"] {
         let folder = tempfile::tempdir().unwrap();
         // A TPM that takes commands and answers none.
@@ -188,9 +190,13 @@ fn a_start_that_waits_for_the_tpm_can_be_ended() {
             command.args(options.split(' ')).args(["--tpm-path", "./socket"]);
             command.current_dir(folder.path()).env("TSS2_LOG", "all+none");
         });
-        let _look = tpm.accept().unwrap();
-        let (mut asked, _) = tpm.accept().unwrap();
-        asked.read_exact(&mut [0; 10]).unwrap();
+        let asked = async {
+            drop(tpm.accept().await.unwrap());
+            let (mut asked, _) = tpm.accept().await.unwrap();
+            asked.read_exact(&mut [0; 10]).await.unwrap();
+            asked
+        };
+        let _unanswered = timeout(Duration::from_secs(30), asked).await.expect("the TPM is asked");
         program.stop();
     }
 }

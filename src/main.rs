@@ -13,7 +13,10 @@ use gce_metadata_server::{Environment, Server};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// File descriptors that are not connections to the metadata: sockets, the config's watch, standard streams, and those who
 /// watch the server.
@@ -21,6 +24,10 @@ const SPARE_FILES: u64 = 128;
 
 /// A terminal and a supervisor may both pass one signal on. What comes later is somebody who will not wait.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// A start that is asked to end, and is over in this time, ends as a server does. Any other waits for something that may
+/// never come.
+const NEARLY_STARTED: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args = match Args::try_parse_from(args::normalized(std::env::args_os())) {
@@ -31,7 +38,7 @@ fn main() -> ExitCode {
         }
         Err(error) => return failed(&args::one_line(&error)),
     };
-    match run(&args) {
+    match run(args) {
         Ok(status) => status,
         Err(error) => failed(&format!("{error:#}")),
     }
@@ -42,7 +49,7 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(args: &Args) -> anyhow::Result<ExitCode> {
+fn run(args: Args) -> anyhow::Result<ExitCode> {
     let environment = Environment::read()?;
     if let Some(command) = &args.command {
         return command.run(&environment);
@@ -51,26 +58,34 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // For all but connections, which have threads of their own.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let served = runtime.block_on(serve(args, &environment));
-    // Nothing is left to be done; a read from a file system that hangs must not hang the exit.
+    let served = runtime.block_on(serve(args, environment));
+    // Nothing is left to be done; a file system or a TPM that hangs must not hang the exit.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {
+async fn serve(args: Args, environment: Environment) -> anyhow::Result<()> {
     // Before anything is bound: a signal that comes early must not kill a half-started server.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let mut hang_up = signal(SignalKind::hangup())?;
 
-    let most_connections = args.most_connections(open_files());
-    let builder = args.server(environment).await?.most_connections(most_connections);
-    let server = builder.start().await?;
-    announce(args, &server);
-    loop {
+    // On a thread that may wait: whatever a start reads, a disk or a TPM that hangs must not keep it from being ended.
+    let runtime = Handle::current();
+    let mut starting = spawn_blocking(move || runtime.block_on(start(&args, &environment)));
+    let (started, mut is_wanted) = tokio::select! {
+        started = &mut starting => (started, true),
+        () = stop.asked() => match timeout(NEARLY_STARTED, starting).await {
+            Ok(started) => (started, false),
+            Err(_) => {
+                tracing::info!("stopped before it had started");
+                return Ok(());
+            }
+        },
+    };
+    let server = started??;
+    while is_wanted {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = stop.asked() => is_wanted = false,
             _ = hang_up.recv() => server.reload(),
         }
     }
@@ -86,12 +101,33 @@ async fn serve(args: &Args, environment: &Environment) -> anyhow::Result<()> {
                 }
                 return Ok(());
             }
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = stop.asked() => {}
         }
         if stopping.elapsed() > SAME_SIGNAL {
             tracing::warn!("asked again: stopped without waiting");
             return Ok(());
+        }
+    }
+}
+
+async fn start(args: &Args, environment: &Environment) -> anyhow::Result<Server> {
+    let most_connections = args.most_connections(open_files());
+    let server = args.server(environment).await?.most_connections(most_connections).start().await?;
+    announce(args, &server);
+    Ok(server)
+}
+
+/// The signals that ask for an end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

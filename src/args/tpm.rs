@@ -4,8 +4,8 @@
 
 use super::values::{hex, secret, tpm_handle};
 use anyhow::bail;
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgGroup, Args};
 use gce_metadata_server::Environment;
 use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::routes::token::Secret;
@@ -50,8 +50,12 @@ pub(crate) struct TpmAccess {
     pcrs: Option<String>,
 }
 
+/// A TPM and its parents are there for more than the default account's key, and for nothing where nobody uses them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TPM Authentication Options")]
+#[command(group = ArgGroup::new("a TPM").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
+    .requires("who uses it"))]
+#[command(group = ArgGroup::new("who uses it").args(["tpm", "credentials", "mds_mtls_dir"]).multiple(true))]
 pub(crate) struct Tpm {
     /// The default account's key is in a TPM
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
@@ -154,11 +158,21 @@ impl Tpm {
             ("--tpm-session-encrypt-with-name", self.tpm_session_encrypt_with_name.is_some()),
             ("--use-oauth-token", self.use_oauth_token && !of_file),
         ];
+        let federate_it = [
+            ("--project-number", self.project_number.is_some()),
+            ("--pool-id", self.pool_id.is_some()),
+            ("--provider-id", self.provider_id.is_some()),
+            ("--pub-cert", self.pub_cert.is_some()),
+        ];
         let use_it = use_it.into_iter().filter(|_| !of_several);
-        match name_it.into_iter().chain(use_it).find(|(_, given)| *given) {
-            Some((option, _)) if !self.tpm => bail!("{option} does nothing without --tpm"),
-            _ => Ok(()),
+        let given = |(option, given): (&'static str, bool)| given.then_some(option);
+        if let (Some(option), false) = (name_it.into_iter().chain(use_it).find_map(given), self.tpm) {
+            bail!("{option} does nothing without --tpm");
         }
+        if let (Some(option), false) = (federate_it.into_iter().find_map(given), self.use_tpm_mtls) {
+            bail!("{option} does nothing without --use-tpm-mtls");
+        }
+        Ok(())
     }
 
     /// The endorsement key of that TPM.
@@ -219,3 +233,40 @@ fn read_password(path: &Path) -> anyhow::Result<Secret> {
 #[cfg(not(feature = "tpm"))]
 pub(crate) const MISSING: &str =
     "this program was built without TPM support: build it with `cargo build --release --features tpm`";
+
+#[cfg(test)]
+mod tests {
+    use crate::args::{Args, normalized, one_line};
+    use clap::Parser;
+    use std::ffi::OsString;
+
+    /// What is wrong with these options.
+    fn refused(line: &str) -> Option<String> {
+        let words = ["gce-metadata-server"].into_iter().chain(line.split(' ')).map(OsString::from);
+        let args = Args::try_parse_from(normalized(words)).map_err(|error| one_line(&error));
+        let checked = args.and_then(|args| args.authentication.tpm.check(false, false).map_err(|it| it.to_string()));
+        checked.err()
+    }
+
+    #[test]
+    fn an_option_that_does_nothing_is_refused() {
+        for (line, without) in [
+            ("--key-pass x", "--tpm"),
+            ("--use-tpm-mtls --projectNumber 1 --poolID p --providerID q --pubCert c", "--tpm"),
+            ("--projectNumber 1", "--use-tpm-mtls"),
+            ("--tpm --poolID p", "--use-tpm-mtls"),
+            ("--tpm --providerID q --use-tpm-mtls=false", "--use-tpm-mtls"),
+            ("--tpm --persistentHandle 0x81010002 --projectNumber 1 --pubCert c", "--use-tpm-mtls"),
+        ] {
+            let error = refused(line).unwrap_or_default();
+            assert!(error.ends_with(&format!("does nothing without {without}")), "{line}: {error}");
+        }
+        for option in ["--tpm-path /dev/tpm0", "--parent-pass x", "--parent-pass-file x"] {
+            let error = refused(option).unwrap_or_default();
+            assert!(error.contains("--tpm") && error.contains("--mds-mtls-dir"), "{option}: {error}");
+            for user in ["--tpm", "--credentials all.json", "--mds-mtls-dir mds"] {
+                assert_eq!(refused(&format!("{option} {user}")), None);
+            }
+        }
+    }
+}

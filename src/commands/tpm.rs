@@ -1,13 +1,15 @@
-//! `tpm import`, `generate`, `show`, `ek-name`: keys for a TPM without any other tool.
+//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: keys for a TPM without any other tool.
+
+mod place;
 
 use crate::args::tpm::TpmAccess;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
-use gce_metadata_server::certs::replace_file;
 use gce_metadata_server::signer::tpm::{
     Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
 };
+use place::Place;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,13 +40,8 @@ pub(crate) enum Tpm {
         #[arg(long, default_value_t = 2048)]
         bits: u16,
 
-        /// Where the certificate goes to; it is overwritten
-        #[arg(long, value_name = "FILE")]
-        cert: PathBuf,
-
-        /// The name in the certificate
-        #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
-        name: String,
+        #[command(flatten)]
+        certificate: Certificate,
 
         #[command(flatten)]
         new: New,
@@ -53,19 +50,22 @@ pub(crate) enum Tpm {
         access: TpmAccess,
     },
 
+    /// Make another certificate of a key
+    Certify {
+        #[command(flatten)]
+        which: Which,
+
+        #[command(flatten)]
+        certificate: Certificate,
+
+        #[command(flatten)]
+        access: TpmAccess,
+    },
+
     /// Show what anyone may know of a key
     Show {
-        /// The key's file
-        #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
-        key: Option<PathBuf>,
-
-        /// The key's persistent handle
-        #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
-        persistent: Option<u32>,
-
-        /// The file's key is a child of the RSA endorsement key
-        #[arg(long)]
-        use_ek_parent: bool,
+        #[command(flatten)]
+        which: Which,
 
         #[command(flatten)]
         access: TpmAccess,
@@ -93,6 +93,32 @@ pub(crate) struct New {
     parent: Parent,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The key's file
+    #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
+    key: Option<PathBuf>,
+
+    /// The key's persistent handle
+    #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
+    persistent: Option<u32>,
+
+    /// The file's key is a child of the RSA endorsement key
+    #[arg(long)]
+    use_ek_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Certificate {
+    /// Where the certificate goes to; nothing is overwritten
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+
+    /// The name in the certificate
+    #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
+    name: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Parent {
     H2,
@@ -100,14 +126,6 @@ enum Parent {
 }
 
 impl New {
-    /// Said before the TPM is asked: a key that it has made exists in its file and nowhere else.
-    fn check(&self) -> anyhow::Result<()> {
-        if self.out.exists() {
-            bail!("{} is there already: remove it, or choose another file", self.out.display());
-        }
-        Ok(())
-    }
-
     fn key(&self, options: &TpmOptions) -> NewKey {
         NewKey {
             parent: match self.parent {
@@ -121,8 +139,8 @@ impl New {
         }
     }
 
-    fn done(&self, made: &Made) -> anyhow::Result<()> {
-        write(&self.out, &made.file, PRIVATE)?;
+    fn done(&self, place: Place<'_>, made: &Made) -> anyhow::Result<()> {
+        place.fill(&made.file)?;
         print(&made.shown);
         let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
         if let Some(handle) = self.persistent {
@@ -133,35 +151,58 @@ impl New {
     }
 }
 
+impl Which {
+    fn of(&self, options: TpmOptions) -> anyhow::Result<(TpmKey, TpmOptions)> {
+        let key = match (&self.key, self.persistent) {
+            (Some(path), _) => TpmKey::File(path.clone()),
+            (None, Some(handle)) => TpmKey::Persistent(handle),
+            (None, None) => bail!("which key? Give --key or --persistent"),
+        };
+        Ok((key, TpmOptions { use_ek_parent: self.use_ek_parent, ..options }))
+    }
+}
+
+impl Certificate {
+    fn done(&self, place: Place<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
+        place.fill(&certificate(key, options, &self.name)?)?;
+        let cert = self.cert.display();
+        say(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
+        Ok(())
+    }
+}
+
 impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Import { key, new, access } => {
-                new.check()?;
+                let place = Place::take(&new.out, PRIVATE)?;
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
-                new.done(&made.with_context(|| key.display().to_string())?)
+                new.done(place, &made.with_context(|| key.display().to_string())?)
             }
-            Self::Generate { bits, cert, name, new, access } => {
-                new.check()?;
+            Self::Generate { bits, certificate, new, access } => {
+                let place = Place::take(&new.out, PRIVATE)?;
+                if place.is_at(&certificate.cert) {
+                    bail!("--out and --cert are one file, and the certificate would take the key's place");
+                }
+                let of_certificate = Place::take(&certificate.cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
-                new.done(&made)?;
-                write(cert, &certificate(&TpmKey::File(new.out.clone()), &options, name)?, PUBLIC)?;
-                say(&format!(
-                    "upload with: gcloud iam service-accounts keys upload {} --iam-account EMAIL",
-                    cert.display()
-                ));
-                Ok(())
+                new.done(place, &made)?;
+                let certified = certificate.done(of_certificate, &TpmKey::File(new.out.clone()), &options);
+                certified.with_context(|| {
+                    let (key, cert) = (new.out.display(), certificate.cert.display());
+                    format!("no certificate yet, which `tpm certify --key {key} --cert {cert}` makes")
+                })
             }
-            Self::Show { key, persistent, use_ek_parent, access } => {
-                let options = TpmOptions { use_ek_parent: *use_ek_parent, ..access.options(environment)? };
-                let key = match (key, persistent) {
-                    (Some(path), _) => TpmKey::File(path.clone()),
-                    (None, Some(handle)) => TpmKey::Persistent(*handle),
-                    (None, None) => bail!("which key? Give --key or --persistent"),
-                };
+            Self::Certify { which, certificate, access } => {
+                let place = Place::take(&certificate.cert, PUBLIC)?;
+                let (key, options) = which.of(access.options(environment)?)?;
+                certificate.done(place, &key, &options)
+            }
+            Self::Show { which, access } => {
+                let (key, options) = which.of(access.options(environment)?)?;
                 print(&show(&key, &options)?);
                 Ok(())
             }
@@ -190,10 +231,6 @@ fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
         _ => None,
     });
     key.with_context(|| format!("{}: no service account's key (private_key is missing)", path.display()))
-}
-
-fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
-    replace_file(path, content, mode).with_context(|| path.display().to_string())
 }
 
 fn print(shown: &Shown) {

@@ -5,10 +5,12 @@
 
 mod address;
 mod bridge;
+mod certificate;
 mod device;
 mod error;
 mod key;
 mod keyfile;
+mod limit;
 mod pcrs;
 mod policy;
 mod provision;
@@ -17,15 +19,17 @@ mod rsa_private;
 mod worker;
 
 pub use address::TpmAddress;
+pub use certificate::certificate;
 pub use error::TpmError;
 pub use pcrs::Pcrs;
-pub use provision::{Made, NewKey, Provisioner, Shown, certificate, show};
+pub use provision::{Made, NewKey, Provisioner, Shown, show};
 
 use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
 use crate::threads::Thread;
 use device::ENDORSEMENT_KEYS;
 use gce_metadata_routes::token::Secret;
 use key::LoadedKey;
+use limit::{OPENING, within};
 use rcgen::PublicKeyData;
 use std::fmt;
 use std::future::Future;
@@ -98,12 +102,14 @@ pub struct TpmSigner {
 }
 
 impl TpmSigner {
-    /// Connects to the TPM and loads the key. This blocks. No signature is made, so a wrong password does not show yet.
+    /// Connects to the TPM and loads the key. This blocks, for a minute and a half at most. No signature is made, so a wrong
+    /// password does not show yet.
     ///
     /// # Errors
-    /// If there is no such TPM or key, or the key's policy can't be met.
+    /// If there is no such TPM or key, it does not answer, or the key's policy can't be met.
     pub fn open(key: TpmKey, options: TpmOptions) -> Result<Self, TpmError> {
-        let loaded = LoadedKey::open(&key, &options)?;
+        let (first_key, first_options) = (key.clone(), options.clone());
+        let loaded = within(OPENING, &options.tpm, move || LoadedKey::open(&first_key, &first_options))?;
         let (spki, any_scheme) = (loaded.rsa.subject_public_key_info(), loaded.rsa.any_scheme);
         let (sender, jobs) = mpsc::channel(worker::QUEUE);
         let open = move || LoadedKey::open(&key, &options);

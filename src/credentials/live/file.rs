@@ -196,7 +196,10 @@ fn read(origin: &Origin, plan: &Plan) -> Made<Opened> {
         Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan).map_err(Problem::from),
         #[cfg(feature = "tpm")]
         Origin::Certificate { key, certificate, audience } => {
-            tpm::federated(key.clone(), certificate, audience, plan).map_err(Problem::from)
+            // Its errors are of one file or the other, and its type is the only one there is.
+            let opened = tpm::federated(key.clone(), certificate, audience, plan);
+            let opened = opened.map_err(|error| Unusable { error, files: origin.files() })?;
+            return Ok((opened, Vec::new()));
         }
     };
     let opened = opened.and_then(|opened| match &plan.wanted {
@@ -215,7 +218,8 @@ fn read(origin: &Origin, plan: &Plan) -> Made<Opened> {
 fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {
     let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
-    if text.contains("-----BEGIN TSS2") {
+    // Where a key in a TPM is expected, whatever else it is is wrong in the same way.
+    if text.contains("-----BEGIN TSS2") || plan.wanted.as_ref().is_some_and(|it| it.credential_type == "TPM") {
         #[cfg(feature = "tpm")]
         return Ok(tpm::open(TpmKey::File(path.to_owned()), plan)?);
         #[cfg(not(feature = "tpm"))]

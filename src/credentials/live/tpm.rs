@@ -1,21 +1,27 @@
 //! Credentials whose private key is in a TPM: a service account's, or a workload's certificate.
 
+use super::CredentialError;
 use super::external;
-use super::file::{GOOGLE, Opened, Plan};
+use super::file::{GOOGLE, Opened, Origin, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::upstream::Upstream;
 use crate::signer::tpm::{TpmError, TpmKey, TpmSigner};
-use crate::signer::{JwsAlgorithm, SignRequest};
+use crate::signer::{BoxSigner, JwsAlgorithm, SignError, SignRequest, Signature};
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 use rustls::client::ResolvesClientCert;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::CertificateDer;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use tower::ServiceExt;
+
+/// What is signed to see how the TPM does it.
+const SAMPLE: &[u8] = b"how long is the salt";
 
 /// A service account's key. Whose it is nobody but the config can say.
 pub(super) fn open(key: TpmKey, plan: &Plan) -> Result<Opened, String> {
@@ -33,21 +39,39 @@ pub(super) fn open(key: TpmKey, plan: &Plan) -> Result<Opened, String> {
 }
 
 /// A workload's certificate: shown to the security token service, it makes an identity that acts as the account.
-pub(super) fn federated(key: TpmKey, certificate: &Path, audience: &str, plan: &Plan) -> Result<Opened, String> {
-    let signer = opened(key, plan)?;
+/// An error names the one of the two that it is about.
+pub(super) fn federated(
+    key: TpmKey,
+    certificate: &Path,
+    audience: &str,
+    plan: &Plan,
+) -> Result<Opened, CredentialError> {
+    let signer = opened(key.clone(), plan).map_err(about(&Origin::of(key)))?;
     let fingerprint = Some(signer.info().spki_sha256);
-    let chain = external::certificates(certificate)?;
+    let of_certificate = about(&certificate.display());
+    let chain = external::certificates(certificate).map_err(&of_certificate)?;
     if !is_of(&chain, signer.public_key()) {
-        return Err("this certificate is not of the key in the TPM".to_owned());
+        return Err(of_certificate("this certificate is not of the key in the TPM".to_owned()));
     }
     let subject = external::chain(&chain);
+    let makes_pss = signer.supports(JwsAlgorithm::Ps256) && makes_pss(&signer.clone().boxed(), signer.public_key());
     // TLS 1.3 insists on PSS, so a key that is bound to the older padding can't speak it.
-    let versions: &[_] = if signer.supports(JwsAlgorithm::Ps256) { &[&TLS13, &TLS12] } else { &[&TLS12] };
-    let resolver = Arc::new(InTpm { chain, signer });
-    let upstream = Upstream::with_resolver(resolver, versions).map_err(|error| error.to_string())?;
+    let versions: &[_] = if makes_pss { &[&TLS13, &TLS12] } else { &[&TLS12] };
+    let resolver = Arc::new(InTpm { chain, signer: signer.boxed(), makes_pss });
+    let upstream =
+        Upstream::with_resolver(resolver, versions).map_err(|error| CredentialError::Tls(error.to_string()))?;
     let identity = external::certified(upstream, subject, audience, plan);
     let impersonation = Impersonation::of_any(plan, plan.endpoints.iam(None, GOOGLE), identity);
     Ok(Opened { fingerprint, ..Opened::new("Federated", impersonation.tokens()) })
+}
+
+/// A problem with what is there. Who has found it may have named it already.
+fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
+    let place = place.to_string();
+    move |problem| {
+        let unnamed = problem.strip_prefix(&place).and_then(|rest| rest.strip_prefix(": "));
+        CredentialError::File { place: place.clone(), problem: unnamed.unwrap_or(&problem).to_owned() }
+    }
 }
 
 fn opened(key: TpmKey, plan: &Plan) -> Result<TpmSigner, String> {
@@ -56,6 +80,16 @@ fn opened(key: TpmKey, plan: &Plan) -> Result<TpmSigner, String> {
         TpmError::File { problem, .. } => problem,
         error => error.to_string(),
     })
+}
+
+/// Whether this is the PSS of TLS, whose salt is as long as the digest: chips have been seen to take all the room there is.
+fn makes_pss(signer: &BoxSigner, spki: &[u8]) -> bool {
+    let signed = sign(signer, JwsAlgorithm::Ps256, SAMPLE);
+    let verified = signed.and_then(|signature| {
+        let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, spki);
+        key.verify(SAMPLE, &signature).map_err(|_| "its salt is not as long as the digest".to_owned())
+    });
+    verified.inspect_err(|error| tracing::warn!("TLS 1.2 at most, for the TPM's PSS can't be used: {error}")).is_ok()
 }
 
 /// Whether the first of these certificates has this public key.
@@ -68,7 +102,8 @@ fn is_of(chain: &[CertificateDer<'_>], spki: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 struct InTpm {
     chain: Vec<CertificateDer<'static>>,
-    signer: TpmSigner,
+    signer: BoxSigner,
+    makes_pss: bool,
 }
 
 impl ResolvesClientCert for InTpm {
@@ -89,7 +124,7 @@ impl SigningKey for InTpm {
             (SignatureScheme::RSA_PSS_SHA256, JwsAlgorithm::Ps256),
             (SignatureScheme::RSA_PKCS1_SHA256, JwsAlgorithm::Rs256),
         ];
-        let known = known.into_iter().filter(|(_, alg)| self.signer.supports(*alg));
+        let known = known.into_iter().filter(|(_, alg)| self.makes_pss || *alg != JwsAlgorithm::Ps256);
         let chosen = known.into_iter().find(|(scheme, _)| offered.contains(scheme));
         chosen.map(|(scheme, alg)| -> Box<dyn Signer> {
             Box::new(HandshakeSigner { scheme, alg, signer: self.signer.clone() })
@@ -105,17 +140,12 @@ impl SigningKey for InTpm {
 struct HandshakeSigner {
     scheme: SignatureScheme,
     alg: JwsAlgorithm,
-    signer: TpmSigner,
+    signer: BoxSigner,
 }
 
 impl Signer for HandshakeSigner {
-    /// Waits for the TPM, on a thread that may: rustls wants the signature at once.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let request = SignRequest { alg: self.alg, message: message.to_vec().into() };
-        let signer = self.signer.clone();
-        let signed = thread::scope(|scope| scope.spawn(|| wait(signer, request)).join());
-        let signed = signed.unwrap_or_else(|_| Err("the TPM's thread has ended".to_owned()));
-        signed.map_err(rustls::Error::General)
+        sign(&self.signer, self.alg, message).map_err(rustls::Error::General)
     }
 
     fn scheme(&self) -> SignatureScheme {
@@ -123,9 +153,41 @@ impl Signer for HandshakeSigner {
     }
 }
 
-fn wait(signer: TpmSigner, request: SignRequest) -> Result<Vec<u8>, String> {
+/// Waits for the TPM, on a thread that may: rustls wants the signature at once.
+fn sign(signer: &BoxSigner, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
+    let signing = signer.clone().oneshot(SignRequest { alg, message: message.to_vec().into() });
+    let signed = thread::scope(|scope| scope.spawn(|| wait(signing)).join());
+    signed.unwrap_or_else(|_| Err("the TPM's thread has ended".to_owned()))
+}
+
+fn wait(signing: impl Future<Output = Result<Signature, SignError>>) -> Result<Vec<u8>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let signed = runtime.block_on(signer.boxed().oneshot(request));
+    let signed = runtime.map_err(|error| error.to_string())?.block_on(signing);
     signed.map(|signature| signature.0.to_vec()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower::service_fn;
+
+    #[test]
+    fn a_tpm_whose_salts_are_too_long_speaks_tls_1_2() {
+        let salts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tpm/salts.pem");
+        let blocks = pem::parse_many(std::fs::read(salts).unwrap()).unwrap();
+        let [key, short, long] = &blocks[..] else { panic!("a key and two signatures") };
+        let signer = |signature: &[u8]| {
+            let signature = Signature(signature.to_vec().into());
+            BoxSigner::new(service_fn(move |_| std::future::ready(Ok(signature.clone()))))
+        };
+        let both = [SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];
+        for (signature, scheme) in [(short, both[0]), (long, both[1])] {
+            let signer = signer(signature.contents());
+            let makes_pss = makes_pss(&signer, key.contents());
+            let key = InTpm { chain: Vec::new(), signer, makes_pss };
+            assert_eq!(key.choose_scheme(&both).unwrap().scheme(), scheme);
+        }
+        let failing = BoxSigner::new(service_fn(|_| std::future::ready(Err(SignError::Failed("made-up".to_owned())))));
+        assert!(!makes_pss(&failing, key.contents()));
+    }
 }

@@ -70,6 +70,20 @@ impl fmt::Display for TpmAddress {
 }
 
 impl TpmAddress {
+    /// Why it may be that nothing comes of it.
+    fn doubts(&self) -> String {
+        let (wrong, library) = match &self.0 {
+            Kind::Device(_) => ("it is no TPM, or another program has it", "device"),
+            Kind::Unix(_) => ("whoever answers there is no TPM", "swtpm"),
+            Kind::Tcti(TctiNameConf::Mssim(_), _) => {
+                ("nobody answers there, or nobody at the next port, which controls it", "mssim")
+            }
+            Kind::Tcti(TctiNameConf::Tabrmd(_), _) => ("nobody answers there", "tabrmd"),
+            Kind::Tcti(..) => ("nobody answers there, or nobody at the next port, which controls a swtpm", "swtpm"),
+        };
+        format!("{wrong}, or tpm2-tss' library libtss2-tcti-{library} is missing")
+    }
+
     /// Connects. The bridge must live as long as the context.
     pub(super) fn connect(&self) -> Result<(Context, Option<Bridge>), TpmError> {
         let nowhere = |reason: String| TpmError::Nowhere { at: self.to_string(), reason };
@@ -90,7 +104,8 @@ impl TpmAddress {
             Kind::Tcti(conf, _) => (Ok(conf.clone()), None),
         };
         let conf = conf.map_err(|error: tss_esapi::Error| nowhere(error.to_string()))?;
-        let context = Context::new(conf).map_err(|error| nowhere(error.to_string()))?;
+        // The software stack has one error for all that can be wrong, and it says nothing.
+        let context = Context::new(conf).map_err(|_| nowhere(self.doubts()))?;
         Ok((context, bridge))
     }
 }
@@ -98,6 +113,8 @@ impl TpmAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::{Domain, Socket, Type};
+    use std::net::{Ipv4Addr, SocketAddr};
 
     #[test]
     fn an_address_is_understood_as_the_go_emulator_does() {
@@ -120,5 +137,14 @@ mod tests {
     fn where_there_is_none_is_said() {
         let error = "/dev/no-tpm-here".parse::<TpmAddress>().unwrap().connect().err().unwrap().to_string();
         assert!(error.starts_with("no TPM at /dev/no-tpm-here: ") && error.contains("--tpm-path"), "{error}");
+    }
+    #[test]
+    fn whoever_does_not_answer_is_said_not_to() {
+        // A port that is taken, and nobody listens at.
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let port = taken.local_addr().unwrap().as_socket().unwrap().port();
+        let error = format!("127.0.0.1:{port}").parse::<TpmAddress>().unwrap().connect().err().unwrap().to_string();
+        assert!(error.contains("nobody answers there") && error.contains("the next port"), "{error}");
     }
 }

@@ -42,6 +42,17 @@ pub(super) struct Parent {
     is_transient: bool,
 }
 
+impl Parent {
+    /// Why it does not take a key that is said to be its own.
+    pub(super) fn refused(&self, error: tss_esapi::Error) -> TpmError {
+        let remedy = if self.policy.is_some() { "another parent than the endorsement key" } else { "--use-ek-parent" };
+        match kind(&error) {
+            Some(Tss2ResponseCodeKind::Integrity | Tss2ResponseCodeKind::Value) => TpmError::OtherParent { remedy },
+            _ => error.into(),
+        }
+    }
+}
+
 impl Device {
     pub(super) fn open(address: &TpmAddress) -> Result<Self, TpmError> {
         let (context, bridge) = address.connect()?;
@@ -72,25 +83,18 @@ impl Device {
         }
     }
 
-    /// Uses a parent for one thing and lets go of it.
+    /// Uses a parent for one thing.
     pub(super) fn with_parent<T>(
         &mut self,
         parent: &Parent,
         work: impl FnOnce(&mut Context, KeyHandle) -> tss_esapi::Result<T>,
-    ) -> Result<T, TpmError> {
+    ) -> Result<tss_esapi::Result<T>, TpmError> {
         let session = parent.policy.map_or(AuthSession::Password, AuthSession::from);
         let done = self.context.execute_with_session(Some(session), |context| work(context, parent.handle));
-        done.map_err(|error| match kind(&error) {
-            _ if is_unauthorized(&error) => TpmError::WrongPassword { of: "parent" },
-            Some(Tss2ResponseCodeKind::Integrity | Tss2ResponseCodeKind::Value) => TpmError::OtherParent {
-                remedy: if parent.policy.is_some() {
-                    "another parent than the endorsement key"
-                } else {
-                    "--use-ek-parent"
-                },
-            },
-            _ => error.into(),
-        })
+        match done {
+            Err(error) if is_unauthorized(&error) => Err(TpmError::WrongPassword { of: "parent" }),
+            done => Ok(done),
+        }
     }
 
     /// Once for each use of a parent with a policy.

@@ -86,6 +86,16 @@ pub enum TpmError {
         "the TPM is full: use the kernel's resource manager (/dev/tpmrm0), or empty it with `tpm2_flushcontext -t` and `-s`"
     )]
     Full,
+    /// It says nothing at all.
+    #[error(
+        "the TPM at {at} has not answered for {seconds} seconds: it has hung, or another program has it to itself; end that, or start the TPM again"
+    )]
+    Silent {
+        /// The address.
+        at: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// It takes too long.
     #[error("the TPM did not sign within {0} seconds")]
     TooSlow(u64),

@@ -3,7 +3,7 @@
 use super::device::{Device, hex};
 use super::error::{TpmError, is_unauthorized, kind};
 use super::keyfile::KeyFile;
-use super::policy::Authorization;
+use super::policy::{Authorization, Branch};
 use super::public::RsaPublic;
 use super::{ENDORSEMENT_KEYS, TpmKey, TpmOptions};
 use crate::files;
@@ -133,21 +133,24 @@ impl LoadedKey {
         }
     }
 
-    fn refused(&self, error: &tss_esapi::Error) -> TpmError {
+    fn refused(&mut self, error: &tss_esapi::Error) -> TpmError {
         match (kind(error), &self.authorization) {
             _ if is_unauthorized(error) => TpmError::WrongPassword { of: "key" },
             (Some(Kind::PolicyFail | Kind::PcrChanged), Authorization::Policy(policy)) => match &policy.branch {
-                super::policy::Branch::Pcrs(pcrs) | super::policy::Branch::PcrsAndAuthValue(pcrs) => {
-                    TpmError::Pcrs { pcrs: format!("{pcrs} is what it is now") }
+                Branch::Pcrs(pcrs) | Branch::PcrsAndAuthValue(pcrs) => {
+                    self.device.values(pcrs).map_or_else(|error| error, |pcrs| TpmError::Pcrs { pcrs })
                 }
                 _ => TpmError::Policy,
             },
             _ => (*error).into(),
         }
     }
+}
 
-    /// Lets go of everything, as if it had never been there.
-    pub(super) fn close(mut self) {
+/// Lets go of everything, as if it had never been there. A key that is left behind would take one of the TPM's few places
+/// until that is restarted; the library lets go of that itself.
+impl Drop for LoadedKey {
+    fn drop(&mut self) {
         for session in [self.session, self.encryption].into_iter().flatten() {
             if session != AuthSession::Password {
                 self.device.flush(SessionHandle::from(session).into());
@@ -175,10 +178,11 @@ impl Device {
                     context.import(handle.into(), None, public, duplicate, secret, SymmetricDefinitionObject::Null)
                 })?;
                 self.renew(parent)?;
-                imported
+                imported.map_err(|error| parent.refused(error))?
             }
         };
-        self.with_parent(parent, |context, handle| context.load(handle, private, file.public.clone()))
+        let loaded = self.with_parent(parent, |context, handle| context.load(handle, private, file.public.clone()))?;
+        loaded.map_err(|error| parent.refused(error))
     }
 
     /// An error with what the TPM has to say about it.

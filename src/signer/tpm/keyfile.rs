@@ -29,9 +29,12 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     pub(super) fn from_pem(text: &[u8]) -> Result<Self, String> {
-        let blocks = pem::parse_many(text).map_err(|error| error.to_string())?;
-        let block = blocks.iter().find(|block| block.tag() == LABEL);
-        let block = block.ok_or_else(|| format!("no key of a TPM in PEM ({LABEL}) found"))?;
+        let begin = format!("-----BEGIN {LABEL}-----");
+        let place = text.windows(begin.len()).position(|window| window == begin.as_bytes());
+        let place = place.ok_or_else(|| {
+            format!("no key of a TPM in PEM ({LABEL}) found; `tpm import` makes one of a service account's key")
+        })?;
+        let block = pem::parse(&text[place..]).map_err(|error| format!("not PEM: {error}"))?;
         Self::from_der(block.contents()).map_err(|problem| format!("not a key file of a TPM: {problem}"))
     }
 
@@ -160,6 +163,10 @@ mod tests {
     fn what_is_no_key_file_is_refused_by_name() {
         let refused = |text: &[u8]| KeyFile::from_pem(text).unwrap_err();
         assert!(refused(b"nothing").contains(LABEL));
+        // A key of Google's has its line ends spelled out.
+        let json = br#"{"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}"#;
+        assert!(refused(json).contains(LABEL));
+        assert!(refused(b"-----BEGIN TSS2 PRIVATE KEY-----\nA?\n-----END TSS2 PRIVATE KEY-----\n").contains("not PEM"));
         assert!(refused(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").contains(LABEL));
         let block = |bytes: &[u8]| pem::encode(&pem::Pem::new(LABEL, bytes)).into_bytes();
         assert!(refused(&block(&[0x30, 0])).contains("not a key file"));

@@ -139,7 +139,7 @@ impl Device {
     }
 
     /// The registers' values, for people.
-    fn values(&mut self, pcrs: &Pcrs) -> Result<String, TpmError> {
+    pub(super) fn values(&mut self, pcrs: &Pcrs) -> Result<String, TpmError> {
         let mut all = Vec::new();
         for (name, selection) in pcrs.each() {
             let selection = selection?;

@@ -4,16 +4,15 @@ use super::device::{Device, ENDORSEMENT_KEYS, Parent, auth, hex};
 use super::error::kind;
 use super::key::LoadedKey;
 use super::keyfile::{KeyFile, sized};
+use super::limit::{OPENING, within};
 use super::policy::Branch;
 use super::public::RsaPublic;
 use super::rsa_private::RsaPrivate;
-use super::{JwsAlgorithm, TpmAddress, TpmError, TpmKey, TpmOptions, TpmParent};
+use super::{TpmAddress, TpmError, TpmKey, TpmOptions, TpmParent};
 use crate::certs::EndorsementKey;
 use crate::signer::key_info;
 use gce_metadata_routes::token::Secret;
-use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm};
-use std::sync::{Mutex, PoisonError};
-use time::OffsetDateTime;
+use rcgen::PublicKeyData;
 use tss_esapi::attributes::ObjectAttributesBuilder;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Kind;
 use tss_esapi::handles::{KeyHandle, PersistentTpmHandle};
@@ -22,14 +21,14 @@ use tss_esapi::interface_types::dynamic_handles::Persistent;
 use tss_esapi::interface_types::key_bits::RsaKeyBits;
 use tss_esapi::interface_types::resource_handles::{Hierarchy, Provision};
 use tss_esapi::structures::{
-    Digest, EncryptedSecret, Private, PrivateKeyRsa, Public, PublicBuilder, PublicKeyRsa, PublicRsaParametersBuilder,
-    RsaExponent, RsaScheme, Sensitive, SymmetricDefinitionObject,
+    Auth, Digest, EncryptedSecret, Private, PrivateKeyRsa, Public, PublicBuilder, PublicKeyRsa, PublicParameters,
+    PublicRsaParametersBuilder, RsaExponent, RsaScheme, Sensitive, SymmetricDefinitionObject,
 };
 use tss_esapi::traits::Marshall;
 use zeroize::Zeroizing;
 
-/// How long a certificate to upload is valid, in days. Google looks at it each time the key is used.
-const VALID_DAYS: i64 = 3650;
+/// The length of SHA-256, which names keys here.
+const LONGEST_PASSWORD: usize = 32;
 
 /// What a new key is to be like.
 #[derive(Debug, Clone)]
@@ -44,6 +43,18 @@ pub struct NewKey {
     pub pcrs: Option<super::Pcrs>,
     /// A handle by which it can be used without its file.
     pub persistent: Option<u32>,
+}
+
+impl NewKey {
+    /// A TPM has no key with a password that is longer than the digest in the key's name.
+    fn auth(&self) -> Result<Auth, TpmError> {
+        match self.key_password.as_ref().map_or(0, |password| password.expose().len()) {
+            0..=LONGEST_PASSWORD => auth(self.key_password.as_ref()),
+            bytes => {
+                Err(TpmError::Option(format!("the key's password has {bytes} bytes, and can have {LONGEST_PASSWORD}")))
+            }
+        }
+    }
 }
 
 /// A key that was made or imported.
@@ -97,7 +108,7 @@ impl Provisioner {
         let public = template(&mut device, new, private.bits()?, false)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::try_from(private.modulus.clone())?).build()?;
         let sensitive = Sensitive::Rsa {
-            auth_value: auth(new.key_password.as_ref())?,
+            auth_value: new.auth()?,
             seed_value: Digest::default(),
             sensitive: PrivateKeyRsa::try_from(private.prime.to_vec())?,
         };
@@ -107,7 +118,7 @@ impl Provisioner {
             let (none, symmetric) = (EncryptedSecret::default(), SymmetricDefinitionObject::Null);
             let wrapped = device.with_parent(parent, |context, handle| {
                 context.import(handle.into(), None, public.clone(), duplicate, none, symmetric)
-            })?;
+            })??;
             Ok((public, wrapped))
         })
     }
@@ -120,10 +131,10 @@ impl Provisioner {
         let mut device = Device::open(&self.address)?;
         let public = template(&mut device, new, bits, true)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?;
-        let password = new.key_password.as_ref().map(|it| auth(Some(it))).transpose()?;
+        let password = new.auth().map(|it| new.key_password.is_some().then_some(it))?;
         device.below(new, |device, parent| {
             let made = device
-                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))?;
+                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))??;
             Ok((made.out_public, made.out_private))
         })
     }
@@ -143,16 +154,23 @@ impl Provisioner {
         Ok(names)
     }
 
-    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open.
+    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open. This blocks, for a minute
+    /// and a half at most.
     ///
     /// # Errors
-    /// If the TPM makes none.
+    /// If the TPM makes none, or does not answer.
     pub fn endorsement_key(&self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
-        let mut device = Device::open(&self.address)?;
+        let (address, password) = (self.address.clone(), password.cloned());
+        within(OPENING, &self.address, move || Device::open(&address)?.ecc_endorsement_key(password.as_ref()))
+    }
+}
+
+impl Device {
+    fn ecc_endorsement_key(&mut self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
         let (_, ecc) = ENDORSEMENT_KEYS[1];
-        let (key, _) = device.endorsement_key(ecc, password)?;
-        let public = device.context.execute_without_session(|context| context.read_public(key));
-        device.flush(key.into());
+        let (key, _) = self.endorsement_key(ecc, password)?;
+        let public = self.context.execute_without_session(|context| context.read_public(key));
+        self.flush(key.into());
         let (Public::Ecc { unique, .. }, ..) = public? else {
             return Err(TpmError::Other("its endorsement key is not an elliptic-curve one".to_owned()));
         };
@@ -171,53 +189,6 @@ pub fn show(key: &TpmKey, options: &TpmOptions) -> Result<Shown, TpmError> {
     shown(&mut device, handle, &public)
 }
 
-/// A certificate of the key's own signature, in PEM, to be uploaded as a key of the service account.
-///
-/// # Errors
-/// If the key can't be used.
-pub fn certificate(key: &TpmKey, options: &TpmOptions, name: &str) -> Result<String, TpmError> {
-    let key = LoadedKey::open(key, options)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.not_before = OffsetDateTime::now_utc() - time::Duration::minutes(5);
-    params.not_after = params.not_before + time::Duration::days(VALID_DAYS);
-    let signer = CertificateSigner { public: key.rsa.clone(), key: Mutex::new((key, None)) };
-    let certificate = params.self_signed(&signer);
-    let (key, error) = signer.key.into_inner().unwrap_or_else(PoisonError::into_inner);
-    key.close();
-    match (certificate, error) {
-        (Ok(certificate), _) => Ok(certificate.pem()),
-        (Err(_), Some(error)) => Err(error),
-        (Err(error), None) => Err(TpmError::Other(error.to_string())),
-    }
-}
-
-/// rcgen's view of a key. What the TPM says of a failure is kept aside.
-struct CertificateSigner {
-    public: RsaPublic,
-    key: Mutex<(LoadedKey, Option<TpmError>)>,
-}
-
-impl PublicKeyData for CertificateSigner {
-    fn der_bytes(&self) -> &[u8] {
-        self.public.der_bytes()
-    }
-
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.public.algorithm()
-    }
-}
-
-impl rcgen::SigningKey for CertificateSigner {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        key.0.sign(JwsAlgorithm::Rs256, message).map_err(|error| {
-            key.1 = Some(error);
-            rcgen::Error::RemoteKeyError
-        })
-    }
-}
-
 impl Device {
     /// Makes a key under its parent, and looks at it and keeps it as it was asked for.
     fn below(
@@ -229,17 +200,18 @@ impl Device {
         let loaded = make(self, &parent).and_then(|(public, private)| {
             self.renew(&parent)?;
             let handle =
-                self.with_parent(&parent, |context, handle| context.load(handle, private.clone(), public.clone()))?;
+                self.with_parent(&parent, |context, handle| context.load(handle, private.clone(), public.clone()))??;
             Ok((public, private, handle))
         });
         self.release(parent);
         let (public, private, handle) = loaded.map_err(|error| self.explained(error))?;
+        let shown = shown(self, handle, &public)?;
+        let file = KeyFile { public, private, secret: None, parent: new.parent }.to_pem()?;
+        // Nothing can go wrong after that, so nothing has to be taken away again.
         if let Some(persistent) = new.persistent {
             self.keep(handle, persistent, new.parent_password.as_ref())?;
         }
-        let shown = shown(self, handle, &public)?;
-        let file = KeyFile { public, private, secret: None, parent: new.parent };
-        Ok(Made { file: file.to_pem()?, shown })
+        Ok(Made { file, shown })
     }
 
     fn keep(&mut self, key: KeyHandle, handle: u32, password: Option<&Secret>) -> Result<(), TpmError> {
@@ -290,15 +262,26 @@ fn template(device: &mut Device, new: &NewKey, bits: u16, is_made_here: bool) ->
         // Without a password there is none to guess, and a sudden end of the machine must not count as a guess.
         .with_no_da(new.key_password.is_none())
         .build()?;
-    let bits =
-        RsaKeyBits::try_from(bits).map_err(|_| TpmError::Option(format!("{bits} bits: 2048 or 3072 is expected")))?;
+    let key_bits = match bits {
+        2048 => RsaKeyBits::Rsa2048,
+        3072 => RsaKeyBits::Rsa3072,
+        _ => return Err(TpmError::Option(format!("{bits} bits: 2048 or 3072 are expected"))),
+    };
     // Any padding: PKCS#1 v1.5 for tokens, PSS for TLS 1.3.
     let parameters =
-        PublicRsaParametersBuilder::new_unrestricted_signing_key(RsaScheme::Null, bits, RsaExponent::ZERO_EXPONENT);
+        PublicRsaParametersBuilder::new_unrestricted_signing_key(RsaScheme::Null, key_bits, RsaExponent::ZERO_EXPONENT);
+    let parameters = parameters.build()?;
+    let possible = PublicParameters::Rsa(parameters);
+    device.context.execute_without_session(|context| context.test_parms(possible)).map_err(|error| {
+        match kind(&error) {
+            Some(Kind::Value) => TpmError::Option(format!("{bits} bits: this TPM has no such RSA keys")),
+            _ => error.into(),
+        }
+    })?;
     Ok(PublicBuilder::new()
         .with_public_algorithm(PublicAlgorithm::Rsa)
         .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
         .with_object_attributes(attributes)
         .with_auth_policy(policy.unwrap_or_default())
-        .with_rsa_parameters(parameters.build()?))
+        .with_rsa_parameters(parameters))
 }

@@ -15,8 +15,7 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Signature, SignError>>,
 }
 
-/// Starts the thread. It ends with the last sender, and a key that it left behind would take one of the TPM's few places until
-/// the TPM is restarted.
+/// Starts the thread. It ends with the last sender, and the key with it.
 pub(super) fn start(
     key: LoadedKey,
     open: impl Fn() -> Result<LoadedKey, TpmError> + Send + 'static,
@@ -30,9 +29,6 @@ pub(super) fn start(
                 let signed = worker.sign(&request).map(|bytes| Signature(bytes.into()));
                 let _ = reply.send(signed.map_err(|error| SignError::Failed(error.to_string())));
             }
-        }
-        if let Some(key) = worker.key {
-            key.close();
         }
     };
     Thread::start("tpm", work)
@@ -71,10 +67,9 @@ impl<F: Fn() -> Result<LoadedKey, TpmError>> Worker<F> {
             None => (self.open)()?,
         };
         let signed = key.sign(request.alg, &request.message);
-        match &signed {
-            Ok(_) => self.key = Some(key),
-            // A connection that is out of step, or has ended, is of no use.
-            Err(_) => key.close(),
+        // A connection that is out of step, or has ended, is of no use.
+        if signed.is_ok() {
+            self.key = Some(key);
         }
         signed
     }

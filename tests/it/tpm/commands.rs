@@ -1,4 +1,4 @@
-//! `tpm import`, `generate`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
+//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
 
 use crate::support::swtpm::Swtpm;
 use gce_metadata_server::signer::PemSigner;
@@ -78,23 +78,82 @@ async fn the_tpm_makes_a_key_and_a_certificate_to_upload() {
     let tpm = Swtpm::with(&[]);
     for (bits, parent) in [(2048, "h2"), (3072, "ek")] {
         let line = format!(
-            "generate --bits {bits} --out {parent}.pem --cert k.crt --name made-up --parent {parent} --pcrs 23"
+            "generate --bits {bits} --out {parent}.pem --cert {parent}.crt --name made-up --parent {parent} --pcrs 23"
         );
         let shown = made(&tpm, &line);
         assert!(shown.contains(&format!("{bits} bits")) && !shown.contains("policy:      none"), "{shown}");
-        assert_eq!(tpm.run("openssl verify -CAfile k.crt k.crt").trim(), "k.crt: OK");
-        assert!(tpm.run("openssl x509 -in k.crt -noout -subject").contains("made-up"));
-        assert_eq!(tpm.run("openssl x509 -in k.crt -noout -pubkey"), public_key(&shown));
+        assert_eq!(certified(&tpm, &format!("{parent}.crt")), public_key(&shown));
+        let again = format!("certify --key {parent}.pem --cert again-{parent}.crt --name made-up --pcrs 23");
+        assert!(made(&tpm, &again).contains(&format!("keys upload again-{parent}.crt")));
+        assert_eq!(certified(&tpm, &format!("again-{parent}.crt")), public_key(&shown));
         let signer = super::signer::open(tpm.key(&format!("{parent}.pem")).pcrs("23"));
         signs(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
     }
-    // Whoever asks for it again keeps the key that there is.
-    let key = std::fs::read(tpm.file("h2.pem")).unwrap();
-    let taken = refused(&tpm, "generate --out h2.pem --cert k.crt");
-    assert!(taken.contains("h2.pem is there already"), "{taken}");
-    assert_eq!(std::fs::read(tpm.file("h2.pem")).unwrap(), key);
-    let bits = refused(&tpm, "generate --bits 1000 --out k.pem --cert k.crt");
-    assert!(bits.contains("2048 or 3072"), "{bits}");
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn what_is_too_long_or_too_short_is_said() {
+    let tpm = Swtpm::with(&[]);
+    tpm.run("openssl genrsa -out long.pem 4096");
+    let password = "x".repeat(33);
+    for (line, text) in [
+        ("generate --bits 1024 --out k.pem --cert k.crt", "1024 bits: 2048 or 3072 are expected"),
+        ("generate --bits 4096 --out k.pem --cert k.crt", "4096 bits: 2048 or 3072 are expected"),
+        ("import --key long.pem --out k.pem", "long.pem: 4096 bits: 2048 or 3072 are expected"),
+        (&format!("import --key rsa.pem --out k.pem --key-pass {password}"), "has 33 bytes, and can have 32"),
+        (&format!("generate --out k.pem --cert k.crt --key-pass {password}"), "has 33 bytes, and can have 32"),
+    ] {
+        let error = refused(&tpm, line);
+        assert!(error.contains(text), "{line}: {error}");
+    }
+}
+
+/// The public key in a certificate that it has signed itself.
+fn certified(tpm: &Swtpm, certificate: &str) -> String {
+    let verified = tpm.run(&format!("openssl verify -CAfile {certificate} {certificate}"));
+    assert_eq!(verified.trim(), format!("{certificate}: OK"));
+    assert!(tpm.run(&format!("openssl x509 -in {certificate} -noout -subject")).contains("made-up"));
+    tpm.run(&format!("openssl x509 -in {certificate} -noout -pubkey"))
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn no_file_is_overwritten() {
+    let tpm = Swtpm::with(&[]);
+    std::fs::write(tpm.file("other.pem"), "made-up key").unwrap();
+    for (line, text) in [
+        ("import --key rsa.pem --out other.pem", "other.pem is there already"),
+        ("generate --out other.pem --cert k.crt", "other.pem is there already"),
+        ("generate --out k.pem --cert other.pem", "other.pem is there already"),
+        ("generate --out k.pem --cert ./k.pem", "--out and --cert are one file"),
+    ] {
+        let error = refused(&tpm, line);
+        assert!(error.contains(text), "{line}: {error}");
+    }
+    assert_eq!(std::fs::read(tpm.file("other.pem")).unwrap(), b"made-up key");
+    assert!(!tpm.file("k.pem").exists() && !tpm.file("k.crt").exists());
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn what_can_not_be_kept_is_not_made() {
+    let tpm = Swtpm::with(&[]);
+    for (line, text) in [
+        ("import --key rsa.pem --out none/k.pem --persistent 0x81010006", "none/k.pem: No such file"),
+        ("generate --out k.pem --cert none/k.crt --persistent 0x81010006", "none/k.crt: No such file"),
+        // From there on, handles are the platform's.
+        ("generate --out k.pem --cert k.crt --persistent 0x81800000", "0x81000000 to 0x817fffff"),
+    ] {
+        let error = refused(&tpm, line);
+        assert!(error.contains(text), "{line}: {error}");
+    }
+    assert_eq!(tpm.run("tpm2_getcap handles-persistent"), "");
+    assert!(!tpm.file("k.pem").exists() && !tpm.file("k.crt").exists());
+    // What is left of a run that was ended in between can be finished.
+    made(&tpm, "generate --out k.pem --cert k.crt --persistent 0x81010006");
+    made(&tpm, "certify --persistent 0x81010006 --cert again.crt --name made-up");
+    assert_eq!(certified(&tpm, "again.crt"), tpm.run("openssl x509 -in k.crt -noout -pubkey"));
 }
 
 #[test]

@@ -194,10 +194,14 @@ async fn registers_that_change_lock_the_key() {
     let options = tpm.key("private-pcr.pem").pcrs("23");
     let signer = open(options.clone());
     sign(&signer, "message").await.unwrap();
-    drop(signer);
     tpm.run(&format!("tpm2_pcrextend 23:sha256={}", "01".repeat(32)));
-    let error = refused(options).to_string();
-    assert!(error.contains("while sha256:23 is ") && !error.contains("000000"), "{error}");
+    let in_use = sign(&signer, "message").await.unwrap_err();
+    drop(signer);
+    let value = tpm.run("tpm2_pcrread sha256:23").to_lowercase();
+    let (_, value) = value.trim().rsplit_once("0x").unwrap();
+    for error in [in_use, refused(options).to_string()] {
+        assert!(error.contains(&format!("while sha256:23 is {value}")), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,13 @@
 use crate::support::google::{CLOUD_PLATFORM, Google};
 use crate::support::program::Program;
 use crate::support::swtpm::Swtpm;
-use crate::support::{Answer, get_at};
+use crate::support::{Answer, eventually, get_at};
 use serde_json::json;
 use std::process::Command;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixListener;
+use tokio::time::timeout;
 
 const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
 
@@ -114,7 +118,7 @@ async fn another_key_file_is_taken_while_the_server_runs() {
     };
     let before = fingerprint().await;
     std::fs::copy(setup.tpm.file("private-generated.pem"), setup.tpm.file("private.pem")).unwrap();
-    crate::support::eventually("the new key is in use", async || fingerprint().await != before).await;
+    eventually("the new key is in use", async || fingerprint().await != before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +138,8 @@ async fn nothing_stays_behind_in_the_tpm() {
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
 async fn a_start_that_can_not_work_says_so() {
     let setup = Setup::with(&["plain"]).await;
+    let json = json!({"type": "service_account", "private_key": setup.tpm.pem});
+    std::fs::write(setup.tpm.file("sa.json"), json.to_string()).unwrap();
     let refused = |options: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
         command.args(options.split(' ')).args(["--port", "0"]).current_dir(setup.tpm.folder.path()).env_clear();
@@ -149,6 +155,8 @@ async fn a_start_that_can_not_work_says_so() {
         ("--keyfile private.pem", "without --tpm"),
         ("--tpm --keyfile private.pem --tpm-path /dev/no-tpm-here", "private.pem: no TPM at /dev/no-tpm-here"),
         ("--tpm --keyfile private.pem --tpm-path nonsense", "--tpm-path: `nonsense`: a device, HOST:PORT"),
+        ("--tpm --keyfile rsa.pem --tpm-path ./socket", "rsa.pem: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
+        ("--tpm --keyfile sa.json --tpm-path ./socket", "sa.json: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
         ("--tpm --persistentHandle 7", "from 0x81000000 to 0x81ffffff"),
         ("--tpm --persistentHandle 0x81010009 --tpm-path ./socket", "no key at the persistent handle 0x81010009"),
         ("--tpm --keyfile private.pem --pcrs 99", "--pcrs: `99`: registers from 0 to 23"),
@@ -158,6 +166,38 @@ async fn a_start_that_can_not_work_says_so() {
     ] {
         let error = refused(options);
         assert!(error.contains(text), "{options}: {error}");
+    }
+    // Of a key and its certificate, the one that is wrong is named.
+    for (key, certificate, text) in [
+        ("none.pem", "rsa.pem", "none.pem: No such file"),
+        ("sa.json", "rsa.pem", "sa.json: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
+        ("private.pem", "none.crt", "none.crt: No such file"),
+        ("private.pem", "rsa.pem", "rsa.pem: no certificates in PEM"),
+    ] {
+        let federated = "--useTPMmTLS --projectNumber 1 --poolID p --providerID q --tpm-path ./socket";
+        let error = refused(&format!("--tpm --keyfile {key} {federated} --pubCert {certificate}"));
+        assert!(error.starts_with(&format!("error: credentials: {text}")), "{key} {certificate}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_the_tpm_can_be_ended() {
+    for options in ["--tpm --persistent-handle 0x81010002", "--tls-port 0 --mds-mtls-dir mds"] {
+        let folder = tempfile::tempdir().unwrap();
+        // A TPM that takes commands and answers none.
+        let tpm = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let program = Program::start(|command| {
+            command.args(options.split(' ')).args(["--tpm-path", "./socket"]);
+            command.current_dir(folder.path()).env("TSS2_LOG", "all+none");
+        });
+        let asked = async {
+            drop(tpm.accept().await.unwrap());
+            let (mut asked, _) = tpm.accept().await.unwrap();
+            asked.read_exact(&mut [0; 10]).await.unwrap();
+            asked
+        };
+        let _unanswered = timeout(Duration::from_secs(30), asked).await.expect("the TPM is asked");
+        program.stop();
     }
 }
 

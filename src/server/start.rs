@@ -29,7 +29,8 @@ use tokio::net::TcpListener;
 const ADMIN_CONNECTIONS: usize = 64;
 
 impl ServerBuilder {
-    /// Checks everything, binds the sockets, and serves. Must be called in a tokio runtime.
+    /// Checks everything, binds the sockets, and serves. Must be called in a tokio runtime. What is read of files, and what a
+    /// TPM is asked to open a key, is waited for in place: where others use this thread, call it in one that may block.
     ///
     /// # Errors
     /// If the config, the key, a certificate, a socket or a thread can't be had.

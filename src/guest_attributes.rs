@@ -7,6 +7,7 @@ use crate::config::json::{self, Mistake};
 use crate::files;
 use crate::metrics::Metrics;
 use gce_metadata_routes::{GuestAttributes, Node, Reader, Tree};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +80,8 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
 #[derive(Debug)]
 pub(crate) struct Keeper {
     path: PathBuf,
+    /// Whether there was no file before.
+    is_new: bool,
     reader: Reader,
     metrics: Option<Metrics>,
     /// What the file has. Locked for as long as a write takes, so that none goes over a newer one.
@@ -94,10 +97,18 @@ impl Keeper {
     ) -> Result<Arc<Self>, GuestAttributesError> {
         // What a link leads to is replaced, not the link.
         let path = path.canonicalize().unwrap_or(path);
-        let keeper = Arc::new(Self { path, reader, metrics, saved: Mutex::default() });
+        let is_new = path.symlink_metadata().is_err();
+        let keeper = Arc::new(Self { path, is_new, reader, metrics, saved: Mutex::default() });
         let saved = keeper.save().await;
         saved.map_err(|error| GuestAttributesError::Unwritable { path: keeper.path.clone(), error })?;
         Ok(keeper)
+    }
+
+    /// Undoes the start: a server that fails for another reason leaves no file.
+    pub(crate) fn remove_if_new(&self) {
+        if self.is_new {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 
     /// Follows what is published until the server stops.
@@ -155,7 +166,6 @@ async fn after(time: Option<Duration>) {
 mod tests {
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
-    use std::fs;
 
     const KEY: &str = "instance/guest-attributes/ns/key";
 

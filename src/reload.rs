@@ -49,9 +49,10 @@ pub(crate) struct Reload {
     wanted: Arc<Notify>,
     /// The tree of what was loaded last, without what others have changed in it.
     of_config: Tree,
-    /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log. Nothing if a load is
-    /// asked for.
-    last: Option<Result<Vec<u8>, String>>,
+    /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log.
+    last: Result<Vec<u8>, String>,
+    /// Somebody wants what the file says, as soon as it says something that can be served.
+    is_asked_for: bool,
 }
 
 impl Reload {
@@ -65,7 +66,7 @@ impl Reload {
         wanted: Arc<Notify>,
     ) -> Self {
         let follow = Follow::new(vec![file.path().to_owned()]);
-        Self { file, publisher, counts, follow, wanted, of_config, last: Some(Ok(loaded)) }
+        Self { file, publisher, counts, follow, wanted, of_config, last: Ok(loaded), is_asked_for: false }
     }
 
     pub(crate) async fn run(mut self) {
@@ -74,7 +75,7 @@ impl Reload {
                 () = self.follow.changed() => {}
                 () = self.wanted.notified() => {
                     tracing::info!(path = %self.file.path().display(), "reload asked for");
-                    self.last = None;
+                    self.is_asked_for = true;
                 }
             }
             // Reading may block, and building a large tree takes a while.
@@ -93,14 +94,13 @@ impl Reload {
     }
 
     fn load(&mut self) {
-        let is_asked_for = self.last.is_none();
         let read = self.file.read();
         let is_the_same = match (&read, &self.last) {
-            (Ok(bytes), Some(Ok(last))) => bytes == last,
-            (Err(error), Some(Err(last))) => error.to_string() == *last,
+            (Ok(bytes), Ok(last)) => bytes == last,
+            (Err(error), Err(last)) => error.to_string() == *last,
             _ => false,
         };
-        if is_the_same {
+        if is_the_same && !self.is_asked_for {
             return;
         }
         let made = read.as_ref().map_err(ToString::to_string).and_then(|bytes| {
@@ -110,18 +110,19 @@ impl Reload {
         self.counts.count(made.is_ok());
         match made {
             Ok(tree) => {
-                let changed = self.publish(tree, is_asked_for);
+                let changed = self.publish(tree);
                 let generation = self.publisher.reader().snapshot().generation();
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
             Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
-        self.last = Some(read.map_err(|error| error.to_string()));
+        self.last = read.map_err(|error| error.to_string());
     }
 
     /// Changes what has changed in the file; what has been set at run time stays. If somebody asked for the file, what guests
     /// have written stays.
-    fn publish(&mut self, tree: Tree, is_asked_for: bool) -> bool {
+    fn publish(&mut self, tree: Tree) -> bool {
+        let is_asked_for = std::mem::take(&mut self.is_asked_for);
         let before = std::mem::replace(&mut self.of_config, tree);
         self.publisher.update(|current| {
             let rebased = current.rebased(&before, &self.of_config);

@@ -125,7 +125,8 @@ impl Server {
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
-    /// How to change what is served. What is set stays when the config file changes, unless it changes there too.
+    /// How to change what is served. What is set stays when the config file changes, unless it changes there too:
+    /// see [`Tree::rebased`](gce_metadata_routes::Tree::rebased).
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }

@@ -47,13 +47,27 @@ impl<F: Fn(&PeerIdentity) -> bool> Policy for F {
     }
 }
 
-/// Who is welcome by name; an empty list is everybody who was verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedPeers(pub Vec<String>);
+/// Who is welcome, of those who were verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedPeers {
+    names: Option<Vec<String>>,
+}
+
+impl AllowedPeers {
+    /// Everybody.
+    pub fn everybody() -> Self {
+        Self { names: None }
+    }
+
+    /// Whoever is called by one of these names, as [`PeerIdentity::is_called`] has it. An empty list is nobody.
+    pub fn only(names: impl IntoIterator<Item: Into<String>>) -> Self {
+        Self { names: Some(names.into_iter().map(Into::into).collect()) }
+    }
+}
 
 impl Policy for AllowedPeers {
     fn admits(&self, peer: &PeerIdentity) -> bool {
-        self.0.is_empty() || self.0.iter().any(|name| peer.is_called(name))
+        self.names.as_ref().is_none_or(|names| names.iter().any(|name| peer.is_called(name)))
     }
 }
 
@@ -126,14 +140,13 @@ mod tests {
     }
 
     fn layer(allowed: &[&str]) -> RequirePeerLayer<AllowedPeers> {
-        RequirePeerLayer::new(AllowedPeers(allowed.iter().map(|name| (*name).to_owned()).collect()))
+        RequirePeerLayer::new(AllowedPeers::only(allowed.iter().copied()))
     }
 
     #[tokio::test]
     async fn a_verified_client_is_welcome_unless_names_are_asked_for() {
-        for allowed in [&[][..], &["other", "instance-1"]] {
-            let answer =
-                mock_exchange(layer(allowed), request(Some("instance-1")), Response::new(Bytes::from("told"))).await;
+        for layer in [RequirePeerLayer::new(AllowedPeers::everybody()), layer(&["other", "instance-1"])] {
+            let answer = mock_exchange(layer, request(Some("instance-1")), Response::new(Bytes::from("told"))).await;
             assert_eq!(answer.body(), "told");
         }
     }

@@ -19,17 +19,28 @@ pub(crate) fn normalized(args: impl Iterator<Item = OsString>) -> Vec<OsString> 
         let arg = doubled(&command, arg);
         let next_is_empty = args.peek().is_some_and(|next| next.is_empty());
         match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-            Some(option) if option.strip_suffix('=').is_some_and(|name| !keeps_empty(name)) => {}
-            Some(option) if next_is_empty && !option.contains('=') && !keeps_empty(option) => _ = args.next(),
+            Some(option) if option.strip_suffix('=').is_some_and(|name| goes_if_empty(&command, name)) => {}
+            Some(option) if next_is_empty && goes_if_empty(&command, option) => _ = args.next(),
             _ => normalized.push(arg),
         }
     }
     normalized
 }
 
-/// An empty interface is not none, but all of them; an allow-list without a name must not let in everybody.
-fn keeps_empty(option: &str) -> bool {
-    option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow"
+/// An empty interface is not none, but all of them; an allow-list without a name must not let in everybody; and what is no option
+/// is to be told.
+fn goes_if_empty(command: &clap::Command, option: &str) -> bool {
+    let keeps = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
+    !keeps && is_known(command, option)
+}
+
+fn is_known(command: &clap::Command, option: &str) -> bool {
+    command.get_arguments().any(|known| is_called(known, option))
+        || command.get_subcommands().any(|command| is_known(command, option))
+}
+
+fn is_called(option: &clap::Arg, name: &str) -> bool {
+    option.get_long() == Some(name) || option.get_all_aliases().unwrap_or_default().contains(&name)
 }
 
 fn doubled(command: &clap::Command, arg: OsString) -> OsString {
@@ -38,12 +49,9 @@ fn doubled(command: &clap::Command, arg: OsString) -> OsString {
         return arg;
     };
     let bare = name.split('=').next().unwrap_or(name);
-    let has_name = |known: &clap::Arg| {
-        known.get_long() == Some(bare) || known.get_all_aliases().unwrap_or_default().contains(&bare)
-    };
     let has_letter = |known: &clap::Arg| known.get_short().is_some_and(|letter| name.starts_with(letter));
     let is_short = command.get_arguments().any(has_letter);
-    let is_long = bare.len() > 1 && (command.get_arguments().any(has_name) || !is_short);
+    let is_long = bare.len() > 1 && (command.get_arguments().any(|known| is_called(known, bare)) || !is_short);
     if is_long { format!("-{text}").into() } else { arg }
 }
 

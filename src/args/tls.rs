@@ -93,7 +93,8 @@ impl Tls {
                 "--mtls-allow: nobody has an empty name; without the option, every client with a certificate is welcome"
             );
         }
-        let options = MtlsOptions::new(certificates).allowed(&self.mtls_allow);
+        let options = MtlsOptions::new(certificates);
+        let options = if self.mtls_allow.is_empty() { options } else { options.allowed(&self.mtls_allow) };
         Ok(match place {
             Some(place) => builder.mtls_beside(place, options),
             None => builder.mtls(options),

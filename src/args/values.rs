@@ -28,7 +28,8 @@ pub(super) fn url(url: &str) -> Result<String, String> {
 }
 
 pub(super) fn file_mode(mode: &str) -> Result<u32, String> {
-    let parsed = u32::from_str_radix(mode.trim_start_matches("0o"), 8).ok().filter(|mode| *mode <= 0o777);
+    let digits = mode.trim_start_matches("0o");
+    let parsed = u32::from_str_radix(digits, 8).ok().filter(|mode| digits.len() >= 3 && *mode <= 0o777);
     parsed.ok_or_else(|| "a file mode is three octal digits, such as 660".to_owned())
 }
 

@@ -21,7 +21,6 @@ use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
 use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources, Tree};
 use http_body_util::Full;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -76,19 +75,25 @@ impl ServerBuilder {
             Some(count) => Runtimes::on_threads(count, &server.lifecycle.tasks).map_err(StartError::Threads)?,
             None => Runtimes::current(&server.lifecycle.tasks),
         };
-        // Another server may be using the files that these replace, so they come last.
-        let (tls, peers) = match https {
-            Some(MtlsOptions { certificates, allowed }) => {
-                let Opened { tls, keep_fresh, mds_client_certificate } =
-                    tls::open(certificates, reader.clone(), metrics.clone())?;
+        let keeper = match self.guest_attributes {
+            Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
+            None => None,
+        };
+        // The last that can fail: another server may be using the certificates that this replaces.
+        let opened = https.map(|MtlsOptions { certificates, allowed }| {
+            tls::open(certificates, reader.clone(), metrics.clone()).map(|opened| (opened, allowed))
+        });
+        let opened = opened.transpose().inspect_err(|_| keeper.iter().for_each(|keeper| keeper.remove_if_new()))?;
+        let (tls, peers) = match opened {
+            Some((Opened { tls, keep_fresh, mds_client_certificate }, allowed)) => {
                 server.lifecycle.spawn(keep_fresh);
                 routes.extend(mds_client_certificate.map(MdsClientCertificate::route));
-                (Some(tls), AllowedPeers(allowed))
+                (Some(tls), allowed)
             }
-            None => (None, AllowedPeers::default()),
+            None => (None, AllowedPeers::everybody()),
         };
-        if let Some(path) = self.guest_attributes {
-            server.keep_guest_attributes(path, metrics.clone()).await?;
+        if let Some(keeper) = keeper {
+            server.keep_guest_attributes(keeper);
         }
 
         let waiters = Waiters::at_most(self.most_waiters);
@@ -144,14 +149,12 @@ impl ServerBuilder {
 }
 
 impl Server {
-    /// Writes the file of guest attributes a first time, and whenever there are others.
-    async fn keep_guest_attributes(&mut self, path: PathBuf, metrics: Option<Metrics>) -> Result<(), StartError> {
-        let keeper = Keeper::start(path, self.publisher.reader(), metrics).await?;
+    /// Writes the file of guest attributes whenever there are others.
+    fn keep_guest_attributes(&mut self, keeper: Arc<Keeper>) {
         let Lifecycle { stop, abort, tasks } = self.lifecycle.clone();
         let keeping = Arc::clone(&keeper).keep(stop);
         tasks.spawn(async move { abort.run_until_cancelled(keeping).await });
         self.keeper = Some(keeper);
-        Ok(())
     }
 
     /// Takes over what the config file changes to.

@@ -12,6 +12,7 @@ pub(super) use handshake::{Handshake, Tls};
 pub(super) use mds_client_certificate::MdsClientCertificate;
 
 use crate::certs::EndorsementKey;
+use gce_metadata_layers::AllowedPeers;
 use std::path::PathBuf;
 
 /// How HTTPS with client certificates is set up.
@@ -20,20 +21,20 @@ use std::path::PathBuf;
 pub struct MtlsOptions {
     /// The certificates, and who is believed.
     pub certificates: Certificates,
-    /// The clients that are welcome, by a common name, a DNS name, an IP address, a URI or a SHA-256 fingerprint in hex.
-    /// An empty list is everybody with a valid certificate.
-    pub allowed: Vec<String>,
+    /// The clients that are welcome, of those that have a valid certificate.
+    pub allowed: AllowedPeers,
 }
 
 impl MtlsOptions {
     /// HTTPS with these certificates, for every client that has a valid one.
     pub fn new(certificates: Certificates) -> Self {
-        Self { certificates, allowed: Vec::new() }
+        Self { certificates, allowed: AllowedPeers::everybody() }
     }
 
-    /// For these clients only.
+    /// For these clients only, by a common name, a DNS name, an IP address, a URI or a SHA-256 fingerprint in hex. An empty list
+    /// is nobody.
     pub fn allowed(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
-        Self { allowed: names.into_iter().map(Into::into).collect(), ..self }
+        Self { allowed: AllowedPeers::only(names), ..self }
     }
 
     /// What the metadata lists beside what is in it.

@@ -4,8 +4,9 @@ use crate::support::program::{Program, refusal};
 use crate::support::{get_at, repository};
 use gce_metadata_server::certs::peer_identity;
 use rcgen::{Issuer, KeyPair, SerialNumber};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
@@ -153,6 +154,21 @@ fn curl_by_every_name_of_the_server() {
         curl.arg(format!("{name}:443:{address}")).arg(format!("https://{name}/computeMetadata/v1/instance/name"));
         assert_eq!(made(curl.current_dir(folder.path())), "vm-1", "{name}");
     }
+}
+
+/// The umask of a service is often one that leaves nothing to others.
+#[test]
+fn the_files_have_the_modes_that_were_asked_for() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("mds");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_gce-metadata-server")]);
+    command.args(["--port", "0", "--tls-port", "0", "--mds-mtls-mode", "644", "--mds-mtls-dir"]).arg(&folder);
+    command.stderr(Stdio::null());
+    Program::of(command).says("GCE_METADATA_HOST=");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o755);
+    assert_eq!([mode(&folder.join("root.crt")), mode(&folder.join("client.key"))], [0o644; 2]);
 }
 
 #[test]

@@ -155,6 +155,19 @@ async fn asked_for_by_hand() {
     assert_eq!(watched.changed().await, "1");
 }
 
+/// Who asks for the file gets it as soon as it can be had.
+#[tokio::test]
+async fn asked_for_while_it_has_a_mistake() {
+    let (mut watched, file) = Watched::of_plain_file().await;
+    watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
+    assert_eq!(watched.changed().await, "edited");
+    std::fs::write(&file, "{").unwrap();
+    watched.server.reload();
+    eventually("it is refused", async || watched.server.reloads().bad() > 0).await;
+    std::fs::write(&file, config("1")).unwrap();
+    assert_eq!(watched.changed().await, "1");
+}
+
 /// A change of the file changes what has changed in it, and nothing else.
 #[tokio::test]
 async fn what_was_set_at_run_time_outlives_a_change() {

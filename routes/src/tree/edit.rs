@@ -54,7 +54,7 @@ impl Tree {
     }
 
     /// The JSON of what is at this path, unless it is there by default only.
-    fn explicit(&self, path: &str) -> Option<Value> {
+    pub(super) fn explicit(&self, path: &str) -> Option<Value> {
         let mut node = &self.root;
         for segment in segments(path) {
             if let Node::Dir(dir) = &**node
@@ -135,14 +135,14 @@ impl Tree {
     }
 
     /// Another root, and the same beside it.
-    pub(super) fn with_root(&self, root: Arc<Node>) -> Self {
+    fn with_root(&self, root: Arc<Node>) -> Self {
         Self { os_login: self.os_login.clone(), ..Self::new(root) }
     }
 }
 
 impl Node {
     /// All that the JSON has that it was made of, and what edits have made of that; behind closed doors too.
-    fn explicit(&self) -> Value {
+    pub(super) fn explicit(&self) -> Value {
         match self {
             Self::Dir(dir) => {
                 let entries = dir.entries.values().filter(|entry| entry.is_explicit());

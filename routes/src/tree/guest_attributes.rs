@@ -70,6 +70,28 @@ impl GuestAttributes {
         }
         was_there
     }
+
+    /// The same changes made to others: what was written or removed since there was `before` stands over `onto`.
+    pub(super) fn rebased(&self, before: &Self, onto: &Self) -> Self {
+        let mut rebased = onto.clone();
+        for (namespace, key, value) in self.iter() {
+            if before.get(namespace, key) != Some(value) {
+                rebased.set(namespace, key, value);
+            }
+        }
+        for (namespace, key, _) in before.iter() {
+            if self.get(namespace, key).is_none() {
+                rebased.remove(namespace, key);
+            }
+        }
+        rebased
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0
+            .iter()
+            .flat_map(|(namespace, keys)| keys.iter().map(move |(key, value)| (&**namespace, &**key, &**value)))
+    }
 }
 
 /// A guest may write secrets.
@@ -241,6 +263,16 @@ mod tests {
         assert!(attributes.remove("ns", "a") && !attributes.remove("ns", "a") && !attributes.remove("other", "a"));
         assert!(attributes.remove("ns", "b"));
         assert_eq!(attributes, of(&[]));
+    }
+
+    #[test]
+    fn what_was_written_stands_over_what_a_config_has() {
+        let before = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "1"), ("c", "removed", "1")]);
+        let now = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "w"), ("g", "new", "w")]);
+        let onto = of(&[("c", "changed", "2"), ("c", "written", "2"), ("c", "removed", "2"), ("c", "added", "2")]);
+        let rebased = of(&[("c", "changed", "2"), ("c", "written", "w"), ("c", "added", "2"), ("g", "new", "w")]);
+        assert_eq!(now.rebased(&before, &onto), rebased);
+        assert_eq!(now.rebased(&before, &before), now);
     }
 
     #[test]

@@ -1,12 +1,21 @@
 //! What was changed in a tree, changed in another one: how edits outlive a new state of the file that they were made over.
+//!
+//! The JSON is merged and not the nodes, so that what a VM always has, what is computed and how it is all shown is as it would
+//! be if somebody had written that JSON.
 
-use super::{Dir, Entry, Forms, Node, Shown, Tree};
+use super::{GuestAttributes, Tree};
+use crate::metadata::Metadata;
+use crate::schema::{self, Rule};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+
+/// One account has several names, below which its values must not differ.
+const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
     /// Another tree with what has been changed in this one since it was `before`. Where the other one differs from `before` too,
-    /// it is right, but for what guests have written. A list counts as one value.
+    /// it is right, but for what guests have written. The service accounts count as one value, and so does a list, unless
+    /// its length is the same in all three.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -19,172 +28,76 @@ impl Tree {
     /// assert_eq!(rebased.text("project/attributes/colour").unwrap(), "green");
     /// ```
     pub fn rebased(&self, before: &Self, onto: &Self) -> Self {
-        match (&*self.root, &*before.root, &*onto.root) {
-            (Node::Dir(edited), Node::Dir(before), Node::Dir(onto_dir)) => {
-                onto.with_root(Arc::new(Node::Dir(merged(edited, before, onto_dir, Right::Onto))))
-            }
-            // A root is a directory.
-            _ => onto.clone(),
-        }
+        let [edited, was, is] = [self, before, onto].map(Self::of_owner);
+        let tree = if edited == was {
+            onto.clone()
+        } else if is == was {
+            self.clone()
+        } else {
+            Metadata::complete(merged(Some(&edited), Some(&was), Some(&is), &[]).unwrap_or_default()).tree()
+        };
+        let os_login = if onto.os_login == before.os_login { &self.os_login } else { &onto.os_login };
+        let tree = tree.with_os_login(os_login.clone());
+        let guests = self.guest_attributes().rebased(&before.guest_attributes(), &onto.guest_attributes());
+        // A tree that was made of a config has a place for them.
+        tree.with_guest_attributes(&guests).unwrap_or(tree)
+    }
+
+    /// The JSON of all but what guests have written.
+    fn of_owner(&self) -> Value {
+        let without = self.with_guest_attributes(&GuestAttributes::default());
+        without.as_ref().unwrap_or(self).root.explicit()
     }
 }
 
-/// Who is right where both sides have changed something.
-#[derive(Clone, Copy)]
-enum Right {
-    Onto,
-    Edited,
-}
-
-fn merged(edited: &Dir, before: &Dir, onto: &Dir, right: Right) -> Dir {
-    // What a guest has written is lost for good if somebody else's value takes its place.
-    let right = if onto.is_closed { Right::Edited } else { right };
-    let names: BTreeSet<_> = edited.entries.keys().chain(onto.entries.keys()).collect();
-    let entries = names.into_iter().filter_map(|name| {
-        let entry = rebased(edited.entries.get(name), before.entries.get(name), onto.entries.get(name), right)?;
-        Some((name.clone(), entry))
-    });
-    Dir { entries: entries.collect(), is_closed: onto.is_closed, forms: Forms::default() }
-}
-
-fn rebased(edited: Option<&Entry>, before: Option<&Entry>, onto: Option<&Entry>, right: Right) -> Option<Entry> {
+fn merged(edited: Option<&Value>, before: Option<&Value>, onto: Option<&Value>, path: &[&str]) -> Option<Value> {
     if edited == before {
         return onto.cloned();
     }
     if onto == before {
         return edited.cloned();
     }
-    let any = onto.or(edited)?;
-    let none = Dir { is_closed: matches!(&*any.node, Node::Dir(dir) if dir.is_closed), ..Dir::default() };
-    let dirs = (dir(edited, &none), dir(before, &none), dir(onto, &none));
-    let (Some(edited_dir), Some(before_dir), Some(onto_dir)) = dirs else {
-        return match right {
-            Right::Onto => onto.cloned(),
-            Right::Edited => edited.cloned(),
-        };
-    };
-    let merged = merged(edited_dir, before_dir, onto_dir, right);
-    // A directory that one of both has removed goes, unless the other one has put something into it.
-    if merged.entries.is_empty() && (edited.is_none() || onto.is_none()) {
-        return None;
+    if path == ACCOUNTS || schema::is(path, Rule::ObjectLeaf) || schema::is(path, Rule::JsonByDefault) {
+        return onto.cloned();
     }
-    let shown = match edited {
-        // What was put into a default is there to be seen, if it was.
-        Some(edited) if any.shown == Shown::Nowhere && !merged.entries.is_empty() => edited.shown,
-        _ => any.shown,
-    };
-    Some(Entry { node: Arc::new(Node::Dir(merged)), shown, json_key: any.json_key.clone() })
+    match (edited, before, onto) {
+        (Some(Value::Object(edited)), Some(Value::Object(before)), Some(Value::Object(onto))) => {
+            Some(objects(edited, before, onto, path))
+        }
+        (Some(Value::Object(edited)), None, Some(Value::Object(onto))) => {
+            Some(objects(edited, &Map::new(), onto, path))
+        }
+        (Some(Value::Object(edited)), Some(Value::Object(before)), None) => {
+            // A directory that the other one has no more goes, but not what was put into it.
+            let added = edited.iter().filter(|(key, _)| !before.contains_key(*key));
+            let added: Map<_, _> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
+            (!added.is_empty()).then_some(Value::Object(added))
+        }
+        (Some(Value::Array(edited)), Some(Value::Array(before)), Some(Value::Array(onto)))
+            if edited.len() == before.len() && onto.len() == before.len() =>
+        {
+            let path = [path, &["0"]].concat();
+            let item = |((edited, before), onto)| merged(Some(edited), Some(before), Some(onto), &path);
+            Some(edited.iter().zip(before).zip(onto).filter_map(item).collect())
+        }
+        (_, _, onto) => onto.cloned(),
+    }
 }
 
-/// The directory; an empty one where there is nothing.
-fn dir<'a>(entry: Option<&'a Entry>, none: &'a Dir) -> Option<&'a Dir> {
-    match entry.map(|entry| &*entry.node) {
-        Some(Node::Dir(dir)) => Some(dir),
-        Some(_) => None,
-        None => Some(none),
-    }
+fn objects(
+    edited: &Map<String, Value>,
+    before: &Map<String, Value>,
+    onto: &Map<String, Value>,
+    path: &[&str],
+) -> Value {
+    let keys: BTreeSet<_> = edited.keys().chain(onto.keys()).collect();
+    let members = keys.into_iter().filter_map(|key| {
+        let segment = if schema::is(path, Rule::UserKeys) { key.to_owned() } else { schema::kebab_case(key) };
+        let path = [path, &[segment.as_str()]].concat();
+        Some((key.clone(), merged(edited.get(key), before.get(key), onto.get(key), &path)?))
+    });
+    Value::Object(members.collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{GuestAttributes, Metadata};
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    fn tree(v1: Value) -> Tree {
-        Metadata::from_json(v1).unwrap().tree()
-    }
-
-    fn attributes(attributes: Value) -> Tree {
-        tree(json!({"instance": {"attributes": attributes}}))
-    }
-
-    fn json_of(tree: &Tree, path: &str) -> Value {
-        serde_json::from_slice(&tree.get(path).unwrap().json()).unwrap()
-    }
-
-    #[test]
-    fn each_change_stays_and_the_later_one_of_two_is_right() {
-        let before =
-            attributes(json!({"kept": "1", "filed": "1", "edited": "1", "both": "1", "removed": "1", "gone": "1"}));
-        let onto =
-            attributes(json!({"kept": "1", "filed": "2", "edited": "1", "both": "2", "removed": "1", "added": "2"}));
-        let edits = [("edited", "e"), ("both", "e"), ("set", "e")];
-        let edited = edits.into_iter().fold(before.clone(), |tree, (key, value)| {
-            tree.with(&format!("instance/attributes/{key}"), &value.into()).unwrap()
-        });
-        let edited = edited.without("instance/attributes/removed").unwrap();
-        let rebased = edited.rebased(&before, &onto);
-        let expected = json!({"kept": "1", "filed": "2", "edited": "e", "both": "2", "added": "2", "set": "e"});
-        assert_eq!(json_of(&rebased, "instance/attributes"), expected);
-        assert_eq!(edited.rebased(&before, &before), edited);
-        assert_eq!(before.rebased(&before, &onto), onto);
-    }
-
-    #[test]
-    fn a_list_is_one_value() {
-        let nics = |ips: [&str; 2]| tree(json!({"instance": {"networkInterfaces": ips.map(|ip| json!({"ip": ip}))}}));
-        let before = nics(["10.0.0.1", "10.0.0.2"]);
-        let edited = before.with("instance/network-interfaces/0/ip", &json!("10.0.0.9")).unwrap();
-        assert_eq!(edited.rebased(&before, &nics(["10.0.0.1", "10.0.0.2"])), edited);
-        let onto = nics(["10.0.0.1", "10.0.0.3"]);
-        assert_eq!(edited.rebased(&before, &onto), onto);
-    }
-
-    #[test]
-    fn a_directory_goes_unless_something_was_put_into_it() {
-        let before = attributes(json!({"a": "1"}));
-        let edited = before.with("instance/attributes/b", &json!("2")).unwrap();
-        let rebased = edited.rebased(&before, &tree(json!({"instance": {"id": 7}})));
-        assert_eq!(json_of(&rebased, "instance"), json!({"attributes": {"b": "2"}, "id": 7}));
-        let removed = before.without("instance/attributes").unwrap();
-        let rebased = removed.rebased(&before, &attributes(json!({"a": "1", "c": "3"})));
-        assert_eq!(json_of(&rebased, "instance"), json!({"attributes": {"c": "3"}}));
-        assert_eq!(removed.rebased(&before, &attributes(json!({"a": "1"}))), removed);
-
-        let of = |mine: Value| tree(json!({"instance": {"mine": mine}}));
-        let edited = of(json!({"a": 1, "b": 2}));
-        assert_eq!(edited.rebased(&of(json!({"a": 1})), &of("no directory".into())), of("no directory".into()));
-    }
-
-    #[test]
-    fn what_guests_have_written_stays_hidden_where_the_config_has_none() {
-        let mut written = GuestAttributes::default();
-        written.set("ns", "key", "mine");
-        for before in [json!({"instance": {"id": 1}}), json!({"instance": {"id": 1, "guestAttributes": {}}})] {
-            let mut onto = before.clone();
-            onto["instance"]["id"] = 2.into();
-            let (before, onto) = (tree(before), tree(onto));
-            let rebased = before.with_guest_attributes(&written).unwrap().rebased(&before, &onto);
-            assert_eq!(rebased.guest_attributes(), written);
-            assert_eq!(rebased.get("").unwrap().json(), onto.get("").unwrap().json());
-        }
-    }
-
-    #[test]
-    fn guests_are_right_about_what_they_have_written() {
-        let of = |attributes: Value| tree(json!({"instance": {"guestAttributes": attributes}}));
-        let all = |values: [&str; 3]| json!({"ns": {"kept": values[0], "written": values[1], "removed": values[2]}});
-        let edited = of(json!({"ns": {"kept": "1", "written": "w"}}));
-        let rebased = edited.rebased(&of(all(["1", "1", "1"])), &of(all(["2", "2", "2"])));
-        assert_eq!(rebased, of(json!({"ns": {"kept": "2", "written": "w"}})));
-    }
-
-    fn any_attributes() -> impl Strategy<Value = Tree> {
-        proptest::collection::btree_map("[a-c]", "[12]", 0..3)
-            .prop_map(|keys| attributes(keys.into_iter().map(|(key, value)| (key, Value::from(value))).collect()))
-    }
-
-    proptest! {
-        #[test]
-        fn no_change_is_lost(edited in any_attributes(), before in any_attributes(), onto in any_attributes()) {
-            let rebased = edited.rebased(&before, &onto);
-            for key in ["a", "b", "c"] {
-                let at = |tree: &Tree| tree.text(&format!("instance/attributes/{key}"));
-                let expected = if at(&onto) == at(&before) { at(&edited) } else { at(&onto) };
-                prop_assert_eq!(at(&rebased), expected);
-            }
-        }
-    }
-}
+mod tests;

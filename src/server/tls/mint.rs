@@ -5,8 +5,10 @@ use super::certificates::{Material, TlsError};
 use super::mds_client_certificate::MdsClientCertificate;
 use crate::certs::{Authority, replace_file};
 use gce_metadata_routes::{Reader, Tree};
-use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, fs, io};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
@@ -41,7 +43,7 @@ impl Mint {
             revoked: Vec::new(),
         };
         let config = material.config().map_err(|(_, problem)| odd(&problem))?;
-        std::fs::create_dir_all(path).map_err(|error| odd(&error))?;
+        make_folder(path).map_err(|error| odd(&error))?;
         let write = |name: &str, content: &str, mode| {
             let path = path.join(name);
             replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
@@ -53,6 +55,15 @@ impl Mint {
         }
         Ok(config)
     }
+}
+
+/// Everybody may look into a new folder, whatever the umask says: its files have modes of their own.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 /// The client's name, and the DNS names that GCE gives a VM of that name. What is no DNS name is left out.

@@ -6,6 +6,7 @@ use gce_metadata_server::certs::{EndorsementKey, Minted};
 use gce_metadata_server::{Address, Certificates, MdsFolder, Metadata, MtlsOptions, Server};
 use rcgen::KeyPair;
 use serde_json::Value;
+use std::path::Path;
 
 #[tokio::test]
 async fn a_folder_is_kept_as_googles_libraries_read_it() {
@@ -41,6 +42,18 @@ async fn a_start_that_fails_replaces_no_certificate() {
     let error = start(taken.port()).await.unwrap_err().to_string();
     assert!(error.ends_with("(--tls-port 0 takes any free port)"), "{error}");
     assert!(files() == before);
+
+    let start = async |mds: &Path, attributes: &str| {
+        let certificates = Certificates::Minted(MdsFolder::new(mds));
+        let builder = Server::builder().mtls(MtlsOptions::new(certificates));
+        builder.guest_attributes_file(folder.path().join(attributes)).start().await.unwrap_err().to_string()
+    };
+    let error = start(folder.path(), "none/attributes.json").await;
+    assert!(error.starts_with("guest attributes: "), "{error}");
+    assert!(files() == before);
+    let error = start(&folder.path().join("root.crt/below"), "attributes.json").await;
+    assert!(error.starts_with("HTTPS: "), "{error}");
+    assert!(files() == before && folder.path().read_dir().unwrap().count() == 2);
 }
 
 #[tokio::test]

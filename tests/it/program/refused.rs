@@ -72,6 +72,10 @@ fn what_can_not_be_started_says_why_in_one_line() {
     assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
     let open_to_all = refused(folder.path(), "--use-mtls --mtls-allow= --mds-mtls-dir mtls --port 0");
     assert!(open_to_all.starts_with("--mtls-allow: nobody has an empty name"), "{open_to_all}");
+    for misspelled in ["--use-mtls --mtlsAllow= --mds-mtls-dir mtls --port 0", "--prot= --port 0"] {
+        assert!(refused(folder.path(), misspelled).starts_with("unexpected argument"), "{misspelled}");
+    }
+    assert!(refused(folder.path(), "--mds-mtls-mode 4 --mds-mtls-dir m").contains("three octal digits"));
     let nothing = refused(folder.path(), "certs");
     assert!(nothing.contains("requires a subcommand") && nothing.contains("[subcommands: init"), "{nothing}");
     assert!(refused(folder.path(), "check-config").ends_with("were not provided: <FILE> (see --help)"));

@@ -13,9 +13,14 @@ impl Program {
     /// Starts it on a free port, with these further options and nothing but what is set here in its environment.
     pub(crate) fn start(change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
-        command.args(["--port", "0"]).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(["--port", "0"]).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
         change(&mut command);
-        let mut child = command.spawn().unwrap();
+        Self::of(command)
+    }
+
+    /// Starts this.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }

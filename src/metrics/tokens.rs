@@ -4,8 +4,8 @@ use super::Metrics;
 use gce_metadata_routes::token::TokenError;
 use gce_metadata_routes::{Reader, Tree};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
-use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,13 +21,17 @@ const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 pub(super) struct Accounts {
     /// When the token that is served to an account now will be of no more use.
     expiries: Mutex<HashMap<String, Instant>>,
-    /// Whether the source failed an account when it was last asked. A refusal is an answer.
-    unavailable: Mutex<HashMap<String, bool>>,
+    /// Whether the source answered when it was last asked for a token of this account and kind. A refusal is an answer.
+    answered: Mutex<HashMap<(String, &'static str), bool>>,
     /// Which accounts there are.
     reader: OnceLock<Reader>,
 }
 
 impl Accounts {
+    fn answered(&self) -> MutexGuard<'_, HashMap<(String, &'static str), bool>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn expiries(&self) -> HashMap<String, Instant> {
         self.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -89,14 +93,14 @@ impl Metrics {
         latency: Duration,
     ) {
         let outcome = outcome(failure);
-        let mut unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = account.to_owned();
         match outcome {
-            "ok" | "refused" | "unavailable" => unavailable.insert(account.to_owned(), outcome == "unavailable"),
+            "ok" | "refused" | "unavailable" => {
+                self.0.accounts.answered().insert((account.clone(), kind), outcome != "unavailable")
+            }
             // Nobody was asked.
             _ => return,
         };
-        drop(unavailable);
-        let account = account.to_owned();
         with_local_recorder(&self.0.recorder, || {
             counter!(FETCHES, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
                 .increment(1);
@@ -121,34 +125,32 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Other credentials of this account, which nobody has asked yet.
-    #[cfg(feature = "live")]
-    pub(crate) fn credentials_changed(&self, account: &str) {
-        self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
-    }
-
-    /// Tokens of this account that are not served any more.
+    /// Tokens of this account that are not served any more, of credentials that nobody asks any more.
     #[cfg(feature = "live")]
     pub(crate) fn tokens_forgotten(&self, account: &str) {
-        self.credentials_changed(account);
+        self.0.accounts.answered().retain(|(known, _), _| known != account);
         self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 
-    /// Whether the token source answered any account when it was last asked, or has not been asked yet. One that fails must
-    /// not cost the others a server that works for them, and one that the metadata does not have any more is nobody's.
+    /// Whether the token source answered any account, for all kinds of tokens, when it was last asked, or has not been asked
+    /// yet. One that fails must not cost the others a server that works for them, and one that the metadata does not have any
+    /// more is nobody's.
     pub(crate) fn tokens_are_well(&self) -> bool {
-        let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let answered = self.0.accounts.answered();
         let tree = self.0.accounts.reader.get().map(|reader| reader.snapshot().tree().clone());
         let is_there = |account: &str| tree.as_ref().is_none_or(|tree| has(tree, account));
-        let mut asked = unavailable.iter().filter(|(account, _)| is_there(account)).map(|(_, it)| it).peekable();
-        asked.peek().is_none() || asked.any(|it| !it)
+        let mut well = BTreeMap::new();
+        for ((account, _), it) in answered.iter().filter(|((account, _), _)| is_there(account)) {
+            *well.entry(account).or_insert(true) &= it;
+        }
+        well.is_empty() || well.values().any(|it| *it)
     }
 
-    /// Whether the token source answered this account when it was last asked. Nobody knows of one that has not been asked.
+    /// Whether the token source answered when it was last asked for a token of this account and kind. Nobody knows of one
+    /// that has not been asked.
     #[cfg(feature = "live")]
-    pub(crate) fn is_well(&self, account: &str) -> Option<bool> {
-        let unavailable = self.0.accounts.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        unavailable.get(account).map(|it| !it)
+    pub(crate) fn is_well(&self, account: &str, kind: &'static str) -> Option<bool> {
+        self.0.accounts.answered().get(&(account.to_owned(), kind)).copied()
     }
 }
 

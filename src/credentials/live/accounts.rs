@@ -73,7 +73,7 @@ impl Accounts {
 
     /// Takes over what has changed on disk. Of each change `settle` learns whether it could be taken over, and what becomes of
     /// each account's tokens.
-    pub(super) fn renew(&self, settle: impl Fn(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
+    pub(super) fn renew(&self, mut settle: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
         if let Self::Named(named) = self {
             let before = named.files.current();
             if let Some(good) = named.renew() {

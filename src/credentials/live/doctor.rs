@@ -6,20 +6,24 @@
 use super::accounts::Accounts;
 use super::{AccessSource, IdSource};
 use crate::credentials::cache::{CacheTokens, Fate};
+use crate::credentials::failure::Failure;
+use crate::credentials::kind::TokenRequest;
 use crate::follow::Follow;
 use crate::metrics::Metrics;
 use gce_metadata_routes::token::{AccessTokenRequest, IdTokenRequest};
 use gce_metadata_routes::{Reader, ServiceAccount};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 /// How long an account that goes without tokens is left alone.
 const REVISIT: Duration = Duration::from_secs(30);
 /// How many accounts are tried out at a time.
 const AT_A_TIME: usize = 16;
+/// Whom an identity token is for that nobody is shown.
+const AUDIENCE: &str = "https://metadata.google.internal";
 
 /// Where the tokens of an account come from.
 #[derive(Debug)]
@@ -28,6 +32,14 @@ pub(super) struct Found {
     pub(super) credential_type: &'static str,
     pub(super) email: Option<String>,
     pub(super) project: Option<String>,
+}
+
+/// An account, and of which kinds its source is to be asked for a token.
+struct Patient {
+    account: Arc<ServiceAccount>,
+    found: Found,
+    wants_access: bool,
+    wants_id: bool,
 }
 
 /// Looks after sources of live tokens.
@@ -52,6 +64,7 @@ impl Doctor {
 
     async fn look_after_files(self: &Arc<Self>, reader: &Reader) {
         let (mut followed, mut follow) = (Vec::new(), Follow::new(Vec::new()));
+        let mut trials = JoinSet::new();
         loop {
             // New credentials may have come with files of their own.
             let files = self.accounts.files();
@@ -61,25 +74,32 @@ impl Doctor {
             }
             follow.changed().await;
             let (this, reader) = (Arc::clone(self), reader.clone());
-            _ = tokio::task::spawn_blocking(move || this.renew(&reader)).await;
+            let changed = spawn_blocking(move || this.renew(&reader)).await.unwrap_or_default();
+            // What was known of the old credentials says nothing of these. The next change need not wait for that.
+            let this = Arc::clone(self);
+            trials.spawn(async move { this.try_out(changed, true).await });
+            while trials.try_join_next().is_some() {}
         }
     }
 
-    /// Takes over what has changed on disk. It may block.
-    fn renew(&self, reader: &Reader) {
+    /// Takes over what has changed on disk, and says whose credentials are others now. It may block.
+    fn renew(&self, reader: &Reader) -> Vec<Patient> {
+        let mut changed = Vec::new();
         self.accounts.renew(|good, fate| {
             self.access.revise(fate);
             self.id.revise(fate);
-            let Some(metrics) = &self.metrics else { return };
-            metrics.credential_reload(good);
             for account in reader.snapshot().tree().service_accounts() {
-                match fate(&account) {
-                    Fate::Keep => {}
-                    Fate::Renew => metrics.credentials_changed(&account.email),
-                    Fate::Forget => metrics.tokens_forgotten(&account.email),
+                let fate = fate(&account);
+                if let (Fate::Forget, Some(metrics)) = (fate, &self.metrics) {
+                    metrics.tokens_forgotten(&account.email);
                 }
+                changed.extend((fate != Fate::Keep).then_some(account));
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.credential_reload(good);
             }
         });
+        changed.into_iter().filter_map(|account| self.patient(account)).collect()
     }
 
     async fn examine(&self, reader: &Reader) {
@@ -87,14 +107,14 @@ impl Doctor {
         let project = snapshot.tree().text("project/project-id").filter(|project| !project.is_empty());
         let mut patients = Vec::new();
         for account in snapshot.tree().service_accounts() {
-            let Some(found) = self.accounts.found(&account) else {
+            let Some(patient) = self.patient(Arc::clone(&account)) else {
                 tracing::warn!(account = account.email, "no credentials: its tokens are answered 404");
                 continue;
             };
-            for doubt in doubts(&found, &account, project.as_deref()) {
+            for doubt in doubts(&patient.found, &account, project.as_deref()) {
                 tracing::warn!("{doubt}");
             }
-            patients.push((account, found));
+            patients.push(patient);
         }
         self.try_out(patients, false).await;
     }
@@ -103,39 +123,56 @@ impl Doctor {
         let Some(metrics) = &self.metrics else { return };
         loop {
             sleep(REVISIT).await;
-            let accounts = reader.snapshot().tree().service_accounts().into_iter();
-            let unwell = accounts.filter(|account| metrics.is_well(&account.email) != Some(true));
+            let mut unwell = Vec::new();
+            for account in reader.snapshot().tree().service_accounts() {
+                let wants_access = metrics.is_well(&account.email, AccessTokenRequest::KIND) != Some(true);
+                // Nobody may want identity tokens at all.
+                let wants_id = metrics.is_well(&account.email, IdTokenRequest::KIND) == Some(false);
+                let patient = (wants_access || wants_id).then(|| self.patient(account)).flatten();
+                unwell.extend(patient.map(|patient| Patient { wants_access, wants_id, ..patient }));
+            }
             // Of a source that has failed since, a token from the cache says nothing.
-            self.try_out(unwell.filter_map(|account| Some((account.clone(), self.accounts.found(&account)?))), true)
-                .await;
+            self.try_out(unwell, true).await;
         }
     }
 
-    /// Asks for a token of each, for several at a time: one whose source is silent must not keep the log from the others'.
-    async fn try_out(&self, patients: impl IntoIterator<Item = (Arc<ServiceAccount>, Found)>, anew: bool) {
+    /// An account that has credentials, to be asked for an access token.
+    fn patient(&self, account: Arc<ServiceAccount>) -> Option<Patient> {
+        let found = self.accounts.found(&account)?;
+        Some(Patient { account, found, wants_access: true, wants_id: false })
+    }
+
+    /// Asks for tokens of each, for several at a time: one whose source is silent must not keep the log from the others'.
+    async fn try_out(&self, patients: Vec<Patient>, anew: bool) {
         let mut asked = JoinSet::new();
-        for (account, found) in patients {
-            if asked.len() == AT_A_TIME {
+        for Patient { account, found, wants_access, wants_id } in patients {
+            if asked.len() >= AT_A_TIME {
                 asked.join_next().await;
             }
-            asked.spawn(try_out(self.access.clone(), account, found, anew));
+            let found = Arc::new(found);
+            if wants_id {
+                let request = IdTokenRequest::new(Arc::clone(&account), AUDIENCE);
+                asked.spawn(try_out(self.id.clone(), request, Arc::clone(&found), anew));
+            }
+            if wants_access {
+                let scopes = Arc::clone(&account.scopes);
+                asked.spawn(try_out(self.access.clone(), AccessTokenRequest::new(account, scopes), found, anew));
+            }
         }
         while asked.join_next().await.is_some() {}
     }
 }
 
-async fn try_out(
-    access: CacheTokens<AccessSource, AccessTokenRequest>,
-    account: Arc<ServiceAccount>,
-    found: Found,
-    anew: bool,
-) {
-    let Found { file, credential_type, .. } = found;
-    let (email, scopes) = (account.email.clone(), Arc::clone(&account.scopes));
-    let request = AccessTokenRequest::new(account, scopes);
-    match if anew { access.renew(&request).await } else { access.oneshot(request).await } {
-        Ok(_) => tracing::info!(account = email, credential_type, file, "tokens can be had"),
-        Err(error) => tracing::warn!(account = email, credential_type, file, "no token: {error}"),
+async fn try_out<S, R>(cache: CacheTokens<S, R>, request: R, found: Arc<Found>, anew: bool)
+where
+    S: Service<R, Response = R::Token, Error: Into<Failure>, Future: Send> + Clone + Send + Sync + 'static,
+    R: TokenRequest,
+{
+    let Found { file, credential_type, .. } = &*found;
+    let (account, kind) = (request.account().email.clone(), R::KIND);
+    match if anew { cache.renew(&request).await } else { cache.oneshot(request).await } {
+        Ok(_) => tracing::info!(account, kind, credential_type, file, "tokens can be had"),
+        Err(error) => tracing::warn!(account, kind, credential_type, file, "no token: {error}"),
     }
 }
 

@@ -184,8 +184,12 @@ fn said(body: &[u8]) -> Option<String> {
     let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
     let said = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
     let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
-    let printable = said.chars().filter(|char| !char.is_control()).take(MOST_CHARS).collect::<String>();
-    (!printable.is_empty()).then_some(printable)
+    Some(printable(&said)).filter(|said| !said.is_empty())
+}
+
+/// As much of what somebody else has said as a line of the log holds, and nothing that would begin another.
+pub(super) fn printable(said: &str) -> String {
+    said.chars().filter(|char| !char.is_control()).take(MOST_CHARS).collect()
 }
 
 pub(super) fn unavailable(reason: String) -> Failure {

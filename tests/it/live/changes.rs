@@ -112,6 +112,22 @@ async fn an_outage_takes_no_tokens_from_those_who_have_them() {
     assert_eq!(expiries.count(), 1);
 }
 
+/// What was known of the old credentials holds until the new ones have been tried, which happens at once.
+#[tokio::test]
+async fn new_credentials_are_no_reason_to_be_ready() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.fail_with(&[503; 1000]);
+    let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
+    let ready = async || admin(&server, "/readyz").await.0;
+    eventually("the source has failed", async || ready().await == 503).await;
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("the key is taken", async || reloads(&server, "good").await == 1).await;
+    assert_eq!(ready().await, 503);
+    google.fail_with(&[]);
+    file(&folder, "key.json", &google.service_account(EMAIL));
+    eventually("it is tried", async || ready().await == 200).await;
+}
+
 /// An embedder without a server has all of it: the files are followed for as long as somebody polls.
 #[tokio::test]
 async fn open_credentials_are_attended_to() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::credentials::cache::CacheTokensLayer;
 use crate::credentials::live::{LiveOptions, LiveSource};
 use crate::credentials::observe;
-use gce_metadata_routes::token::{AccessToken, TokenError};
+use gce_metadata_routes::token::{AccessToken, IdToken, TokenError};
 use gce_metadata_routes::{Metadata, Publisher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::{Layer, Service, service_fn};
@@ -34,9 +34,8 @@ where
     std::fs::write(&person, r#"{"type": "authorized_user", "client_id": "c", "refresh_token": "r"}"#).unwrap();
     let source = LiveSource::Impersonate { path: person.path().to_owned() };
     let access = AccessSource::new(observe::watched(access, "test", metrics.cloned()));
-    let id = IdSource::new(service_fn(async |_: IdTokenRequest| {
-        Err(TokenError::Unavailable { reason: "nobody asks".into() }.into())
-    }));
+    let id = service_fn(async |_: IdTokenRequest| Ok::<_, TokenError>(IdToken::new("t")));
+    let id = IdSource::new(observe::watched(id, "test", metrics.cloned()));
     Doctor {
         accounts: Arc::new(LiveOptions::new(source).accounts().unwrap()),
         access: CacheTokensLayer::new().refresh_ahead().layer(access),
@@ -97,11 +96,25 @@ async fn an_account_with_tokens_whose_source_fails_is_tried_out_at_the_source() 
     doctor.examine(&reader).await;
     assert!(metrics.tokens_are_well());
     let failure = TokenError::Unavailable { reason: "down".into() };
-    metrics.token_fetched("a@example.com", "identity", "test", Some(&failure), Duration::ZERO);
+    metrics.token_fetched("a@example.com", "access", "test", Some(&failure), Duration::ZERO);
     for (well, times) in [(false, 2), (false, 3), (true, 4), (true, 4)] {
         tokio::time::timeout(REVISIT + Duration::from_secs(1), doctor.revisit(&reader)).await.unwrap_err();
         assert_eq!((metrics.tokens_are_well(), asked.load(Ordering::Relaxed)), (well, times));
     }
+}
+
+/// That access tokens can be had says nothing of identity tokens, which only the source for those can say.
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_token_has_a_verdict_of_its_own() {
+    let metrics = Metrics::new();
+    let doctor = doctor(service_fn(async |_: AccessTokenRequest| Ok(token())), Some(&metrics));
+    let reader = publisher(serde_json::json!({"a@example.com": {}})).reader();
+    let failure = TokenError::Unavailable { reason: "down".into() };
+    metrics.token_fetched("a@example.com", "identity", "test", Some(&failure), Duration::ZERO);
+    doctor.examine(&reader).await;
+    assert!(!metrics.tokens_are_well());
+    tokio::time::timeout(REVISIT + Duration::from_secs(1), doctor.revisit(&reader)).await.unwrap_err();
+    assert!(metrics.tokens_are_well());
 }
 
 #[tokio::test(start_paused = true)]

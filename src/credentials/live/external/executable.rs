@@ -5,7 +5,7 @@ use crate::config::PASSWORDS;
 use crate::credentials::failure::Failure;
 use crate::credentials::live::file::Plan;
 use crate::credentials::live::sts::secret;
-use crate::credentials::live::upstream::{refused, unavailable};
+use crate::credentials::live::upstream::{printable, refused, unavailable};
 use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
 use std::io;
@@ -107,8 +107,7 @@ impl Executable {
                 Err(unavailable(format!("{program}: its token is none, of another version, or expired")))
             }
             None => {
-                let said =
-                    |text: &Option<String>| text.as_deref().unwrap_or_default().chars().take(200).collect::<String>();
+                let said = |text: &Option<String>| printable(text.as_deref().unwrap_or_default());
                 Err(refused(format!("{program}: {} {}", said(&printed.code), said(&printed.message))))
             }
         }

@@ -140,6 +140,7 @@ impl Problem {
 }
 
 /// Why there are no credentials, and all files in which that may change.
+#[derive(Debug)]
 pub(super) struct Unusable {
     pub(super) error: CredentialError,
     pub(super) files: Vec<PathBuf>,

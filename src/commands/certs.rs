@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use gce_metadata_server::certs::{Authority, replace_file};
+use gce_metadata_server::certs::{Authority, create_file};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ fn init(folder: &Path, client: &str, dns_names: &[String]) -> anyhow::Result<()>
     let mut out = std::io::stdout();
     for (name, content, mode) in files {
         let path = folder.join(name);
-        replace_file(&path, content, mode).with_context(|| path.display().to_string())?;
+        create_file(&path, content, mode).with_context(|| path.display().to_string())?;
         let _ = writeln!(out, "{}", path.display());
     }
     Ok(())

@@ -175,18 +175,18 @@ impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Import { key, new, access } => {
-                let place = Place::take(&new.out, PRIVATE)?;
+                let place = Place::find(&new.out, PRIVATE)?;
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
                 new.done(place, &made.with_context(|| key.display().to_string())?)
             }
             Self::Generate { bits, certificate, new, access } => {
-                let place = Place::take(&new.out, PRIVATE)?;
+                let place = Place::find(&new.out, PRIVATE)?;
                 if place.is_at(&certificate.cert) {
                     bail!("--out and --cert are one file, and the certificate would take the key's place");
                 }
-                let of_certificate = Place::take(&certificate.cert, PUBLIC)?;
+                let of_certificate = Place::find(&certificate.cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
                 new.done(place, &made)?;
@@ -197,7 +197,7 @@ impl Tpm {
                 })
             }
             Self::Certify { which, certificate, access } => {
-                let place = Place::take(&certificate.cert, PUBLIC)?;
+                let place = Place::find(&certificate.cert, PUBLIC)?;
                 let (key, options) = which.of(access.options(environment)?)?;
                 certificate.done(place, &key, &options)
             }

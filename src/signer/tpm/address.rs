@@ -49,6 +49,7 @@ impl FromStr for TpmAddress {
             _ if text.starts_with("/dev/") => Ok(Self(Kind::Device(text.into()))),
             _ if text.starts_with(['/', '.']) => Ok(Self(Kind::Unix(text.into()))),
             Some(("device" | "swtpm" | "mssim" | "tabrmd", _)) => tcti(text.to_owned()),
+            None if text.contains('/') => Ok(Self(Kind::Unix(text.into()))),
             None if text == "tabrmd" => tcti(text.to_owned()),
             _ => match text.rsplit_once(':') {
                 Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => {
@@ -127,6 +128,9 @@ mod tests {
         assert_eq!(shown("tabrmd:bus_type=session"), "tabrmd:bus_type=session");
         for text in ["/run/tpm.sock", "unix:/run/tpm.sock", "swtpm:path=/run/tpm.sock"] {
             assert_eq!(text.parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix("/run/tpm.sock".into())));
+        }
+        for text in ["tpm/sock", "./sock"] {
+            assert_eq!(text.parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix(text.into())));
         }
         for text in ["", "nonsense", "127.0.0.1", "127.0.0.1:port", ":2321", "cmd:sh"] {
             assert!(text.parse::<TpmAddress>().unwrap_err().to_string().contains("is expected"), "{text}");

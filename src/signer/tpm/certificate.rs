@@ -1,6 +1,7 @@
 //! A certificate of a key in a TPM, which Google takes the public half from.
 
 use super::key::LoadedKey;
+use super::limit::{OPENING, within};
 use super::public::RsaPublic;
 use super::{JwsAlgorithm, TpmError, TpmKey, TpmOptions};
 use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm};
@@ -10,12 +11,17 @@ use time::OffsetDateTime;
 /// How long a certificate to upload is valid, in days. Google looks at it each time the key is used.
 const VALID_DAYS: i64 = 3650;
 
-/// A certificate of the key's own signature, in PEM, to be uploaded as a key of the service account.
+/// A certificate of the key's own signature, in PEM, to be uploaded as a key of the service account. This blocks, for a
+/// minute and a half at most.
 ///
 /// # Errors
-/// If the key can't be used.
+/// If the key can't be used, or the TPM does not answer.
 pub fn certificate(key: &TpmKey, options: &TpmOptions, name: &str) -> Result<String, TpmError> {
-    let key = LoadedKey::open(key, options)?;
+    let (key, there, name) = (key.clone(), options.clone(), name.to_owned());
+    within(OPENING, &options.tpm, move || self_signed(LoadedKey::open(&key, &there)?, name))
+}
+
+fn self_signed(key: LoadedKey, name: String) -> Result<String, TpmError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = OffsetDateTime::now_utc() - time::Duration::minutes(5);

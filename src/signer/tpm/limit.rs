@@ -5,8 +5,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// As long as a start waits for a TPM. A slow one takes half a minute for an endorsement key, and may have to make two.
+/// As long as a TPM is waited for that is to open a key. A slow one takes half a minute for an endorsement key, and may have
+/// to make two.
 pub(super) const OPENING: Duration = Duration::from_secs(90);
+
+/// As long as a TPM is waited for that is to make an RSA key. A slow one takes minutes where it has no luck with primes.
+pub(super) const MAKING: Duration = Duration::from_secs(300);
 
 /// What this work comes to, on a thread of its own, which is left to itself when the time is up.
 pub(super) fn within<T: Send + 'static>(

@@ -4,7 +4,7 @@ use super::device::{Device, ENDORSEMENT_KEYS, Parent, auth, hex};
 use super::error::kind;
 use super::key::LoadedKey;
 use super::keyfile::{KeyFile, sized};
-use super::limit::{OPENING, within};
+use super::limit::{MAKING, OPENING, within};
 use super::policy::Branch;
 use super::public::RsaPublic;
 use super::rsa_private::RsaPrivate;
@@ -98,60 +98,33 @@ impl Provisioner {
     }
 
     /// Puts an RSA private key, PKCS#8 or PKCS#1 in PEM, into the TPM. It goes there as it is: whoever can listen between
-    /// the processor and the chip at that moment can read it.
+    /// the processor and the chip at that moment can read it. This blocks, for a minute and a half at most.
     ///
     /// # Errors
-    /// If it is no RSA key that a TPM can have, or the TPM refuses.
+    /// If it is no RSA key that a TPM can have, or the TPM refuses or does not answer.
     pub fn import(&self, pem: &str, new: &NewKey) -> Result<Made, TpmError> {
         let private = RsaPrivate::from_pem(pem)?;
-        let mut device = Device::open(&self.address)?;
-        let public = template(&mut device, new, private.bits()?, false)?;
-        let public = public.with_rsa_unique_identifier(PublicKeyRsa::try_from(private.modulus.clone())?).build()?;
-        let sensitive = Sensitive::Rsa {
-            auth_value: new.auth()?,
-            seed_value: Digest::default(),
-            sensitive: PrivateKeyRsa::try_from(private.prime.to_vec())?,
-        };
-        let duplicate = Zeroizing::new(sized(&Zeroizing::new(sensitive.marshall()?)));
-        let duplicate = Private::try_from(duplicate.as_slice())?;
-        device.below(new, |device, parent| {
-            let (none, symmetric) = (EncryptedSecret::default(), SymmetricDefinitionObject::Null);
-            let wrapped = device.with_parent(parent, |context, handle| {
-                context.import(handle.into(), None, public.clone(), duplicate, none, symmetric)
-            })??;
-            Ok((public, wrapped))
-        })
+        let (address, new) = (self.address.clone(), new.clone());
+        within(OPENING, &self.address, move || Device::open(&address)?.import(&private, &new))
     }
 
-    /// Has the TPM make an RSA key of 2048 or 3072 bits, which never exists anywhere else.
+    /// Has the TPM make an RSA key of 2048 or 3072 bits, which never exists anywhere else. This blocks, for five minutes at
+    /// most.
     ///
     /// # Errors
-    /// If the TPM refuses.
+    /// If the TPM refuses or does not answer.
     pub fn generate(&self, bits: u16, new: &NewKey) -> Result<Made, TpmError> {
-        let mut device = Device::open(&self.address)?;
-        let public = template(&mut device, new, bits, true)?;
-        let public = public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?;
-        let password = new.auth().map(|it| new.key_password.is_some().then_some(it))?;
-        device.below(new, |device, parent| {
-            let made = device
-                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))??;
-            Ok((made.out_public, made.out_private))
-        })
+        let (address, new) = (self.address.clone(), new.clone());
+        within(MAKING, &self.address, move || Device::open(&address)?.generate(bits, &new))
     }
 
-    /// The endorsement keys' kinds and names, the latter in hex.
+    /// The endorsement keys' kinds and names, the latter in hex. This blocks, for a minute and a half at most.
     ///
     /// # Errors
-    /// If the TPM makes none of them.
+    /// If the TPM makes none of them, or does not answer.
     pub fn endorsement_names(&self, password: Option<&Secret>) -> Result<Vec<(&'static str, String)>, TpmError> {
-        let mut device = Device::open(&self.address)?;
-        let mut names = Vec::new();
-        for (kind, template) in ENDORSEMENT_KEYS {
-            let (key, name) = device.endorsement_key(template, password)?;
-            device.flush(key.into());
-            names.push((kind, hex(name.value())));
-        }
-        Ok(names)
+        let (address, password) = (self.address.clone(), password.cloned());
+        within(OPENING, &self.address, move || Device::open(&address)?.endorsement_names(password.as_ref()))
     }
 
     /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open. This blocks, for a minute
@@ -166,6 +139,46 @@ impl Provisioner {
 }
 
 impl Device {
+    fn import(&mut self, private: &RsaPrivate, new: &NewKey) -> Result<Made, TpmError> {
+        let public = template(self, new, private.bits()?, false)?;
+        let public = public.with_rsa_unique_identifier(PublicKeyRsa::try_from(private.modulus.clone())?).build()?;
+        let sensitive = Sensitive::Rsa {
+            auth_value: new.auth()?,
+            seed_value: Digest::default(),
+            sensitive: PrivateKeyRsa::try_from(private.prime.to_vec())?,
+        };
+        let duplicate = Zeroizing::new(sized(&Zeroizing::new(sensitive.marshall()?)));
+        let duplicate = Private::try_from(duplicate.as_slice())?;
+        self.below(new, |device, parent| {
+            let (none, symmetric) = (EncryptedSecret::default(), SymmetricDefinitionObject::Null);
+            let wrapped = device.with_parent(parent, |context, handle| {
+                context.import(handle.into(), None, public.clone(), duplicate, none, symmetric)
+            })??;
+            Ok((public, wrapped))
+        })
+    }
+
+    fn generate(&mut self, bits: u16, new: &NewKey) -> Result<Made, TpmError> {
+        let public = template(self, new, bits, true)?;
+        let public = public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?;
+        let password = new.auth().map(|it| new.key_password.is_some().then_some(it))?;
+        self.below(new, |device, parent| {
+            let made = device
+                .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))??;
+            Ok((made.out_public, made.out_private))
+        })
+    }
+
+    fn endorsement_names(&mut self, password: Option<&Secret>) -> Result<Vec<(&'static str, String)>, TpmError> {
+        let mut names = Vec::new();
+        for (kind, template) in ENDORSEMENT_KEYS {
+            let (key, name) = self.endorsement_key(template, password)?;
+            self.flush(key.into());
+            names.push((kind, hex(name.value())));
+        }
+        Ok(names)
+    }
+
     fn ecc_endorsement_key(&mut self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
         let (_, ecc) = ENDORSEMENT_KEYS[1];
         let (key, _) = self.endorsement_key(ecc, password)?;
@@ -179,14 +192,17 @@ impl Device {
     }
 }
 
-/// What can be known of a key without using it.
+/// What can be known of a key without using it. This blocks, for a minute and a half at most.
 ///
 /// # Errors
-/// If there is no such key.
+/// If there is no such key, or the TPM does not answer.
 pub fn show(key: &TpmKey, options: &TpmOptions) -> Result<Shown, TpmError> {
-    let mut device = Device::open(&options.tpm)?;
-    let (handle, public) = LoadedKey::load(&mut device, key, options)?;
-    shown(&mut device, handle, &public)
+    let (key, there) = (key.clone(), options.clone());
+    within(OPENING, &options.tpm, move || {
+        let mut device = Device::open(&there.tpm)?;
+        let (handle, public) = LoadedKey::load(&mut device, &key, &there)?;
+        shown(&mut device, handle, &public)
+    })
 }
 
 impl Device {

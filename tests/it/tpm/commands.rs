@@ -1,11 +1,15 @@
 //! `tpm import`, `generate`, `certify`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
 
+use crate::support::google::new_key;
 use crate::support::swtpm::Swtpm;
 use gce_metadata_server::signer::PemSigner;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::mpsc::channel;
 
 fn command(tpm: &Swtpm, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
@@ -137,11 +141,55 @@ fn no_file_is_overwritten() {
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+fn files_of_similar_names_do_not_meet() {
+    let tpm = Swtpm::with(&[]);
+    std::fs::write(tpm.file("x.pem.new"), "somebody's").unwrap();
+    made(&tpm, "generate --out x.pem --cert x.crt --name made-up");
+    assert_eq!(std::fs::read(tpm.file("x.pem.new")).unwrap(), b"somebody's");
+    let shown = made(&tpm, "generate --out k.pem.new --cert k.pem --name made-up");
+    assert_eq!(certified(&tpm, "k.pem"), public_key(&shown));
+    assert_eq!(public_key(&made(&tpm, "show --key k.pem.new")), public_key(&shown));
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// So whatever ends it then leaves nothing behind, and it can be run again.
+#[test]
+fn while_the_tpm_is_asked_there_is_no_file_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tpm")).unwrap();
+    std::fs::write(folder.path().join("sa.pem"), new_key().0).unwrap();
+    // A TPM that hangs up, once it has looked around.
+    let listener = UnixListener::bind(folder.path().join("tpm/sock")).unwrap();
+    let (sender, seen) = channel();
+    let looked_at = folder.path().to_owned();
+    std::thread::spawn(move || listener.incoming().try_for_each(|_hung_up| sender.send(names(&looked_at))));
+    for line in
+        ["generate --out k.pem --cert k.crt", "import --key sa.pem --out k.pem", "certify --key sa.pem --cert k.crt"]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+        command.arg("tpm").args(line.split(' ')).args(["--tpm-path", "tpm/sock"]);
+        let Output { status, stderr, .. } = command.current_dir(folder.path()).env_clear().output().unwrap();
+        assert_eq!(status.code(), Some(1), "{line}: {}", String::from_utf8_lossy(&stderr));
+        let seen: Vec<_> = seen.try_iter().collect();
+        assert!(!seen.is_empty() && seen.iter().all(|names| *names == ["sa.pem", "tpm"]), "{line}: {seen:?}");
+        assert_eq!(names(folder.path()), ["sa.pem", "tpm"], "{line}");
+    }
+}
+
+#[test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
 fn what_can_not_be_kept_is_not_made() {
     let tpm = Swtpm::with(&[]);
     for (line, text) in [
         ("import --key rsa.pem --out none/k.pem --persistent 0x81010006", "none/k.pem: No such file"),
         ("generate --out k.pem --cert none/k.crt --persistent 0x81010006", "none/k.crt: No such file"),
+        ("generate --out k.pem/ --cert k.crt --persistent 0x81010006", "k.pem/: Is a directory"),
         // From there on, handles are the platform's.
         ("generate --out k.pem --cert k.crt --persistent 0x81800000", "0x81000000 to 0x817fffff"),
     ] {

@@ -3,6 +3,7 @@
 mod entry;
 #[cfg(feature = "live")]
 mod revise;
+pub(super) mod since;
 
 #[cfg(feature = "live")]
 pub(crate) use revise::Fate;
@@ -11,6 +12,7 @@ use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
+use since::{Clock, Since};
 use std::collections::HashMap;
 use std::future::ready;
 use std::marker::PhantomData;
@@ -78,7 +80,13 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
     type Service = CacheTokens<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CacheTokens { inner, tokens: Arc::default(), hits: self.hits.clone(), ahead: self.ahead }
+        CacheTokens {
+            inner,
+            tokens: Arc::default(),
+            hits: self.hits.clone(),
+            ahead: self.ahead,
+            clock: Clock::default(),
+        }
     }
 }
 
@@ -92,11 +100,18 @@ pub struct CacheTokens<S, R: TokenRequest> {
     tokens: Arc<Mutex<HashMap<R, Entry<R::Token>>>>,
     hits: CacheHits,
     ahead: bool,
+    clock: Clock,
 }
 
 impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), tokens: Arc::clone(&self.tokens), hits: self.hits.clone(), ahead: self.ahead }
+        Self {
+            inner: self.inner.clone(),
+            tokens: Arc::clone(&self.tokens),
+            hits: self.hits.clone(),
+            ahead: self.ahead,
+            clock: self.clock.clone(),
+        }
     }
 }
 
@@ -173,7 +188,7 @@ where
 
     /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
-        let since = Instant::now();
+        let since = Since::now(&self.clock);
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
         self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
             true => entry.fetched(outcome, since),

@@ -1,5 +1,6 @@
 //! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
 
+use super::since::Since;
 use crate::credentials::failure::Failure;
 use crate::credentials::kind::Token;
 use gce_metadata_routes::token::TokenError;
@@ -52,7 +53,7 @@ impl Failed {
 pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
-    since: Instant,
+    since: Since,
     /// Another key would make it now.
     is_outdated: bool,
 }
@@ -111,7 +112,7 @@ impl<T: Token> Entry<T> {
         self.cached.take_if(|cached| is_it(&cached.token));
     }
 
-    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Instant) -> Result<T, TokenError> {
+    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Since) -> Result<T, TokenError> {
         match outcome {
             Ok(token) => {
                 self.cached =

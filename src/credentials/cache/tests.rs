@@ -1,6 +1,7 @@
 //! The cache against sources that are slow, fail and count.
 
 use super::entry::RETRY_AFTER;
+use super::since::moved;
 use super::*;
 use futures_util::{FutureExt, StreamExt};
 use gce_metadata_routes::ServiceAccount;
@@ -47,6 +48,25 @@ async fn a_token_counts_down_to_five_minutes_and_is_then_another() {
     assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 301));
     advance(Duration::from_secs(1)).await;
     assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 3600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_ends_while_the_machine_sleeps() {
+    let (cache, _) = cached(3600);
+    let (clock, move_by) = moved();
+    let cache = CacheTokens { clock, ..cache };
+    let asked = || request("a@example.com", &["s"]);
+    ask(&cache, asked()).await;
+    move_by(3000);
+    assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 600));
+    move_by(300);
+    assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 3600));
+    // A clock that is set back prolongs nothing.
+    move_by(-86400);
+    advance(Duration::from_secs(3298)).await;
+    assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 301));
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(ask(&cache, asked()).await.0, "token 2");
 }
 
 #[tokio::test(start_paused = true)]

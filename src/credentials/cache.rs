@@ -1,6 +1,7 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
 mod entry;
+mod kept;
 #[cfg(feature = "live")]
 mod revise;
 pub(super) mod since;
@@ -12,20 +13,17 @@ use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
+use kept::Kept;
 use since::{Clock, Since};
-use std::collections::HashMap;
 use std::future::ready;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
-
-/// Scopes and audiences come from requests, so their combinations have no end; the memory for them has.
-const MOST_TOKENS: usize = 1024;
 
 /// Adds [`CacheTokens`] to a source of tokens of one kind, which the type of its requests says.
 #[derive(Debug)]
@@ -96,8 +94,7 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     inner: S,
-    /// Locked for as long as a look takes, and never while anything is awaited.
-    tokens: Arc<Mutex<HashMap<R, Entry<R::Token>>>>,
+    tokens: Arc<Kept<R>>,
     hits: CacheHits,
     ahead: bool,
     clock: Clock,
@@ -116,22 +113,6 @@ impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
 }
 
 impl<S, R: TokenRequest> CacheTokens<S, R> {
-    /// Looks at one entry.
-    fn with<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> T {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = tokens.get_mut(request) {
-            return look(entry);
-        }
-        if tokens.len() >= MOST_TOKENS {
-            let in_use = |entry: &Entry<R::Token>| entry.fetching_ahead || Arc::strong_count(&entry.turn) > 1;
-            tokens.retain(|_, entry| in_use(entry) || entry.current(self.ahead).is_some());
-            if tokens.len() >= MOST_TOKENS {
-                tokens.retain(|_, entry| in_use(entry));
-            }
-        }
-        look(tokens.entry(request.clone()).or_default())
-    }
-
     /// The token that is there.
     fn hit(&self, entry: &Entry<R::Token>) -> Option<R::Token> {
         let token = entry.current(self.ahead)?.token();
@@ -151,7 +132,7 @@ where
         let cache = self.clone();
         tokio::spawn(async move {
             let _ = cache.ask(&request, &turn).await;
-            cache.with(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
+            cache.tokens.known(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
         });
     }
 
@@ -160,7 +141,7 @@ where
         let asked = Instant::now();
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
-            let settled = self.with(&request, |entry| {
+            let settled = self.tokens.wanted(&request, |entry| {
                 if !Arc::ptr_eq(&entry.turn, &turn) {
                     // The key is another one meanwhile: whoever waits now waits for what that makes.
                     return Err(Some(Arc::clone(&entry.turn)));
@@ -190,10 +171,11 @@ where
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Since::now(&self.clock);
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
-        self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
-            true => entry.fetched(outcome, since),
-            false => outcome.map_err(TokenError::from),
-        })
+        let mut tokens = self.tokens.lock();
+        match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
+            Some(entry) => entry.fetched(outcome, since),
+            None => outcome.map_err(TokenError::from),
+        }
     }
 }
 
@@ -213,7 +195,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let looked = self.with(&request, |entry| match self.hit(entry) {
+        let looked = self.tokens.wanted(&request, |entry| match self.hit(entry) {
             Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
             None => match entry.failed_since(Instant::now()) {
                 Some(error) => Ok((Err(error), None)),

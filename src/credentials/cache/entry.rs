@@ -25,13 +25,15 @@ pub(super) struct Entry<T> {
     failed: Option<Failed>,
     /// It is being fetched while the one that is there still serves.
     pub(super) fetching_ahead: bool,
+    /// When somebody wanted it last.
+    pub(super) wanted: Instant,
     /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl<T> Default for Entry<T> {
     fn default() -> Self {
-        Self { cached: None, failed: None, fetching_ahead: false, turn: Arc::default() }
+        Self { cached: None, failed: None, fetching_ahead: false, wanted: Instant::now(), turn: Arc::default() }
     }
 }
 
@@ -74,6 +76,17 @@ impl<T: Token> Cached<T> {
 }
 
 impl<T: Token> Entry<T> {
+    /// Whether it is being fetched, or somebody waits for that.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.fetching_ahead || Arc::strong_count(&self.turn) > 1
+    }
+
+    /// Whether there is a token, or the source asked to be left alone.
+    pub(super) fn is_worth_something(&self) -> bool {
+        let is_valid = self.cached.as_ref().is_some_and(|it| !it.left().is_zero());
+        is_valid || self.failed.as_ref().is_some_and(Failed::is_asked_to_wait)
+    }
+
     fn failed_just_now(&self) -> bool {
         self.failed.as_ref().is_some_and(|failed| failed.at.elapsed() < RETRY_AFTER || failed.is_asked_to_wait())
     }
@@ -103,7 +116,7 @@ impl<T: Token> Entry<T> {
     #[cfg(feature = "live")]
     pub(super) fn outdate(&mut self) -> bool {
         let cached = self.cached.take().map(|cached| Cached { is_outdated: true, ..cached });
-        *self = Self { cached, ..Self::default() };
+        *self = Self { cached, wanted: self.wanted, ..Self::default() };
         self.cached.is_some()
     }
 

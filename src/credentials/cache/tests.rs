@@ -1,5 +1,7 @@
 //! The cache against sources that are slow, fail and count.
 
+mod bounds;
+
 use super::entry::RETRY_AFTER;
 use super::since::moved;
 use super::*;
@@ -109,14 +111,6 @@ async fn who_leaves_while_it_is_fetched_leaves_the_token_to_the_next() {
     }
     assert_eq!(asked().await.0, "token 0");
     assert_eq!(count.load(Ordering::Relaxed), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn requests_do_not_fill_the_memory() {
-    let (cache, _) = cached(3600);
-    let all = (0..3 * MOST_TOKENS).map(|number| ask(&cache, request("a@example.com", &[&number.to_string()])).boxed());
-    futures_util::stream::iter(all).buffered(16).collect::<Vec<_>>().await;
-    assert!(cache.tokens.lock().unwrap().len() <= MOST_TOKENS);
 }
 
 /// A cache over a source that fails whenever it is told to.

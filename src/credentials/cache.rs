@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
-use kept::Kept;
+use kept::{Kept, busy};
 use since::{Clock, Since};
 use std::future::ready;
 use std::marker::PhantomData;
@@ -21,9 +21,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
+
+/// Fetches go on when whoever began them has left, each with a connection of its own. Clients that come and go must not use up
+/// what the process may open.
+const MOST_FETCHES: usize = 64;
+/// How long a place among them is waited for.
+const LONGEST_QUEUE: Duration = Duration::from_secs(10);
 
 /// Adds [`CacheTokens`] to a source of tokens of one kind, which the type of its requests says.
 #[derive(Debug)]
@@ -83,6 +91,7 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
             tokens: Arc::default(),
             hits: self.hits.clone(),
             ahead: self.ahead,
+            fetches: Arc::new(Semaphore::new(MOST_FETCHES)),
             clock: Clock::default(),
         }
     }
@@ -90,13 +99,15 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 
 /// Keeps one token for each account and set of scopes, or audience and format. However many ask for one that isn't there, it
 /// is fetched once, in a task of tokio's that goes on when they leave; who asks for another one does not wait for it. A token
-/// that could not be renewed serves to its end.
+/// that could not be renewed serves to its end. There are places for 64 fetches at a time, and room for 1024 tokens.
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     inner: S,
     tokens: Arc<Kept<R>>,
     hits: CacheHits,
     ahead: bool,
+    /// Its permits are the places.
+    fetches: Arc<Semaphore>,
     clock: Clock,
 }
 
@@ -107,6 +118,7 @@ impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
             tokens: Arc::clone(&self.tokens),
             hits: self.hits.clone(),
             ahead: self.ahead,
+            fetches: Arc::clone(&self.fetches),
             clock: self.clock.clone(),
         }
     }
@@ -131,6 +143,8 @@ where
     fn fetch_ahead(&self, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
         let cache = self.clone();
         tokio::spawn(async move {
+            // However long the queue is: nobody waits for it, and no token is renewed twice at a time.
+            let _place = cache.fetches.acquire().await;
             let _ = cache.ask(&request, &turn).await;
             cache.tokens.known(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
         });
@@ -149,15 +163,19 @@ where
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
                 let settled = self.hit(entry).map(Ok).or_else(|| entry.failed_since(asked).map(Err));
                 settled.ok_or(None)
-            });
+            })?;
             match settled {
                 Ok(settled) => return settled,
                 Err(Some(another)) => turn = another,
                 Err(None) => {
+                    let place = timeout(LONGEST_QUEUE, Arc::clone(&self.fetches).acquire_owned()).await;
+                    let Ok(Ok(place)) = place else {
+                        return self.settle(&request, &turn, Err(busy().into()), Since::now(&self.clock));
+                    };
                     // In a task: clients give up sooner than a slow source does, and would never see a token of it.
                     let asking = async move {
                         let outcome = self.ask(&request, &turn).await;
-                        drop(held);
+                        drop((held, place));
                         outcome
                     };
                     let asked = tokio::spawn(asking.in_current_span()).await;
@@ -167,10 +185,21 @@ where
         }
     }
 
-    /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
+    /// Asks the source, and keeps what it says.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
         let since = Since::now(&self.clock);
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
+        self.settle(request, turn, outcome, since)
+    }
+
+    /// Keeps what came of a fetch, unless the entry has another turn since: then it may come of an old key.
+    fn settle(
+        &self,
+        request: &R,
+        turn: &Arc<tokio::sync::Mutex<()>>,
+        outcome: Result<R::Token, Failure>,
+        since: Since,
+    ) -> Result<R::Token, TokenError> {
         let mut tokens = self.tokens.lock();
         match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
             Some(entry) => entry.fetched(outcome, since),
@@ -202,7 +231,7 @@ where
                 None => Err(Arc::clone(&entry.turn)),
             },
         });
-        match looked {
+        match looked.unwrap_or_else(|busy| Ok((Err(busy), None))) {
             Ok((settled, due)) => {
                 if let Some(turn) = due {
                     self.fetch_ahead(request, turn);

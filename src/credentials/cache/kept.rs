@@ -2,12 +2,15 @@
 
 use super::entry::Entry;
 use crate::credentials::kind::TokenRequest;
+use gce_metadata_routes::token::TokenError;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 pub(super) const MOST_TOKENS: usize = 1024;
+/// How many entries are left alone by those that are being fetched: tokens are worth most while no more can be had.
+const LEAST_IDLE: usize = MOST_TOKENS / 2;
 
 /// Locked for as long as a look takes, and never while anything is awaited.
 pub(super) struct Kept<R: TokenRequest>(Mutex<HashMap<R, Entry<R::Token>>>);
@@ -36,17 +39,26 @@ impl<R: TokenRequest> Kept<R> {
 
     /// Looks at an entry for somebody who wants the token. A new one takes the place of one that is good for nothing, or else
     /// of the one that was wanted least recently: whoever asks for many tokens must not cost the others theirs.
-    pub(super) fn wanted<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> T {
+    ///
+    /// # Errors
+    /// If there is no room for a new one, because too many others are being fetched.
+    pub(super) fn wanted<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> Result<T, TokenError> {
         let mut kept = self.lock();
         if !kept.contains_key(request) && kept.len() >= MOST_TOKENS {
-            let idle = kept.iter().filter(|(_, entry)| !entry.is_in_use());
-            let least = idle.min_by_key(|(_, entry)| (entry.is_worth_something(), entry.wanted));
-            if let Some(least) = least.map(|(request, _)| request.clone()) {
-                kept.remove(&least);
-            }
+            let idle: Vec<_> = kept.iter().filter(|(_, entry)| !entry.is_in_use()).collect();
+            let least = idle.iter().min_by_key(|(_, entry)| (entry.is_worth_something(), entry.wanted));
+            let least = least.filter(|_| idle.len() > LEAST_IDLE).map(|(request, _)| (*request).clone());
+            kept.remove(&least.ok_or_else(busy)?);
         }
         let entry = kept.entry(request.clone()).or_default();
         entry.wanted = Instant::now();
-        look(entry)
+        Ok(look(entry))
     }
+}
+
+/// What is answered to those for whose tokens there is no room or no place.
+pub(super) fn busy() -> TokenError {
+    let reason = "too many different tokens are being fetched, or their source is too slow for them".to_owned();
+    tracing::warn!("no token: {reason}");
+    TokenError::Unavailable { reason }
 }

@@ -44,10 +44,10 @@ where
 {
     /// Asks the source though there may be a token, which serves on if that fails.
     pub(crate) async fn renew(&self, request: &R) -> Result<R::Token, TokenError> {
-        let turn = self.tokens.wanted(request, |entry| Arc::clone(&entry.turn));
+        let turn = self.tokens.wanted(request, |entry| Arc::clone(&entry.turn))?;
         let _held = Arc::clone(&turn).lock_owned().await;
         let now = Instant::now();
-        if let Some(error) = self.tokens.wanted(request, |entry| entry.failed_since(now)) {
+        if let Some(error) = self.tokens.wanted(request, |entry| entry.failed_since(now))? {
             return Err(error);
         }
         let outcome = self.ask(request, &turn).await;

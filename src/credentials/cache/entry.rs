@@ -1,7 +1,7 @@
 //! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
 
 use super::since::Since;
-use crate::credentials::failure::Failure;
+use crate::credentials::failure::{Failure, LONGEST_PAUSE};
 use crate::credentials::kind::Token;
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
@@ -13,8 +13,6 @@ const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
 /// A refresh ahead begins when so many margins are left.
 const MARGINS_AHEAD: u32 = 2;
-/// How long a source may ask not to be asked again. It may be well again sooner.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// For how long a failed refresh is not tried again while the token that is there still serves.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 

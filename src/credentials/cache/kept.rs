@@ -44,16 +44,26 @@ impl<R: TokenRequest> Kept<R> {
     /// If there is no room for a new one, because too many others are being fetched.
     pub(super) fn wanted<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> Result<T, TokenError> {
         let mut kept = self.lock();
-        if !kept.contains_key(request) && kept.len() >= MOST_TOKENS {
-            let idle: Vec<_> = kept.iter().filter(|(_, entry)| !entry.is_in_use()).collect();
-            let least = idle.iter().min_by_key(|(_, entry)| (entry.is_worth_something(), entry.wanted));
-            let least = least.filter(|_| idle.len() > LEAST_IDLE).map(|(request, _)| (*request).clone());
-            kept.remove(&least.ok_or_else(busy)?);
+        if let Some(entry) = kept.get_mut(request) {
+            entry.wanted = Instant::now();
+            return Ok(look(entry));
         }
-        let entry = kept.entry(request.clone()).or_default();
-        entry.wanted = Instant::now();
-        Ok(look(entry))
+        if kept.len() >= MOST_TOKENS {
+            let Some(least) = least(&kept) else {
+                drop(kept);
+                return Err(busy());
+            };
+            kept.remove(&least);
+        }
+        Ok(look(kept.entry(request.clone()).or_default()))
     }
+}
+
+/// Whose entry has to go for another, if any can.
+fn least<R: TokenRequest>(kept: &HashMap<R, Entry<R::Token>>) -> Option<R> {
+    let idle: Vec<_> = kept.iter().filter(|(_, entry)| !entry.is_in_use()).collect();
+    let least = idle.iter().min_by_key(|(_, entry)| (entry.is_worth_something(), entry.wanted));
+    least.filter(|_| idle.len() > LEAST_IDLE).map(|(request, _)| (*request).clone())
 }
 
 /// What is answered to those for whose tokens there is no room or no place.

@@ -11,6 +11,9 @@ mod live;
 mod observe;
 mod offline;
 
+#[cfg(test)]
+pub(crate) use cache::since::moved;
+pub(crate) use cache::since::{Clock, Since};
 pub(crate) use facts::SourceFacts;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};

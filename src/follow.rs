@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// An editor's single save is several events.
@@ -24,6 +24,17 @@ pub(crate) struct Follow {
     events: Arc<Events>,
     poll: Option<Interval>,
     look: Arc<Mutex<Look>>,
+    stage: Stage,
+    /// They are to be read whatever they look like: two quick writes can look alike.
+    must_read: bool,
+}
+
+/// How far a call has come. Another one goes on from there if it was cancelled, for no look and no event comes twice.
+enum Stage {
+    First,
+    Waiting,
+    Debouncing,
+    Looking(JoinHandle<bool>),
 }
 
 struct Look {
@@ -36,34 +47,51 @@ impl Follow {
     /// Follows these files.
     pub(crate) fn new(files: Vec<PathBuf>) -> Self {
         let look = Look { files, folders: None, seen: Vec::new() };
-        Self { events: Arc::default(), poll: None, look: Arc::new(Mutex::new(look)) }
+        let look = Arc::new(Mutex::new(look));
+        Self { events: Arc::default(), poll: None, look, stage: Stage::First, must_read: false }
     }
 
     /// Comes back when a file may have changed since this was called last, and at once when it is called first: before
-    /// that nobody watched, and two quick writes can look alike. Whoever cancels it reads the files anyway.
+    /// that nobody watched.
     pub(crate) async fn changed(&mut self) {
-        let is_first = self.poll.is_none();
-        let poll = self.poll.get_or_insert_with(|| {
-            let mut poll = interval(POLL);
-            poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            poll.reset();
-            poll
-        });
         loop {
-            let must_read = is_first
-                || tokio::select! {
-                    () = self.events.arrived.notified() => {
-                        sleep(DEBOUNCE).await;
-                        self.events.of_file.swap(false, Ordering::Relaxed)
+            match &mut self.stage {
+                Stage::First => {
+                    self.must_read = true;
+                    self.stage = self.looking();
+                }
+                Stage::Waiting => {
+                    let poll = self.poll.get_or_insert_with(|| {
+                        let mut poll = interval(POLL);
+                        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                        poll.reset();
+                        poll
+                    });
+                    self.stage = tokio::select! {
+                        () = self.events.arrived.notified() => Stage::Debouncing,
+                        _ = poll.tick() => self.looking(),
+                    };
+                }
+                Stage::Debouncing => {
+                    sleep(DEBOUNCE).await;
+                    self.must_read |= self.events.of_file.swap(false, Ordering::Relaxed);
+                    self.stage = self.looking();
+                }
+                Stage::Looking(looking) => {
+                    let differs = looking.await.unwrap_or(true);
+                    self.stage = Stage::Waiting;
+                    if std::mem::take(&mut self.must_read) || differs {
+                        return;
                     }
-                    _ = poll.tick() => false,
-                };
-            let (look, events) = (Arc::clone(&self.look), Arc::clone(&self.events));
-            let looked = spawn_blocking(move || look.lock().unwrap_or_else(PoisonError::into_inner).again(&events));
-            if looked.await.unwrap_or(true) || must_read {
-                return;
+                }
             }
         }
+    }
+
+    /// A look, which goes on though nobody waits for it any more: what it sees must be read after that.
+    fn looking(&self) -> Stage {
+        let (look, events) = (Arc::clone(&self.look), Arc::clone(&self.events));
+        Stage::Looking(spawn_blocking(move || look.lock().unwrap_or_else(PoisonError::into_inner).again(&events)))
     }
 }
 
@@ -78,5 +106,29 @@ impl Look {
         let differs = now != self.seen;
         self.seen = now;
         differs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::fs;
+    use tokio::time::timeout;
+
+    /// Whoever cancels a call reads the files then, but the look may come after that, and must not keep what it sees.
+    #[tokio::test]
+    async fn what_a_look_sees_that_nobody_waited_for_is_told_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "old").unwrap();
+        let mut follow = Follow::new(vec![file.clone()]);
+        {
+            let look = Arc::clone(&follow.look);
+            let _held = look.lock().unwrap();
+            assert!(follow.changed().now_or_never().is_none());
+            fs::write(&file, "new").unwrap();
+        }
+        timeout(Duration::from_secs(30), follow.changed()).await.unwrap();
     }
 }

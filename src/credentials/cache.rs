@@ -1,8 +1,11 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
 mod entry;
+mod kept;
+mod places;
 #[cfg(feature = "live")]
 mod revise;
+pub(super) mod since;
 
 #[cfg(feature = "live")]
 pub(crate) use revise::Fate;
@@ -11,19 +14,18 @@ use super::failure::Failure;
 use super::kind::TokenRequest;
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
-use std::collections::HashMap;
+use kept::{Kept, busy};
+use places::Places;
+use since::{Clock, Since};
 use std::future::ready;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
-
-/// Scopes and audiences come from requests, so their combinations have no end; the memory for them has.
-const MOST_TOKENS: usize = 1024;
 
 /// Adds [`CacheTokens`] to a source of tokens of one kind, which the type of its requests says.
 #[derive(Debug)]
@@ -78,45 +80,44 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
     type Service = CacheTokens<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CacheTokens { inner, tokens: Arc::default(), hits: self.hits.clone(), ahead: self.ahead }
+        CacheTokens {
+            inner,
+            tokens: Arc::default(),
+            hits: self.hits.clone(),
+            ahead: self.ahead,
+            places: Arc::default(),
+            clock: Clock::default(),
+        }
     }
 }
 
 /// Keeps one token for each account and set of scopes, or audience and format. However many ask for one that isn't there, it
 /// is fetched once, in a task of tokio's that goes on when they leave; who asks for another one does not wait for it. A token
-/// that could not be renewed serves to its end.
+/// that could not be renewed serves to its end. There are places for 32 fetches of an account at a time, and room for 1024 tokens.
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     inner: S,
-    /// Locked for as long as a look takes, and never while anything is awaited.
-    tokens: Arc<Mutex<HashMap<R, Entry<R::Token>>>>,
+    tokens: Arc<Kept<R>>,
     hits: CacheHits,
     ahead: bool,
+    places: Arc<Places>,
+    clock: Clock,
 }
 
 impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), tokens: Arc::clone(&self.tokens), hits: self.hits.clone(), ahead: self.ahead }
+        Self {
+            inner: self.inner.clone(),
+            tokens: Arc::clone(&self.tokens),
+            hits: self.hits.clone(),
+            ahead: self.ahead,
+            places: Arc::clone(&self.places),
+            clock: self.clock.clone(),
+        }
     }
 }
 
 impl<S, R: TokenRequest> CacheTokens<S, R> {
-    /// Looks at one entry.
-    fn with<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> T {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = tokens.get_mut(request) {
-            return look(entry);
-        }
-        if tokens.len() >= MOST_TOKENS {
-            let in_use = |entry: &Entry<R::Token>| entry.fetching_ahead || Arc::strong_count(&entry.turn) > 1;
-            tokens.retain(|_, entry| in_use(entry) || entry.current(self.ahead).is_some());
-            if tokens.len() >= MOST_TOKENS {
-                tokens.retain(|_, entry| in_use(entry));
-            }
-        }
-        look(tokens.entry(request.clone()).or_default())
-    }
-
     /// The token that is there.
     fn hit(&self, entry: &Entry<R::Token>) -> Option<R::Token> {
         let token = entry.current(self.ahead)?.token();
@@ -135,8 +136,10 @@ where
     fn fetch_ahead(&self, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
         let cache = self.clone();
         tokio::spawn(async move {
+            // However long the queue is: nobody waits for it, and no token is renewed twice at a time.
+            let _place = cache.places.in_turn(request.account()).await;
             let _ = cache.ask(&request, &turn).await;
-            cache.with(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
+            cache.tokens.known(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
         });
     }
 
@@ -145,7 +148,7 @@ where
         let asked = Instant::now();
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
-            let settled = self.with(&request, |entry| {
+            let settled = self.tokens.wanted(&request, |entry| {
                 if !Arc::ptr_eq(&entry.turn, &turn) {
                     // The key is another one meanwhile: whoever waits now waits for what that makes.
                     return Err(Some(Arc::clone(&entry.turn)));
@@ -153,15 +156,18 @@ where
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
                 let settled = self.hit(entry).map(Ok).or_else(|| entry.failed_since(asked).map(Err));
                 settled.ok_or(None)
-            });
+            })?;
             match settled {
                 Ok(settled) => return settled,
                 Err(Some(another)) => turn = another,
                 Err(None) => {
+                    let Some(place) = self.places.soon(request.account()).await else {
+                        return self.settle(&request, &turn, Err(busy().into()), Since::now(&self.clock));
+                    };
                     // In a task: clients give up sooner than a slow source does, and would never see a token of it.
                     let asking = async move {
                         let outcome = self.ask(&request, &turn).await;
-                        drop(held);
+                        drop((held, place));
                         outcome
                     };
                     let asked = tokio::spawn(asking.in_current_span()).await;
@@ -171,14 +177,26 @@ where
         }
     }
 
-    /// Asks the source. What it says is kept, unless the entry has another turn since: then it may come of an old key.
+    /// Asks the source, and keeps what it says.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
-        let since = Instant::now();
+        let since = Since::now(&self.clock);
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
-        self.with(request, |entry| match Arc::ptr_eq(&entry.turn, turn) {
-            true => entry.fetched(outcome, since),
-            false => outcome.map_err(TokenError::from),
-        })
+        self.settle(request, turn, outcome, since)
+    }
+
+    /// Keeps what came of a fetch, unless the entry has another turn since: then it may come of an old key.
+    fn settle(
+        &self,
+        request: &R,
+        turn: &Arc<tokio::sync::Mutex<()>>,
+        outcome: Result<R::Token, Failure>,
+        since: Since,
+    ) -> Result<R::Token, TokenError> {
+        let mut tokens = self.tokens.lock();
+        match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
+            Some(entry) => entry.fetched(outcome, since),
+            None => outcome.map_err(TokenError::from),
+        }
     }
 }
 
@@ -198,14 +216,14 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let looked = self.with(&request, |entry| match self.hit(entry) {
+        let looked = self.tokens.wanted(&request, |entry| match self.hit(entry) {
             Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
             None => match entry.failed_since(Instant::now()) {
                 Some(error) => Ok((Err(error), None)),
                 None => Err(Arc::clone(&entry.turn)),
             },
         });
-        match looked {
+        match looked.unwrap_or_else(|busy| Ok((Err(busy), None))) {
             Ok((settled, due)) => {
                 if let Some(turn) = due {
                     self.fetch_ahead(request, turn);

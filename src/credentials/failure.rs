@@ -4,7 +4,11 @@ use gce_metadata_routes::token::TokenError;
 #[cfg(feature = "live")]
 use http::StatusCode;
 use std::fmt;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long a source may ask not to be asked again. It may be well again sooner.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why a source made no token.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! What is counted of tokens, and how their source is, account by account.
 
 use super::Metrics;
+use crate::credentials::{Clock, Since};
 use gce_metadata_routes::token::TokenError;
 use gce_metadata_routes::{Reader, Tree};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
@@ -19,8 +20,8 @@ const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 /// What is known of each account's tokens.
 #[derive(Default)]
 pub(super) struct Accounts {
-    /// When the token that is served to an account now will be of no more use.
-    expiries: Mutex<HashMap<String, Instant>>,
+    /// Since when there is the token that is served to an account now, and for how long it is good.
+    expiries: Mutex<HashMap<String, (Since, Duration)>>,
     /// Whether the source answered when it was last asked for a token of this account and kind. A refusal is an answer.
     answered: Mutex<HashMap<(String, &'static str), bool>>,
     /// Which accounts there are.
@@ -32,8 +33,16 @@ impl Accounts {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When those tokens will be of no more use. Whoever says how long a token lives may say anything, never included.
     pub(super) fn expiries(&self) -> HashMap<String, Instant> {
-        self.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+        let expiry = |since: &Since, good: Duration| Instant::now().checked_add(good.saturating_sub(since.elapsed()));
+        expiries.iter().filter_map(|(account, (since, good))| Some((account.clone(), expiry(since, *good)?))).collect()
+    }
+
+    fn minted(&self, account: &str, since: Since, expires_in: Duration) {
+        let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+        expiries.insert(account.to_owned(), (since, expires_in));
     }
 }
 
@@ -110,12 +119,7 @@ impl Metrics {
 
     /// A new access token for this account, good for so long.
     pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
-        let mut expiries = self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever says how long a token lives may say anything.
-        match Instant::now().checked_add(expires_in) {
-            Some(expiry) => expiries.insert(account.to_owned(), expiry),
-            None => expiries.remove(account),
-        };
+        self.0.accounts.minted(account, Since::now(&Clock::default()), expires_in);
     }
 
     /// Credentials that changed, for the better or not.
@@ -162,6 +166,7 @@ pub(super) fn has(tree: &Tree, account: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::moved;
 
     #[test]
     fn an_absurd_expiry_is_no_reason_to_panic() {
@@ -169,5 +174,18 @@ mod tests {
         metrics.token_minted("a@example.com", Duration::from_secs(3600));
         metrics.token_minted("a@example.com", Duration::MAX);
         assert!(metrics.0.accounts.expiries().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_ends_while_the_machine_sleeps() {
+        let (clock, move_by) = moved();
+        let accounts = Accounts::default();
+        accounts.minted("a@example.com", Since::now(&clock), Duration::from_secs(3600));
+        let left = || accounts.expiries()["a@example.com"].saturating_duration_since(Instant::now()).as_secs();
+        assert_eq!(left(), 3600);
+        move_by(3000);
+        assert_eq!(left(), 600);
+        move_by(3000);
+        assert_eq!(left(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
 
-use crate::credentials::failure::Failure;
+use super::since::Since;
+use crate::credentials::failure::{Failure, LONGEST_PAUSE};
 use crate::credentials::kind::Token;
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
@@ -12,8 +13,6 @@ const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
 /// A refresh ahead begins when so many margins are left.
 const MARGINS_AHEAD: u32 = 2;
-/// How long a source may ask not to be asked again. It may be well again sooner.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// For how long a failed refresh is not tried again while the token that is there still serves.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -24,13 +23,15 @@ pub(super) struct Entry<T> {
     failed: Option<Failed>,
     /// It is being fetched while the one that is there still serves.
     pub(super) fetching_ahead: bool,
+    /// When somebody wanted it last.
+    pub(super) wanted: Instant,
     /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl<T> Default for Entry<T> {
     fn default() -> Self {
-        Self { cached: None, failed: None, fetching_ahead: false, turn: Arc::default() }
+        Self { cached: None, failed: None, fetching_ahead: false, wanted: Instant::now(), turn: Arc::default() }
     }
 }
 
@@ -52,7 +53,7 @@ impl Failed {
 pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
-    since: Instant,
+    since: Since,
     /// Another key would make it now.
     is_outdated: bool,
 }
@@ -73,6 +74,17 @@ impl<T: Token> Cached<T> {
 }
 
 impl<T: Token> Entry<T> {
+    /// Whether it is being fetched, or somebody waits for that.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.fetching_ahead || Arc::strong_count(&self.turn) > 1
+    }
+
+    /// Whether there is a token, or the source asked to be left alone.
+    pub(super) fn is_worth_something(&self) -> bool {
+        let is_valid = self.cached.as_ref().is_some_and(|it| !it.left().is_zero());
+        is_valid || self.failed.as_ref().is_some_and(Failed::is_asked_to_wait)
+    }
+
     fn failed_just_now(&self) -> bool {
         self.failed.as_ref().is_some_and(|failed| failed.at.elapsed() < RETRY_AFTER || failed.is_asked_to_wait())
     }
@@ -102,7 +114,7 @@ impl<T: Token> Entry<T> {
     #[cfg(feature = "live")]
     pub(super) fn outdate(&mut self) -> bool {
         let cached = self.cached.take().map(|cached| Cached { is_outdated: true, ..cached });
-        *self = Self { cached, ..Self::default() };
+        *self = Self { cached, wanted: self.wanted, ..Self::default() };
         self.cached.is_some()
     }
 
@@ -111,7 +123,7 @@ impl<T: Token> Entry<T> {
         self.cached.take_if(|cached| is_it(&cached.token));
     }
 
-    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Instant) -> Result<T, TokenError> {
+    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Since) -> Result<T, TokenError> {
         match outcome {
             Ok(token) => {
                 self.cached =

@@ -5,7 +5,7 @@ use crate::credentials::failure::Failure;
 use crate::credentials::kind::TokenRequest;
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::TokenError;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -23,8 +23,7 @@ pub(crate) enum Fate {
 impl<S, R: TokenRequest> CacheTokens<S, R> {
     /// Asks of each token what becomes of it. Nothing is kept of what is on its way for those that are not to be kept.
     pub(crate) fn revise(&self, fate: &dyn Fn(&ServiceAccount) -> Fate) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|request, entry| match fate(request.account()) {
+        self.tokens.lock().retain(|request, entry| match fate(request.account()) {
             Fate::Keep => true,
             Fate::Renew => entry.outdate(),
             Fate::Forget => false,
@@ -33,7 +32,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
 
     /// Forgets a token that turned out to be no good. What has come in its place since is another one.
     pub(crate) fn forget(&self, request: &R, is_it: impl Fn(&R::Token) -> bool) {
-        self.with(request, |entry| entry.forget(is_it));
+        self.tokens.known(request, |entry| entry.forget(is_it));
     }
 }
 
@@ -45,13 +44,13 @@ where
 {
     /// Asks the source though there may be a token, which serves on if that fails.
     pub(crate) async fn renew(&self, request: &R) -> Result<R::Token, TokenError> {
-        let turn = self.with(request, |entry| Arc::clone(&entry.turn));
+        let turn = self.tokens.wanted(request, |entry| Arc::clone(&entry.turn))?;
         let _held = Arc::clone(&turn).lock_owned().await;
         let now = Instant::now();
-        if let Some(error) = self.with(request, |entry| entry.failed_since(now)) {
+        if let Some(error) = self.tokens.wanted(request, |entry| entry.failed_since(now))? {
             return Err(error);
         }
         let outcome = self.ask(request, &turn).await;
-        self.with(request, |entry| entry.failed_since(now)).map_or(outcome, Err)
+        self.tokens.known(request, |entry| entry.failed_since(now)).flatten().map_or(outcome, Err)
     }
 }

@@ -5,22 +5,26 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use std::time::{Duration, SystemTime};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::retry::Policy;
 
 const RETRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// An attempt that has less time than this is none. The answer that is there says more than a time-out.
+const LEAST_ATTEMPT: Duration = Duration::from_secs(1);
 /// Whoever asked us has long left by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub(super) struct Retry {
     retried: u32,
+    end: Instant,
 }
 
 impl Retry {
-    pub(super) fn new() -> Self {
-        Self { retried: 0 }
+    /// The retries of one request, for which there is time until then.
+    pub(super) fn until(end: Instant) -> Self {
+        Self { retried: 0, end }
     }
 
     /// Twice as long each time, half of it at random.
@@ -49,9 +53,12 @@ impl Policy<UpstreamRequest, Response<Bytes>, NoAnswer> for Retry {
         if self.retried == RETRIES || told.is_some_and(|told| told > LONGEST_WAIT) {
             return None;
         }
-        let wait = self.wait() + told.unwrap_or_default();
+        let next = Instant::now() + self.wait() + told.unwrap_or_default();
+        if next + LEAST_ATTEMPT > self.end {
+            return None;
+        }
         self.retried += 1;
-        Some(sleep(wait))
+        Some(sleep_until(next))
     }
 
     fn clone_request(&mut self, request: &UpstreamRequest) -> Option<UpstreamRequest> {

@@ -5,7 +5,7 @@
 mod attempt;
 
 use super::retry::{Retry, retry_after};
-use crate::credentials::failure::Failure;
+use crate::credentials::failure::{Failure, LONGEST_PAUSE};
 #[cfg(feature = "tpm")]
 use attempt::aside;
 use attempt::{Attempts, attempts, trusting};
@@ -31,7 +31,7 @@ const MOST_CHARS: usize = 300;
 /// The HTTP client. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Upstream {
-    service: BoxCloneSyncService<UpstreamRequest, Response<Bytes>, NoAnswer>,
+    attempt: BoxCloneSyncService<UpstreamRequest, Response<Bytes>, NoAnswer>,
 }
 
 impl Upstream {
@@ -63,10 +63,9 @@ impl Upstream {
         Ok(Self::over(aside))
     }
 
-    /// The retries over whatever makes a single attempt.
+    /// Over whatever makes a single attempt.
     fn over(attempt: impl Attempts) -> Self {
-        let service = ServiceBuilder::new().retry(Retry::new()).service(attempt);
-        Self { service: BoxCloneSyncService::new(service) }
+        Self { attempt: BoxCloneSyncService::new(attempt) }
     }
 
     /// POSTs a form, as token endpoints want it, and reads the JSON that comes back.
@@ -126,7 +125,9 @@ impl Upstream {
 
     async fn send(&self, url: &str, request: http::request::Builder, body: Bytes) -> Result<Bytes, Failure> {
         let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
-        let answer = tokio::time::timeout(TOTAL, self.service.clone().oneshot(request)).await;
+        let end = Instant::now() + TOTAL;
+        let attempts = ServiceBuilder::new().retry(Retry::until(end)).service(self.attempt.clone());
+        let answer = tokio::time::timeout_at(end, attempts.oneshot(request)).await;
         match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
             Ok(answer) if answer.status().is_success() => Ok(answer.into_body()),
             Ok(answer) => Err(refusal(url, &answer)),
@@ -174,7 +175,8 @@ fn refusal(url: &str, answer: &Response<Bytes>) -> Failure {
     let reason = format!("{} answered {}{said}", host(url), status.as_u16());
     let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
-    let not_before = retry_after(answer).and_then(|wait| Instant::now().checked_add(wait));
+    // Whoever says how long may say anything.
+    let not_before = retry_after(answer).map(|wait| Instant::now() + wait.min(LONGEST_PAUSE));
     Failure { not_before, status: Some(status), ..failure }
 }
 
@@ -201,100 +203,4 @@ pub(super) fn refused(reason: String) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use tower::service_fn;
-
-    /// An upstream that answers with these statuses, one after another, and counts.
-    fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, Arc<AtomicUsize>) {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&count);
-        let retry_after = retry_after.map(|value| HeaderValue::from_str(value).unwrap());
-        let attempt = service_fn(move |_: UpstreamRequest| {
-            let status = statuses[counter.fetch_add(1, Ordering::Relaxed).min(statuses.len() - 1)];
-            let mut answer = Response::builder().status(status);
-            if let Some(value) = &retry_after {
-                answer = answer.header(header::RETRY_AFTER, value);
-            }
-            let body = r#"{"error": "invalid_grant", "error_description": "no\nsuch account", "id_token": "secret"}"#;
-            std::future::ready(Ok(answer.body(Bytes::from(body)).unwrap()))
-        });
-        (Upstream::over(attempt), count)
-    }
-
-    async fn ask(upstream: &Upstream) -> Result<Bytes, Failure> {
-        upstream.fetch(Method::GET, "http://sts.example.com/token?key=secret", []).await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_tried_again() {
-        let (upstream, count) = answering(&[503, 429, 200], None);
-        assert!(ask(&upstream).await.is_ok());
-        assert_eq!(count.load(Ordering::Relaxed), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_is_not_tried_for_ever() {
-        let (upstream, count) = answering(&[500], None);
-        let error = ask(&upstream).await.unwrap_err();
-        assert!(matches!(error.error, TokenError::Unavailable { .. }), "{error}");
-        assert_eq!(count.load(Ordering::Relaxed), 4);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_final_and_told_without_secrets() {
-        let (upstream, count) = answering(&[400, 200], None);
-        let error = ask(&upstream).await.unwrap_err();
-        let TokenError::Refused { reason } = error.error else { panic!("{error}") };
-        assert_eq!(reason, "sts.example.com answered 400: invalid_grant: nosuch account");
-        assert_eq!(count.load(Ordering::Relaxed), 1);
-    }
-
-    #[tokio::test]
-    async fn of_a_bad_url_only_the_host_is_told() {
-        let upstream = Upstream::new().unwrap();
-        for (url, told) in [
-            ("https://sts.example .com/?key=secret", "a URL of the credentials is none"),
-            ("sts.example.com/?key=secret", "a URL of the credentials is none"),
-            ("ftp://me:secret@sts.example.com/?key=secret", "sts.example.com: a URL"),
-            ("/token?key=secret", "?: a URL"),
-        ] {
-            let error = upstream.fetch(Method::GET, url, []).await.unwrap_err().to_string();
-            assert!(error.contains(told) && !error.contains("secret"), "{error}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_is_waited_for_for_ever() {
-        // Connections are taken here, and nothing is ever said.
-        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/token", silent.local_addr().unwrap());
-        let start = Instant::now();
-        let error = Upstream::new().unwrap().fetch(Method::GET, &url, []).await.unwrap_err();
-        assert!(error.to_string().ends_with("did not answer in time"), "{error}");
-        assert!((10..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn retry_after_is_honoured() {
-        let (upstream, count) = answering(&[429, 200], Some("7"));
-        let start = Instant::now();
-        assert!(ask(&upstream).await.is_ok());
-        assert!((7..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-        // A wait that takes longer than anyone waits is none.
-        let (upstream, count_of_long) = answering(&[429, 200], Some("3600"));
-        assert!(ask(&upstream).await.is_err());
-        assert_eq!((count.load(Ordering::Relaxed), count_of_long.load(Ordering::Relaxed)), (2, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn retry_after_may_be_a_date() {
-        let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(9));
-        let (upstream, _) = answering(&[503, 200], Some(&date));
-        let start = Instant::now();
-        assert!(ask(&upstream).await.is_ok());
-        assert!((5..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-    }
-}
+mod tests;

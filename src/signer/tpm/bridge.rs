@@ -4,6 +4,7 @@
 //! process alone: whoever may not open the socket must not get past it here. The port that tpm2-tss controls a swtpm by, the next higher one, is answered here: localities and the like have no
 //! meaning to whatever is behind a socket of plain commands.
 
+use aws_lc_rs::rand::fill;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -144,14 +145,26 @@ fn is_ours(_: &TcpStream) -> bool {
 /// Two neighbouring ports.
 fn pair() -> io::Result<(TcpListener, TcpListener)> {
     let mut failed = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..ATTEMPTS {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, first.local_addr()?.port().saturating_add(1))) {
-            Ok(second) => return Ok((first, second)),
+    for attempt in 0..ATTEMPTS {
+        let wanted = if attempt < ATTEMPTS / 2 { 0 } else { below_those_of_clients()? };
+        let pair = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).and_then(|first| {
+            let next = first.local_addr()?.port().saturating_add(1);
+            Ok((first, TcpListener::bind((Ipv4Addr::LOCALHOST, next))?))
+        });
+        match pair {
+            Ok(pair) => return Ok(pair),
             Err(error) => failed = error,
         }
     }
     Err(failed)
+}
+
+/// One of the ports that the system gives to nobody unasked. Of those that it gives, clients may have used up every other one,
+/// and they are taken for a minute after that.
+fn below_those_of_clients() -> io::Result<u16> {
+    let mut random = [0; 2];
+    fill(&mut random).map_err(io::Error::other)?;
+    Ok(16_384 + u16::from_ne_bytes(random) % 16_384)
 }
 
 /// Both ways, until either side ends.
@@ -231,5 +244,13 @@ mod tests {
         let mut response = [0; 8];
         ours.read_exact(&mut response).unwrap();
         assert_eq!(&response, b"response");
+    }
+
+    /// Where clients have used up the ports that the system gives, others are left.
+    #[test]
+    fn other_ports_are_none_that_clients_get() {
+        for _ in 0..100 {
+            assert!((16_384..32_768).contains(&below_those_of_clients().unwrap()));
+        }
     }
 }

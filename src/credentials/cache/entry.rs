@@ -137,7 +137,8 @@ impl<T: Token> Entry<T> {
                 self.failed = Some(Failed { at, error: error.clone(), until });
                 let valid = self.cached.as_ref().filter(|it| !it.left().is_zero()).ok_or(error.clone())?;
                 let seconds_left = valid.left().as_secs();
-                tracing::warn!(seconds_left, "a token is not renewed, the old one serves: {error}");
+                // Why is told by whoever asked for it.
+                tracing::debug!(seconds_left, "a token is not renewed, the old one serves");
                 Ok(valid.token())
             }
         }

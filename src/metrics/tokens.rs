@@ -84,12 +84,7 @@ impl Metrics {
         failure: Option<&TokenError>,
         latency: Duration,
     ) {
-        let (account, outcome) = (account.to_owned(), outcome(failure));
-        with_local_recorder(&self.0.recorder, || {
-            counter!(REQUESTS, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
-                .increment(1);
-            histogram!(REQUEST_LATENCY, "account" => account, "kind" => kind, "source" => source).record(latency);
-        });
+        self.answered([REQUESTS, REQUEST_LATENCY], account, kind, source, outcome(failure), latency);
     }
 
     /// One answer of the source itself, whoever still waits for it.
@@ -102,18 +97,31 @@ impl Metrics {
         latency: Duration,
     ) {
         let outcome = outcome(failure);
-        let account = account.to_owned();
         match outcome {
             "ok" | "refused" | "unavailable" => {
-                self.0.accounts.answered().insert((account.clone(), kind), outcome != "unavailable")
+                self.0.accounts.answered().insert((account.to_owned(), kind), outcome != "unavailable")
             }
             // Nobody was asked.
             _ => return,
         };
+        self.answered([FETCHES, FETCH_LATENCY], account, kind, source, outcome, latency);
+    }
+
+    /// Counts and times one answer, in these two series.
+    fn answered(
+        &self,
+        [counted, timed]: [&'static str; 2],
+        account: &str,
+        kind: &'static str,
+        source: &'static str,
+        outcome: &'static str,
+        latency: Duration,
+    ) {
+        let account = account.to_owned();
         with_local_recorder(&self.0.recorder, || {
-            counter!(FETCHES, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
+            counter!(counted, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
                 .increment(1);
-            histogram!(FETCH_LATENCY, "account" => account, "kind" => kind, "source" => source).record(latency);
+            histogram!(timed, "account" => account, "kind" => kind, "source" => source).record(latency);
         });
     }
 

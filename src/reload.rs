@@ -51,6 +51,8 @@ pub(crate) struct Reload {
     of_config: Tree,
     /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log.
     last: Result<Vec<u8>, String>,
+    /// It is to be loaded though it is the same as before.
+    must_load: bool,
     /// Somebody wants what the file says, as soon as it says something that can be served.
     is_asked_for: bool,
 }
@@ -66,7 +68,8 @@ impl Reload {
         wanted: Arc<Notify>,
     ) -> Self {
         let follow = Follow::new(vec![file.path().to_owned()]);
-        Self { file, publisher, counts, follow, wanted, of_config, last: Ok(loaded), is_asked_for: false }
+        let last = Ok(loaded);
+        Self { file, publisher, counts, follow, wanted, of_config, last, must_load: false, is_asked_for: false }
     }
 
     pub(crate) async fn run(mut self) {
@@ -75,7 +78,7 @@ impl Reload {
                 () = self.follow.changed() => {}
                 () = self.wanted.notified() => {
                     tracing::info!(path = %self.file.path().display(), "reload asked for");
-                    self.is_asked_for = true;
+                    self.ask();
                 }
             }
             // Reading may block, and building a large tree takes a while.
@@ -93,6 +96,10 @@ impl Reload {
         }
     }
 
+    fn ask(&mut self) {
+        (self.must_load, self.is_asked_for) = (true, true);
+    }
+
     fn load(&mut self) {
         let read = self.file.read();
         let is_the_same = match (&read, &self.last) {
@@ -100,7 +107,7 @@ impl Reload {
             (Err(error), Err(last)) => error.to_string() == *last,
             _ => false,
         };
-        if is_the_same && !self.is_asked_for {
+        if !std::mem::take(&mut self.must_load) && is_the_same {
             return;
         }
         let made = read.as_ref().map_err(ToString::to_string).and_then(|bytes| {
@@ -133,5 +140,35 @@ impl Reload {
             let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
             of_config.unwrap_or_else(|_| self.of_config.clone())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gce_metadata_routes::Metadata;
+    use serde_json::json;
+
+    #[test]
+    fn a_mistake_is_told_of_once_whenever_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, "{").unwrap();
+        let of_config = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap().tree();
+        let (publisher, counts) = (Publisher::new(of_config.clone()), Arc::new(ReloadCounts::default()));
+        let file = ConfigFile::new(&path, crate::Overrides::default());
+        let mut reload = Reload::new(file, vec![], of_config, publisher.clone(), Arc::clone(&counts), Arc::default());
+        for bad in 1..=2 {
+            reload.ask();
+            for _ in 0..3 {
+                reload.load();
+                assert_eq!((counts.bad(), counts.last_was_good()), (bad, false));
+            }
+        }
+        publisher.set("instance/name", "edited").unwrap();
+        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":1}}}}"#).unwrap();
+        reload.load();
+        assert_eq!((counts.bad(), counts.good(), counts.last_was_good()), (2, 1, true));
+        assert!(publisher.reader().snapshot().tree().get("instance/name").is_none(), "what was asked for has come");
     }
 }

@@ -1,22 +1,22 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
+mod trace;
+
 use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedPeers, Connection, EtagLayer, LimitRateLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer,
-    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedPeers, EtagLayer, LimitRateLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequirePeerLayer,
+    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
 use http::{Request, Response};
 use http_body::Body;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
-use tower_http::trace::TraceLayer;
-use tracing::Span;
+use trace::TraceRequestsLayer;
 
 /// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
 ///
@@ -115,7 +115,7 @@ impl Stack {
     }
 
     /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
-    /// [`Connection`] among a request's extensions.
+    /// [`Connection`](gce_metadata_layers::Connection) among a request's extensions.
     pub fn peers(self, peers: AllowedPeers) -> Self {
         Self { peers: Some(peers), ..self }
     }
@@ -145,15 +145,7 @@ impl Stack {
             // Outermost, so that refusals are counted too.
             .option_layer(self.metrics.map(RecordLatencyLayer::new))
             // Refusals are traced too.
-            .layer(
-                TraceLayer::new_for_http()
-                    .make_span_with(span::<ReqBody>)
-                    .on_request(())
-                    .on_response(log_answer)
-                    .on_body_chunk(())
-                    .on_eos(())
-                    .on_failure(()),
-            )
+            .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
             // A stranger learns nothing. Where there is no TLS, nobody is one.
@@ -172,24 +164,13 @@ impl Stack {
     }
 }
 
-/// Path only: a query holds audiences, scopes and tags, none of which belongs in a log.
-fn span<B>(request: &Request<B>) -> Span {
-    let connection = request.extensions().get::<Connection>();
-    let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
-    let peer = connection.and_then(|connection| connection.peer.as_deref()).map(|peer| peer.subject.as_str());
-    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote, peer)
-}
-
-fn log_answer<B>(response: &Response<B>, latency: Duration, _: &Span) {
-    tracing::debug!(status = response.status().as_u16(), seconds = latency.as_secs_f64(), "answered");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
     use http_body_util::{BodyExt, Full};
     use serde_json::json;
+    use std::time::Duration;
     use tower::ServiceExt;
 
     async fn answer(request: http::request::Builder) -> (Response<()>, Bytes) {

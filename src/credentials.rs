@@ -12,8 +12,8 @@ mod observe;
 mod offline;
 
 #[cfg(test)]
-pub(crate) use cache::since::moved;
-pub(crate) use cache::since::{Clock, Since};
+pub(crate) use cache::clock::moved;
+pub(crate) use cache::clock::{Clock, Moment};
 pub(crate) use facts::SourceFacts;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};

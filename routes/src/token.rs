@@ -132,8 +132,10 @@ pub enum TokenError {
 }
 
 /// A string that is wiped when it is dropped and that no log prints.
+///
+/// Clones share it: a token is asked for far more often than it is made.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// The secret itself, for the answer that it goes into.
@@ -144,7 +146,7 @@ impl Secret {
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(Zeroizing::new(secret))
+        Self(Arc::new(Zeroizing::new(secret)))
     }
 }
 

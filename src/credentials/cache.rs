@@ -1,29 +1,29 @@
 //! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
 
+pub(super) mod clock;
 mod entry;
 mod kept;
 mod places;
 #[cfg(feature = "live")]
 mod revise;
-pub(super) mod since;
 
 #[cfg(feature = "live")]
 pub(crate) use revise::Fate;
 
 use super::failure::Failure;
 use super::kind::TokenRequest;
+use clock::{Clock, Moment};
 use entry::Entry;
 use gce_metadata_routes::token::TokenError;
 use kept::{Kept, busy};
 use places::Places;
-use since::{Clock, Since};
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use tokio::time::Instant;
+use tokio_util::either::Either;
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
 
@@ -32,18 +32,19 @@ use tracing::Instrument;
 pub struct CacheTokensLayer<R> {
     hits: CacheHits,
     ahead: bool,
+    clock: Clock,
     kind: PhantomData<fn(R)>,
 }
 
 impl<R> Clone for CacheTokensLayer<R> {
     fn clone(&self) -> Self {
-        Self { hits: self.hits.clone(), ahead: self.ahead, kind: PhantomData }
+        Self { hits: self.hits.clone(), ahead: self.ahead, clock: self.clock.clone(), kind: PhantomData }
     }
 }
 
 impl<R> Default for CacheTokensLayer<R> {
     fn default() -> Self {
-        Self { hits: CacheHits::default(), ahead: false, kind: PhantomData }
+        Self { hits: CacheHits::default(), ahead: false, clock: Clock::default(), kind: PhantomData }
     }
 }
 
@@ -81,12 +82,14 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 
     fn layer(&self, inner: S) -> Self::Service {
         CacheTokens {
-            inner,
-            tokens: Arc::default(),
-            hits: self.hits.clone(),
-            ahead: self.ahead,
-            places: Arc::default(),
-            clock: Clock::default(),
+            shared: Arc::new(Shared {
+                inner,
+                tokens: Kept::default(),
+                hits: self.hits.clone(),
+                ahead: self.ahead,
+                places: Places::default(),
+                clock: self.clock.clone(),
+            }),
         }
     }
 }
@@ -96,45 +99,44 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 /// that could not be renewed serves to its end. There are places for 32 fetches of an account at a time, and room for 1024 tokens.
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
+    shared: Arc<Shared<S, R>>,
+}
+
+/// A request for a token clones its source, and whoever finds one here needs nothing of what is behind.
+#[derive(Debug)]
+struct Shared<S, R: TokenRequest> {
     inner: S,
-    tokens: Arc<Kept<R>>,
+    tokens: Kept<R>,
     hits: CacheHits,
     ahead: bool,
-    places: Arc<Places>,
+    places: Places,
     clock: Clock,
 }
 
-impl<S: Clone, R: TokenRequest> Clone for CacheTokens<S, R> {
+impl<S, R: TokenRequest> Clone for CacheTokens<S, R> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            tokens: Arc::clone(&self.tokens),
-            hits: self.hits.clone(),
-            ahead: self.ahead,
-            places: Arc::clone(&self.places),
-            clock: self.clock.clone(),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<S, R: TokenRequest> CacheTokens<S, R> {
+impl<S, R: TokenRequest> Shared<S, R> {
     /// The token that is there.
-    fn hit(&self, entry: &Entry<R::Token>) -> Option<R::Token> {
-        let token = entry.current(self.ahead)?.token();
+    fn hit(&self, entry: &Entry<R::Token>, now: Moment) -> Option<R::Token> {
+        let token = entry.current(self.ahead, now)?.token(now);
         self.hits.0.fetch_add(1, Ordering::Relaxed);
         Some(token)
     }
 }
 
-impl<S, R> CacheTokens<S, R>
+impl<S, R> Shared<S, R>
 where
     S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
     /// Fetches the next token while nobody waits for it.
-    fn fetch_ahead(&self, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
-        let cache = self.clone();
+    fn fetch_ahead(self: &Arc<Self>, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
+        let cache = Arc::clone(self);
         tokio::spawn(async move {
             // However long the queue is: nobody waits for it, and no token is renewed twice at a time.
             let _place = cache.places.in_turn(request.account()).await;
@@ -144,17 +146,18 @@ where
     }
 
     /// Fetches a token that is needed now, unless somebody else did so meanwhile.
-    async fn fetch(self, request: R, mut turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
-        let asked = Instant::now();
+    async fn fetch(self: Arc<Self>, request: R, mut turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
+        let asked = self.clock.now();
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
-            let settled = self.tokens.wanted(&request, |entry| {
+            let now = self.clock.now();
+            let settled = self.tokens.wanted(&request, now, |entry| {
                 if !Arc::ptr_eq(&entry.turn, &turn) {
                     // The key is another one meanwhile: whoever waits now waits for what that makes.
                     return Err(Some(Arc::clone(&entry.turn)));
                 }
                 // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-                let settled = self.hit(entry).map(Ok).or_else(|| entry.failed_since(asked).map(Err));
+                let settled = self.hit(entry, now).map(Ok).or_else(|| entry.failed_since(asked, now).map(Err));
                 settled.ok_or(None)
             })?;
             match settled {
@@ -162,7 +165,7 @@ where
                 Err(Some(another)) => turn = another,
                 Err(None) => {
                     let Some(place) = self.places.soon(request.account()).await else {
-                        return self.settle(&request, &turn, Err(busy().into()), Since::now(&self.clock));
+                        return self.settle(&request, &turn, Err(busy().into()), self.clock.now());
                     };
                     // In a task: clients give up sooner than a slow source does, and would never see a token of it.
                     let asking = async move {
@@ -179,7 +182,7 @@ where
 
     /// Asks the source, and keeps what it says.
     async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
-        let since = Since::now(&self.clock);
+        let since = self.clock.now();
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
         self.settle(request, turn, outcome, since)
     }
@@ -190,15 +193,17 @@ where
         request: &R,
         turn: &Arc<tokio::sync::Mutex<()>>,
         outcome: Result<R::Token, Failure>,
-        since: Since,
+        since: Moment,
     ) -> Result<R::Token, TokenError> {
-        let mut tokens = self.tokens.lock();
+        let (now, mut tokens) = (self.clock.now(), self.tokens.lock());
         match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
-            Some(entry) => entry.fetched(outcome, since),
+            Some(entry) => entry.fetched(outcome, since, now),
             None => outcome.map_err(TokenError::from),
         }
     }
 }
+
+type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send>>;
 
 impl<S, R> Service<R> for CacheTokens<S, R>
 where
@@ -208,7 +213,7 @@ where
 {
     type Response = R::Token;
     type Error = TokenError;
-    type Future = Pin<Box<dyn Future<Output = Result<R::Token, TokenError>> + Send>>;
+    type Future = Either<Ready<Result<R::Token, TokenError>>, Fetching<R::Token>>;
 
     /// Always ready: whether the source is matters only if it is needed.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
@@ -216,9 +221,10 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let looked = self.tokens.wanted(&request, |entry| match self.hit(entry) {
-            Some(token) => Ok((Ok(token), (self.ahead && entry.is_due()).then(|| Arc::clone(&entry.turn)))),
-            None => match entry.failed_since(Instant::now()) {
+        let (cache, now) = (&self.shared, self.shared.clock.now());
+        let looked = cache.tokens.wanted(&request, now, |entry| match cache.hit(entry, now) {
+            Some(token) => Ok((Ok(token), (cache.ahead && entry.is_due(now)).then(|| Arc::clone(&entry.turn)))),
+            None => match entry.failed_since(now, now) {
                 Some(error) => Ok((Err(error), None)),
                 None => Err(Arc::clone(&entry.turn)),
             },
@@ -226,11 +232,11 @@ where
         match looked.unwrap_or_else(|busy| Ok((Err(busy), None))) {
             Ok((settled, due)) => {
                 if let Some(turn) = due {
-                    self.fetch_ahead(request, turn);
+                    cache.fetch_ahead(request, turn);
                 }
-                Box::pin(ready(settled))
+                Either::Left(ready(settled))
             }
-            Err(turn) => Box::pin(self.clone().fetch(request, turn)),
+            Err(turn) => Either::Right(Box::pin(Arc::clone(cache).fetch(request, turn))),
         }
     }
 }

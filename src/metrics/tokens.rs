@@ -1,7 +1,7 @@
 //! What is counted of tokens, and how their source is, account by account.
 
 use super::Metrics;
-use crate::credentials::{Clock, Since};
+use crate::credentials::{Clock, Moment};
 use gce_metadata_routes::token::TokenError;
 use gce_metadata_routes::{Reader, Tree};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
@@ -21,7 +21,8 @@ const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 #[derive(Default)]
 pub(super) struct Accounts {
     /// Since when there is the token that is served to an account now, and for how long it is good.
-    expiries: Mutex<HashMap<String, (Since, Duration)>>,
+    expiries: Mutex<HashMap<String, (Moment, Duration)>>,
+    clock: Clock,
     /// Whether the source answered when it was last asked for a token of this account and kind. A refusal is an answer.
     answered: Mutex<HashMap<(String, &'static str), bool>>,
     /// Which accounts there are.
@@ -36,11 +37,14 @@ impl Accounts {
     /// When those tokens will be of no more use. Whoever says how long a token lives may say anything, never included.
     pub(super) fn expiries(&self) -> HashMap<String, Instant> {
         let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        let expiry = |since: &Since, good: Duration| Instant::now().checked_add(good.saturating_sub(since.elapsed()));
-        expiries.iter().filter_map(|(account, (since, good))| Some((account.clone(), expiry(since, *good)?))).collect()
+        let now = self.clock.now();
+        let expiry =
+            |(since, good): &(Moment, Duration)| now.instant.checked_add(good.saturating_sub(now.since(*since)));
+        expiries.iter().filter_map(|(account, it)| Some((account.clone(), expiry(it)?))).collect()
     }
 
-    fn minted(&self, account: &str, since: Since, expires_in: Duration) {
+    fn minted(&self, account: &str, expires_in: Duration) {
+        let since = self.clock.now();
         let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         expiries.insert(account.to_owned(), (since, expires_in));
     }
@@ -127,7 +131,7 @@ impl Metrics {
 
     /// A new access token for this account, good for so long.
     pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
-        self.0.accounts.minted(account, Since::now(&Clock::default()), expires_in);
+        self.0.accounts.minted(account, expires_in);
     }
 
     /// Credentials that changed, for the better or not.
@@ -187,8 +191,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_ends_while_the_machine_sleeps() {
         let (clock, move_by) = moved();
-        let accounts = Accounts::default();
-        accounts.minted("a@example.com", Since::now(&clock), Duration::from_secs(3600));
+        let accounts = Accounts { clock, ..Accounts::default() };
+        accounts.minted("a@example.com", Duration::from_secs(3600));
         let left = || accounts.expiries()["a@example.com"].saturating_duration_since(Instant::now()).as_secs();
         assert_eq!(left(), 3600);
         move_by(3000);

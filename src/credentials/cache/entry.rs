@@ -1,6 +1,6 @@
 //! One token of a cache: whether it still serves, whether the next one is due, and what came of fetching it.
 
-use super::since::Since;
+use super::clock::Moment;
 use crate::credentials::failure::{Failure, LONGEST_PAUSE};
 use crate::credentials::kind::Token;
 use gce_metadata_routes::token::TokenError;
@@ -24,14 +24,19 @@ pub(super) struct Entry<T> {
     /// It is being fetched while the one that is there still serves.
     pub(super) fetching_ahead: bool,
     /// When somebody wanted it last.
-    pub(super) wanted: Instant,
+    wanted: Instant,
     /// Held by whoever fetches it because it is needed now; the others who need it wait for their turn.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl<T> Default for Entry<T> {
-    fn default() -> Self {
-        Self { cached: None, failed: None, fetching_ahead: false, wanted: Instant::now(), turn: Arc::default() }
+impl<T> Entry<T> {
+    /// Nothing yet, for somebody who wants a token now.
+    pub(super) fn new(now: Moment) -> Self {
+        Self { cached: None, failed: None, fetching_ahead: false, wanted: now.instant, turn: Arc::default() }
+    }
+
+    pub(super) fn wanted(&mut self, now: Moment) {
+        self.wanted = now.instant;
     }
 }
 
@@ -44,8 +49,8 @@ struct Failed {
 }
 
 impl Failed {
-    fn is_asked_to_wait(&self) -> bool {
-        self.until.is_some_and(|until| until > Instant::now())
+    fn is_asked_to_wait(&self, now: Moment) -> bool {
+        self.until.is_some_and(|until| until > now.instant)
     }
 }
 
@@ -53,23 +58,27 @@ impl Failed {
 pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
-    since: Since,
+    since: Moment,
     /// Another key would make it now.
     is_outdated: bool,
 }
 
 impl<T: Token> Cached<T> {
-    fn left(&self) -> Duration {
-        self.lifetime.saturating_sub(self.since.elapsed())
+    fn left(&self, now: Moment) -> Duration {
+        self.lifetime.saturating_sub(now.since(self.since))
+    }
+
+    fn is_valid(&self, now: Moment) -> bool {
+        !self.left(now).is_zero()
     }
 
     /// Whether more than so many margins are left.
-    fn lasts(&self, margins: u32) -> bool {
-        self.left() > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
+    fn lasts(&self, margins: u32, now: Moment) -> bool {
+        self.left(now) > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
     }
 
-    pub(super) fn token(&self) -> T {
-        self.token.clone().with_left(self.left())
+    pub(super) fn token(&self, now: Moment) -> T {
+        self.token.clone().with_left(self.left(now))
     }
 }
 
@@ -79,34 +88,36 @@ impl<T: Token> Entry<T> {
         self.fetching_ahead || Arc::strong_count(&self.turn) > 1
     }
 
-    /// Whether there is a token, or the source asked to be left alone.
-    pub(super) fn is_worth_something(&self) -> bool {
-        let is_valid = self.cached.as_ref().is_some_and(|it| !it.left().is_zero());
-        is_valid || self.failed.as_ref().is_some_and(Failed::is_asked_to_wait)
+    /// What it is worth to whoever needs room for another: most if there is a token, or the source asked to be left alone, and
+    /// the more the later somebody wanted it.
+    pub(super) fn worth(&self, now: Moment) -> impl Ord + use<T> {
+        let is_valid = self.cached.as_ref().is_some_and(|it| it.is_valid(now));
+        (is_valid || self.failed.as_ref().is_some_and(|failed| failed.is_asked_to_wait(now)), self.wanted)
     }
 
-    fn failed_just_now(&self) -> bool {
-        self.failed.as_ref().is_some_and(|failed| failed.at.elapsed() < RETRY_AFTER || failed.is_asked_to_wait())
+    fn failed_just_now(&self, now: Moment) -> bool {
+        let is_recent = |failed: &Failed| now.instant.saturating_duration_since(failed.at) < RETRY_AFTER;
+        self.failed.as_ref().is_some_and(|failed| is_recent(failed) || failed.is_asked_to_wait(now))
     }
 
     /// What is to be answered for want of a token, instead of asking the source: it has failed since then, or it asked to be
     /// left alone.
-    pub(super) fn failed_since(&self, then: Instant) -> Option<TokenError> {
-        let failed = self.failed.as_ref().filter(|failed| failed.at > then || failed.is_asked_to_wait());
+    pub(super) fn failed_since(&self, then: Moment, now: Moment) -> Option<TokenError> {
+        let failed = self.failed.as_ref().filter(|failed| failed.at > then.instant || failed.is_asked_to_wait(now));
         failed.map(|failed| failed.error.clone())
     }
 
     /// The token, if it need not be renewed yet or has just failed to be. Where it is renewed `ahead`, behind everybody's
     /// back, whenever it last failed to be is soon enough: nobody need wait for the next attempt while it is valid.
-    pub(super) fn current(&self, ahead: bool) -> Option<&Cached<T>> {
-        let failed = if ahead { self.failed.is_some() } else { self.failed_just_now() };
-        self.cached.as_ref().filter(|it| it.lasts(1) || (failed && !it.left().is_zero()))
+    pub(super) fn current(&self, ahead: bool, now: Moment) -> Option<&Cached<T>> {
+        let failed = if ahead { self.failed.is_some() } else { self.failed_just_now(now) };
+        self.cached.as_ref().filter(|it| it.lasts(1, now) || (failed && it.is_valid(now)))
     }
 
     /// Whether it is time to fetch the next one. Says so once.
-    pub(super) fn is_due(&mut self) -> bool {
-        let due = self.cached.as_ref().is_some_and(|it| it.is_outdated || !it.lasts(MARGINS_AHEAD));
-        due && !self.failed_just_now() && !std::mem::replace(&mut self.fetching_ahead, true)
+    pub(super) fn is_due(&mut self, now: Moment) -> bool {
+        let due = self.cached.as_ref().is_some_and(|it| it.is_outdated || !it.lasts(MARGINS_AHEAD, now));
+        due && !self.failed_just_now(now) && !std::mem::replace(&mut self.fetching_ahead, true)
     }
 
     /// Has the token, if there is one, serve on until the next is there, which is due now. Whatever is on its way, and whatever
@@ -114,7 +125,7 @@ impl<T: Token> Entry<T> {
     #[cfg(feature = "live")]
     pub(super) fn outdate(&mut self) -> bool {
         let cached = self.cached.take().map(|cached| Cached { is_outdated: true, ..cached });
-        *self = Self { cached, wanted: self.wanted, ..Self::default() };
+        *self = Self { cached, failed: None, fetching_ahead: false, wanted: self.wanted, turn: Arc::default() };
         self.cached.is_some()
     }
 
@@ -123,7 +134,8 @@ impl<T: Token> Entry<T> {
         self.cached.take_if(|cached| is_it(&cached.token));
     }
 
-    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Since) -> Result<T, TokenError> {
+    /// What is answered after a fetch that began then and is over now.
+    pub(super) fn fetched(&mut self, outcome: Result<T, Failure>, since: Moment, now: Moment) -> Result<T, TokenError> {
         match outcome {
             Ok(token) => {
                 self.cached =
@@ -132,14 +144,14 @@ impl<T: Token> Entry<T> {
                 Ok(token)
             }
             Err(Failure { error, not_before, .. }) => {
-                let at = Instant::now();
+                let at = now.instant;
                 let until = not_before.map(|until| until.min(at + LONGEST_PAUSE));
                 self.failed = Some(Failed { at, error: error.clone(), until });
-                let valid = self.cached.as_ref().filter(|it| !it.left().is_zero()).ok_or(error.clone())?;
-                let seconds_left = valid.left().as_secs();
+                let valid = self.cached.as_ref().filter(|it| it.is_valid(now)).ok_or(error.clone())?;
+                let seconds_left = valid.left(now).as_secs();
                 // Why is told by whoever asked for it.
                 tracing::debug!(seconds_left, "a token is not renewed, the old one serves");
-                Ok(valid.token())
+                Ok(valid.token(now))
             }
         }
     }

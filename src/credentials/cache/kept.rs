@@ -1,19 +1,23 @@
 //! The entries of a cache. Scopes and audiences come from requests, so their combinations have no end; the memory for them has.
 
+use super::clock::Moment;
 use super::entry::Entry;
 use crate::credentials::kind::TokenRequest;
+use foldhash::quality::RandomState;
 use gce_metadata_routes::token::TokenError;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::time::Instant;
 
 pub(super) const MOST_TOKENS: usize = 1024;
 /// How many entries are left alone by those that are being fetched: tokens are worth most while no more can be had.
 const LEAST_IDLE: usize = MOST_TOKENS / 2;
 
 /// Locked for as long as a look takes, and never while anything is awaited.
-pub(super) struct Kept<R: TokenRequest>(Mutex<HashMap<R, Entry<R::Token>>>);
+pub(super) struct Kept<R: TokenRequest>(Mutex<Entries<R>>);
+
+/// Hashed by what is quick, for a request hashes all its scopes, and cannot be aimed at, for clients choose them.
+pub(super) type Entries<R> = HashMap<R, Entry<<R as TokenRequest>::Token>, RandomState>;
 
 impl<R: TokenRequest> fmt::Debug for Kept<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +32,7 @@ impl<R: TokenRequest> Default for Kept<R> {
 }
 
 impl<R: TokenRequest> Kept<R> {
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<R, Entry<R::Token>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Entries<R>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -42,27 +46,32 @@ impl<R: TokenRequest> Kept<R> {
     ///
     /// # Errors
     /// If there is no room for a new one, because too many others are being fetched.
-    pub(super) fn wanted<T>(&self, request: &R, look: impl FnOnce(&mut Entry<R::Token>) -> T) -> Result<T, TokenError> {
+    pub(super) fn wanted<T>(
+        &self,
+        request: &R,
+        now: Moment,
+        look: impl FnOnce(&mut Entry<R::Token>) -> T,
+    ) -> Result<T, TokenError> {
         let mut kept = self.lock();
         if let Some(entry) = kept.get_mut(request) {
-            entry.wanted = Instant::now();
+            entry.wanted(now);
             return Ok(look(entry));
         }
         if kept.len() >= MOST_TOKENS {
-            let Some(least) = least(&kept) else {
+            let Some(least) = least(&kept, now) else {
                 drop(kept);
                 return Err(busy());
             };
             kept.remove(&least);
         }
-        Ok(look(kept.entry(request.clone()).or_default()))
+        Ok(look(kept.entry(request.clone()).or_insert_with(|| Entry::new(now))))
     }
 }
 
 /// Whose entry has to go for another, if any can.
-fn least<R: TokenRequest>(kept: &HashMap<R, Entry<R::Token>>) -> Option<R> {
+fn least<R: TokenRequest>(kept: &Entries<R>, now: Moment) -> Option<R> {
     let idle: Vec<_> = kept.iter().filter(|(_, entry)| !entry.is_in_use()).collect();
-    let least = idle.iter().min_by_key(|(_, entry)| (entry.is_worth_something(), entry.wanted));
+    let least = idle.iter().min_by_key(|(_, entry)| entry.worth(now));
     least.filter(|_| idle.len() > LEAST_IDLE).map(|(request, _)| (*request).clone())
 }
 

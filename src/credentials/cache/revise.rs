@@ -1,12 +1,11 @@
 //! What happens to tokens that are there: their credentials change, their source comes back, one turns out to be no good.
 
-use super::CacheTokens;
+use super::{CacheTokens, Shared};
 use crate::credentials::failure::Failure;
 use crate::credentials::kind::TokenRequest;
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
-use tokio::time::Instant;
 use tower::Service;
 
 /// What becomes of an account's tokens when credentials are others than before.
@@ -23,7 +22,7 @@ pub(crate) enum Fate {
 impl<S, R: TokenRequest> CacheTokens<S, R> {
     /// Asks of each token what becomes of it. Nothing is kept of what is on its way for those that are not to be kept.
     pub(crate) fn revise(&self, fate: &dyn Fn(&ServiceAccount) -> Fate) {
-        self.tokens.lock().retain(|request, entry| match fate(request.account()) {
+        self.shared.tokens.lock().retain(|request, entry| match fate(request.account()) {
             Fate::Keep => true,
             Fate::Renew => entry.outdate(),
             Fate::Forget => false,
@@ -32,7 +31,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
 
     /// Forgets a token that turned out to be no good. What has come in its place since is another one.
     pub(crate) fn forget(&self, request: &R, is_it: impl Fn(&R::Token) -> bool) {
-        self.tokens.known(request, |entry| entry.forget(is_it));
+        self.shared.tokens.known(request, |entry| entry.forget(is_it));
     }
 }
 
@@ -44,13 +43,14 @@ where
 {
     /// Asks the source though there may be a token, which serves on if that fails.
     pub(crate) async fn renew(&self, request: &R) -> Result<R::Token, TokenError> {
-        let turn = self.tokens.wanted(request, |entry| Arc::clone(&entry.turn))?;
+        let Shared { tokens, clock, .. } = &*self.shared;
+        let turn = tokens.wanted(request, clock.now(), |entry| Arc::clone(&entry.turn))?;
         let _held = Arc::clone(&turn).lock_owned().await;
-        let now = Instant::now();
-        if let Some(error) = self.tokens.wanted(request, |entry| entry.failed_since(now))? {
+        let asked = clock.now();
+        if let Some(error) = tokens.wanted(request, asked, |entry| entry.failed_since(asked, asked))? {
             return Err(error);
         }
-        let outcome = self.ask(request, &turn).await;
-        self.tokens.known(request, |entry| entry.failed_since(now)).flatten().map_or(outcome, Err)
+        let outcome = self.shared.ask(request, &turn).await;
+        tokens.known(request, |entry| entry.failed_since(asked, clock.now())).flatten().map_or(outcome, Err)
     }
 }

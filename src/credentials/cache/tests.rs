@@ -2,14 +2,14 @@
 
 mod bounds;
 
+use super::clock::moved;
 use super::entry::RETRY_AFTER;
-use super::since::moved;
 use super::*;
 use futures_util::{FutureExt, StreamExt};
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest};
 use std::time::Duration;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tower::service_fn;
 
 fn request(email: &str, scopes: &[&str]) -> AccessTokenRequest {
@@ -22,6 +22,10 @@ type Source = tower::util::BoxCloneSyncService<AccessTokenRequest, AccessToken, 
 
 /// A source that takes a second for each token, numbers them, and counts what it was asked.
 fn cached(lifetime: u64) -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>) {
+    cached_by(Clock::default(), lifetime)
+}
+
+fn cached_by(clock: Clock, lifetime: u64) -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
     let source = service_fn(move |_: AccessTokenRequest| {
@@ -31,7 +35,7 @@ fn cached(lifetime: u64) -> (CacheTokens<Source, AccessTokenRequest>, Arc<Atomic
             Ok(AccessToken::new(format!("token {number}"), Duration::from_secs(lifetime)))
         }
     });
-    (CacheTokensLayer::new().layer(Source::new(source)), count)
+    (CacheTokensLayer { clock, ..CacheTokensLayer::new() }.layer(Source::new(source)), count)
 }
 
 async fn ask(cache: &CacheTokens<Source, AccessTokenRequest>, request: AccessTokenRequest) -> (String, u64) {
@@ -54,9 +58,8 @@ async fn a_token_counts_down_to_five_minutes_and_is_then_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_ends_while_the_machine_sleeps() {
-    let (cache, _) = cached(3600);
     let (clock, move_by) = moved();
-    let cache = CacheTokens { clock, ..cache };
+    let (cache, _) = cached_by(clock, 3600);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
     move_by(3000);
@@ -89,7 +92,7 @@ async fn accounts_and_scopes_have_their_own() {
         ask(&cache, request(email, scopes)).await;
     }
     assert_eq!(count.load(Ordering::Relaxed), 4);
-    assert_eq!(cache.hits.count(), 1);
+    assert_eq!(cache.shared.hits.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

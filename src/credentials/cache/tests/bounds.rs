@@ -9,7 +9,7 @@ async fn requests_do_not_fill_the_memory() {
     let (cache, _) = cached(3600);
     let all = (0..3 * MOST_TOKENS).map(|number| ask(&cache, request("a@example.com", &[&number.to_string()])).boxed());
     futures_util::stream::iter(all).buffered(16).collect::<Vec<_>>().await;
-    assert!(cache.tokens.lock().len() <= MOST_TOKENS);
+    assert!(cache.shared.tokens.lock().len() <= MOST_TOKENS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,7 @@ async fn what_is_good_for_nothing_goes_before_tokens_and_pauses() {
     let before = count.load(Ordering::Relaxed);
     assert!(ask("token").await && !ask("pause").await);
     assert_eq!(count.load(Ordering::Relaxed), before);
-    assert_eq!(cache.tokens.lock().len(), MOST_TOKENS);
+    assert_eq!(cache.shared.tokens.lock().len(), MOST_TOKENS);
 }
 
 /// A source that says nothing, but for one token, and counts whom it keeps waiting.
@@ -84,7 +84,7 @@ async fn who_comes_and_goes_leaves_no_more_fetches_than_there_are_places() {
         assert!(tokio::time::timeout(Duration::from_millis(2), wants(&number.to_string())).await.is_err());
     }
     assert_eq!(count.load(Ordering::Relaxed), MOST_FETCHES as u64);
-    assert_eq!(cache.tokens.lock().len(), MOST_TOKENS);
+    assert_eq!(cache.shared.tokens.lock().len(), MOST_TOKENS);
     // Another account is not held up by that.
     let start = Instant::now();
     assert!(cache.clone().oneshot(request("b@example.com", &["hot"])).await.is_ok());
@@ -102,7 +102,7 @@ async fn those_who_wait_leave_room_for_tokens() {
     let wants = |scope: &str| cache.clone().call(request("a@example.com", &[scope]));
     assert!(wants("hot").await.is_ok());
     let mut waiting: Vec<_> = (0..2500).map(|number| wants(&number.to_string())).collect();
-    assert_eq!(cache.tokens.lock().len(), MOST_TOKENS);
+    assert_eq!(cache.shared.tokens.lock().len(), MOST_TOKENS);
     assert!(wants("hot").await.is_ok());
     assert!(matches!(waiting.pop().unwrap().now_or_never(), Some(Err(TokenError::Unavailable { .. }))));
     // As soon as they have left, there is room for others.

@@ -1,0 +1,82 @@
+//! How long ago something was. Tokens end by the time of day; the clock that nobody can set stands still while a machine
+//! sleeps. Of the two, whichever says more is believed, so that neither sleep nor a clock set back prolongs a token's life.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Tells the time by both clocks. Tests have one whose time of day they move.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    #[cfg(test)]
+    pub(crate) fn new(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(clock))
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment { instant: Instant::now(), time: (self.0)() }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(SystemTime::now))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// A moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    time: SystemTime,
+}
+
+impl Moment {
+    /// How long ago an earlier one was.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let by_day = self.time.duration_since(earlier.time).unwrap_or_default();
+        self.instant.saturating_duration_since(earlier.instant).max(by_day)
+    }
+}
+
+/// A time of day that stands still but when it is moved, by so many seconds, and a clock that tells it.
+#[cfg(test)]
+pub(crate) fn moved() -> (Clock, impl Fn(i64)) {
+    let (start, offset) = (SystemTime::now(), Arc::new(std::sync::atomic::AtomicI64::new(0)));
+    let moved = Arc::clone(&offset);
+    let clock = Clock::new(move || {
+        let seconds = offset.load(std::sync::atomic::Ordering::Relaxed);
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { start - by } else { start + by }
+    });
+    (clock, move |seconds| _ = moved.fetch_add(seconds, std::sync::atomic::Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn whichever_clock_says_more_is_believed() {
+        let (clock, move_by) = moved();
+        let then = clock.now();
+        advance(Duration::from_secs(10)).await;
+        assert_eq!(clock.now().since(then).as_secs(), 10);
+        // The machine has slept.
+        move_by(3600);
+        assert_eq!(clock.now().since(then).as_secs(), 3600);
+        // Somebody sets the clock back.
+        move_by(-7200);
+        assert_eq!(clock.now().since(then).as_secs(), 10);
+    }
+}

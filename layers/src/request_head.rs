@@ -35,7 +35,7 @@ impl RequestHead {
     /// The same, and the body.
     pub fn split<B>(request: Request<B>) -> (Self, B) {
         let (mut parts, body) = request.into_parts();
-        let host = parts.headers.remove(header::HOST);
+        let host = parts.headers.get(header::HOST).cloned();
         let connection = parts.extensions.remove();
         (Self { method: parts.method, uri: parts.uri, host, connection }, body)
     }

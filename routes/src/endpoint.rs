@@ -123,13 +123,8 @@ impl Future for Reply {
 pub enum Answer {
     /// A node of the tree: in every form, with an entity tag, and worth waiting for.
     Published(Arc<Node>),
-    /// A value made for this request: in every form, without a tag, and nothing to wait for.
-    Computed {
-        /// The value.
-        leaf: Leaf,
-        /// The media type of its text.
-        text_type: HeaderValue,
-    },
+    /// Whatever knows its forms itself, such as a value that is [computed](Self::computed).
+    Custom(Box<dyn Represent + Send + Sync>),
     /// Bytes that have one form only.
     Document {
         /// The bytes.
@@ -140,6 +135,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// A value made for this request: in every form, without a tag, and nothing to wait for. Its text has this media type.
+    pub fn computed(leaf: Leaf, text_type: HeaderValue) -> Self {
+        Self::Custom(Box::new(Computed { leaf, text_type }))
+    }
+
     /// Text, which has no other form.
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
         Self::Document { body: body.into(), content_type: TEXT }
@@ -150,12 +150,25 @@ impl Represent for Answer {
     fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
         match self {
             Self::Published(node) => node.represent(query),
-            Self::Computed { .. } if query.wait_for_change => Err(Rejection::BadRequest),
-            Self::Computed { leaf, text_type } => Ok(leaf.represent(query.alt, text_type.clone()).untagged()),
+            Self::Custom(custom) => custom.represent(query),
             Self::Document { body, content_type } => {
                 Ok(Representation::new(body.clone(), content_type.clone()).untagged())
             }
         }
+    }
+}
+
+struct Computed {
+    leaf: Leaf,
+    text_type: HeaderValue,
+}
+
+impl Represent for Computed {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        if query.wait_for_change {
+            return Err(Rejection::BadRequest);
+        }
+        Ok(self.leaf.represent(query.alt, self.text_type.clone()).untagged())
     }
 }
 
@@ -164,9 +177,7 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Published(node) => f.debug_tuple("Published").field(node).finish(),
-            Self::Computed { text_type, .. } => {
-                f.debug_struct("Computed").field("text_type", text_type).finish_non_exhaustive()
-            }
+            Self::Custom(_) => f.debug_tuple("Custom").finish_non_exhaustive(),
             Self::Document { content_type, .. } => {
                 f.debug_struct("Document").field("content_type", content_type).finish_non_exhaustive()
             }
@@ -181,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_made_for_a_request_is_not_printed() {
         let leaf = Leaf::text_by_default("ya29.hidden");
-        let answer = Answer::Computed { leaf, text_type: HeaderValue::from_static("text/html") };
+        let answer = Answer::computed(leaf, HeaderValue::from_static("text/html"));
         assert!(!format!("{answer:?}").contains("hidden"));
     }
 }

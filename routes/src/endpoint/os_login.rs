@@ -30,7 +30,7 @@ impl Tree {
 }
 
 fn json_answer(value: Value) -> Answer {
-    Answer::Computed { leaf: Leaf::json_by_default(value), text_type: TEXT }
+    Answer::computed(Leaf::json_by_default(value), TEXT)
 }
 
 /// What is asked for: a question is a function of who may log in and of the query.

@@ -11,10 +11,12 @@ pub(crate) use identity::Identity;
 use super::{Answer, Call, Endpoint, Reply};
 use crate::accounts::ServiceAccount;
 use crate::snapshot::Reader;
-use crate::token::TokenError;
-use crate::tree::Tree;
-use gce_metadata_layers::{Query, Rejection};
+use crate::token::{Secret, TokenError};
+use crate::tree::represent::{JSON, TEXT};
+use crate::tree::{Leaf, Tree};
+use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation};
 use http::{Method, StatusCode};
+use serde::{Serialize, Serializer};
 use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -73,6 +75,34 @@ impl<K: Kind> Endpoint for Tokens<K> {
             Ok(K::answer(&token))
         })
     }
+}
+
+/// What a source answered as an object of JSON, or a line for each of its fields. Nothing of it is kept for another request.
+struct Object<T>(T);
+
+impl<T: Serialize + Send + Sync + 'static> Object<T> {
+    fn answer(fields: T) -> Answer {
+        Answer::Custom(Box::new(Self(fields)))
+    }
+}
+
+impl<T: Serialize> Represent for Object<T> {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        let failed = |_| Rejection::Internal;
+        if query.alt == Some(Format::Text) {
+            let leaf = Leaf::json_by_default(serde_json::to_value(&self.0).map_err(failed)?);
+            return Ok(leaf.represent(query.alt, TEXT).untagged());
+        }
+        // A token of Google's is about this long.
+        let mut body = Vec::with_capacity(1280);
+        serde_json::to_writer(&mut body, &self.0).map_err(failed)?;
+        Ok(Representation::new(body.into(), JSON).untagged())
+    }
+}
+
+/// A secret, for the one answer that it goes into.
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
 }
 
 /// The refusal for a token that could not be had. The client learns the status, the log the reason: in full from whoever asks

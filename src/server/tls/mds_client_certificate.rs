@@ -49,7 +49,7 @@ impl MdsClientCertificate {
 impl Endpoint for MdsClientCertificate {
     fn call(&self, _: Call<'_>) -> Reply {
         let (leaf, text_type) = (Leaf::json_by_default(self.json()), HeaderValue::from_static("application/text"));
-        Ok(Answer::Computed { leaf, text_type }).into()
+        Ok(Answer::computed(leaf, text_type)).into()
     }
 }
 

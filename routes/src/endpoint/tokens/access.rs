@@ -1,12 +1,11 @@
 //! `service-accounts/…/token`.
 
-use super::{Answer, Call, Kind};
+use super::{Answer, Call, Kind, Object, exposed};
 use crate::accounts::ServiceAccount;
-use crate::token::{AccessToken, AccessTokenRequest};
-use crate::tree::represent::TEXT;
-use crate::tree::{Leaf, Tree};
+use crate::token::{AccessToken, AccessTokenRequest, Secret};
+use crate::tree::Tree;
 use gce_metadata_layers::{Rejection, boolean};
-use serde_json::json;
+use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -26,13 +25,17 @@ impl Kind for Access {
     }
 
     fn answer(token: &AccessToken) -> Answer {
-        let leaf = Leaf::json_by_default(json!({
-            "access_token": token.token.expose(),
-            "expires_in": token.expires_in.as_secs(),
-            "token_type": "Bearer",
-        }));
-        Answer::Computed { leaf, text_type: TEXT }
+        let (access_token, expires_in) = (token.token.clone(), token.expires_in.as_secs());
+        Object::answer(Granted { access_token, expires_in, token_type: "Bearer" })
     }
+}
+
+#[derive(Serialize)]
+struct Granted {
+    #[serde(serialize_with = "exposed")]
+    access_token: Secret,
+    expires_in: u64,
+    token_type: &'static str,
 }
 
 /// What a call asks of the source, with its scopes in this parameter.
@@ -42,6 +45,10 @@ pub(super) fn request(
     account: Arc<ServiceAccount>,
     parameter: &str,
 ) -> Result<AccessTokenRequest, Rejection> {
+    // Nearly always; and with nothing named there is nothing to enforce.
+    if call.head.query().is_none() {
+        return Ok(AccessTokenRequest { scopes: Arc::clone(&account.scopes), account });
+    }
     let named = call.parameter(parameter).unwrap_or_default();
     let scopes = scopes(&named, is_enforced(call, tree)?, &account)?;
     Ok(AccessTokenRequest { account, scopes })

@@ -1,12 +1,11 @@
 //! `/0.1/meta-data/service-accounts/…/acquire`: an access token in the words of the first API.
 
-use super::{Answer, Call, Kind, access};
+use super::{Answer, Call, Kind, Object, access, exposed};
 use crate::accounts::ServiceAccount;
-use crate::token::{AccessToken, AccessTokenRequest};
-use crate::tree::represent::TEXT;
-use crate::tree::{Leaf, Tree};
+use crate::token::{AccessToken, AccessTokenRequest, Secret};
+use crate::tree::Tree;
 use gce_metadata_layers::Rejection;
-use serde_json::json;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,24 +27,34 @@ impl Kind for Acquire {
 
     fn answer(token: &AccessToken) -> Answer {
         let (now, seconds) = (SystemTime::now().duration_since(UNIX_EPOCH), token.expires_in.as_secs());
-        let leaf = Leaf::json_by_default(json!({
-            "accessToken": token.token.expose(),
-            "expiresAt": now.map_or(0, |now| now.as_secs()).saturating_add(seconds),
-            "expiresIn": seconds,
-        }));
-        Answer::Computed { leaf, text_type: TEXT }
+        Object::answer(Acquired {
+            access_token: token.token.clone(),
+            expires_at: now.map_or(0, |now| now.as_secs()).saturating_add(seconds),
+            expires_in: seconds,
+        })
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Acquired {
+    #[serde(serialize_with = "exposed")]
+    access_token: Secret,
+    expires_at: u64,
+    expires_in: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gce_metadata_layers::{Query, Represent};
     use std::time::Duration;
 
     #[test]
     fn a_token_may_be_good_for_ever() {
         let token = AccessToken { token: "ya29.made-up".to_owned().into(), expires_in: Duration::MAX };
-        let Answer::Computed { leaf, .. } = Acquire::answer(&token) else { panic!("a token is no node of the tree") };
-        assert_eq!(leaf.value()["expiresAt"], u64::MAX);
+        let answer = Acquire::answer(&token).represent(&Query::default()).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(answer["expiresAt"], u64::MAX);
     }
 }

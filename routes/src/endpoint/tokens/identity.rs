@@ -37,10 +37,7 @@ impl Kind for Identity {
     }
 
     fn answer(token: &IdToken) -> Answer {
-        Answer::Computed {
-            leaf: Leaf::text_by_default(token.token.expose()),
-            text_type: HeaderValue::from_static("text/html"),
-        }
+        Answer::computed(Leaf::text_by_default(token.token.expose()), HeaderValue::from_static("text/html"))
     }
 }
 

@@ -5,7 +5,7 @@ use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::runtimes::Runtimes;
 use super::socket::Socket;
-use super::tls::{Handshake, Tls};
+use super::tls::Tls;
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
 use http::{Request, Response};
@@ -130,21 +130,31 @@ impl Connections {
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
+        match &self.tls {
+            None => self.serve_http(self.timed(&socket), socket, connection, service).await,
+            // Boxed, so that the many that are not encrypted need no room for it.
+            Some(tls) => Box::pin(self.serve_https(tls, socket, connection, service)).await,
+        }
+    }
+
+    async fn serve_https<S, B>(&self, tls: &Tls, socket: Socket, connection: Connection, service: S)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        // Each in a box of its own: what a handshake takes is gone after it.
+        let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
+        let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await.flatten();
+        let Some((stream, connection)) = accepted else { return };
+        Box::pin(self.serve_http(Box::pin(stream), socket, connection, service)).await;
+    }
+
+    /// The socket for those who read and write it, with an end to a write that gets nowhere.
+    fn timed(&self, socket: &Socket) -> Pin<Box<TimeoutStream<Socket>>> {
         let mut io = TimeoutStream::new(socket.clone());
         io.set_write_timeout(Some(self.write_timeout));
-        let io = Box::pin(io);
-        let Some(tls) = &self.tls else {
-            return self.serve_http(io, socket, connection, service).await;
-        };
-        // Boxed, as is what follows, so that the many that are not encrypted need no room for it.
-        let handshake = Box::pin(tls.accept(io));
-        let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await;
-        let Some(Some(Handshake { stream, peer })) = accepted else { return };
-        let connection = match peer {
-            Some(peer) => connection.encrypted().with_peer(peer),
-            None => connection.encrypted(),
-        };
-        Box::pin(self.serve_http(stream, socket, connection, service)).await;
+        Box::pin(io)
     }
 
     async fn serve_http<IO, S, B>(&self, io: IO, socket: Socket, connection: Connection, service: S)
@@ -184,6 +194,7 @@ impl Connections {
     }
 }
 
+/// Not asked before hyper polls this: a body that is let go of before hyper has looked for it costs the connection.
 async fn answer<S, B>(service: Arc<Mutex<S>>, request: Request<RequestBody>) -> Result<Response<B>, Infallible>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,

@@ -8,7 +8,7 @@ mod mint;
 
 pub use certificates::TlsError;
 pub(super) use follow::{Opened, open};
-pub(super) use handshake::{Handshake, Tls};
+pub(super) use handshake::Tls;
 pub(super) use mds_client_certificate::MdsClientCertificate;
 
 use crate::certs::EndorsementKey;

@@ -118,6 +118,7 @@ mod tests {
     use super::super::MdsFolder;
     use super::*;
     use crate::certs::EndorsementKey;
+    use gce_metadata_layers::Connection;
     use gce_metadata_routes::{Metadata, Publisher};
     use rcgen::KeyPair;
     use std::path::Path;
@@ -154,10 +155,10 @@ mod tests {
             let (near, far) = duplex(16 * 1024);
             let connector = TlsConnector::from(Arc::new(config));
             let client = connector.connect("metadata.google.internal".try_into().unwrap(), near);
-            let (client, accepted) = tokio::join!(client, tls.accept(far));
-            let accepted = accepted.unwrap();
-            let common_name = accepted.peer.unwrap().common_name;
-            Self { client: client.unwrap(), server: accepted.stream, common_name }
+            let (client, accepted) = tokio::join!(client, tls.accept(far, Connection::default()));
+            let (server, connection) = accepted.unwrap();
+            let common_name = connection.peer.unwrap().common_name.clone();
+            Self { client: client.unwrap(), server, common_name }
         }
 
         async fn still_works(&mut self) -> bool {

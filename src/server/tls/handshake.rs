@@ -2,7 +2,7 @@
 
 use crate::certs::{NoClient, peer_identity};
 use crate::metrics::Metrics;
-use gce_metadata_layers::PeerIdentity;
+use gce_metadata_layers::Connection;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,12 +22,6 @@ pub(in crate::server) struct Tls {
     metrics: Option<Metrics>,
 }
 
-/// A connection whose client has shown who it is; one that has shown a certificate that says nothing of that, has not.
-pub(in crate::server) struct Handshake<S> {
-    pub(in crate::server) stream: TlsStream<S>,
-    pub(in crate::server) peer: Option<PeerIdentity>,
-}
-
 impl Tls {
     pub(super) fn new(config: Arc<ServerConfig>, metrics: Option<Metrics>) -> Self {
         Self { config: Arc::new(RwLock::new(config)), metrics }
@@ -38,8 +32,13 @@ impl Tls {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// `None` where it failed, which is the client's affair, and told.
-    pub(in crate::server) async fn accept<S>(&self, stream: S) -> Option<Handshake<S>>
+    /// The connection encrypted, with a client that has shown who it is; one whose certificate says nothing of that has not.
+    /// `None` where the handshake failed, which is the client's affair, and told.
+    pub(in crate::server) async fn accept<S>(
+        &self,
+        stream: S,
+        connection: Connection,
+    ) -> Option<(TlsStream<S>, Connection)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -58,7 +57,8 @@ impl Tls {
                     Err(NoClient::Unreadable) => "bad_certificate",
                 });
                 let peer = peer.inspect_err(|error| tracing::debug!("a client will be refused: {error}"));
-                Some(Handshake { stream, peer: peer.ok() })
+                let connection = connection.encrypted();
+                Some((stream, peer.into_iter().fold(connection, Connection::with_peer)))
             }
             Err((reason, error)) => {
                 self.count(reason);
@@ -113,16 +113,16 @@ mod tests {
         for said in [&[][..], &[22, 3, 1, 2, 0, 1]] {
             let ((mut near, far), begun) = (duplex(64), Instant::now());
             near.write_all(said).await.unwrap();
-            assert!(tls.accept(far).await.is_none());
+            assert!(tls.accept(far, Connection::default()).await.is_none());
             assert_eq!(begun.elapsed(), HANDSHAKE);
         }
         let ((mut near, far), begun) = (duplex(64), Instant::now());
         near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        assert!(tls.accept(far).await.is_none());
+        assert!(tls.accept(far, Connection::default()).await.is_none());
         assert!(begun.elapsed().is_zero());
         let (near, far) = duplex(64);
         drop(near);
-        assert!(tls.accept(far).await.is_none());
+        assert!(tls.accept(far, Connection::default()).await.is_none());
         let rendered = metrics.counted();
         for (outcome, count) in [("timed_out", 2), ("not_tls", 1), ("left", 1)] {
             let line = format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");

@@ -170,7 +170,7 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(RequestBody::Incoming);
             request.extensions_mut().insert(connection.clone());
-            while_connected(watched.clone(), answer(Arc::clone(&service), request))
+            answer(watched.clone(), Arc::clone(&service), request)
         });
         // A token of its own: looking at the one that all share takes a lock that all would wait for.
         let stop = self.lifecycle.stop.child_token();
@@ -194,31 +194,34 @@ impl Connections {
     }
 }
 
-/// Not asked before hyper polls this: a body that is let go of before hyper has looked for it costs the connection.
-async fn answer<S, B>(service: Arc<Mutex<S>>, request: Request<RequestBody>) -> Result<Response<B>, Infallible>
-where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
-{
-    let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
-    poll_fn(|cx| lock().poll_ready(cx)).await?;
-    let answer = lock().call(request);
-    answer.await
-}
-
 /// The client closed its end before its answer was there.
 #[derive(Debug, thiserror::Error)]
 #[error("the client has left")]
 struct ClientLeft;
 
 /// The answer, unless the client leaves first: then nothing of the request is left either.
-async fn while_connected<T>(
+///
+/// The service is not asked before hyper polls this: a body that is let go of before hyper has looked for it costs the
+/// connection.
+async fn answer<S, B>(
     socket: Socket,
-    answer: impl Future<Output = Result<T, Infallible>>,
-) -> Result<T, ClientLeft> {
+    service: Arc<Mutex<S>>,
+    request: Request<RequestBody>,
+) -> Result<Response<B>, ClientLeft>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+{
     socket.set_answering(true);
+    // Pinned where it is made, for it is large.
+    let mut answer = pin!(async {
+        let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
+        poll_fn(|cx| lock().poll_ready(cx)).await?;
+        let answer = lock().call(request);
+        answer.await
+    });
     let outcome = tokio::select! {
         biased;
-        Ok(answer) = answer => Ok(answer),
+        Ok(answer) = &mut answer => Ok(answer),
         () = socket.left() => Err(ClientLeft),
     };
     socket.set_answering(false);

@@ -5,7 +5,8 @@
 //! ever. The kernel tells the end of a connection apart from data that waits, so it is asked.
 
 use socket2::{SockRef, TcpKeepalive};
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -164,11 +165,11 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut together = [0; WRITE];
-        if let Some(together) = together.get_mut(..length) {
-            let mut rest = &mut *together;
-            slices.iter().try_for_each(|slice| rest.write_all(slice))?;
-            return self.poll_write(cx, together);
+        if length <= WRITE {
+            let mut room = [MaybeUninit::uninit(); WRITE];
+            let mut together = ReadBuf::uninit(&mut room);
+            slices.iter().for_each(|slice| together.put_slice(slice));
+            return self.poll_write(cx, together.filled());
         }
         self.poll_write_with(cx, |stream| match stream {
             Stream::Tcp(stream) => stream.try_write_vectored(slices),

@@ -108,7 +108,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", value_parser = file_mode, help_heading = MISC)]
     socket_mode: Option<u32>,
 
-    /// Threads that serve connections, those after the first only many of them [default: one for each processor, four at most]
+    /// Threads that serve connections; up to a thousand without TLS are all served by the first [default: one for each processor, four at most]
     #[arg(long, value_name = "NUMBER", help_heading = MISC)]
     threads: Option<NonZeroUsize>,
 

@@ -123,7 +123,9 @@ impl Future for Reply {
 pub enum Answer {
     /// A node of the tree: in every form, with an entity tag, and worth waiting for.
     Published(Arc<Node>),
-    /// Whatever knows its forms itself, such as a value that is [computed](Self::computed).
+    /// Whatever knows its forms itself, such as a value that is [computed](Self::computed). Unless what it makes of a query is
+    /// [untagged](Representation::untagged), it has an entity tag and may be waited for: then the endpoint is called again after
+    /// each change. What is untagged and not worth waiting for refuses `wait_for_change` with [`Rejection::BadRequest`].
     Custom(Box<dyn Represent + Send + Sync>),
     /// Bytes that have one form only.
     Document {

@@ -131,9 +131,8 @@ pub enum TokenError {
     },
 }
 
-/// A string that is wiped when it is dropped and that no log prints.
-///
-/// Clones share it: a token is asked for far more often than it is made.
+/// A string that no log prints, and that is wiped when its last clone is dropped. Clones share it, for a token is asked for far
+/// more often than it is made.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 

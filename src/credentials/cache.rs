@@ -145,9 +145,13 @@ where
         });
     }
 
-    /// Fetches a token that is needed now, unless somebody else did so meanwhile.
-    async fn fetch(self: Arc<Self>, request: R, mut turn: Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
-        let asked = self.clock.now();
+    /// Fetches a token that was asked for then, unless somebody else did so meanwhile.
+    async fn fetch(
+        self: Arc<Self>,
+        request: R,
+        mut turn: Arc<tokio::sync::Mutex<()>>,
+        asked: Moment,
+    ) -> Result<R::Token, TokenError> {
         loop {
             let held = Arc::clone(&turn).lock_owned().await;
             let now = self.clock.now();
@@ -195,7 +199,9 @@ where
         outcome: Result<R::Token, Failure>,
         since: Moment,
     ) -> Result<R::Token, TokenError> {
-        let (now, mut tokens) = (self.clock.now(), self.tokens.lock());
+        let mut tokens = self.tokens.lock();
+        // Not before the lock: a failure must be later than whoever looked for it in vain.
+        let now = self.clock.now();
         match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
             Some(entry) => entry.fetched(outcome, since, now),
             None => outcome.map_err(TokenError::from),
@@ -236,7 +242,7 @@ where
                 }
                 Either::Left(ready(settled))
             }
-            Err(turn) => Either::Right(Box::pin(Arc::clone(cache).fetch(request, turn))),
+            Err(turn) => Either::Right(Box::pin(Arc::clone(cache).fetch(request, turn, now))),
         }
     }
 }

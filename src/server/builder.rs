@@ -229,8 +229,8 @@ impl ServerBuilder {
     }
 
     /// Serves connections on this many threads of the server's own, each with a runtime, instead of in the runtime in which
-    /// [`start`](Self::start) is called. The first thousand connections lie on the first of them, where they cost least; more are
-    /// spread evenly.
+    /// [`start`](Self::start) is called. Up to a thousand connections without TLS are all served by the first of them, where they cost
+    /// least; more are spread.
     pub fn threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
     }

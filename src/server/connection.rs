@@ -213,7 +213,7 @@ where
 {
     socket.set_answering(true);
     // Pinned where it is made, for it is large.
-    let mut answer = pin!(async {
+    let mut answering = pin!(async {
         let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
         poll_fn(|cx| lock().poll_ready(cx)).await?;
         let answer = lock().call(request);
@@ -221,7 +221,7 @@ where
     });
     let outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answer => Ok(answer),
+        Ok(answer) = &mut answering => Ok(answer),
         () = socket.left() => Err(ClientLeft),
     };
     socket.set_answering(false);

@@ -221,6 +221,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn pieces_arrive_in_order_whether_or_not_they_are_put_together() {
+        for length in [2, WRITE, WRITE + 1, 20 * WRITE] {
+            let (mut ours, mut theirs) = pair().await;
+            let (head, body) = (vec![1; length / 2], vec![2; length - length / 2]);
+            let written = ours.write_vectored(&[IoSlice::new(&head), IoSlice::new(&body)]).await.unwrap();
+            assert_eq!(written, length);
+            let mut read = vec![0; length];
+            theirs.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, [head, body].concat());
+        }
+    }
+
+    #[tokio::test]
     async fn a_client_has_left_even_if_nobody_reads_what_it_sent() {
         let (ours, mut theirs) = pair().await;
         theirs.write_all(b"something that nobody reads").await.unwrap();

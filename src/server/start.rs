@@ -109,7 +109,7 @@ impl ServerBuilder {
         let lifecycle = &server.lifecycle;
         if let Some(listener) = encrypted {
             let service = stack.clone().peers(peers).service::<RequestBody, Full<Bytes>>();
-            connection::spawn(listener, tls, service, limits.clone(), runtimes.clone(), lifecycle);
+            connection::spawn(listener, tls, service, limits.clone(), runtimes.spread(), lifecycle);
         }
         if let Some(listener) = plain {
             let service = stack.service::<RequestBody, Full<Bytes>>();

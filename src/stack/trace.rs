@@ -14,9 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tower::{Layer, Service};
-use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
-use tower_http::trace::{MakeSpan, OnResponse, Trace, TraceLayer};
-use tracing::{Level, Span};
+use tower_http::trace::TraceLayer;
+use tracing::Span;
 
 /// Adds [`TraceRequests`] to a service.
 #[derive(Debug, Clone, Copy)]
@@ -26,37 +25,26 @@ impl<S> Layer<S> for TraceRequestsLayer {
     type Service = TraceRequests<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let layer = TraceLayer::new_for_http().make_span_with(PathOnly).on_request(()).on_response(Answered);
-        TraceRequests(layer.on_body_chunk(()).on_eos(()).on_failure(()).layer(inner))
+        TraceRequests { inner }
     }
 }
 
-/// The middleware, and behind it the service that it may be left out for.
+/// Has tower-http trace what somebody reads of.
 #[derive(Debug, Clone)]
-pub(super) struct TraceRequests<S>(
-    Trace<S, SharedClassifier<ServerErrorsAsFailures>, PathOnly, (), Answered, (), (), ()>,
-);
+pub(super) struct TraceRequests<S> {
+    inner: S,
+}
 
 /// Path only: a query holds audiences, scopes and tags, none of which belongs in a log.
-#[derive(Debug, Clone, Copy)]
-struct PathOnly;
-
-impl<B> MakeSpan<B> for PathOnly {
-    fn make_span(&mut self, request: &Request<B>) -> Span {
-        let connection = request.extensions().get::<Connection>();
-        let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
-        let peer = connection.and_then(|connection| connection.peer.as_deref()).map(|peer| peer.subject.as_str());
-        tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote, peer)
-    }
+fn span<B>(request: &Request<B>) -> Span {
+    let connection = request.extensions().get::<Connection>();
+    let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
+    let peer = connection.and_then(|connection| connection.peer.as_deref()).map(|peer| peer.subject.as_str());
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote, peer)
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Answered;
-
-impl<B> OnResponse<B> for Answered {
-    fn on_response(self, response: &Response<B>, latency: Duration, _: &Span) {
-        tracing::debug!(status = response.status().as_u16(), seconds = latency.as_secs_f64(), "answered");
-    }
+fn log_answer<B>(response: &Response<B>, latency: Duration, _: &Span) {
+    tracing::debug!(status = response.status().as_u16(), seconds = latency.as_secs_f64(), "answered");
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TraceRequests<S>
@@ -70,14 +58,17 @@ where
     type Future = ResponseFuture<S::Future, ResBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.get_mut().poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if !tracing::enabled!(Level::DEBUG) {
-            return ResponseFuture::Untraced { inner: self.0.get_mut().call(request) };
+        let span = span(&request);
+        if span.is_disabled() {
+            return ResponseFuture::Untraced { inner: self.inner.call(request) };
         }
-        let answer = self.0.call(request);
+        let layer = TraceLayer::new_for_http().make_span_with(move |_: &Request<ReqBody>| span.clone()).on_request(());
+        let layer = layer.on_response(log_answer).on_body_chunk(()).on_eos(()).on_failure(());
+        let answer = layer.layer(&mut self.inner).call(request);
         let boxed = async move { Ok(answer.await?.map(|body| TracedBody::Traced { body: body.boxed_unsync() })) };
         ResponseFuture::Traced { inner: Box::pin(boxed) }
     }

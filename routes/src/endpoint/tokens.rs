@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-/// What tells the kinds apart: how a call becomes a request to their source, and its answer a leaf.
+/// What tells the kinds apart: how a call becomes a request to their source, and its token an answer.
 pub(crate) trait Kind: Send + Sync + 'static {
     type Request: Send + 'static;
     type Token: Send + 'static;
@@ -77,7 +77,8 @@ impl<K: Kind> Endpoint for Tokens<K> {
     }
 }
 
-/// What a source answered as an object of JSON, or a line for each of its fields. Nothing of it is kept for another request.
+/// What a source answered as an object of JSON, or a line for each of its fields. Nothing of it is kept for another request, and
+/// who would wait for it has been refused already.
 struct Object<T>(T);
 
 impl<T: Serialize + Send + Sync + 'static> Object<T> {

@@ -90,7 +90,7 @@ impl<T: Token> Entry<T> {
 
     /// What it is worth to whoever needs room for another: most if there is a token, or the source asked to be left alone, and
     /// the more the later somebody wanted it.
-    pub(super) fn worth(&self, now: Moment) -> impl Ord + use<T> {
+    pub(super) fn worth(&self, now: Moment) -> (bool, Instant) {
         let is_valid = self.cached.as_ref().is_some_and(|it| it.is_valid(now));
         (is_valid || self.failed.as_ref().is_some_and(|failed| failed.is_asked_to_wait(now)), self.wanted)
     }

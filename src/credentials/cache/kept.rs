@@ -16,7 +16,7 @@ const LEAST_IDLE: usize = MOST_TOKENS / 2;
 /// Locked for as long as a look takes, and never while anything is awaited.
 pub(super) struct Kept<R: TokenRequest>(Mutex<Entries<R>>);
 
-/// Hashed by what is quick, for a request hashes all its scopes, and cannot be aimed at, for clients choose them.
+/// Hashed by what is quick, for a request hashes all its scopes. Whoever aims at the hash has [`MOST_TOKENS`] entries to gain.
 pub(super) type Entries<R> = HashMap<R, Entry<<R as TokenRequest>::Token>, RandomState>;
 
 impl<R: TokenRequest> fmt::Debug for Kept<R> {

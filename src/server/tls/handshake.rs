@@ -58,7 +58,13 @@ impl Tls {
                 });
                 let peer = peer.inspect_err(|error| tracing::debug!("a client will be refused: {error}"));
                 let connection = connection.encrypted();
-                Some((stream, peer.into_iter().fold(connection, Connection::with_peer)))
+                Some((
+                    stream,
+                    match peer {
+                        Ok(peer) => connection.with_peer(peer),
+                        Err(_) => connection,
+                    },
+                ))
             }
             Err((reason, error)) => {
                 self.count(reason);

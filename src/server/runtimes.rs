@@ -4,7 +4,7 @@
 //! one write, so what is saved is the way between threads: nobody is woken elsewhere. Few connections lie on one thread: their
 //! clients run on the same machine, and more threads would only take turns with them. Many are spread, because long polls that
 //! all lie on one thread would all be answered by one; and so are those with TLS, whose handshakes take long. The price is that
-//! a signature, which takes a third of a millisecond, holds up all of the few.
+//! a signature, which takes a quarter of a millisecond, holds up all of the few.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::channel;
 
-    /// Runs so many connections, each after the one before it has begun; how many each thread has.
+    /// How many of so many connections each thread runs.
     fn loads(connections: usize, spread: bool) -> [usize; 3] {
         let tasks = TaskTracker::new();
         let runtimes = Runtimes::on_threads(NonZeroUsize::new(3).unwrap(), &tasks).unwrap();

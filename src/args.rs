@@ -5,6 +5,7 @@
 
 mod authentication;
 mod endpoints;
+pub(crate) mod file;
 mod go;
 mod logging;
 mod monitoring;
@@ -117,7 +118,7 @@ pub(crate) struct Args {
         help_heading = MISC)]
     max_connections: usize,
 
-    /// Requests that wait for a change at a time; more are answered 503
+    /// Requests that wait for a change at a time, three quarters of the connections at most; more are answered 503
     #[arg(long, default_value_t = ServerBuilder::MOST_WAITERS, value_name = "NUMBER", help_heading = MISC)]
     max_waiters: usize,
 

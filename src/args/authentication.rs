@@ -1,5 +1,6 @@
 //! Where tokens come from.
 
+use super::file;
 use super::tpm::Tpm;
 use super::values::url;
 use anyhow::{Context, bail};
@@ -9,7 +10,6 @@ use gce_metadata_server::signer::PemSigner;
 use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOptions, LiveSource, OfflineOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
@@ -144,6 +144,5 @@ impl Authentication {
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {
     let named = || format!("--offline-key {}", path.display());
-    let pem = std::fs::read_to_string(path).map(Zeroizing::new).with_context(named)?;
-    PemSigner::from_pem(&pem).with_context(named)
+    PemSigner::from_pem(&file::read(path).with_context(named)?).with_context(named)
 }

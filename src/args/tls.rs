@@ -1,5 +1,6 @@
 //! HTTPS with client certificates.
 
+use super::file;
 use super::tpm::Tpm;
 use super::values::{address, file_mode, port};
 use anyhow::{Context, bail};
@@ -120,7 +121,7 @@ impl Tls {
             return tpm.is_configured().then(|| tpm.endorsement_key(environment)).transpose();
         };
         let named = || format!("--mds-ek {}", path.display());
-        let pem = std::fs::read(path).with_context(named)?;
-        EndorsementKey::from_pem(&pem).map(Some).with_context(named)
+        let pem = file::read(path).with_context(named)?;
+        EndorsementKey::from_pem(pem.as_bytes()).map(Some).with_context(named)
     }
 }

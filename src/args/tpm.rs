@@ -12,6 +12,8 @@ use gce_metadata_server::routes::token::Secret;
 use std::path::PathBuf;
 
 #[cfg(feature = "tpm")]
+use super::file;
+#[cfg(feature = "tpm")]
 use anyhow::Context;
 #[cfg(feature = "tpm")]
 use gce_metadata_server::LiveSource;
@@ -224,9 +226,7 @@ impl Tpm {
 /// Without the line's end that editors leave.
 #[cfg(feature = "tpm")]
 fn read_password(path: &Path) -> anyhow::Result<Secret> {
-    let text =
-        std::fs::read_to_string(path).map(zeroize::Zeroizing::new).with_context(|| path.display().to_string())?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    Ok(file::read(path).with_context(|| path.display().to_string())?.trim_end_matches(['\r', '\n']).into())
 }
 
 /// What a build without the feature says when a TPM is asked for.

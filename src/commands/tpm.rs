@@ -2,6 +2,7 @@
 
 mod place;
 
+use crate::args::file;
 use crate::args::tpm::TpmAccess;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,7 +11,6 @@ use gce_metadata_server::signer::tpm::{
     Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
 };
 use place::Place;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -220,7 +220,7 @@ impl Tpm {
 
 /// The PEM in a service account's file, or the file itself.
 fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = fs::read_to_string(path).map(Zeroizing::new).with_context(|| path.display().to_string())?;
+    let text = file::read(path).with_context(|| path.display().to_string())?;
     if !text.trim_start().starts_with('{') {
         return Ok(text);
     }

@@ -96,7 +96,11 @@ impl ServerBuilder {
             server.keep_guest_attributes(keeper);
         }
 
-        let waiters = Waiters::at_most(self.most_waiters);
+        let max_waiters = self.most_waiters.min(connections.max_waiters());
+        if max_waiters < self.most_waiters {
+            tracing::info!(max_waiters, "requests that wait for a change may use three quarters of the connections");
+        }
+        let waiters = Waiters::at_most(max_waiters);
         let stack = Stack::new(reader.clone(), router(publisher, tokens, self.router, routes))
             .until(server.lifecycle.stop.clone())
             .waiters(waiters.clone())

@@ -43,8 +43,9 @@ impl WritableAttributes {
             return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| Answer::text("")).into();
         }
         Reply::later(async move {
-            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
-            let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
+            // Held until the value is published, so that it counts as in flight while the write waits for its turn.
+            let body = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let value = std::str::from_utf8(&body).map_err(|_| NO_TEXT)?.to_owned();
             publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| Answer::text(""))
         })
     }

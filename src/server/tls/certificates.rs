@@ -4,6 +4,7 @@ use super::Certificates;
 use super::mds_client_certificate::MdsClientCertificate;
 use super::mint::Mint;
 use crate::certs::{MintError, SealError};
+use crate::files::{self, Limit};
 use gce_metadata_routes::Reader;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
 
 /// Why HTTPS can't be served. The path is that of the file to look at.
 #[derive(Debug, thiserror::Error)]
@@ -97,12 +99,15 @@ impl Source {
 impl Files {
     fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
         const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
-        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY)?.swap_remove(0);
+        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY, Limit::PEM)?.swap_remove(0);
         let material = Material {
-            chain: all(&self.certificate, "CERTIFICATE")?,
+            chain: all(&self.certificate, "CERTIFICATE", Limit::PEM)?,
             key,
-            roots: all(&self.client_roots, "CERTIFICATE")?,
-            revoked: self.revoked.as_deref().map(|path| all(path, "X509 CRL")).transpose()?.unwrap_or_default(),
+            roots: all(&self.client_roots, "CERTIFICATE", Limit::ROOTS)?,
+            revoked: match &self.revoked {
+                Some(path) => all(path, "X509 CRL", Limit::REVOCATION_LIST)?,
+                None => Vec::new(),
+            },
         };
         material.config().map_err(|(part, problem)| match part {
             Part::Pair => TlsError::at(&self.certificate, format!("{problem} (with the key {})", self.key.display())),
@@ -157,8 +162,8 @@ impl Material {
 }
 
 /// Everything of this kind in a PEM file; nothing is a mistake.
-fn all<T: PemObject>(path: &Path, label: &str) -> Result<Vec<T>, TlsError> {
-    let read = T::pem_file_iter(path).and_then(|items| items.collect::<Result<Vec<_>, _>>());
-    let items = read.map_err(|error| TlsError::at(path, error))?;
+fn all<T: PemObject>(path: &Path, label: &str, limit: Limit) -> Result<Vec<T>, TlsError> {
+    let pem = files::read(path, limit).map(Zeroizing::new).map_err(|error| TlsError::at(path, error))?;
+    let items = T::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| TlsError::at(path, error))?;
     if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
 }

@@ -58,11 +58,12 @@ async fn read<B: Body>(body: B, max: usize, budget: BodyBudget) -> Result<Bytes,
     if body.size_hint().lower() > max as u64 {
         return Err(Rejection::TooLarge);
     }
+    let max = body.size_hint().upper().and_then(|length| usize::try_from(length).ok()).map_or(max, |it| it.min(max));
     let mut body = pin!(body);
-    let mut buffer = budget.buffer();
+    let mut buffer = budget.buffer(max);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Rejection::BadRequest)?.into_data() else { continue };
-        buffer.put(data, max)?;
+        buffer.put(data)?;
     }
     Ok(buffer.freeze())
 }

@@ -39,7 +39,7 @@ fn what_can_not_be_started_says_why_in_one_line() {
     large("huge", 64);
     for (options, start) in [
         ("--offline-key large", "--offline-key large: larger than 1 MiB, "),
-        ("--mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
+        ("--use-mtls --mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
         ("--service-account-file large", "credentials: large: larger than 1 MiB, "),
         ("--credentials large", "credentials: large: larger than 1 MiB, "),
         ("--use-mtls --server-key large", "HTTPS: large: larger than 1 MiB, "),

@@ -1,5 +1,6 @@
 //! A running server: its sockets, the task that follows its config, and how it stops.
 
+mod advice;
 mod builder;
 mod connection;
 mod listener;

@@ -2,7 +2,7 @@
 
 use super::tls::MtlsOptions;
 use crate::config::Overrides;
-use crate::credentials::CredentialSource;
+use crate::credentials::{CredentialSource, OfflineOptions};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, RouterOptions, TokenSources};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +21,8 @@ pub struct ServerBuilder {
     pub(super) guest_attributes: Option<PathBuf>,
     pub(super) enforces_rate_limits: bool,
     pub(super) place: Place,
+    /// Host names that clients may call the server by, beside those that are always allowed.
+    pub(super) hosts: Vec<String>,
     pub(super) mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
     pub(super) admin: Option<AdminPlace>,
     pub(super) most_connections: usize,
@@ -41,6 +43,19 @@ pub(super) enum Served {
 pub(super) enum Tokens {
     From(Box<CredentialSource>),
     Given(TokenSources),
+}
+
+impl Tokens {
+    /// The issuer of identity tokens, if it is the caller's own. Google's has a host that is not this server.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        match self {
+            Self::From(source) => match &**source {
+                CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
+                _ => None,
+            },
+            Self::Given(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +81,7 @@ impl Default for ServerBuilder {
             guest_attributes: None,
             enforces_rate_limits: false,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            hosts: Vec::new(),
             mtls: None,
             admin: None,
             most_connections: Self::MOST_CONNECTIONS,
@@ -170,6 +186,16 @@ impl ServerBuilder {
     /// Listens at this address; port 0 is any free port.
     pub fn listen(self, address: SocketAddr) -> Self {
         Self { place: Place::Tcp(address), ..self }
+    }
+
+    /// Also lets in requests whose `Host` is this name, a suffix such as `.example.com`, or with `*` any name.
+    ///
+    /// Every other request is answered 403, because a web page could have sent it (DNS rebinding), unless
+    /// [`AllowedHosts`](crate::layers::AllowedHosts) always allows its host, or it is the name of this machine or the host of
+    /// [`OfflineOptions::issuer`](crate::OfflineOptions::issuer). A name that is not a host name fails the start.
+    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
     }
 
     /// Takes connections from a listener that is there already.

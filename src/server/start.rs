@@ -1,5 +1,6 @@
 //! From settings to a running server: everything is read, checked and bound before anything is served.
 
+use super::advice::TokenAdvice;
 use super::builder::{Place, Served, ServerBuilder, Tokens};
 use super::connection::{self, ConnectionLimits, RequestBody};
 use super::listener::{Address, Listener};
@@ -12,6 +13,7 @@ use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
 use crate::credentials::{Credentials, Route, SourceError};
 use crate::guest_attributes::{self, Keeper};
+use crate::hosts;
 use crate::metrics::{Metrics, State};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::Reload;
@@ -37,6 +39,8 @@ impl ServerBuilder {
         let connections = OpenConnections::at_most(self.most_connections);
         let limits = self.connection_limits(&connections);
         let admin_limits = self.connection_limits(&OpenConnections::at_most(ADMIN_CONNECTIONS));
+        let hosts = hosts::allowed_with(&self.hosts, self.tokens.issuer())?;
+        let token_advice = TokenAdvice::new(&self.tokens, &self.served);
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
@@ -101,6 +105,7 @@ impl ServerBuilder {
             .until(server.lifecycle.stop.clone())
             .waiters(waiters.clone())
             .metrics(metrics.clone())
+            .hosts(hosts)
             .limits(rate_limits.map(LimitRateLayer::new));
         let (plain, encrypted) = match https_listener {
             None if tls.is_some() => (None, Some(listener)),
@@ -112,6 +117,7 @@ impl ServerBuilder {
             connection::spawn(listener, tls, service, limits.clone(), runtimes.spread(), lifecycle);
         }
         if let Some(listener) = plain {
+            token_advice.log_exposure(&server.address);
             let service = stack.service::<RequestBody, Full<Bytes>>();
             connection::spawn(listener, None, service, limits, runtimes, lifecycle);
         }
@@ -126,9 +132,7 @@ impl ServerBuilder {
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
         }
-        if let Some(advice) = advice {
-            tracing::info!("{advice}");
-        }
+        token_advice.log(advice);
         if let Some(attend) = attend {
             lifecycle.spawn(attend(reader));
         }

@@ -3,6 +3,7 @@
 //! It is written in the background, on a thread that may block, and is all of one state: whoever reads it, and a server that
 //! starts after a crash, finds no half of anything.
 
+use crate::blocking::blocking;
 use crate::config::json::{self, Mistake};
 use crate::files;
 use crate::metrics::Metrics;
@@ -12,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -137,7 +137,7 @@ impl Keeper {
     /// Writes the current state, if the file has another one.
     async fn save(self: &Arc<Self>) -> io::Result<()> {
         let keeper = Arc::clone(self);
-        spawn_blocking(move || keeper.write()).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        blocking(move || keeper.write()).await?
     }
 
     fn write(&self) -> io::Result<()> {

@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accounts;
+mod depth;
 mod derived;
 pub mod endpoint;
 mod metadata;

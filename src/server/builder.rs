@@ -19,6 +19,7 @@ pub struct ServerBuilder {
     pub(super) tokens: Tokens,
     pub(super) router: RouterOptions,
     pub(super) guest_attributes: Option<PathBuf>,
+    pub(super) guest_attributes_sync: bool,
     pub(super) enforces_rate_limits: bool,
     pub(super) place: Place,
     /// Host names that clients may call the server by, beside those that are always allowed.
@@ -79,6 +80,7 @@ impl Default for ServerBuilder {
             tokens: Tokens::From(Box::default()),
             router: RouterOptions::default(),
             guest_attributes: None,
+            guest_attributes_sync: false,
             enforces_rate_limits: false,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             hosts: Vec::new(),
@@ -171,9 +173,18 @@ impl ServerBuilder {
     }
 
     /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. While the file is not there,
-    /// the metadata says what they are.
+    /// the metadata says what they are. A write is answered before it is on disk, so a crash or a kill loses the last ones, unless
+    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. The file is locked by another one beside it, `FILE.lock`: a
+    /// second server with the same file does not start.
     pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
         Self { guest_attributes: Some(path.into()), ..self }
+    }
+
+    /// Answers a write of guest attributes when it is on disk, for a server with a
+    /// [file of them](Self::guest_attributes_file). Concurrent writes share one save. A write that can't be saved is answered
+    /// 503: it is served all the same, and saved as soon as the file can be written.
+    pub fn guest_attributes_sync(self) -> Self {
+        Self { guest_attributes_sync: true, ..self }
     }
 
     /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a

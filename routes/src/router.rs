@@ -3,7 +3,7 @@
 //! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
 //! it, so a stack that renders in the wrong place does not compile.
 
-use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, NoMaintenance, Reply, RequestBody};
+use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, NoMaintenance, Reply, RequestBody, SaveGuestAttributes};
 use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use crate::v1;
@@ -51,7 +51,7 @@ pub struct Router {
 /// options.legacy_endpoints = true;
 /// Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
     /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
@@ -59,6 +59,9 @@ pub struct RouterOptions {
     pub legacy_endpoints: bool,
     /// What `instance/upcoming-maintenance` answers while there is none.
     pub no_maintenance: NoMaintenance,
+    /// Saves guest attributes before a write of them is answered: 200, or 503 if it fails. Without it, a write is answered as
+    /// soon as it is published.
+    pub save_guest_attributes: Option<SaveGuestAttributes>,
     /// The memory of all request bodies that are being received, in bytes; 8 MiB by default. A body that would need more is
     /// answered 503. Clones of the router share it.
     pub max_body_bytes_in_flight: usize,
@@ -74,6 +77,7 @@ impl Default for RouterOptions {
         Self {
             legacy_endpoints: false,
             no_maintenance: NoMaintenance::default(),
+            save_guest_attributes: None,
             max_body_bytes_in_flight: Self::MAX_BODY_BYTES_IN_FLIGHT,
         }
     }
@@ -87,9 +91,9 @@ impl Router {
 
     /// The same, with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        let above = v1::above(&publisher.reader(), &tokens, options);
+        let above = v1::above(&publisher.reader(), &tokens, &options);
         let bodies = BodyBudget::new(options.max_body_bytes_in_flight);
-        Self { bodies, ..Self::of(v1::routes(&publisher, &tokens, options).into_iter().chain(above)) }
+        Self { bodies, ..Self::of(v1::routes(&publisher, &tokens, &options).into_iter().chain(above)) }
     }
 
     pub(crate) fn of<'a>(routes: impl IntoIterator<Item = (&'a str, Arc<dyn Endpoint>)>) -> Self {

@@ -15,6 +15,7 @@ use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
 use super::{AccessSource, Sources};
+use crate::blocking::blocking;
 use crate::credentials::failure::Failure;
 use crate::files::{self, Limit};
 use base64::Engine;
@@ -152,5 +153,5 @@ impl Exchange {
 /// A file that somebody else writes, with a token in it. Its read may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || files::read(&path, Limit::SUBJECT_TOKEN).map(Zeroizing::new)).await.map_err(io::Error::other)?
+    blocking(move || files::read(&path, Limit::SUBJECT_TOKEN).map(Zeroizing::new)).await?
 }

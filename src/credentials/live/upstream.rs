@@ -3,6 +3,7 @@
 //! Its errors name the host and what the host said. They never hold a request's body or headers, where the secrets are.
 
 mod attempt;
+mod resolve;
 
 use super::retry::{Retry, retry_after};
 use crate::credentials::failure::{Failure, LONGEST_PAUSE};

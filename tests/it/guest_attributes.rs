@@ -141,7 +141,7 @@ async fn unfinished_bodies_share_a_memory_budget_and_the_next_write_is_503() {
     let silent = half_a_write(&server, 0, 200 * KIB).await;
     put(&mut client, KEY, &"x".repeat(60 * KIB)).await;
     let unfinished = half_a_write(&server, 40 * KIB, 41 * KIB).await;
-    let mut status = async || {
+    let status = async || {
         let mut client = Client::connect(&server).await;
         write(&mut client, "PUT", KEY, &"x".repeat(40 * KIB)).await.status.as_u16()
     };

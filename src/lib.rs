@@ -17,6 +17,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+#[cfg(test)]
+mod captured_log;
 pub mod certs;
 mod config;
 mod credentials;

@@ -5,9 +5,10 @@ use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::runtimes::Runtimes;
 use super::socket::Socket;
-use super::tls::Tls;
+use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
 use gce_metadata_layers::Connection;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -15,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,7 +132,7 @@ impl Connections {
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
         match &self.tls {
-            None => self.serve_http(self.timed(&socket), socket, connection, service).await,
+            None => self.serve_http(self.timed(&socket), socket, connection, PlainPeer, service).await,
             // Boxed, so that the many that are not encrypted need no room for it.
             Some(tls) => Box::pin(self.serve_https(tls, socket, connection, service)).await,
         }
@@ -146,8 +147,9 @@ impl Connections {
         // Each in a box of its own: what a handshake takes is gone after it.
         let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
         let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await.flatten();
-        let Some((stream, connection)) = accepted else { return };
-        Box::pin(self.serve_http(Box::pin(stream), socket, connection, service)).await;
+        let Some(accepted) = accepted else { return };
+        let (stream, connection, peer) = (Box::pin(accepted.stream), accepted.connection, accepted.peer);
+        Box::pin(self.serve_http(stream, socket, connection, peer, service)).await;
     }
 
     /// The socket for those who read and write it, with an end to a write that gets nowhere.
@@ -157,9 +159,10 @@ impl Connections {
         Box::pin(io)
     }
 
-    async fn serve_http<IO, S, B>(&self, io: IO, socket: Socket, connection: Connection, service: S)
+    async fn serve_http<IO, P, S, B>(&self, io: IO, socket: Socket, connection: Connection, peer: P, service: S)
     where
         IO: AsyncRead + AsyncWrite + Unpin,
+        P: Peer,
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -169,8 +172,13 @@ impl Connections {
         let watched = socket.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(RequestBody::Incoming);
-            request.extensions_mut().insert(connection.clone());
-            answer(watched.clone(), Arc::clone(&service), request)
+            let mut connection = connection.clone();
+            let trusted = peer.is_trusted().then(|| peer.clone());
+            if trusted.is_none() {
+                connection.peer = None;
+            }
+            request.extensions_mut().insert(connection);
+            answer(watched.clone(), Arc::clone(&service), request, trusted)
         });
         // A token of its own: looking at the one that all share takes a lock that all would wait for.
         let stop = self.lifecycle.stop.child_token();
@@ -194,21 +202,31 @@ impl Connections {
     }
 }
 
-/// The client closed its end before its answer was there.
+/// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
-#[error("the client has left")]
-struct ClientLeft;
+enum Unanswered {
+    /// The client closed its end before its answer was there.
+    #[error("the client has left")]
+    ClientLeft,
+    /// The client's certificate was revoked, or has expired, before its answer was there.
+    #[error("the client is no longer trusted")]
+    Distrusted,
+}
 
-/// The answer, unless the client leaves first: then nothing of the request is left either.
+/// The answer, unless the client leaves or is no longer trusted first: then nothing of the request is left either. A client
+/// that was not trusted when it sent the request (`None`) has no identity in it, so that it is answered 403, and its
+/// connection is closed with that answer.
 ///
 /// The service is not asked before hyper polls this: a body that is let go of before hyper has looked for it costs the
 /// connection.
-async fn answer<S, B>(
+async fn answer<S, B, P>(
     socket: Socket,
     service: Arc<Mutex<S>>,
     request: Request<RequestBody>,
-) -> Result<Response<B>, ClientLeft>
+    trusted: Option<P>,
+) -> Result<Response<B>, Unanswered>
 where
+    P: Peer,
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
 {
     socket.set_answering(true);
@@ -219,20 +237,33 @@ where
         let answer = lock().call(request);
         answer.await
     });
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         biased;
         Ok(answer) = &mut answering => Ok(answer),
-        () = socket.left() => Err(ClientLeft),
+        () = socket.left() => Err(Unanswered::ClientLeft),
+        () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
+    if trusted.is_none()
+        && let Ok(answer) = &mut outcome
+    {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     socket.set_answering(false);
     outcome
+}
+
+async fn distrusted<P: Peer>(trusted: Option<&P>) {
+    match trusted {
+        Some(peer) => peer.distrusted().await,
+        None => pending().await,
+    }
 }
 
 /// Comes back when a stopping server has waited long enough for the rest of a request.
 async fn half_a_request(socket: &Socket) {
     tokio::time::sleep(LAST_REQUEST).await;
     if socket.is_busy() {
-        std::future::pending().await
+        pending().await
     }
 }
 

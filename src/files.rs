@@ -4,7 +4,7 @@ use aws_lc_rs::rand::fill;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a file whose end comes, and which is there the next time too: a pipe would be waited for.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -27,6 +27,25 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
             fs::File::create_new(path).and_then(|_| fs::rename(new, path))
         }
         linked => linked,
+    })
+}
+
+/// Replaces several files of a folder, given by name, content and mode. All are written under temporary names before the first
+/// is replaced: if one can't be written, all stay as they were. They are replaced at once, so that a reader hardly ever finds
+/// a new certificate beside an old key.
+pub(crate) fn replace_all(folder: &Path, files: &[(&str, &str, u32)]) -> io::Result<()> {
+    replace_staged(folder, files, &mut Vec::new())
+}
+
+/// Writes these files beside the staged ones, then replaces all.
+fn replace_staged(folder: &Path, files: &[(&str, &str, u32)], staged: &mut Vec<(PathBuf, PathBuf)>) -> io::Result<()> {
+    let Some(((name, content, mode), others)) = files.split_first() else {
+        return staged.iter().try_for_each(|(new, path)| fs::rename(new, path));
+    };
+    let path = folder.join(name);
+    put(&path, content.as_bytes(), *mode, |new| {
+        staged.push((new.to_owned(), path.clone()));
+        replace_staged(folder, others, staged)
     })
 }
 
@@ -87,5 +106,21 @@ mod tests {
         }
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn of_several_files_all_are_replaced_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || ["a", "b"].map(|name| fs::read_to_string(folder.path().join(name)).unwrap());
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        replace_all(folder.path(), &[("a", "old", 0o600), ("b", "old", 0o644)]).unwrap();
+        // The last one's folder is missing.
+        assert!(
+            replace_all(folder.path(), &[("a", "new", 0o600), ("b", "new", 0o644), ("c/d", "new", 0o644)]).is_err()
+        );
+        assert!(read() == ["old", "old"] && names() == 2);
+        replace_all(folder.path(), &[("a", "new", 0o640), ("b", "new", 0o644)]).unwrap();
+        assert!(read() == ["new", "new"] && names() == 2);
+        assert_eq!(fs::metadata(folder.path().join("a")).unwrap().permissions().mode() & 0o777, 0o640);
     }
 }

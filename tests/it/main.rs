@@ -25,6 +25,8 @@ mod walk;
 mod watching;
 
 #[cfg(feature = "cli")]
+mod certs_renew;
+#[cfg(feature = "cli")]
 mod clients;
 #[cfg(feature = "cli")]
 mod endpoint_options;

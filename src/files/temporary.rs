@@ -5,7 +5,7 @@
 //! process says that it is in use.
 
 use aws_lc_rs::rand::fill;
-use std::fs::{self, DirEntry, File, OpenOptions, Permissions};
+use std::fs::{self, DirEntry, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -32,10 +32,10 @@ impl Temporary {
             let path = folder.join(format!("{PREFIX}{:0DIGITS$x}{SUFFIX}", u128::from_ne_bytes(random)));
             let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
             let temporary = Self { path, file };
-            // Where the file system has no locks, abandoned files stay.
-            let _ = temporary.file.lock();
-            // Another writer may have removed it before it was locked.
-            if temporary.path.symlink_metadata().is_ok() {
+            // Another writer may take it for abandoned until it is locked. Where the file system has no locks, abandoned files
+            // stay.
+            let is_taken = matches!(temporary.file.try_lock(), Err(TryLockError::WouldBlock));
+            if !is_taken && temporary.path.symlink_metadata().is_ok() {
                 // The umask has taken away some of the mode.
                 temporary.file.set_permissions(Permissions::from_mode(mode))?;
                 return Ok(temporary);

@@ -174,6 +174,17 @@ async fn a_file_keeps_them_over_a_restart() {
     assert_eq!(all, json!({"ns": {"key": "two"}}), "what the config began with is past");
 }
 
+/// As a server leaves it that is killed while it writes.
+#[tokio::test]
+async fn a_start_removes_the_temporary_file_of_a_killed_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
+    std::fs::write(&temporary, "{\"ns\": {\"key\": \"va").unwrap();
+    let _server = kept_in(&folder.path().join("attributes.json")).start().await.unwrap();
+    let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["attributes.json"]);
+}
+
 #[tokio::test]
 async fn a_broken_file_starts_nothing_and_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -182,8 +182,8 @@ async fn background_processes_of_a_program_end_with_the_server() {
     let mut started = [0; 2];
     receiver.read_exact(&mut started).await.unwrap();
     drop(writer);
-    program.stop();
     request.abort();
+    program.stop();
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(60), receiver.read_to_end(&mut rest)).await;
     ended.expect("a background process is alive").unwrap();

@@ -31,8 +31,8 @@ pub(super) struct Executable {
     timeout: Duration,
     output_file: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
-    /// Where the program is waited for: the runtime that the credentials were opened in. It outlives those of connections, and
-    /// has been shut down when the server's process exits, and so has ended the program by then.
+    /// The runtime that the program is run in: the one that the credentials were opened in. It is shut down before the server's
+    /// process exits, which kills the program. The exit does not wait for the runtimes of connections.
     runtime: Handle,
 }
 
@@ -136,7 +136,7 @@ impl Output {
         self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
     }
 
-    /// Of what it says: the tokens in it, and others that it may have made.
+    /// The tokens that it has, and words that look like others.
     fn redactions(&self) -> Redactions {
         let tokens = self.id_token.iter().chain(&self.saml_response);
         tokens.fold(Redactions::default().tokens(), Redactions::secret)

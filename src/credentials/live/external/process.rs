@@ -38,8 +38,8 @@ async fn read(stdout: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Ve
     }
 }
 
-/// A process group that is killed when dropped. Its number is not used again while it has members. One without any is signalled
-/// in the same moment in which its leader has been reaped, so that no other can have the number by then.
+/// A process group that is killed when dropped. The kernel does not reuse its identifier while it has members. If it has none
+/// left, the signal follows at once on the reaping of its leader, and identifiers are reused only when all others have been.
 struct Group(Option<Pid>);
 
 impl Group {

@@ -1,9 +1,11 @@
 //! The second listener, for those who watch the server: `/metrics`, `/healthz`, `/readyz`.
 
+use crate::guest_attributes::Keeper;
 use crate::metrics::{Metrics, State};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) metrics_path: Arc<str>,
     pub(crate) state: State,
+    pub(crate) guest_attributes: Option<Arc<Keeper>>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -43,14 +46,16 @@ impl Admin {
     }
 
     /// Why the server should not be sent requests now.
-    fn failing(&self) -> impl Iterator<Item = &'static str> {
+    fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
+        let unsaved = self.guest_attributes.as_ref().and_then(|keeper| keeper.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
             (!self.metrics.tokens_are_well(), "the token source failed when it was last asked"),
         ]
         .into_iter()
-        .filter_map(|(fails, reason)| fails.then_some(reason))
+        .filter_map(|(fails, reason)| fails.then_some(reason.into()))
+        .chain(unsaved.map(|problem| format!("guest attributes can't be saved: {problem}").into()))
     }
 }
 

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 use tls::Tls;
-use values::{address, file_mode, port, positive};
+use values::{address, file_mode, host, port, positive};
 
 const BASE: &str = "Base Options";
 const MISC: &str = "Misc Options";
@@ -88,6 +88,11 @@ pub(crate) struct Args {
     #[arg(long, short, global = true, action = ArgAction::Help, help_heading = BASE)]
     help: Option<bool>,
 
+    /// Host name that clients may call the server by, a suffix such as .example.com, or * for any; may be repeated. IP addresses,
+    /// names of GCE's, of one label, below .internal, .localhost and .svc always are; others are answered 403 [DNS rebinding]
+    #[arg(long, value_name = "NAME", value_parser = host, help_heading = BASE)]
+    allow_host: Vec<String>,
+
     #[command(flatten)]
     authentication: Authentication,
 
@@ -131,7 +136,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// The server that was asked for.
-    pub(crate) async fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
+    pub(crate) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
             .threads(self.threads())
@@ -143,11 +148,14 @@ impl Args {
         };
         let builder = match &self.domain_socket {
             Some(path) => builder.unix_socket(path, self.socket_mode),
-            None => builder.listen(address("--interface", &self.interface, self.port).await?),
+            None => builder.listen(address("--interface", &self.interface, self.port)?),
         };
+        // A name that is listened at is one that clients call the server by.
+        let interface = Some(&self.interface).filter(|name| host(name).is_ok());
+        let builder = interface.into_iter().chain(&self.allow_host).fold(builder, ServerBuilder::allow_host);
         let builder = self.endpoints.apply(builder);
-        let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment).await?;
-        let builder = self.monitoring.apply(builder).await?;
+        let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment)?;
+        let builder = self.monitoring.apply(builder)?;
         Ok(builder.credentials(self.authentication.source(environment)?))
     }
 
@@ -236,8 +244,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_interface_is_all_of_them() {
-        assert_eq!(address("--interface", "", 80).await.unwrap().to_string(), "0.0.0.0:80");
-        assert_eq!(address("--interface", "[::1]", 80).await.unwrap().to_string(), "[::1]:80");
+        assert_eq!(address("--interface", "", 80).unwrap().to_string(), "0.0.0.0:80");
+        assert_eq!(address("--interface", "[::1]", 80).unwrap().to_string(), "[::1]:80");
     }
 
     #[test]

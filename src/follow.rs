@@ -7,12 +7,13 @@
 
 mod folders;
 
+use crate::blocking::retrying;
 use folders::{Events, Folders, Stamp, stamps};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// An editor's single save is several events.
@@ -34,7 +35,7 @@ enum Stage {
     First,
     Waiting,
     Debouncing,
-    Looking(JoinHandle<bool>),
+    Looking(Pin<Box<dyn Future<Output = bool> + Send>>),
 }
 
 struct Look {
@@ -78,7 +79,7 @@ impl Follow {
                     self.stage = self.looking();
                 }
                 Stage::Looking(looking) => {
-                    let differs = looking.await.unwrap_or(true);
+                    let differs = looking.await;
                     self.stage = Stage::Waiting;
                     if std::mem::take(&mut self.must_read) || differs {
                         return;
@@ -91,7 +92,8 @@ impl Follow {
     /// A look, which goes on though nobody waits for it any more: what it sees must be read after that.
     fn looking(&self) -> Stage {
         let (look, events) = (Arc::clone(&self.look), Arc::clone(&self.events));
-        Stage::Looking(spawn_blocking(move || look.lock().unwrap_or_else(PoisonError::into_inner).again(&events)))
+        let look = move || look.lock().unwrap_or_else(PoisonError::into_inner).again(&events);
+        Stage::Looking(Box::pin(retrying(look)))
     }
 }
 

@@ -1,25 +1,31 @@
 //! Keeps what guests have written over a restart, in a file that is replaced whenever they have written something.
 //!
-//! It is written in the background, on a thread that may block, and is all of one state: whoever reads it, and a server that
-//! starts after a crash, finds no half of anything.
+//! It is written on a thread that may block, and replaced as a whole: a reader, or a server that starts after a crash, finds one
+//! state and no half of another. A write of a guest is answered before it is on disk, unless it is to wait ([`Keeper::save`]).
 
+mod lock;
+
+pub(crate) use lock::Lock;
+
+use crate::blocking::blocking;
 use crate::config::json::{self, Mistake};
 use crate::files;
 use crate::metrics::Metrics;
-use gce_metadata_routes::{GuestAttributes, Node, Reader, Tree};
+use gce_metadata_routes::{GuestAttributes, Node, Reader, SaveGuestAttributes, Tree};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 /// A guest may write secrets.
 const MODE: u32 = 0o600;
 
-/// How long a file that could not be written is left alone, unless there is more to write.
+/// The time after which a failed save is tried again, unless there is more to write before.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// Why guest attributes can't be kept in a file.
@@ -46,7 +52,13 @@ pub enum GuestAttributesError {
         /// The place in the JSON and what is wrong there.
         problem: String,
     },
-    /// The file can't be written.
+    /// Another server uses the file.
+    #[error("{}: another server keeps guest attributes in this file: stop it, or choose another file", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file, or the lock beside it, can't be written.
     #[error("{}: can't be written: {error}; choose a file in a folder that this user may write to", path.display())]
     Unwritable {
         /// The file.
@@ -76,82 +88,168 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
     tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!(".: {error}")))
 }
 
+/// The file that a path leads to: a save replaces that one, and no link to it.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// Writes the file, at once and whenever there is another state.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     path: PathBuf,
     /// Whether there was no file before.
     is_new: bool,
+    _lock: Lock,
     reader: Reader,
     metrics: Option<Metrics>,
-    /// What the file has. Locked for as long as a write takes, so that none goes over a newer one.
-    saved: Mutex<Option<Arc<Node>>>,
+    /// How many attempts to save have begun.
+    begun: AtomicU64,
+    /// Locked while an attempt lasts, so that none overwrites a newer state.
+    last: Arc<tokio::sync::Mutex<Attempt>>,
+    /// Why the current state is not on disk.
+    problem: Mutex<Option<Arc<io::Error>>>,
+}
+
+/// The last attempt to save.
+#[derive(Debug)]
+struct Attempt {
+    /// Its number, from 1; 0 before the first one.
+    number: u64,
+    outcome: Result<(), Arc<io::Error>>,
+    /// What the file has.
+    saved: Option<Arc<Node>>,
 }
 
 impl Keeper {
     /// Writes the file a first time, which shows whether it can be.
     pub(crate) async fn start(
         path: PathBuf,
+        lock: Lock,
         reader: Reader,
         metrics: Option<Metrics>,
     ) -> Result<Arc<Self>, GuestAttributesError> {
-        // What a link leads to is replaced, not the link.
-        let path = path.canonicalize().unwrap_or(path);
-        let is_new = path.symlink_metadata().is_err();
-        let keeper = Arc::new(Self { path, is_new, reader, metrics, saved: Mutex::default() });
-        let saved = keeper.save().await;
-        saved.map_err(|error| GuestAttributesError::Unwritable { path: keeper.path.clone(), error })?;
+        let path = resolved(&path);
+        let last = Attempt { number: 0, outcome: Ok(()), saved: None };
+        let keeper = Arc::new(Self {
+            is_new: path.symlink_metadata().is_err(),
+            path,
+            _lock: lock,
+            reader,
+            metrics,
+            begun: AtomicU64::new(0),
+            last: Arc::new(tokio::sync::Mutex::new(last)),
+            problem: Mutex::default(),
+        });
+        let unwritable = |error: Arc<io::Error>| GuestAttributesError::Unwritable {
+            path: keeper.path.clone(),
+            error: io::Error::new(error.kind(), error),
+        };
+        keeper.save().await.map_err(unwritable)?;
         Ok(keeper)
     }
 
-    /// Undoes the start: a server that fails for another reason leaves no file.
+    /// Undoes the start: a server that fails to start for another reason leaves no file.
     pub(crate) fn remove_if_new(&self) {
         if self.is_new {
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// Follows what is published until the server stops.
+    /// Saves each published state until the server stops. Logs when saving begins to fail, and when it works again.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.reader.changes();
+        let mut logged = None;
         while !stop.is_cancelled() {
-            let retry = if self.save_or_tell().await { None } else { Some(RETRY) };
+            let problem = self.save().await.err().map(|error| error.to_string());
+            if problem != logged {
+                self.log(problem.as_deref());
+                logged.clone_from(&problem);
+            }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { break },
-                () = after(retry) => {}
+                () = after(problem.map(|_| RETRY)) => {}
                 () = stop.cancelled() => {}
             }
         }
-        self.save_or_tell().await;
+        self.save_or_log().await;
     }
 
-    /// Saves the current state. Says whether it is saved, and tells the log why not.
-    pub(crate) async fn save_or_tell(self: &Arc<Self>) -> bool {
-        let saved = self.save().await;
-        if let Err(error) = &saved {
-            tracing::error!(path = %self.path.display(), "guest attributes not saved: {error}");
+    /// Saves the current state, and logs an error.
+    pub(crate) async fn save_or_log(self: &Arc<Self>) {
+        if let Err(error) = self.save().await {
+            self.log(Some(&error.to_string()));
         }
-        saved.is_ok()
     }
 
-    /// Writes the current state, if the file has another one.
-    async fn save(self: &Arc<Self>) -> io::Result<()> {
+    fn log(&self, problem: Option<&str>) {
+        let path = self.path.display();
+        match problem {
+            Some(problem) => tracing::error!(%path, "guest attributes not saved: {problem}"),
+            None => tracing::info!(%path, "guest attributes saved again"),
+        }
+    }
+
+    /// Waits until everything that is published now is on disk, or could not be written. Callers share attempts: one that comes
+    /// while another's attempt lasts needs the next one, which is made for all of them.
+    pub(crate) async fn save(self: &Arc<Self>) -> Result<(), Arc<io::Error>> {
+        let begun = self.begun.load(Ordering::SeqCst);
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if last.number > begun {
+            // It began after this call, and so it has read a state that includes the caller's.
+            return last.outcome.clone();
+        }
         let keeper = Arc::clone(self);
-        spawn_blocking(move || keeper.write()).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        // The guard goes along: a caller that stops waiting does not let another attempt begin.
+        let attempt = blocking(move || {
+            keeper.attempt(&mut last);
+            last.outcome.clone()
+        });
+        attempt.await.unwrap_or_else(|error| {
+            let error = Arc::new(error);
+            self.set_problem(Some(Arc::clone(&error)));
+            Err(error)
+        })
     }
 
-    fn write(&self) -> io::Result<()> {
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+    fn attempt(&self, last: &mut Attempt) {
+        last.number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let current = self.reader.snapshot().tree().get("instance/guest-attributes").cloned();
-        if *saved == current {
+        last.outcome = self.write(current.as_ref(), last.saved.as_ref()).map_err(Arc::new);
+        if last.outcome.is_ok() {
+            last.saved = current;
+        }
+        self.set_problem(last.outcome.clone().err());
+    }
+
+    fn set_problem(&self, problem: Option<Arc<io::Error>>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// Writes the file, unless it has this state.
+    fn write(&self, current: Option<&Arc<Node>>, saved: Option<&Arc<Node>>) -> io::Result<()> {
+        if current == saved {
             return Ok(());
         }
-        let json = current.as_ref().map(|node| node.json());
+        let json = current.map(|node| node.json());
         let written = files::replace(&self.path, json.as_deref().unwrap_or(b"{}"), MODE);
         if let Some(metrics) = &self.metrics {
             metrics.guest_attributes_saved(written.is_ok());
         }
-        written.map(|()| *saved = current)
+        written
+    }
+
+    /// Why what is published is not on disk, if the last attempt to save it failed.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.as_ref().map(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    /// What the endpoint waits for before it answers a write.
+    pub(crate) fn service(self: Arc<Self>) -> SaveGuestAttributes {
+        SaveGuestAttributes::new(service_fn(move |()| {
+            let keeper = Arc::clone(&self);
+            async move { keeper.save().await.map_err(Into::into) }
+        }))
     }
 }
 
@@ -163,87 +261,4 @@ async fn after(time: Option<Duration>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gce_metadata_routes::{Metadata, Publisher};
-
-    const KEY: &str = "instance/guest-attributes/ns/key";
-
-    fn restore(path: &Path) -> Result<Option<String>, String> {
-        let restored = restored(path, &Metadata::sample().tree()).map_err(|error| error.to_string())?;
-        Ok(restored.text(KEY))
-    }
-
-    #[tokio::test]
-    async fn what_is_written_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attributes.json");
-        let publisher = Publisher::new(Metadata::sample().tree());
-        let keeper = Keeper::start(path.clone(), publisher.reader(), None).await.unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
-        publisher.set(KEY, "value").unwrap();
-        let stop = CancellationToken::new();
-        stop.cancel();
-        Arc::clone(&keeper).keep(stop).await;
-        assert_eq!(restore(&path), Ok(Some("value".into())));
-        assert_eq!(restore(&folder.path().join("none")), Ok(None));
-    }
-
-    #[tokio::test]
-    async fn a_link_stays_a_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("attributes.json"), folder.path().join("link.json"));
-        fs::write(&path, "{}").unwrap();
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        let publisher = Publisher::new(Metadata::sample().tree());
-        publisher.set(KEY, "value").unwrap();
-        Keeper::start(link.clone(), publisher.reader(), None).await.unwrap();
-        assert!(link.is_symlink());
-        assert_eq!(restore(&path), Ok(Some("value".into())));
-    }
-
-    /// Time passes only while nothing else is to be done: here, between an attempt that has failed and the next one.
-    #[tokio::test(start_paused = true)]
-    async fn what_can_not_be_written_is_tried_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let away = folder.path().join("away");
-        fs::create_dir(&away).unwrap();
-        let path = away.join("attributes.json");
-        let publisher = Publisher::new(Metadata::sample().tree());
-        let keeper = Keeper::start(path.clone(), publisher.reader(), None).await.unwrap();
-        fs::remove_dir_all(&away).unwrap();
-        publisher.set(KEY, "value").unwrap();
-        let stop = CancellationToken::new();
-        let keeping = tokio::spawn(keeper.keep(stop.clone()));
-        sleep(RETRY / 2).await;
-        fs::create_dir(&away).unwrap();
-        assert_eq!(restore(&path), Ok(None), "not before its time");
-        sleep(RETRY).await;
-        assert_eq!(restore(&path), Ok(Some("value".into())));
-        stop.cancel();
-        keeping.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_broken_file_is_named_with_the_place_and_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attributes.json");
-        for (content, problem) in [
-            ("{\"ns\": {\n\"key\": 5}}", ":2:8: at ns.key: a string is expected, not a number; "),
-            ("{\"ns\": \"hidden\"}", ":1:8: at ns: an object is expected, not a string; "),
-            ("\"hidden\"", ":1:1: at .: an object is expected, not a string; "),
-            ("{\"ns\": {\"key\"", ":1:13: at ns: EOF while parsing an object; "),
-            ("{\"ns\": {\"key\": hidden}}", ":1:16: at ns.key: expected value; "),
-            ("{\"ns\": {\"key\": \"hidden\\x\"}}", ":1:24: at ns.key: invalid escape; "),
-            ("", ":1:0: at .: EOF while parsing a value; "),
-        ] {
-            fs::write(&path, content).unwrap();
-            let error = restore(&path).unwrap_err();
-            assert!(error.contains(problem) && error.contains("remove it to begin anew"), "{error}");
-            assert!(!error.contains("hidden"), "{error}");
-        }
-        let publisher = Publisher::new(Metadata::sample().tree());
-        let error = Keeper::start(folder.path().join("none/file"), publisher.reader(), None).await.unwrap_err();
-        assert!(error.to_string().contains("none/file: can't be written: No such file"), "{error}");
-    }
-}
+mod tests;

@@ -17,12 +17,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod blocking;
 pub mod certs;
 mod config;
 mod credentials;
 mod files;
 mod follow;
 mod guest_attributes;
+mod hosts;
 mod jws;
 mod metrics;
 mod rate_limits;

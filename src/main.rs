@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// File descriptors that are not connections to the metadata: sockets, the config's watch, standard streams, and those who
@@ -70,8 +70,13 @@ async fn serve(args: Args, environment: Environment) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
 
     // On a thread that may wait: whatever a start reads, a disk or a TPM that hangs must not keep it from being ended.
-    let runtime = Handle::current();
-    let mut starting = spawn_blocking(move || runtime.block_on(start(&args, &environment)));
+    let (runtime, (started, mut starting)) = (Handle::current(), oneshot::channel());
+    std::thread::Builder::new()
+        .name("start".to_owned())
+        .spawn(move || _ = started.send(runtime.block_on(start(&args, &environment))))
+        .context(
+            "can't start a thread; raise the limit on processes and threads of this user (ulimit -u) or container",
+        )?;
     let (started, mut is_wanted) = tokio::select! {
         started = &mut starting => (started, true),
         () = stop.asked() => match timeout(NEARLY_STARTED, starting).await {
@@ -82,7 +87,7 @@ async fn serve(args: Args, environment: Environment) -> anyhow::Result<()> {
             }
         },
     };
-    let server = started??;
+    let server = started.context("the start has panicked")??;
     while is_wanted {
         tokio::select! {
             () = stop.asked() => is_wanted = false,
@@ -112,7 +117,7 @@ async fn serve(args: Args, environment: Environment) -> anyhow::Result<()> {
 
 async fn start(args: &Args, environment: &Environment) -> anyhow::Result<Server> {
     let most_connections = args.most_connections(open_files());
-    let server = args.server(environment).await?.most_connections(most_connections).start().await?;
+    let server = args.server(environment)?.most_connections(most_connections).start().await?;
     announce(args, &server);
     Ok(server)
 }

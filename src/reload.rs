@@ -1,12 +1,12 @@
 //! Follows the config file: whatever way it changes, its new content is published, and a mistake in it changes nothing.
 
+use crate::blocking::retrying;
 use crate::config::ConfigFile;
 use crate::follow::Follow;
 use gce_metadata_routes::{Publisher, Tree};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 
 /// How often a changed config was loaded and refused.
 #[derive(Debug, Default)]
@@ -44,8 +44,7 @@ pub(crate) struct Reload {
     file: ConfigFile,
     publisher: Publisher,
     counts: Arc<ReloadCounts>,
-    follow: Follow,
-    /// Somebody wants it loaded at once.
+    /// Notified when the file is to be loaded at once.
     wanted: Arc<Notify>,
     /// The tree of what was loaded last, without what others have changed in it.
     of_config: Tree,
@@ -67,32 +66,26 @@ impl Reload {
         counts: Arc<ReloadCounts>,
         wanted: Arc<Notify>,
     ) -> Self {
-        let follow = Follow::new(vec![file.path().to_owned()]);
         let last = Ok(loaded);
-        Self { file, publisher, counts, follow, wanted, of_config, last, must_load: false, is_asked_for: false }
+        Self { file, publisher, counts, wanted, of_config, last, must_load: false, is_asked_for: false }
     }
 
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let path = self.file.path().to_owned();
+        let (mut follow, wanted) = (Follow::new(vec![path.clone()]), Arc::clone(&self.wanted));
+        let this = Arc::new(Mutex::new(self));
         loop {
-            tokio::select! {
-                () = self.follow.changed() => {}
-                () = self.wanted.notified() => {
-                    tracing::info!(path = %self.file.path().display(), "reload asked for");
-                    self.ask();
-                }
+            let is_asked_for = tokio::select! {
+                () = follow.changed() => false,
+                () = wanted.notified() => true,
+            };
+            if is_asked_for {
+                tracing::info!(path = %path.display(), "reload asked for");
+                lock(&this).ask();
             }
             // Reading may block, and building a large tree takes a while.
-            let loaded = spawn_blocking(move || {
-                self.load();
-                self
-            });
-            match loaded.await {
-                Ok(reload) => self = reload,
-                Err(error) => {
-                    tracing::error!("the config file is no longer followed: {error}");
-                    return;
-                }
-            }
+            let this = Arc::clone(&this);
+            retrying(move || lock(&this).load()).await;
         }
     }
 
@@ -141,6 +134,10 @@ impl Reload {
             of_config.unwrap_or_else(|_| self.of_config.clone())
         })
     }
+}
+
+fn lock(reload: &Mutex<Reload>) -> std::sync::MutexGuard<'_, Reload> {
+    reload.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

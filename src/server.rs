@@ -1,5 +1,6 @@
 //! A running server: its sockets, the task that follows its config, and how it stops.
 
+mod advice;
 mod builder;
 mod connection;
 mod listener;
@@ -165,7 +166,7 @@ impl Server {
         let drained = self.lifecycle.drain(self.drain).await;
         // What the last requests wrote.
         if let Some(keeper) = &self.keeper {
-            let _ = timeout(self.drain, keeper.save_or_tell()).await;
+            let _ = timeout(self.drain, keeper.save_or_log()).await;
         }
         self.watching.drain(LAST_LOOK).await;
         drained

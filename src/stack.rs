@@ -2,12 +2,13 @@
 
 mod trace;
 
+use crate::hosts;
 use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedPeers, EtagLayer, LimitRateLayer, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequirePeerLayer,
-    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
+    RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
 use http::{Request, Response};
@@ -83,6 +84,7 @@ pub struct Stack {
     stop: CancellationToken,
     waiters: Waiters,
     metrics: Option<Metrics>,
+    hosts: AllowedHosts,
     peers: Option<AllowedPeers>,
     limits: Option<LimitRateLayer<EndpointLimits>>,
 }
@@ -91,7 +93,7 @@ impl Stack {
     /// A stack around these routes. Whoever waits is woken by what the reader sees.
     pub fn new(reader: Reader, router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
-        Self { reader, router, stop, waiters, metrics: None, peers: None, limits: None }
+        Self { reader, router, stop, waiters, metrics: None, hosts: hosts::allowed(), peers: None, limits: None }
     }
 
     /// Answers every request that waits for a change when `stop` is cancelled.
@@ -108,6 +110,21 @@ impl Stack {
     /// does. Access tokens have no limit: which of them must be made anew, their source knows.
     pub fn enforce_rate_limits(self) -> Self {
         self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
+    }
+
+    /// Also lets in requests for this host, a suffix such as `.example.com`, or with `*` for every host.
+    ///
+    /// Every other request is answered 403, unless [`AllowedHosts`] always allows its host or it is the name of this machine:
+    /// a web page could have sent it, by DNS rebinding.
+    ///
+    /// # Errors
+    /// If it is not a host name.
+    pub fn allow_host(self, name: &str) -> Result<Self, InvalidHost> {
+        Ok(Self { hosts: self.hosts.allow(name)?, ..self })
+    }
+
+    pub(crate) fn hosts(self, hosts: AllowedHosts) -> Self {
+        Self { hosts, ..self }
     }
 
     pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
@@ -148,6 +165,8 @@ impl Stack {
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // Before any work is done: a web page learns nothing (DNS rebinding).
+            .layer(RequireHostLayer::new(self.hosts))
             // A stranger learns nothing. Where there is no TLS, nobody is one.
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`RecordLatency`] | how long answers take | refusals are recorded too |
 //! | [`SetServerHeaders`] | the four headers of every answer | refusals carry them too |
+//! | [`RequireHost`] | no `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
 //! | [`LimitRate`] | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
@@ -45,6 +46,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admission;
+mod allowed_hosts;
 mod connection;
 mod path;
 mod query;
@@ -58,11 +60,13 @@ pub mod limit_rate;
 pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
+pub mod require_host;
 pub mod require_peer;
 pub mod set_server_headers;
 pub mod wait_for_change;
 
 pub use admission::Admission;
+pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
@@ -73,6 +77,7 @@ pub use rejection::Rejection;
 pub use render::{Render, RenderLayer, Represent, Representation};
 pub use request_head::RequestHead;
 pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
+pub use require_host::{RequireHost, RequireHostLayer};
 pub use require_peer::{AllowedPeers, Policy, RequirePeer, RequirePeerLayer};
 pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
 pub use wait_for_change::{WaitForChange, WaitForChangeLayer, Waiters};

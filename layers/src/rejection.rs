@@ -22,6 +22,8 @@ pub enum Rejection {
     MissingFlavor,
     /// 403 for any other reason, such as a forwarded request.
     Forbidden,
+    /// 403: a `Host` that may be a web page's (DNS rebinding).
+    HostNotAllowed,
     /// 403: `/0.1/` and `/computeMetadata/v1beta1/`.
     LegacyEndpoint,
     /// 404.
@@ -62,7 +64,9 @@ impl Rejection {
         match self {
             Self::MissingSlash => StatusCode::MOVED_PERMANENTLY,
             Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::MissingFlavor | Self::Forbidden | Self::LegacyEndpoint => StatusCode::FORBIDDEN,
+            Self::MissingFlavor | Self::Forbidden | Self::HostNotAllowed | Self::LegacyEndpoint => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -105,6 +109,9 @@ impl Rejection {
             Self::Worded { words, content_type, .. } => return (words.clone().into_owned(), content_type.clone()),
             Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
             Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
+            Self::HostNotAllowed => {
+                ("Forbidden", no_permission(&url, "The Host header names a host that is not allowed. "))
+            }
             Self::LegacyEndpoint => (
                 "Forbidden",
                 no_permission(&url, "Legacy metadata endpoints are disabled. Please use the /v1/ endpoint. "),

@@ -70,8 +70,9 @@ impl RequestHead {
         self.connection.as_ref()
     }
 
-    /// The `Host` header, or the authority of an absolute target.
+    /// The authority of an absolute target, or else the `Host` header.
     pub fn host(&self) -> Option<&str> {
-        self.host.as_ref().and_then(|host| host.to_str().ok()).or_else(|| self.uri.authority().map(|it| it.as_str()))
+        let header = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        self.uri.authority().map(|authority| authority.as_str()).or_else(header)
     }
 }

@@ -11,6 +11,7 @@ mod tokens;
 mod workload_certificates;
 
 pub use body::RequestBody;
+pub use guest_attributes::SaveGuestAttributes;
 pub use maintenance::NoMaintenance;
 
 pub(crate) use above::Above;

@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accounts;
+mod depth;
 mod derived;
 pub mod endpoint;
 mod metadata;
@@ -29,7 +30,7 @@ mod tree;
 mod v1;
 
 pub use accounts::ServiceAccount;
-pub use endpoint::NoMaintenance;
+pub use endpoint::{NoMaintenance, SaveGuestAttributes};
 pub use metadata::{Finding, Metadata, MetadataError, Severity};
 pub use os_login::OsLogin;
 pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};

@@ -4,12 +4,15 @@ mod canonical;
 mod check;
 mod expect;
 mod finding;
+mod gce_types;
 mod walk;
 
 pub use finding::{Finding, MetadataError, Severity};
+pub(crate) use gce_types::conform;
 pub(crate) use walk::Walk;
 
 use crate::accounts;
+use crate::depth;
 use crate::os_login::OsLogin;
 use crate::schema;
 use crate::tree::Tree;
@@ -41,7 +44,7 @@ impl Metadata {
     ///
     /// # Errors
     /// If it is neither a config nor a dump, or a value can't be what its place says it is, such as a list where an object
-    /// belongs; the error names the place.
+    /// belongs, or it nests more than [`Tree::MAX_DEPTH`] levels deep; the error names the place.
     pub fn from_json(json: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
         let (v1, os_login) = read(json, &mut walk);
@@ -107,13 +110,14 @@ impl Metadata {
     }
 
     /// With this value for a key of the instance, in the JSON's spelling or in that of paths: `id`, `networkInterfaces`,
-    /// `machine-type`.
+    /// `machine-type`. A value that nests deeper than [`Tree::MAX_DEPTH`] allows is replaced by null, and an error is logged.
     pub fn with_instance(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["instance", &schema::camel_case(key)], value.into());
         self
     }
 
-    /// With this value for a key of the project, in the JSON's spelling or in that of paths.
+    /// With this value for a key of the project, in the JSON's spelling or in that of paths, as [`with_instance`](Self::with_instance)
+    /// has it for the instance.
     pub fn with_project(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["project", &schema::camel_case(key)], value.into());
         self
@@ -169,7 +173,7 @@ impl Metadata {
             }
             &mut node[*key]
         });
-        std::mem::replace(place, value)
+        std::mem::replace(place, depth::or_null(value, Tree::MAX_DEPTH - keys.len()))
     }
 
     /// The tree that serves it.
@@ -191,7 +195,8 @@ const OS_LOGIN: &str = "osLogin";
 /// What stands at `/computeMetadata/v1/`, as GCE would have written it, and beside it.
 fn read(json: Value, walk: &mut Walk) -> (Value, Option<OsLogin>) {
     const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
-    let Some(mut document) = walk.object(json) else { return (Value::Null, None) };
+    let bounded = walk.bounded(json);
+    let Some(mut document) = bounded.and_then(|json| walk.object(json)) else { return (Value::Null, None) };
     let Some(outer) = document.remove("computeMetadata") else {
         if !ROOTS.iter().any(|root| document.keys().any(|key| key.eq_ignore_ascii_case(root))) {
             walk.error("neither a config, which has computeMetadata.v1, nor a dump, which has instance and project");

@@ -3,7 +3,7 @@
 //! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
 //! it, so a stack that renders in the wrong place does not compile.
 
-use crate::endpoint::{Answer, Call, Endpoint, NoMaintenance, Reply, RequestBody};
+use crate::endpoint::{Answer, Call, Endpoint, NoMaintenance, Reply, RequestBody, SaveGuestAttributes};
 use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use crate::v1;
@@ -50,7 +50,7 @@ pub struct Router {
 /// options.legacy_endpoints = true;
 /// Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options);
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RouterOptions {
     /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
@@ -58,6 +58,9 @@ pub struct RouterOptions {
     pub legacy_endpoints: bool,
     /// What `instance/upcoming-maintenance` answers while there is none.
     pub no_maintenance: NoMaintenance,
+    /// Saves guest attributes before a write of them is answered: 200, or 503 if it fails. Without it, a write is answered as
+    /// soon as it is published.
+    pub save_guest_attributes: Option<SaveGuestAttributes>,
 }
 
 impl Router {
@@ -68,10 +71,10 @@ impl Router {
 
     /// The same, with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        Self::of(v1::routes(&publisher, &tokens, options).into_iter().chain(v1::above(
+        Self::of(v1::routes(&publisher, &tokens, &options).into_iter().chain(v1::above(
             &publisher.reader(),
             &tokens,
-            options,
+            &options,
         )))
     }
 

@@ -210,6 +210,23 @@ pub(crate) fn is_known(path: &[&str]) -> bool {
     })
 }
 
+/// Whether GCE is known to have this key in the directory at this path, which is known itself.
+pub(crate) fn is_known_key(directory: &[&str], key: &str) -> bool {
+    let is_index = key.bytes().all(|byte| byte.is_ascii_digit());
+    is_index || is(directory, UserKeys) || is(directory, ObjectLeaf) || canonical_key(key).is_some()
+}
+
+/// The path segment of a JSON key in the directory at this path, which is known itself.
+pub(crate) fn segment(directory: &[&str], key: &str) -> String {
+    if is(directory, UserKeys) {
+        key.to_owned()
+    } else if is(directory, ObjectLeaf) {
+        snake_case(key)
+    } else {
+        kebab_case(canonical_key(key).unwrap_or(key))
+    }
+}
+
 /// The path segment of a JSON key: `cpuPlatform` is `cpu-platform`.
 pub(crate) fn kebab_case(key: &str) -> String {
     separated(key, '-')

@@ -3,6 +3,7 @@
 //! Whoever changes metadata (a config file, a test, an admin API) is a writer and holds the [`Publisher`]. Whoever answers
 //! is a reader and holds a [`Reader`]. What is published gets its entity tags, its recursion and its waiters for nothing.
 
+use crate::depth;
 use crate::tree::{EditError, Tree};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -91,14 +92,28 @@ impl Publisher {
     /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`. A service account stands
     /// below each of its names, and what is set below one of them is not set below the others.
     ///
+    /// The value is served in the type that GCE has there, where that is known: `true` becomes `TRUE`, `"42"` a number for
+    /// `instance/id`, and `5` a string in attributes. What is set otherwise stays as it is given, and so does what a config has. A
+    /// new key that GCE is not known to have is logged as a warning, and served.
+    ///
+    /// ```
+    /// # use gce_metadata_routes::{Metadata, Publisher};
+    /// # let publisher = Publisher::new(Metadata::sample().tree());
+    /// publisher.set("instance/preempted", true).unwrap();
+    /// assert_eq!(publisher.reader().snapshot().tree().text("instance/preempted").unwrap(), "TRUE");
+    /// ```
+    ///
     /// # Errors
-    /// If the path can't hold a value.
+    /// If the path can't hold a value, or has more than [`Tree::MAX_DEPTH`] segments, the levels of the value included.
     pub fn set(&self, path: &str, value: impl Into<Value>) -> Result<(), EditError> {
         let value = value.into();
-        self.edit(|tree| tree.with(path, &value))
+        let edited = self.edit(|tree| tree.with(path, &value));
+        depth::dismantle(value);
+        edited
     }
 
-    /// Applies a JSON merge patch (RFC 7396) to what is at a path; an empty one is everything.
+    /// Applies a JSON merge patch (RFC 7396) to what is at a path; an empty one is everything. Values get GCE's types, and new
+    /// keys are logged, as in [`set`](Self::set).
     ///
     /// ```
     /// # use gce_metadata_routes::{Metadata, Publisher};
@@ -111,10 +126,12 @@ impl Publisher {
     /// ```
     ///
     /// # Errors
-    /// If the path can't hold what comes of it.
+    /// If the path can't hold what comes of it, or has more than [`Tree::MAX_DEPTH`] segments, the levels of the patch included.
     pub fn merge(&self, path: &str, patch: impl Into<Value>) -> Result<(), EditError> {
         let patch = patch.into();
-        self.edit(|tree| tree.with_merged(path, &patch))
+        let edited = self.edit(|tree| tree.with_merged(path, &patch));
+        depth::dismantle(patch);
+        edited
     }
 
     /// Removes what is at a path.

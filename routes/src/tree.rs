@@ -14,6 +14,7 @@ pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 
 use crate::accounts::Accounts;
+use crate::depth;
 use crate::derived::Derived;
 use crate::os_login::OsLogin;
 use crate::schema::{self, Rule};
@@ -34,6 +35,9 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The most segments that a path to a value has. Deeper metadata is refused: a tree is built and rendered recursively.
+    pub const MAX_DEPTH: usize = 100;
+
     fn new(root: Arc<Node>) -> Self {
         Self { root, accounts: Accounts::default(), os_login: None }
     }
@@ -184,14 +188,19 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// A leaf that answers text unless JSON is asked for, as nearly all do.
+    /// A leaf that answers text unless JSON is asked for, as nearly all do. A value that nests more than [`Tree::MAX_DEPTH`]
+    /// levels deep is replaced by null, and an error is logged.
     pub fn text_by_default(value: impl Into<Value>) -> Self {
-        Self { value: value.into(), default: Format::Text, forms: Forms::default() }
+        Self::new(value.into(), Format::Text)
     }
 
-    /// A leaf that answers JSON unless text is asked for.
+    /// A leaf that answers JSON unless text is asked for, with the same limit.
     pub fn json_by_default(value: impl Into<Value>) -> Self {
-        Self { value: value.into(), default: Format::Json, forms: Forms::default() }
+        Self::new(value.into(), Format::Json)
+    }
+
+    fn new(value: Value, default: Format) -> Self {
+        Self { value: depth::or_null(value, Tree::MAX_DEPTH), default, forms: Forms::default() }
     }
 
     /// The value.

@@ -26,13 +26,13 @@ const ACQUIRE: &str = "/0.1/meta-data/service-accounts/{account}/acquire";
 pub(crate) fn routes(
     publisher: &Publisher,
     tokens: &TokenSources,
-    options: RouterOptions,
+    options: &RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let reader = publisher.reader();
     let published = Published::new(reader.clone());
     let access_tokens = Tokens::new(Access, reader.clone(), tokens.access.clone());
     let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
-    let guest_attributes = WritableAttributes::new(publisher.clone());
+    let guest_attributes = WritableAttributes::new(publisher.clone(), options.save_guest_attributes.clone());
     let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance);
     let certificates = |names| -> Arc<dyn Endpoint> { Arc::new(WorkloadCertificates::new(reader.clone(), names)) };
     let (published, guest_attributes) = (Arc::new(published), Arc::new(guest_attributes));
@@ -75,7 +75,7 @@ pub(crate) fn routes(
 pub(crate) fn above(
     reader: &Reader,
     tokens: &TokenSources,
-    options: RouterOptions,
+    options: &RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let acquire: Arc<dyn Endpoint> = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
     let own = Router::of([(ACQUIRE, acquire)]);

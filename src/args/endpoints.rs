@@ -13,6 +13,12 @@ pub(crate) struct Endpoints {
     #[arg(long, value_name = "FILE")]
     guest_attributes_file: Option<PathBuf>,
 
+    /// Answer a write of guest attributes when it is on disk, and 503 if it can't be saved
+    #[arg(long, requires_ifs = [("true", "guest_attributes_file")], num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
+        value_parser = BoolishValueParser::new())]
+    guest_attributes_sync: bool,
+
     /// What instance/upcoming-maintenance answers while the config has none
     #[arg(long, value_enum, default_value_t = Answer::None, value_name = "ANSWER")]
     without_maintenance: Answer,
@@ -49,6 +55,7 @@ impl Endpoints {
             Some(path) => builder.guest_attributes_file(path),
             None => builder,
         };
+        let builder = if self.guest_attributes_sync { builder.guest_attributes_sync() } else { builder };
         let builder = if self.enable_legacy_endpoints { builder.enable_legacy_endpoints() } else { builder };
         if self.enforce_rate_limits { builder.enforce_rate_limits() } else { builder }
     }

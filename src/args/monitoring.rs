@@ -28,11 +28,11 @@ pub(crate) struct Monitoring {
 }
 
 impl Monitoring {
-    pub(super) async fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
+    pub(super) fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
         if !self.metrics_enabled {
             return Ok(builder);
         }
-        let admin = address("--metrics-interface", &self.metrics_interface, self.metrics_port).await?;
+        let admin = address("--metrics-interface", &self.metrics_interface, self.metrics_port)?;
         Ok(builder.admin(admin, &self.metrics_path))
     }
 }

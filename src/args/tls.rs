@@ -62,7 +62,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(super) async fn apply(
+    pub(super) fn apply(
         &self,
         builder: ServerBuilder,
         interface: &str,
@@ -70,7 +70,7 @@ impl Tls {
         environment: &Environment,
     ) -> anyhow::Result<ServerBuilder> {
         let place = match self.tls_port {
-            Some(port) => Some(address("--interface", interface, port).await?),
+            Some(port) => Some(address("--interface", interface, port)?),
             None if self.use_mtls => None,
             None if self.mds_mtls_dir.is_some() || self.mtls_crl.is_some() || !self.mtls_allow.is_empty() => {
                 bail!(

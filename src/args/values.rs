@@ -2,9 +2,9 @@
 
 use super::tpm::Hex;
 use anyhow::Context;
+use gce_metadata_server::layers::AllowedHosts;
 use gce_metadata_server::routes::token::Secret;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tokio::net::lookup_host;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// The Go emulator's default is `:8080`, and that is how its command lines spell it.
 pub(super) fn port(port: &str) -> Result<u16, String> {
@@ -27,6 +27,10 @@ pub(super) fn url(url: &str) -> Result<String, String> {
     }
 }
 
+pub(super) fn host(name: &str) -> Result<String, String> {
+    AllowedHosts::new().allow(name).map(|_| name.to_owned()).map_err(|error| error.to_string())
+}
+
 pub(super) fn file_mode(mode: &str) -> Result<u32, String> {
     let digits = mode.trim_start_matches("0o");
     let parsed = u32::from_str_radix(digits, 8).ok().filter(|mode| digits.len() >= 3 && *mode <= 0o777);
@@ -38,7 +42,7 @@ pub(super) fn positive(number: &str) -> Result<usize, String> {
 }
 
 /// The address that an option names; none is all of them.
-pub(super) async fn address(option: &str, name: &str, port: u16) -> anyhow::Result<SocketAddr> {
+pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     if name.is_empty() {
         return Ok((Ipv4Addr::UNSPECIFIED, port).into());
@@ -46,8 +50,9 @@ pub(super) async fn address(option: &str, name: &str, port: u16) -> anyhow::Resu
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok((ip, port).into());
     }
-    let mut found = lookup_host((name, port))
-        .await
+    // The start has a thread that may block.
+    let mut found = (name, port)
+        .to_socket_addrs()
         .with_context(|| format!("{option} {name}: neither an IP address nor a name that has one"))?;
     found.next().with_context(|| format!("{option} {name}: the name has no address"))
 }

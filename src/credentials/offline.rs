@@ -8,6 +8,7 @@ mod discovery;
 
 use super::cache::CacheTokensLayer;
 use super::{Credentials, SourceFacts, observe};
+use crate::blocking::blocking;
 use crate::jws;
 use crate::metrics::Metrics;
 use crate::signer::{BoxSigner, KeyError, PemSigner};
@@ -92,9 +93,9 @@ impl Key {
 
     async fn get(&self) -> Result<&PemSigner, TokenError> {
         let make = || async {
-            let made = tokio::task::spawn_blocking(PemSigner::generate).await;
             let unavailable = |reason| TokenError::Unavailable { reason };
-            made.map_err(|error| unavailable(error.to_string()))?.map_err(|error| unavailable(error.to_string()))
+            let made = blocking(PemSigner::generate).await.map_err(|error| unavailable(error.to_string()))?;
+            made.map_err(|error| unavailable(error.to_string()))
         };
         self.0.get_or_try_init(make).await
     }

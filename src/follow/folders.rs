@@ -1,6 +1,6 @@
 //! In which folders a change of files shows: those of their names, and those of what their names lead to.
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -45,13 +45,7 @@ pub(super) struct Folders {
 
 impl Folders {
     pub(super) fn new(files: Vec<PathBuf>, events: Arc<Events>, poll: Duration) -> Self {
-        let receiver = Arc::clone(&events);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if let Ok(event) = event {
-                receiver.add(&event);
-            }
-        });
-        let watcher = watcher.inspect_err(|error| {
+        let watcher = watcher(Arc::clone(&events)).inspect_err(|error| {
             tracing::warn!("changes of files are noticed within {} s only: {error}", poll.as_secs());
         });
         Self { files, watcher: watcher.ok(), watched: BTreeSet::new(), events }
@@ -77,6 +71,25 @@ impl Folders {
             wanted = now;
         }
         *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) = wanted.names;
+    }
+}
+
+/// A watcher whose thread runs. If the system refuses the thread, notify does not say so, and panics whenever the watcher is
+/// used or dropped.
+fn watcher(events: Arc<Events>) -> notify::Result<RecommendedWatcher> {
+    let add = move |event: notify::Result<Event>| {
+        if let Ok(event) = event {
+            events.add(&event);
+        }
+    };
+    let mut watcher = notify::recommended_watcher(add)?;
+    // This asks the thread, and is the one call that reports its absence as an error.
+    match watcher.configure(Config::default()) {
+        Ok(_) => Ok(watcher),
+        Err(error) => {
+            std::mem::forget(watcher);
+            Err(error)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::tls::MtlsOptions;
 use crate::config::Overrides;
-use crate::credentials::CredentialSource;
+use crate::credentials::{CredentialSource, OfflineOptions};
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, RouterOptions, TokenSources};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,8 +19,11 @@ pub struct ServerBuilder {
     pub(super) tokens: Tokens,
     pub(super) router: RouterOptions,
     pub(super) guest_attributes: Option<PathBuf>,
+    pub(super) guest_attributes_sync: bool,
     pub(super) enforces_rate_limits: bool,
     pub(super) place: Place,
+    /// Host names that clients may call the server by, beside those that are always allowed.
+    pub(super) hosts: Vec<String>,
     pub(super) mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
     pub(super) admin: Option<AdminPlace>,
     pub(super) most_connections: usize,
@@ -41,6 +44,19 @@ pub(super) enum Served {
 pub(super) enum Tokens {
     From(Box<CredentialSource>),
     Given(TokenSources),
+}
+
+impl Tokens {
+    /// The issuer of identity tokens, if it is the caller's own. Google's has a host that is not this server.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        match self {
+            Self::From(source) => match &**source {
+                CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
+                _ => None,
+            },
+            Self::Given(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,8 +80,10 @@ impl Default for ServerBuilder {
             tokens: Tokens::From(Box::default()),
             router: RouterOptions::default(),
             guest_attributes: None,
+            guest_attributes_sync: false,
             enforces_rate_limits: false,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            hosts: Vec::new(),
             mtls: None,
             admin: None,
             most_connections: Self::MOST_CONNECTIONS,
@@ -155,9 +173,18 @@ impl ServerBuilder {
     }
 
     /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. While the file is not there,
-    /// the metadata says what they are.
+    /// the metadata says what they are. A write is answered before it is on disk, so a crash or a kill loses the last ones, unless
+    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. The file is locked by another one beside it, `FILE.lock`: a
+    /// second server with the same file does not start.
     pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
         Self { guest_attributes: Some(path.into()), ..self }
+    }
+
+    /// Answers a write of guest attributes when it is on disk, for a server with a
+    /// [file of them](Self::guest_attributes_file). Concurrent writes share one save. A write that can't be saved is answered
+    /// 503: it is served all the same, and saved as soon as the file can be written.
+    pub fn guest_attributes_sync(self) -> Self {
+        Self { guest_attributes_sync: true, ..self }
     }
 
     /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
@@ -170,6 +197,16 @@ impl ServerBuilder {
     /// Listens at this address; port 0 is any free port.
     pub fn listen(self, address: SocketAddr) -> Self {
         Self { place: Place::Tcp(address), ..self }
+    }
+
+    /// Also lets in requests whose `Host` is this name, a suffix such as `.example.com`, or with `*` any name.
+    ///
+    /// Every other request is answered 403, because a web page could have sent it (DNS rebinding), unless
+    /// [`AllowedHosts`](crate::layers::AllowedHosts) always allows its host, or it is the name of this machine or the host of
+    /// [`OfflineOptions::issuer`](crate::OfflineOptions::issuer). A name that is not a host name fails the start.
+    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
     }
 
     /// Takes connections from a listener that is there already.

@@ -7,9 +7,10 @@ use super::runtimes::Runtimes;
 use super::socket::Socket;
 use super::tls::Tls;
 use bytes::Bytes;
-use gce_metadata_layers::Connection;
-use http::{Request, Response};
+use gce_metadata_layers::{Connection, Query, Rejection, RequestHead};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -71,6 +72,8 @@ async fn accept<S, B>(
         // Also closes a connection that is idle for so long. A long poll is not idle.
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
+        // A client may close its sending side after its request, as `nc -N` does, and still wait for the answer.
+        .half_close(true)
         .title_case_headers(true);
     let ConnectionLimits { connections, write_timeout, .. } = limits;
     let server = Arc::new(Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() });
@@ -194,23 +197,29 @@ impl Connections {
     }
 }
 
-/// The client closed its end before its answer was there.
+/// The client disconnected before its answer was ready.
 #[derive(Debug, thiserror::Error)]
-#[error("the client has left")]
+#[error("the client has disconnected")]
 struct ClientLeft;
 
-/// The answer, unless the client leaves first: then nothing of the request is left either.
+/// The answer to a request. If the client disconnects first, the request is dropped.
 ///
-/// The service is not asked before hyper polls this: a body that is let go of before hyper has looked for it costs the
-/// connection.
+/// The service is called when hyper polls this future, not before: hyper closes the connection if the request's body is
+/// dropped before hyper has looked for it.
 async fn answer<S, B>(
     socket: Socket,
     service: Arc<Mutex<S>>,
     request: Request<RequestBody>,
-) -> Result<Response<B>, ClientLeft>
+) -> Result<Response<Either<B, Full<Bytes>>>, ClientLeft>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
 {
+    if !has_valid_host(&request) {
+        return Ok(bad_request(request).map(Either::Right));
+    }
+    // A FIN means that the client has closed its sending side, or all of the connection: TCP can't tell which. Most answers are
+    // ready soon, so the client is taken to wait for them. A long poll would keep its place for ever if the client had left.
+    let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
     socket.set_answering(true);
     // Pinned where it is made, for it is large.
     let mut answering = pin!(async {
@@ -221,11 +230,29 @@ where
     });
     let outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(answer),
-        () = socket.left() => Err(ClientLeft),
+        Ok(answer) = &mut answering => Ok(answer.map(Either::Left)),
+        () = socket.read_closed(), if is_long_poll => Err(ClientLeft),
+        () = socket.reset(), if !is_long_poll => Err(ClientLeft),
     };
     socket.set_answering(false);
     outcome
+}
+
+/// Whether a request has one `Host`, as RFC 9112 demands of HTTP/1.1. HTTP/1.0 has requests without it.
+fn has_valid_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// 400, after which the connection is closed.
+fn bad_request<B>(request: Request<B>) -> Response<Full<Bytes>> {
+    let mut response = Rejection::BadRequest.into_response(&RequestHead::from_request(request));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Comes back when a stopping server has waited long enough for the rest of a request.

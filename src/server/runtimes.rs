@@ -9,6 +9,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::task::TaskTracker;
@@ -32,11 +33,17 @@ impl Runtimes {
     /// One on each of so many new threads, which end with the last of these tasks once the tracker is closed.
     pub(super) fn on_threads(count: NonZeroUsize, tasks: &TaskTracker) -> io::Result<Self> {
         let start = |number| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let (handle, tasks) = (runtime.handle().clone(), tasks.clone());
-            let run = move || runtime.block_on(tasks.wait());
+            // The thread makes its runtime itself: one that could not be moved there would be dropped here, where tokio panics.
+            let ((sender, made), tasks) = (channel(), tasks.clone());
+            let run = move || match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _ = sender.send(Ok(runtime.handle().clone()));
+                    runtime.block_on(tasks.wait());
+                }
+                Err(error) => _ = sender.send(Err(error)),
+            };
             thread::Builder::new().name(format!("http-{number}")).spawn(run)?;
-            Ok(handle)
+            made.recv().map_err(io::Error::other)?
         };
         let handles: io::Result<Vec<_>> = (0..count.get()).map(start).collect();
         Ok(Self::new(handles?, tasks))
@@ -64,7 +71,6 @@ impl Runtimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
 
     /// How many of so many connections each thread runs.
     fn loads(connections: usize, spread: bool) -> [usize; 3] {

@@ -1,8 +1,9 @@
-//! One accepted socket. hyper reads and writes it; beside hyper, somebody must notice that its client has left.
+//! One accepted socket: hyper reads and writes it, and a request that is being answered learns here that its client has
+//! disconnected.
 //!
-//! While a request is being answered hyper looks at the socket only if it has room for more: a second request in its
-//! buffer, or a body that was announced, is enough for it to miss the end. A long poll would then hold its place for
-//! ever. The kernel tells the end of a connection apart from data that waits, so it is asked.
+//! hyper does not report that: a client may close its sending side and wait for the answer. Besides, a second request in its
+//! buffer keeps it from reading, so that it would miss the end. A long poll would then keep its place for ever. The kernel
+//! reports the end of a connection separately from unread data.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind, IoSlice, Read};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// How long a client may be silent before it is asked whether it is still there, and how often it is asked then.
@@ -85,19 +86,40 @@ impl Socket {
         Self(Arc::new(Inner { stream, answering: AtomicBool::new(false), blocked: AtomicBool::new(false) }))
     }
 
-    /// Comes back when the client has closed its end, whatever it has sent before.
-    pub(super) async fn left(&self) {
+    /// Completes when the client has closed its sending side (FIN) or the connection was reset, also while bytes that it sent
+    /// before are unread.
+    pub(super) async fn read_closed(&self) {
         #[cfg(target_os = "linux")]
+        self.read_closed_by_priority().await;
+        #[cfg(not(target_os = "linux"))]
+        self.read_closed_by_polling().await;
+    }
+
+    /// Of the events of this interest only the end can happen: no client sends urgent data. Linux alone has it.
+    #[cfg(target_os = "linux")]
+    async fn read_closed_by_priority(&self) {
         loop {
-            // Of what this interest is told of, the end is all that can happen: nothing here sends urgent data.
-            match either!(self, stream => stream.ready(tokio::io::Interest::PRIORITY).await) {
+            match either!(self, stream => stream.ready(Interest::PRIORITY).await) {
                 Ok(ready) if !ready.is_read_closed() => {}
                 _ => return,
             }
         }
-        // Elsewhere hyper's own look at the socket must do.
-        #[cfg(not(target_os = "linux"))]
-        std::future::pending::<()>().await
+    }
+
+    /// Readiness to read stays set while bytes are unread, so it is asked for once a second then.
+    #[cfg(any(test, not(target_os = "linux")))]
+    async fn read_closed_by_polling(&self) {
+        loop {
+            match either!(self, stream => stream.ready(Interest::READABLE).await) {
+                Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(Duration::from_secs(1)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Completes when the connection was reset: the client reads no answer any more.
+    pub(super) async fn reset(&self) {
+        let _ = either!(self, stream => stream.ready(Interest::ERROR).await);
     }
 
     pub(super) fn set_answering(&self, answering: bool) {
@@ -134,7 +156,7 @@ impl AsyncRead for Socket {
             ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
             let into = buffer.initialize_unfilled_to(room);
             let mut read = 0;
-            let outcome = either!(self, stream => stream.try_io(tokio::io::Interest::READABLE, || {
+            let outcome = either!(self, stream => stream.try_io(Interest::READABLE, || {
                 read = (&*SockRef::from(stream)).read(into)?;
                 // Less than there was room for: there is no more, and to say so here saves the call that would find out.
                 if 0 < read && read < room { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -233,13 +255,28 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_client_has_left_even_if_nobody_reads_what_it_sent() {
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_connection_is_noticed_while_bytes_are_unread() {
         let (ours, mut theirs) = pair().await;
-        theirs.write_all(b"something that nobody reads").await.unwrap();
-        assert!(futures_util::poll!(std::pin::pin!(ours.left())).is_pending());
+        theirs.write_all(b"unread").await.unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(ours.read_closed())).is_pending());
+        assert!(futures_util::poll!(std::pin::pin!(ours.read_closed_by_polling())).is_pending());
         drop(theirs);
-        ours.left().await;
+        ours.read_closed().await;
+        ours.read_closed_by_polling().await;
+    }
+
+    #[tokio::test]
+    async fn a_closed_sending_side_is_not_a_reset() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let ours = Socket::new(Stream::Tcp(listener.accept().await.unwrap().0));
+        client.shutdown().await.unwrap();
+        ours.read_closed().await;
+        assert!(futures_util::poll!(std::pin::pin!(ours.reset())).is_pending());
+        client.set_zero_linger().unwrap();
+        drop(client);
+        ours.reset().await;
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! From settings to a running server: everything is read, checked and bound before anything is served.
 
+use super::advice::TokenAdvice;
 use super::builder::{Place, Served, ServerBuilder, Tokens};
 use super::connection::{self, ConnectionLimits, RequestBody};
 use super::listener::{Address, Listener};
@@ -11,7 +12,8 @@ use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
 use crate::credentials::{Credentials, Route, SourceError};
-use crate::guest_attributes::{self, Keeper};
+use crate::guest_attributes::{self, Keeper, Lock};
+use crate::hosts;
 use crate::metrics::{Metrics, State};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::Reload;
@@ -37,6 +39,8 @@ impl ServerBuilder {
         let connections = OpenConnections::at_most(self.most_connections);
         let limits = self.connection_limits(&connections);
         let admin_limits = self.connection_limits(&OpenConnections::at_most(ADMIN_CONNECTIONS));
+        let hosts = hosts::allowed_with(&self.hosts, self.tokens.issuer())?;
+        let token_advice = TokenAdvice::new(&self.tokens, &self.served);
         let doubt = self.overrides.doubt();
         // Nobody counts where nobody looks.
         let metrics = self.admin.is_some().then(Metrics::new);
@@ -45,6 +49,8 @@ impl ServerBuilder {
         let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
+        // Locked before it is read: another server could write it in between.
+        let lock = self.guest_attributes.as_deref().map(Lock::acquire).transpose()?;
         let tree = match &self.guest_attributes {
             Some(path) => guest_attributes::restored(path, &of_config)?,
             None => of_config.clone(),
@@ -75,8 +81,8 @@ impl ServerBuilder {
             Some(count) => Runtimes::on_threads(count, &server.lifecycle.tasks).map_err(StartError::Threads)?,
             None => Runtimes::current(&server.lifecycle.tasks),
         };
-        let keeper = match self.guest_attributes {
-            Some(path) => Some(Keeper::start(path, reader.clone(), metrics.clone()).await?),
+        let keeper = match self.guest_attributes.zip(lock) {
+            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), metrics.clone()).await?),
             None => None,
         };
         // The last that can fail: another server may be using the certificates that this replaces.
@@ -92,15 +98,18 @@ impl ServerBuilder {
             }
             None => (None, AllowedPeers::everybody()),
         };
-        if let Some(keeper) = keeper {
-            server.keep_guest_attributes(keeper);
+        let mut options = self.router;
+        if let Some(keeper) = &keeper {
+            server.keep_guest_attributes(Arc::clone(keeper));
+            options.save_guest_attributes = self.guest_attributes_sync.then(|| Arc::clone(keeper).service());
         }
 
         let waiters = Waiters::at_most(self.most_waiters);
-        let stack = Stack::new(reader.clone(), router(publisher, tokens, self.router, routes))
+        let stack = Stack::new(reader.clone(), router(publisher, tokens, options, routes))
             .until(server.lifecycle.stop.clone())
             .waiters(waiters.clone())
             .metrics(metrics.clone())
+            .hosts(hosts)
             .limits(rate_limits.map(LimitRateLayer::new));
         let (plain, encrypted) = match https_listener {
             None if tls.is_some() => (None, Some(listener)),
@@ -112,13 +121,15 @@ impl ServerBuilder {
             connection::spawn(listener, tls, service, limits.clone(), runtimes.spread(), lifecycle);
         }
         if let Some(listener) = plain {
+            token_advice.log_exposure(&server.address);
             let service = stack.service::<RequestBody, Full<Bytes>>();
             connection::spawn(listener, None, service, limits, runtimes, lifecycle);
         }
         if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
             let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
             let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
-            let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, stop };
+            let guest_attributes = keeper.clone();
+            let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, guest_attributes, stop };
             let here = Runtimes::current(&server.watching.tasks);
             connection::spawn(listener, None, service, admin_limits, here, &server.watching);
             server.watching.spawn(async move { metrics.keep_up().await });
@@ -126,9 +137,7 @@ impl ServerBuilder {
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
         }
-        if let Some(advice) = advice {
-            tracing::info!("{advice}");
-        }
+        token_advice.log(advice);
         if let Some(attend) = attend {
             lifecycle.spawn(attend(reader));
         }

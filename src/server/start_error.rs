@@ -4,6 +4,7 @@ use super::tls::TlsError;
 use crate::config::ConfigError;
 use crate::credentials::SourceError;
 use crate::guest_attributes::GuestAttributesError;
+use gce_metadata_layers::InvalidHost;
 use std::io;
 
 /// Why a server could not be started. Nothing of it runs then.
@@ -16,6 +17,9 @@ pub enum StartError {
     /// The file of guest attributes can't be read or written.
     #[error("guest attributes: {0}")]
     GuestAttributes(GuestAttributesError),
+    /// A name of [`ServerBuilder::allow_host`](crate::ServerBuilder::allow_host) is not a host name.
+    #[error("allowed hosts: {0}")]
+    Host(InvalidHost),
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
     Tls(TlsError),
@@ -23,7 +27,9 @@ pub enum StartError {
     #[error(transparent)]
     Tokens(#[from] SourceError),
     /// The threads that were asked for can't be had.
-    #[error("can't start threads for connections: {0}; ask for fewer of them (--threads)")]
+    #[error(
+        "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
+    )]
     Threads(io::Error),
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
@@ -41,6 +47,12 @@ pub enum StartError {
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)
+    }
+}
+
+impl From<InvalidHost> for StartError {
+    fn from(error: InvalidHost) -> Self {
+        Self::Host(error)
     }
 }
 

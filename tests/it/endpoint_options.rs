@@ -48,6 +48,57 @@ async fn guest_attributes_outlive_the_program() {
 }
 
 #[tokio::test]
+async fn with_sync_a_killed_program_loses_no_write_that_it_has_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = "--guest-attributes-file attributes.json --guest-attributes-sync";
+    for number in 0..10 {
+        let (program, host) = start(folder.path(), options, CONFIG);
+        let key = format!("{ATTRIBUTES}/ns/key-{number}");
+        assert_eq!(curl(&host, &["-X", "PUT", "--data", "value"], &key), "200");
+        program.kill();
+        let saved = std::fs::read_to_string(folder.path().join("attributes.json")).unwrap();
+        assert!(saved.contains(&format!("\"key-{number}\":\"value\"")), "{saved}");
+    }
+    let (program, host) = start(folder.path(), options, CONFIG);
+    let refused = refusal_of(folder.path(), &["--guest-attributes-file", "attributes.json"]);
+    assert_eq!(
+        refused,
+        "error: guest attributes: attributes.json: another server keeps guest attributes in this file: stop it, or choose \
+         another file\n"
+    );
+    assert_eq!(get_at(&host, "instance/guest-attributes/ns/key-0").await.body, "value");
+    program.stop();
+}
+
+/// The size of a file is limited instead of that of the disk, which takes no mount.
+#[tokio::test]
+async fn a_full_disk_shows_in_readyz_until_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), CONFIG).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_gce-metadata-server")]);
+    shell.args(["--port", "0", "--metrics-enabled", "--metrics-port", "0", "--guest-attributes-sync"]);
+    shell.args(["--guest-attributes-file", "attributes.json"]).current_dir(folder.path());
+    let mut program = Program::of({
+        shell.stdin(Stdio::null()).stderr(Stdio::null());
+        shell
+    });
+    let host = program.says("export GCE_METADATA_HOST=");
+    let metrics = program.says("# Metrics and health at http://");
+    assert_eq!(curl(&metrics, &[], "readyz"), "ok\n200");
+    let (large, key) = ("x".repeat(100_000), format!("{ATTRIBUTES}/ns/key"));
+    assert!(curl(&host, &["-X", "PUT", "--data", &large], &key).ends_with("503"));
+    let said = curl(&metrics, &[], "readyz");
+    assert!(said.starts_with("guest attributes can't be saved: ") && said.ends_with("\n503"), "{said}");
+    assert!(said.contains("File too large") && !said.contains('x'), "{said}");
+    assert_eq!(curl(&host, &["-X", "PUT", "--data", "small"], &key), "200");
+    assert_eq!(curl(&metrics, &[], "readyz"), "ok\n200");
+    program.stop();
+    let saved = std::fs::read_to_string(folder.path().join("attributes.json")).unwrap();
+    assert_eq!(saved, r#"{"ns":{"key":"small"}}"#);
+}
+
+#[tokio::test]
 async fn answers_are_as_the_options_say() {
     let folder = tempfile::tempdir().unwrap();
     let (plain, host) = start(folder.path(), "", CONFIG);
@@ -68,19 +119,21 @@ async fn answers_are_as_the_options_say() {
     program.stop();
 }
 
+/// The one line of a start that fails.
+fn refusal_of(folder: &Path, options: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
+    let output = command.current_dir(folder).env_clear().args(["--port", "0"]).args(options).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
 #[test]
 fn an_option_that_can_not_be_had_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("broken.json"), "[]").unwrap();
-    let refused = |options: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
-        let output =
-            command.current_dir(folder.path()).env_clear().args(["--port", "0"]).args(options).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(error.lines().count(), 1, "{error}");
-        error
-    };
+    let refused = |options: &[&str]| refusal_of(folder.path(), options);
     let broken = refused(&["--guest-attributes-file", "broken.json"]);
     assert!(
         broken.starts_with("error: guest attributes: broken.json:1:1: at .: an object is expected, not a list; "),
@@ -89,8 +142,9 @@ fn an_option_that_can_not_be_had_is_one_line() {
     assert!(broken.contains("mend the file, or remove it"), "{broken}");
     let nowhere = refused(&["--guest-attributes-file", "none/attributes.json"]);
     assert!(
-        nowhere.starts_with("error: guest attributes: none/attributes.json: can't be written: No such"),
+        nowhere.starts_with("error: guest attributes: none/attributes.json.lock: can't be written: No such"),
         "{nowhere}"
     );
     assert!(refused(&["--without-maintenance", "perhaps"]).contains("none, empty, unavailable"));
+    assert!(refused(&["--guest-attributes-sync"]).contains("--guest-attributes-file <FILE>"));
 }

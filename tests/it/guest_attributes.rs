@@ -1,7 +1,7 @@
 //! What guests write: who wakes, what a reload and a restart leave of it, and how much may be written.
 
 use crate::support::{Answer, Client, V1, admin, eventually, get, request, serve};
-use gce_metadata_server::{Address, Metadata, Server, ServerBuilder, StartError};
+use gce_metadata_server::{Address, GuestAttributesError, Metadata, Server, ServerBuilder, StartError};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -181,8 +181,86 @@ async fn a_start_removes_the_temporary_file_of_a_killed_server() {
     let temporary = folder.path().join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
     std::fs::write(&temporary, "{\"ns\": {\"key\": \"va").unwrap();
     let _server = kept_in(&folder.path().join("attributes.json")).start().await.unwrap();
+    assert!(!temporary.exists());
+}
+
+#[tokio::test]
+async fn with_sync_a_write_is_on_disk_when_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attributes.json");
+    let server = kept_in(&file).guest_attributes_sync().start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    let saved = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
+    for number in 0..20 {
+        put(&mut client, KEY, &number.to_string()).await;
+        assert_eq!(saved(), json!({"config": {"a": "1"}, "ns": {"key": number.to_string()}}));
+    }
+    assert_eq!(write(&mut client, "DELETE", KEY, "").await.status, 200);
+    assert_eq!(saved(), json!({"config": {"a": "1"}}));
+    assert_eq!(write(&mut client, "DELETE", KEY, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn with_sync_a_write_that_can_not_be_saved_is_503_and_the_server_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    let file = away.join("attributes.json");
+    let watched = kept_in(&file).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let server = watched.guest_attributes_sync().start().await.unwrap();
+    assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
+    std::fs::remove_dir_all(&away).unwrap();
+    let mut client = Client::connect(&server).await;
+    let answer = write(&mut client, "PUT", KEY, "hidden").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.starts_with("The change is served, but could not be saved"), "{}", answer.body);
+    assert_eq!(client.get(KEY).await.body, "hidden", "it is served all the same");
+    let (status, reason) = admin(&server, "/readyz").await;
+    assert_eq!(status, 503);
+    let wanted =
+        format!("guest attributes can't be saved: {}: No such file or directory (os error 2)\n", file.display());
+    assert_eq!(reason, wanted);
+    std::fs::create_dir(&away).unwrap();
+    put(&mut client, KEY, "hidden").await;
+    assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
+}
+
+#[tokio::test]
+async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    let watched = kept_in(&away.join("attributes.json")).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let server = watched.start().await.unwrap();
+    std::fs::remove_dir_all(&away).unwrap();
+    let mut client = Client::connect(&server).await;
+    put(&mut client, KEY, "one").await;
+    eventually("not ready", async || admin(&server, "/readyz").await.0 == 503).await;
+    std::fs::create_dir(&away).unwrap();
+    put(&mut client, KEY, "two").await;
+    eventually("ready again", async || admin(&server, "/readyz").await.0 == 200).await;
+}
+
+#[tokio::test]
+async fn a_second_server_with_the_same_file_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attributes.json");
+    let first = kept_in(&file).start().await.unwrap();
+    put(&mut Client::connect(&first).await, KEY, "first").await;
+    let error = kept_in(&file).start().await.unwrap_err();
+    assert!(matches!(error, StartError::GuestAttributes(GuestAttributesError::InUse { .. })), "{error}");
+    let wanted = "another server keeps guest attributes in this file: stop it, or choose another file";
+    assert_eq!(error.to_string(), format!("guest attributes: {}: {wanted}", file.display()));
+    assert_eq!(get(&first, KEY).await.body, "first");
+    assert!(first.shutdown().await);
     let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["attributes.json"]);
+    assert_eq!(names, ["attributes.json"], "the lock is gone");
+
+    let second = kept_in(&file).start().await.unwrap();
+    assert_eq!(get(&second, KEY).await.body, "first");
+    // A server that is dropped releases the lock as soon as its tasks have ended.
+    drop(second);
+    eventually("a third one starts", async || kept_in(&file).start().await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! The program from outside: its options, what it prints, how it starts, fails and stops.
 
 mod commands;
+mod hosts;
 mod refused;
+mod threads;
+mod tokens;
 
 use crate::support::repository;
 use serde_json::Value;

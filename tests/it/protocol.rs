@@ -57,9 +57,12 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn header_names_are_written_as_gce_writes_them() {
     let server = vm().await;
-    let answer =
-        raw(&server, format!("GET {NAME} HTTP/1.1\r\nConnection: close\r\nmetadata-flavor: Google\r\n\r\n").as_bytes())
-            .await;
+    let answer = raw(
+        &server,
+        format!("GET {NAME} HTTP/1.1\r\nHost: metadata\r\nConnection: close\r\nmetadata-flavor: Google\r\n\r\n")
+            .as_bytes(),
+    )
+    .await;
     for header in
         ["\r\nMetadata-Flavor: Google\r\n", "\r\nContent-Type: application/text\r\n", "\r\nContent-Length: 4\r\n"]
     {
@@ -79,7 +82,7 @@ async fn white_space_before_the_colon_is_refused() {
 async fn an_absolute_target_is_a_path_too() {
     let server = vm().await;
     let target = format!(
-        "GET http://metadata.google.internal{NAME} HTTP/1.1\r\nConnection: close\r\nMetadata-Flavor: Google\r\n\r\n"
+        "GET http://metadata.google.internal{NAME} HTTP/1.1\r\nHost: metadata\r\nConnection: close\r\nMetadata-Flavor: Google\r\n\r\n"
     );
     assert!(raw(&server, target.as_bytes()).await.ends_with("\r\n\r\nvm-1"));
 }
@@ -241,4 +244,44 @@ async fn given_tokens_are_the_default_accounts_and_nobody_elses() {
     );
     let certs = Client::connect(&server).await.send(request("GET", "/oauth2/v3/certs", &[]), "").await;
     assert_eq!(certs.status, 404, "the offline issuer's keys are its own");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_is_answered() {
+    let server = vm().await;
+    for _ in 0..30 {
+        let Address::Tcp(address) = server.address() else { panic!() };
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {NAME} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\nvm-1"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_in_http_1_1_and_at_most_one_in_http_1_0() {
+    let server = vm().await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\n", 200),
+        ("1.1", "Host:\r\n", 200),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\n", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
+    ] {
+        let request =
+            format!("GET {NAME} HTTP/{version}\r\n{hosts}Metadata-Flavor: Google\r\nConnection: close\r\n\r\n");
+        let answer = raw(&server, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/{version} {status} ")), "{version} {hosts:?}: {answer}");
+    }
+    // The connection is closed after it.
+    let refused = raw(&server, format!("GET {NAME} HTTP/1.1\r\n\r\n").as_bytes()).await;
+    assert!(
+        refused.contains("\r\nConnection: close\r\n") && refused.contains("Error 400 (Bad Request)!!1"),
+        "{refused}"
+    );
 }

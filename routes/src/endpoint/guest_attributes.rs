@@ -1,13 +1,19 @@
 //! `instance/guest-attributes/NAMESPACE/KEY`: the one place where a guest may write.
 //!
-//! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may, what,
-//! and how much.
+//! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may write,
+//! what, how much, and when the write is answered.
 
 use super::{Answer, Call, Endpoint, Reply, published};
 use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
 use gce_metadata_layers::{MetadataPath, Rejection};
 use http::{Method, StatusCode};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt};
+
+/// Makes what guests have written durable: it is called after a write has been published, and is done when everything that was
+/// published before the call is stored. The reason of a failure is the service's own to log.
+pub type SaveGuestAttributes = BoxCloneSyncService<(), (), BoxError>;
 
 const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
 const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
@@ -16,6 +22,10 @@ const DISABLED: Rejection = Rejection::worded(StatusCode::FORBIDDEN, "Guest attr
 const NO_KEY: Rejection = bad("guest attributes are written to guest-attributes/NAMESPACE/KEY");
 const LONG_NAME: Rejection = bad("a namespace or key of guest attributes has at most 128 bytes");
 const NO_TEXT: Rejection = bad("the value of a guest attribute is text in UTF-8");
+const NOT_SAVED: Rejection = Rejection::worded(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The change is served, but could not be saved: it may be lost when the server restarts. Try again later.",
+);
 
 const fn bad(words: &'static str) -> Rejection {
     Rejection::worded(StatusCode::BAD_REQUEST, words)
@@ -26,11 +36,13 @@ const fn bad(words: &'static str) -> Rejection {
 pub(crate) struct WritableAttributes {
     publisher: Publisher,
     reader: Reader,
+    save: Option<SaveGuestAttributes>,
 }
 
 impl WritableAttributes {
-    pub(crate) fn new(publisher: Publisher) -> Self {
-        Self { reader: publisher.reader(), publisher }
+    /// Writes are answered after this service has saved them; without one, at once.
+    pub(crate) fn new(publisher: Publisher, save: Option<SaveGuestAttributes>) -> Self {
+        Self { reader: publisher.reader(), publisher, save }
     }
 
     fn write(&self, call: Call<'_>) -> Reply {
@@ -38,16 +50,29 @@ impl WritableAttributes {
             Ok((namespace, key)) => (namespace.to_owned(), key.to_owned()),
             Err(rejection) => return Err(rejection).into(),
         };
-        let publisher = self.publisher.clone();
+        let (publisher, save) = (self.publisher.clone(), self.save.clone());
         if call.head.method() == Method::DELETE {
-            return publisher.edit(|tree| removed(tree, &namespace, &key)).map(|()| Answer::text("")).into();
+            let outcome = publisher.edit(|tree| removed(tree, &namespace, &key));
+            return match save {
+                Some(save) => Reply::later(saved(outcome, Some(save))),
+                None => outcome.map(|()| Answer::text("")).into(),
+            };
         }
         Reply::later(async move {
             let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
             let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
-            publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|()| Answer::text(""))
+            let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value));
+            saved(outcome, save).await
         })
     }
+}
+
+/// The answer to a write once it is saved. That a key is gone is a fact only then, too.
+async fn saved(outcome: Result<(), Rejection>, save: Option<SaveGuestAttributes>) -> Result<Answer, Rejection> {
+    if let (Ok(()) | Err(Rejection::NotFound), Some(save)) = (&outcome, save) {
+        save.oneshot(()).await.map_err(|_| NOT_SAVED)?;
+    }
+    outcome.map(|()| Answer::text(""))
 }
 
 impl Endpoint for WritableAttributes {
@@ -98,13 +123,52 @@ fn removed(tree: &Tree, namespace: &str, key: &str) -> Result<Tree, Rejection> {
 mod tests {
     use super::*;
     use crate::endpoint::RequestBody;
-    use crate::{Metadata, Router, TokenSources};
+    use crate::{Metadata, Router, RouterOptions, TokenSources};
     use gce_metadata_layers::RequestHead;
     use http::Request;
     use serde_json::json;
+    use std::future::ready;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+    use tower::service_fn;
 
     const SWITCH: &str = "instance/attributes/enable-guest-attributes";
     const KEY: &str = "/computeMetadata/v1/instance/guest-attributes/ns/key";
+
+    #[tokio::test]
+    async fn a_write_is_answered_after_it_is_saved_and_503_if_it_can_not_be() {
+        let vm = json!({"instance": {"attributes": {"enable-guest-attributes": "TRUE"}}});
+        let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
+        let reader = publisher.reader();
+        let value = move || reader.snapshot().tree().guest_attributes().get("ns", "key").map(str::to_owned);
+        let (is_full, saved) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (fails, saves, saved_value) = (Arc::clone(&is_full), Arc::clone(&saved), value.clone());
+        let save = SaveGuestAttributes::new(service_fn(move |()| {
+            saves.lock().unwrap().push(saved_value());
+            ready(if fails.load(Ordering::Relaxed) { Err("disk full".into()) } else { Ok(()) })
+        }));
+        let options = RouterOptions { save_guest_attributes: Some(save), ..RouterOptions::default() };
+        let router = Router::with_options(publisher, TokenSources::default(), options);
+        let ask = async |method: &str, path: &str| {
+            let head = RequestHead::of(&Request::builder().method(method).uri(path).body(()).unwrap());
+            let answer = router.route(&head, path, RequestBody::made(|| "value".into())).await;
+            answer.map(|_| ()).map_err(|rejection| rejection.status().as_u16())
+        };
+        assert_eq!(ask("PUT", KEY).await, Ok(()));
+        assert_eq!(ask("DELETE", KEY).await, Ok(()));
+        assert_eq!(ask("DELETE", KEY).await, Err(404));
+        is_full.store(true, Ordering::Relaxed);
+        assert_eq!(ask("PUT", KEY).await, Err(503));
+        assert_eq!(value().as_deref(), Some("value"), "it is served all the same");
+        assert_eq!(ask("DELETE", KEY).await, Err(503));
+        assert_eq!(ask("DELETE", KEY).await, Err(503), "the file may still have it");
+        let some = || Some("value".to_owned());
+        assert_eq!(*saved.lock().unwrap(), [some(), None, None, some(), None, None]);
+        // What changes nothing has nothing to save.
+        assert_eq!(ask("PUT", &KEY.replace("/key", "")).await, Err(400));
+        assert_eq!(ask("GET", KEY).await, Err(404));
+        assert_eq!(saved.lock().unwrap().len(), 6);
+    }
 
     #[tokio::test]
     async fn what_is_switched_off_while_a_body_comes_is_off() {

@@ -2,7 +2,9 @@
 
 use super::check;
 use super::walk::Walk;
+use crate::depth;
 use crate::schema::{self, Rule};
+use crate::tree::Tree;
 use serde_json::{Map, Value};
 use std::mem;
 
@@ -19,6 +21,7 @@ impl Walk {
         }
         if is(Rule::JsonByDefault)
             && let Some(Ok(object @ Value::Object(_))) = value.as_str().map(serde_json::from_str)
+            && depth::beyond(&object, Tree::MAX_DEPTH - segments.len()).is_none()
         {
             *value = object;
         }

@@ -1,9 +1,10 @@
 //! What GCE serves where: the values that a config may have and still be taken for a VM's.
 //!
-//! Nothing of this keeps a config from being served. It is what `check` warns of.
+//! A config with other values is served as it stands, and `check` warns of them. Values of an edit are converted.
 
 use crate::schema;
 use serde_json::Value;
+use std::str::FromStr;
 
 /// What a node is on a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,9 @@ use Expected::{Form, Object, OneOf, Signed, Text, Texts, Unsigned};
 
 const TRUE_OR_FALSE: Expected = OneOf(&["TRUE", "FALSE"]);
 
-/// Paths below `/computeMetadata/v1/`, in the patterns of the schema. Attributes have checks of their own.
+/// Paths below `/computeMetadata/v1/`, in the patterns of the schema. Attributes have checks of their own besides.
 const EXPECTED: &[(&str, Expected)] = &[
+    ("instance/attributes/*", Text),
     ("instance/cpu-platform", Text),
     ("instance/credentials", Object),
     ("instance/credentials/mds-client-certificate", Object),
@@ -38,6 +40,7 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("instance/disks/*/mode", OneOf(&["READ_WRITE", "READ_ONLY"])),
     ("instance/disks/*/type", OneOf(DISK_TYPES)),
     ("instance/gce-workload-certificates", Object),
+    ("instance/guest-attributes/*/*", Text),
     ("instance/hostname", Text),
     ("instance/id", Unsigned),
     ("instance/identity-configuration", Object),
@@ -88,6 +91,7 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("instance/zone", Form("projects/*/zones/*")),
     ("oslogin/authenticate", Object),
     ("oslogin/authenticate/sessions", Object),
+    ("project/attributes/*", Text),
     ("project/numeric-project-id", Unsigned),
     ("project/project-id", Text),
     ("universe/universe-domain", Text),
@@ -126,6 +130,24 @@ impl Expected {
         }
     }
 
+    /// Converts a value to the type that GCE has, where nothing is lost by that; any other value stays as it is.
+    pub(super) fn convert(self, value: &mut Value) {
+        let converted = match (self, &mut *value) {
+            (TRUE_OR_FALSE, Value::Bool(is_true)) => Some(if *is_true { "TRUE" } else { "FALSE" }.into()),
+            (Unsigned, Value::String(text)) => exactly::<u64>(text).map(Value::from),
+            (Signed, Value::String(text)) => exactly::<i64>(text).map(Value::from),
+            (Text | Form(_), scalar @ (Value::Bool(_) | Value::Number(_))) => Some(scalar.to_string().into()),
+            (Texts, Value::Array(items)) => {
+                items.iter_mut().for_each(|item| Text.convert(item));
+                None
+            }
+            _ => None,
+        };
+        if let Some(converted) = converted {
+            *value = converted;
+        }
+    }
+
     /// What GCE has, in words.
     pub(super) fn words(self) -> String {
         match self {
@@ -138,6 +160,11 @@ impl Expected {
             Form(pattern) => format!("a path such as {pattern}"),
         }
     }
+}
+
+/// The number that this text is the usual form of: `42`, but neither `042` nor `+42`.
+fn exactly<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse::<T>().ok().filter(|number| number.to_string() == text)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! A walk through JSON that somebody wrote: it knows where it is, and goes on after a mistake to find the next one.
 
 use super::finding::{Finding, MetadataError, Severity};
+use crate::depth;
+use crate::tree::Tree;
 use serde_json::{Map, Value};
 
 /// One walk through a config: where it is, and what it has found.
@@ -35,6 +37,17 @@ impl Walk {
 
     pub(crate) fn note(&mut self, problem: impl Into<String>) {
         self.findings.push(Finding::new(Severity::Notice, &self.path, problem));
+    }
+
+    /// The value, unless it nests deeper than the tree may: that is an error at the first place that is too deep.
+    pub(crate) fn bounded(&mut self, value: Value) -> Option<Value> {
+        let Some(mut below) = depth::beyond(&value, Tree::MAX_DEPTH) else { return Some(value) };
+        let depth = self.path.len();
+        self.path.append(&mut below);
+        self.error(format!("nested more than {} levels deep: flatten it", Tree::MAX_DEPTH));
+        self.path.truncate(depth);
+        depth::dismantle(value);
+        None
     }
 
     /// A value that should be something else. Its kind is told, never itself: it may be a secret.

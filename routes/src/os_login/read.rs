@@ -33,7 +33,7 @@ impl OsLogin {
     /// If something is missing or of the wrong kind; the error names the place, from the section on.
     pub fn from_json(section: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
-        let os_login = Self::read(section, &mut walk);
+        let os_login = walk.bounded(section).map(|section| Self::read(section, &mut walk)).unwrap_or_default();
         walk.first_error().map_or(Ok(os_login), Err)
     }
 

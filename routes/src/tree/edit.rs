@@ -6,7 +6,8 @@ pub use error::EditError;
 
 use super::{Array, Dir, Entry, Forms, GuestAttributes, Node, Shown, Tree, build, guest_attributes};
 use crate::accounts;
-use crate::metadata::Metadata;
+use crate::depth;
+use crate::metadata::{self, Metadata};
 use crate::schema::{self, Rule};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,6 +16,10 @@ const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
     /// The tree with this value at that path; directories on the way are made, an index may be the next one of its list.
+    ///
+    /// The value gets the type that GCE has at its path where that is known and nothing is lost: a boolean becomes `TRUE` or
+    /// `FALSE`, a number in a string becomes a number, and a boolean or a number becomes a string where GCE has one, as in
+    /// attributes. A new key that GCE is not known to have is logged as a warning.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -30,12 +35,28 @@ impl Tree {
     /// If the path can't hold the value: see [`EditError`].
     pub fn with(&self, path: &str, value: &Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
-        let value = Metadata::checked(value.clone(), &edit.segments)
-            .map_err(|error| EditError::Unfit { path: path.into(), error })?;
+        let (value, unknown) = conform(path, &edit.segments, value)?;
+        let tree = self.replaced(path, value)?;
+        self.warn_of_new(&unknown);
+        Ok(tree)
+    }
+
+    /// The tree with this value, in the types that it has, at that path.
+    fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
+        let edit = Edit::new(path)?;
+        let value =
+            Metadata::checked(value, &edit.segments).map_err(|error| EditError::Unfit { path: path.into(), error })?;
         let tree = self.with_shown(path, &value, Shown::Everywhere)?;
         let concerns_accounts = edit.segments.iter().zip(ACCOUNTS).all(|(segment, wanted)| *segment == wanted);
         let tree = if concerns_accounts { tree.with_complete_accounts()? } else { tree };
         Ok(tree.with_defaults(path))
+    }
+
+    /// Logs the paths of these keys that the tree does not have yet: most likely they are misspelled.
+    fn warn_of_new(&self, unknown: &[String]) {
+        for path in unknown.iter().filter(|path| self.get(path).is_none()) {
+            tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served as it stands");
+        }
     }
 
     /// An account that was given by one of its names is served by all of them.
@@ -69,7 +90,8 @@ impl Tree {
 
     /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
     /// null, removes what its keys name; anything else replaces. Keys are those of the JSON, such as `maintenanceEvent`. An
-    /// empty path is the whole tree.
+    /// empty path is the whole tree. Values are converted, and new keys logged, as in [`with`](Self::with); what the patch
+    /// does not name keeps its type.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -84,20 +106,24 @@ impl Tree {
     /// If the path can't hold what comes of it: see [`EditError`].
     pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
         let segments = segments(path);
-        if self.hides_guest_attributes() && !guest_attributes::are_named(patch, &segments) {
+        let (patch, unknown) = conform(path, &segments, patch)?;
+        let tree = if self.hides_guest_attributes() && !guest_attributes::are_named(&patch, &segments) {
             let without = self.with_guest_attributes(&GuestAttributes::default())?;
-            return without.merged(path, patch)?.with_guest_attributes(&self.guest_attributes());
-        }
-        self.merged(path, patch)
+            without.merged(path, patch)?.with_guest_attributes(&self.guest_attributes())?
+        } else {
+            self.merged(path, patch)?
+        };
+        self.warn_of_new(&unknown);
+        Ok(tree)
     }
 
-    /// The same, where whatever is there becomes the owner's own.
-    fn merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
-        let (mut value, mut patch) = (self.explicit(path).unwrap_or_default(), patch.clone());
+    /// The same, with everything at the path, guest attributes too, as if a config had it.
+    fn merged(&self, path: &str, mut patch: Value) -> Result<Self, EditError> {
+        let mut value = self.explicit(path).unwrap_or_default();
         align(&mut value, &mut patch, &segments(path));
         json_patch::merge(&mut value, &patch);
         match Edit::new(path) {
-            Ok(_) => self.with(path, &value),
+            Ok(_) => self.replaced(path, value),
             Err(EditError::Root) if value.is_object() => {
                 let unfit = |error| EditError::Unfit { path: path.into(), error };
                 let everything = Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree();
@@ -169,6 +195,17 @@ impl Entry {
     }
 }
 
+/// The value or patch of an edit in GCE's types, and its keys that GCE is not known to have.
+fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
+    let levels = Tree::MAX_DEPTH.checked_sub(segments.len());
+    if levels.is_none_or(|levels| depth::beyond(value, levels).is_some()) {
+        return Err(EditError::TooDeep { path: path.into() });
+    }
+    let mut value = value.clone();
+    let unknown = metadata::conform(&mut value, segments);
+    Ok((value, unknown))
+}
+
 fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
 }
@@ -203,6 +240,7 @@ impl<'a> Edit<'a> {
         match segments.first() {
             None => Err(EditError::Root),
             Some(&"computeMetadata") => Err(EditError::NotRelative { path: path.into() }),
+            Some(_) if segments.len() > Tree::MAX_DEPTH => Err(EditError::TooDeep { path: path.into() }),
             Some(_) => Ok(Self { path, segments }),
         }
     }

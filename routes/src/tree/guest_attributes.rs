@@ -43,6 +43,7 @@ impl GuestAttributes {
     /// If it is anything else; the error names the place, from there on, and no value.
     pub fn from_json(attributes: Value) -> Result<Self, MetadataError> {
         let (mut walk, mut read) = (Walk::default(), Self::default());
+        let attributes = walk.bounded(attributes).unwrap_or_default();
         walk.each_key(attributes, |walk, namespace, keys| {
             walk.each_key(keys, |walk, key, value| {
                 walk.text(value).into_iter().for_each(|value| read.set(namespace, key, value));

@@ -5,6 +5,7 @@
 
 use super::accounts::Accounts;
 use super::{AccessSource, IdSource};
+use crate::blocking::retrying;
 use crate::credentials::cache::{CacheTokens, Fate};
 use crate::credentials::failure::Failure;
 use crate::credentials::kind::TokenRequest;
@@ -14,7 +15,7 @@ use gce_metadata_routes::token::{AccessTokenRequest, IdTokenRequest};
 use gce_metadata_routes::{Reader, ServiceAccount};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::{Service, ServiceExt};
 
@@ -74,7 +75,7 @@ impl Doctor {
             }
             follow.changed().await;
             let (this, reader) = (Arc::clone(self), reader.clone());
-            let changed = spawn_blocking(move || this.renew(&reader)).await.unwrap_or_default();
+            let changed = retrying(move || this.renew(&reader)).await;
             // What was known of the old credentials says nothing of these. The next change need not wait for that.
             let this = Arc::clone(self);
             trials.spawn(async move { this.try_out(changed, true).await });

@@ -17,6 +17,7 @@ use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
 use super::{AccessSource, Sources};
+use crate::blocking::blocking;
 use crate::credentials::failure::Failure;
 use crate::files;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
@@ -151,5 +152,5 @@ impl Exchange {
 /// A file that somebody else writes, with a token in it. Its read may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || files::read(&path).map(Zeroizing::new)).await.map_err(io::Error::other)?
+    blocking(move || files::read(&path).map(Zeroizing::new)).await?
 }

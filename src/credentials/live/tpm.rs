@@ -6,6 +6,7 @@ use super::file::{GOOGLE, Opened, Origin, Plan};
 use super::iam::Impersonation;
 use super::jwt_bearer::{AccessTokenKind, JwtBearer};
 use super::upstream::Upstream;
+use crate::blocking::no_thread;
 use crate::signer::tpm::{TpmError, TpmKey, TpmSigner};
 use crate::signer::{BoxSigner, JwsAlgorithm, SignError, SignRequest, Signature};
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
@@ -156,8 +157,11 @@ impl Signer for HandshakeSigner {
 /// Waits for the TPM, on a thread that may: rustls wants the signature at once.
 fn sign(signer: &BoxSigner, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
     let signing = signer.clone().oneshot(SignRequest { alg, message: message.to_vec().into() });
-    let signed = thread::scope(|scope| scope.spawn(|| wait(signing)).join());
-    signed.unwrap_or_else(|_| Err("the TPM's thread has ended".to_owned()))
+    let signed = thread::scope(|scope| {
+        let waiting = thread::Builder::new().spawn_scoped(scope, || wait(signing));
+        waiting.map(thread::ScopedJoinHandle::join).map_err(|error| no_thread(&error))
+    });
+    signed?.unwrap_or_else(|_| Err("the thread that waits for the TPM has panicked".to_owned()))
 }
 
 fn wait(signing: impl Future<Output = Result<Signature, SignError>>) -> Result<Vec<u8>, String> {

@@ -3,6 +3,7 @@
 //! Its errors name the host and what the host said. They never hold a secret of the request, even if the host echoes it.
 
 mod attempt;
+mod resolve;
 
 use super::form::Form;
 use super::redact::Redactions;

@@ -3,13 +3,13 @@
 use super::certificates::{Source, TlsError};
 use super::mds_client_certificate::MdsClientCertificate;
 use super::{Certificates, Tls};
+use crate::blocking::blocking;
 use crate::certs::Authority;
 use crate::follow::Follow;
 use crate::metrics::Metrics;
 use gce_metadata_routes::Reader;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::task::spawn_blocking;
 
 /// How old minted certificates get. The guest agent asks for new ones every second day.
 const RENEW: Duration = Duration::from_secs(Authority::LIFETIME.as_secs() / 2);
@@ -88,9 +88,9 @@ impl Fresh {
         }
     }
 
-    async fn load(&self) -> Result<Result<Arc<tokio_rustls::rustls::ServerConfig>, TlsError>, tokio::task::JoinError> {
+    async fn load(&self) -> std::io::Result<Result<Arc<tokio_rustls::rustls::ServerConfig>, TlsError>> {
         let source = Arc::clone(&self.source);
-        spawn_blocking(move || source.load()).await
+        blocking(move || source.load()).await
     }
 
     /// Says whether there are new ones.

@@ -174,11 +174,14 @@ fn carry(tcp: &TcpStream, unix: &UnixStream) {
         let _ = unix.shutdown(Shutdown::Both);
     };
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let sending = thread::Builder::new().spawn_scoped(scope, || {
             let _ = io::copy(&mut &*tcp, &mut &*unix);
             end();
         });
-        let _ = io::copy(&mut &*unix, &mut &*tcp);
+        // Without a thread for it there is no connection.
+        if sending.is_ok() {
+            let _ = io::copy(&mut &*unix, &mut &*tcp);
+        }
         end();
     });
 }

@@ -1,6 +1,7 @@
 //! Why an edit is refused.
 
 use crate::metadata::MetadataError;
+use crate::tree::Tree;
 
 /// Why a tree could not be edited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,16 @@ pub enum EditError {
         /// What is wrong, and where in the value.
         error: MetadataError,
     },
+    /// The path has more than [`Tree::MAX_DEPTH`] segments, or would have them with the levels of the value.
+    #[error(
+        "{}nested more than {} levels deep, the path included: shorten the path, or flatten the value",
+        short(path),
+        Tree::MAX_DEPTH
+    )]
+    TooDeep {
+        /// The path of the edit.
+        path: String,
+    },
     /// A route of its own answers there, with a token or what else is made for each request.
     #[error("{path}: what is answered there is made for each request and can't be edited")]
     Computed {
@@ -75,4 +86,14 @@ pub enum EditError {
 fn unfit(path: &str, error: &MetadataError) -> String {
     let error = if error.path().is_empty() { error.problem().to_owned() } else { error.to_string() };
     if path.is_empty() { error } else { format!("{path}: {error}") }
+}
+
+/// The beginning of a path that may be very long, to stand before a problem; the root has no path.
+fn short(path: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    match path.char_indices().nth(MAX_CHARS) {
+        _ if path.is_empty() => String::new(),
+        Some((end, _)) => format!("{}…: ", &path[..end]),
+        None => format!("{path}: "),
+    }
 }

@@ -1,7 +1,11 @@
 //! Edits, against the tree of the edited JSON.
 
 use super::*;
+use crate::Publisher;
+use crate::depth::tests::nested;
 use serde_json::json;
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
 fn vm() -> Tree {
     let v1 = json!({"instance": {
@@ -183,4 +187,87 @@ fn a_patch_reaches_into_objects_that_are_leaves() {
     }
     let tree = tree.with_merged("instance/upcoming-maintenance", &json!({"type": null})).unwrap();
     assert_eq!(tree.text("instance/upcoming-maintenance").unwrap(), "maintenance_status PENDING\n");
+}
+
+#[test]
+fn a_path_or_a_value_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
+    let path = |segments: usize| vec!["a"; segments].join("/");
+    let deepest = vm().with(&path(100), &json!("leaf")).unwrap();
+    assert_eq!(deepest.text(&path(100)).unwrap(), "leaf");
+    assert!(str::from_utf8(&deepest.root.text()).unwrap().contains(&format!("{} leaf", path(100))));
+    assert_eq!(deepest.with_merged("", &json!({"b": 1})).unwrap().text(&path(100)).unwrap(), "leaf");
+    for segments in [101, 50_000] {
+        let path = path(segments);
+        let too_deep = EditError::TooDeep { path: path.clone() };
+        assert!(too_deep.to_string().len() < 200, "{too_deep}");
+        assert_eq!(vm().with(&path, &json!("leaf")).unwrap_err(), too_deep);
+        assert_eq!(vm().with_merged(&path, &json!("leaf")).unwrap_err(), too_deep);
+        assert_eq!(vm().without(&path).unwrap_err(), too_deep);
+        assert!(deepest.get(&path).is_none());
+    }
+    let publisher = Publisher::new(vm());
+    publisher.set("instance/odd", nested(98)).unwrap();
+    for levels in [99, 100_000] {
+        let wanted =
+            "instance/odd: nested more than 100 levels deep, the path included: shorten the path, or flatten the value";
+        assert_eq!(publisher.set("instance/odd", nested(levels)).unwrap_err().to_string(), wanted);
+        assert_eq!(publisher.merge("instance/odd", nested(levels)).unwrap_err().to_string(), wanted);
+    }
+    assert!(publisher.merge("", nested(100_000)).unwrap_err().to_string().starts_with("nested more"));
+}
+
+#[test]
+fn an_edit_gets_the_types_of_gce_and_a_config_keeps_its_own() {
+    let config = json!({"instance": {"id": "7", "preempted": true, "scheduling": {"preemptible": false}}});
+    let tree = Metadata::from_json(config.clone()).unwrap().tree();
+    assert_eq!(json_of(&tree.with_merged("", &json!({})).unwrap()), config);
+    let tree = tree.with("instance/preempted", &json!(true)).unwrap();
+    let tree = tree.with("instance/attributes/x", &json!(5)).unwrap();
+    let tree = tree.with_merged("", &json!({"instance": {"attributes": {"y": true}, "id": "8"}})).unwrap();
+    let wanted = json!({"instance": {
+        "attributes": {"x": "5", "y": "true"}, "id": 8, "preempted": "TRUE", "scheduling": {"preemptible": false},
+    }});
+    assert_eq!(json_of(&tree), wanted);
+    assert_eq!(
+        tree.with("instance/guest-attributes/ns/key", &json!(5)).unwrap().guest_attributes().get("ns", "key"),
+        Some("5")
+    );
+}
+
+/// What is logged while this runs.
+fn logged(edits: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).without_time().finish();
+    tracing::subscriber::with_default(lines, edits);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn an_edit_that_adds_a_key_that_gce_does_not_have_is_logged_once() {
+    let publisher = Publisher::new(vm());
+    let log = logged(|| {
+        publisher.set("instance/preemptd", "hidden").unwrap();
+        publisher.set("instance/preemptd", "again").unwrap();
+        publisher.merge("instance", json!({"disks": [{"odd": 1}], "gone": null})).unwrap();
+        publisher.set("instance/attributes/mine", "own").unwrap();
+        publisher.set("instance/guest-attributes/mine/own", "own").unwrap();
+        publisher.set("instance/preempted", true).unwrap();
+        publisher.set("odd/a b", 1).unwrap_err();
+        publisher.remove("instance/preemptd").unwrap();
+    });
+    let told = "GCE is not known to have this key: check its spelling; it is served as it stands path=";
+    let paths: Vec<_> = log.lines().map(|line| line.split_once(told).unwrap_or_else(|| panic!("{line}")).1).collect();
+    assert_eq!(paths, ["\"instance/preemptd\"", "\"instance/disks/0/odd\""]);
+    assert!(log.lines().all(|line| line.contains("WARN")), "{log}");
 }

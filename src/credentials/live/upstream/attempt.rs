@@ -1,5 +1,6 @@
 //! A single attempt to reach somebody: a connection that is trusted, a request, an answer, in time.
 
+use super::resolve::connector;
 #[cfg(feature = "tpm")]
 use crate::threads::Thread;
 use bytes::Bytes;
@@ -62,7 +63,8 @@ pub(super) fn trusting(
 
 /// A single attempt, for as long as it may take.
 pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
-    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector());
     let client = Client::builder(TokioExecutor::new()).build(connector);
     service_fn(move |request: UpstreamRequest| {
         let client = client.clone();

@@ -1,0 +1,113 @@
+//! A bound on how deep values may nest.
+//!
+//! The tree is built, merged, compared, rendered and dropped recursively, and so is JSON by serde_json. Its parser has a
+//! limit; a value that a program builds has none, and would overflow the stack. So each function that takes a value or a path
+//! from outside checks it against [`Tree::MAX_DEPTH`] first.
+
+use crate::tree::Tree;
+use serde_json::Value;
+
+/// The path to the first value that more than `levels` keys and indices lead to: keys, and indices as `[0]`. It recurses
+/// `levels` deep at most.
+pub(crate) fn beyond(value: &Value, levels: usize) -> Option<Vec<String>> {
+    let below = |value| match levels.checked_sub(1) {
+        Some(levels) => beyond(value, levels),
+        None => Some(Vec::new()),
+    };
+    let (key, mut path) = match value {
+        Value::Object(object) => object.iter().find_map(|(key, value)| Some((key.clone(), below(value)?)))?,
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| Some((format!("[{index}]"), below(item)?)))?
+        }
+        _ => return None,
+    };
+    path.insert(0, key);
+    Some(path)
+}
+
+/// The value, or null and a log line if it nests deeper than `levels`: for functions that can't fail.
+pub(crate) fn or_null(value: Value, levels: usize) -> Value {
+    if beyond(&value, levels).is_none() {
+        return value;
+    }
+    tracing::error!("a value nests more than {} levels deep: it is replaced by null, flatten it", Tree::MAX_DEPTH);
+    dismantle(value);
+    Value::Null
+}
+
+/// Drops a value of any depth. Its own `Drop` is recursive.
+pub(crate) fn dismantle(value: Value) {
+    let mut parts = vec![value];
+    while let Some(part) = parts.pop() {
+        match part {
+            Value::Array(items) => parts.extend(items),
+            Value::Object(object) => parts.extend(object.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{GuestAttributes, Metadata, OsLogin};
+    use serde_json::json;
+
+    /// Lists in lists. Not made by `json!`, which copies recursively.
+    pub(crate) fn nested(levels: usize) -> Value {
+        (0..levels).fold(json!("leaf"), |value, _| Value::Array(vec![value]))
+    }
+
+    #[test]
+    fn the_path_leads_to_the_first_value_beyond_the_limit() {
+        let value = json!({"a": 1, "b": [{}, {"c": [2]}]});
+        assert_eq!(beyond(&value, 4), None);
+        assert_eq!(beyond(&value, 3).unwrap(), ["b", "[1]", "c", "[0]"]);
+        assert_eq!(beyond(&value, 1).unwrap(), ["b", "[0]"]);
+        assert_eq!(beyond(&json!([]), 0), None, "an empty list has no level");
+        let deep = nested(100_000);
+        assert_eq!(beyond(&deep, 100).unwrap().len(), 101);
+        dismantle(deep);
+    }
+
+    #[test]
+    fn a_value_beyond_the_limit_is_replaced_by_null() {
+        assert_eq!(or_null(nested(100), 100), nested(100));
+        assert_eq!(or_null(nested(100_000), 100), Value::Null);
+    }
+
+    #[test]
+    fn json_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
+        let config = |levels| {
+            let mut config = json!({"computeMetadata": {"v1": {"instance": {}}}});
+            config["computeMetadata"]["v1"]["instance"]["odd"] = nested(levels);
+            config
+        };
+        let tree = Metadata::from_json(config(96)).unwrap().tree();
+        assert_eq!(tree.with_merged("", &json!({"instance": {"id": 1}})).unwrap().text("instance/id").unwrap(), "1");
+        for levels in [97, 100_000] {
+            let error = Metadata::from_json(config(levels)).unwrap_err();
+            assert_eq!((error.path().len(), &*error.path()[3]), (101, "odd"));
+            assert!(error.to_string().ends_with(": nested more than 100 levels deep: flatten it"), "{error}");
+            assert_eq!(Metadata::check(config(levels)).len(), 1);
+        }
+        assert!(OsLogin::from_json(nested(100_000)).is_err());
+        assert!(GuestAttributes::from_json(nested(100_000)).is_err());
+        let built = Metadata::empty().with_instance("odd", nested(98)).with_instance("odder", nested(100_000));
+        let instance: Value = serde_json::from_slice(&built.tree().get("instance").unwrap().json()).unwrap();
+        assert_eq!((&instance["odd"], &instance["odder"]), (&nested(98), &Value::Null));
+    }
+
+    /// Such a text is the value of a leaf, which may be written as the JSON that it holds.
+    #[test]
+    fn json_in_a_string_is_parsed_unless_it_nests_too_deep() {
+        let leaf = |levels| {
+            let written = json!({"key": nested(levels)}).to_string();
+            let v1 = json!({"instance": {"credentials": {"mdsClientCertificate": written}}});
+            let tree = Metadata::from_json(v1).unwrap().tree();
+            tree.get("instance/credentials/mds-client-certificate").unwrap().json()
+        };
+        assert!(leaf(96).starts_with(b"{\"key\":["));
+        assert!(leaf(97).starts_with(b"\"{"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The file of guest attributes: what it has when, and what becomes of it when it can't be written.
+
+use super::*;
+use futures_util::future::join_all;
+use gce_metadata_routes::{Metadata, Publisher};
+
+const KEY: &str = "instance/guest-attributes/ns/key";
+
+async fn start(path: &Path, publisher: &Publisher) -> Result<Arc<Keeper>, GuestAttributesError> {
+    let lock = Lock::acquire(path)?;
+    Keeper::start(path.to_owned(), lock, publisher.reader(), None).await
+}
+
+fn restore(path: &Path) -> Result<Option<String>, String> {
+    let restored = restored(path, &Metadata::sample().tree()).map_err(|error| error.to_string())?;
+    Ok(restored.text(KEY))
+}
+
+#[tokio::test]
+async fn what_is_written_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attributes.json");
+    let publisher = Publisher::new(Metadata::sample().tree());
+    let keeper = start(&path, &publisher).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+    publisher.set(KEY, "value").unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    Arc::clone(&keeper).keep(stop).await;
+    assert_eq!(restore(&path), Ok(Some("value".into())));
+    assert_eq!(restore(&folder.path().join("none")), Ok(None));
+}
+
+#[tokio::test]
+async fn a_link_stays_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("attributes.json"), folder.path().join("link.json"));
+    fs::write(&path, "{}").unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let publisher = Publisher::new(Metadata::sample().tree());
+    publisher.set(KEY, "value").unwrap();
+    start(&link, &publisher).await.unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(restore(&path), Ok(Some("value".into())));
+}
+
+/// Time passes only while nothing else is to be done: here, between an attempt that has failed and the next one.
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_written_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    fs::create_dir(&away).unwrap();
+    let path = away.join("attributes.json");
+    let publisher = Publisher::new(Metadata::sample().tree());
+    let keeper = start(&path, &publisher).await.unwrap();
+    fs::remove_dir_all(&away).unwrap();
+    publisher.set(KEY, "value").unwrap();
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(keeper.keep(stop.clone()));
+    sleep(RETRY / 2).await;
+    fs::create_dir(&away).unwrap();
+    assert_eq!(restore(&path), Ok(None), "not before its time");
+    sleep(RETRY).await;
+    assert_eq!(restore(&path), Ok(Some("value".into())));
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_file_is_named_with_the_place_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attributes.json");
+    for (content, problem) in [
+        ("{\"ns\": {\n\"key\": 5}}", ":2:8: at ns.key: a string is expected, not a number; "),
+        ("{\"ns\": \"hidden\"}", ":1:8: at ns: an object is expected, not a string; "),
+        ("\"hidden\"", ":1:1: at .: an object is expected, not a string; "),
+        ("{\"ns\": {\"key\"", ":1:13: at ns: EOF while parsing an object; "),
+        ("{\"ns\": {\"key\": hidden}}", ":1:16: at ns.key: expected value; "),
+        ("{\"ns\": {\"key\": \"hidden\\x\"}}", ":1:24: at ns.key: invalid escape; "),
+        ("", ":1:0: at .: EOF while parsing a value; "),
+    ] {
+        fs::write(&path, content).unwrap();
+        let error = restore(&path).unwrap_err();
+        assert!(error.contains(problem) && error.contains("remove it to begin anew"), "{error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+    let publisher = Publisher::new(Metadata::sample().tree());
+    let error = start(&folder.path().join("none/file"), &publisher).await.unwrap_err();
+    assert!(error.to_string().contains("none/file.lock: can't be written: No such file"), "{error}");
+    // A folder can't be replaced by a file.
+    let error = start(folder.path(), &publisher).await.unwrap_err();
+    assert!(error.to_string().contains(": can't be written: Is a directory"), "{error}");
+}
+
+/// How many saves have come to this end.
+fn saves(metrics: &Metrics, outcome: &str) -> usize {
+    let name = format!("metadata_guest_attributes_saves_total{{outcome=\"{outcome}\"}} ");
+    metrics.counted().lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn concurrent_saves_share_a_write_and_its_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    fs::create_dir(&away).unwrap();
+    let path = away.join("attributes.json");
+    let (publisher, metrics) = (Publisher::new(Metadata::sample().tree()), Metrics::new());
+    let lock = Lock::acquire(&path).unwrap();
+    let keeper = Keeper::start(path.clone(), lock, publisher.reader(), Some(metrics.clone())).await.unwrap();
+    assert_eq!(saves(&metrics, "good"), 1);
+    let write = async |key: usize| {
+        publisher.set(&format!("instance/guest-attributes/ns/key-{key}"), "value").unwrap();
+        let saved = keeper.save().await;
+        let is_on_disk = fs::read_to_string(&path).is_ok_and(|content| content.contains(&format!("\"key-{key}\":")));
+        assert_eq!(saved.is_ok(), is_on_disk, "{key}");
+        saved.is_ok()
+    };
+    // The first save may miss states that are published while it begins; the second one has them all.
+    assert!(join_all((0..100).map(&write)).await.iter().all(|saved| *saved));
+    assert!(saves(&metrics, "good") <= 3, "{}", saves(&metrics, "good"));
+    assert_eq!(keeper.problem(), None);
+
+    fs::remove_dir_all(&away).unwrap();
+    assert!(!join_all((100..200).map(&write)).await.iter().any(|saved| *saved));
+    assert!((1..=2).contains(&saves(&metrics, "bad")), "{}", saves(&metrics, "bad"));
+    let problem = keeper.problem().unwrap();
+    assert!(problem.ends_with("attributes.json: No such file or directory (os error 2)"), "{problem}");
+    fs::create_dir(&away).unwrap();
+    assert!(keeper.save().await.is_ok(), "what could not be saved is saved now");
+    assert!(
+        restored(&path, &Metadata::sample().tree()).unwrap().text("instance/guest-attributes/ns/key-199").is_some()
+    );
+    assert_eq!(keeper.problem(), None);
+}
+
+/// The caller's request may be gone before its save is done.
+#[tokio::test]
+async fn a_save_goes_on_without_its_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attributes.json");
+    let publisher = Publisher::new(Metadata::sample().tree());
+    let keeper = start(&path, &publisher).await.unwrap();
+    publisher.set(KEY, "value").unwrap();
+    let mut save = Box::pin(keeper.save());
+    assert!(futures_util::poll!(&mut save).is_pending());
+    drop(save);
+    keeper.save().await.unwrap();
+    assert_eq!(restore(&path), Ok(Some("value".into())));
+}

@@ -1,0 +1,49 @@
+//! What the log of a start says of tokens: who can get live ones, and that none are live though a config is served.
+
+use super::{Running, folder, program};
+
+/// The lines of the log that have this text.
+fn logged(folder: &std::path::Path, args: &str, environment: &[(&str, &str)], text: &str) -> Vec<String> {
+    let mut command = program(folder, args);
+    command.envs(environment.iter().copied());
+    let (status, log) = Running::start(command).stop("-TERM");
+    assert_eq!(status, Some(0), "{log}");
+    log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}
+
+#[test]
+fn live_tokens_beyond_loopback_are_warned_of() {
+    let folder = folder();
+    let live = [("GOOGLE_ACCESS_TOKEN", "ya29.made-up")];
+    let warnings = logged(folder.path(), "--port 0 --interface 0.0.0.0", &live, "live tokens");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("every machine that can reach any address of this one can get live tokens"),
+        "{warnings:?}"
+    );
+    for (options, environment) in [
+        ("--port 0 --interface 127.0.0.1", &live[..]),
+        ("--port 0 --interface 0.0.0.0", &[][..]),
+        ("--port 0 --interface 0.0.0.0 --use-mtls --mds-mtls-dir mds", &live[..]),
+        ("--domain-socket metadata.sock", &live[..]),
+    ] {
+        let warnings = logged(folder.path(), options, environment, "live tokens");
+        assert!(warnings.is_empty(), "{options}: {warnings:?}");
+    }
+}
+
+#[test]
+fn offline_tokens_for_a_config_file_without_credentials_are_warned_of() {
+    let folder = folder();
+    let config = folder.path().join("vm.json");
+    std::fs::write(&config, r#"{"project": {"projectId": "p"}}"#).unwrap();
+    for (options, level) in [
+        ("--port 0 --config-file vm.json", "WARN"),
+        ("--port 0 --config-file vm.json --service-account-file=", "WARN"),
+        ("--port 0", "INFO"),
+        ("--port 0 --config-file vm.json --offline-issuer https://issuer.example.com", "INFO"),
+    ] {
+        let lines = logged(folder.path(), options, &[], "tokens are made offline");
+        assert!(lines.len() == 1 && lines[0].contains(&format!(" {level} ")), "{options}: {lines:?}");
+    }
+}

@@ -138,13 +138,14 @@ mod tests {
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let target = folder.path().join(writer.to_string());
-                scope.spawn(move || {
+                let write = move || {
                     for _ in 0..200 {
                         let mut temporary = Temporary::create(target.parent().unwrap(), 0o600).unwrap();
                         temporary.file.write_all(b"content").unwrap();
                         fs::rename(temporary.path(), &target).unwrap();
                     }
-                });
+                };
+                std::thread::Builder::new().spawn_scoped(scope, write).unwrap();
             }
         });
         assert_eq!(names(folder.path()), ["0", "1", "2", "3"]);

@@ -1,11 +1,13 @@
 //! Certificates of one's own making, with the properties of those that GCE gives its VMs.
 
 mod endorsement;
+mod from_pem;
 mod peer;
 
 pub(crate) use endorsement::SealError;
 pub use endorsement::{EndorsementKey, EndorsementKeyError};
 pub use peer::{NoClient, peer_identity};
+pub(crate) use peer::{not_after, system_time};
 
 use crate::files;
 use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
@@ -23,7 +25,8 @@ use zeroize::Zeroizing;
 
 /// Clocks differ.
 const SKEW: Duration = Duration::from_secs(300);
-const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Ten years, and a day so that a certificate of ten years which is made later fits in.
+const ROOT_LIFETIME: Duration = Duration::from_secs((10 * 365 + 1) * 24 * 3600);
 
 /// Where a VM finds its metadata server.
 const IPV4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -43,6 +46,9 @@ const IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
+    /// When the root expires.
+    not_after: OffsetDateTime,
+    lifetime: Duration,
 }
 
 /// A certificate and its key.
@@ -84,7 +90,14 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        let not_after = params.not_after;
+        Ok(Self { issuer: Issuer::new(params, key), certificate, not_after, lifetime: Self::LIFETIME })
+    }
+
+    /// Sets how long the certificates that it issues are valid, instead of [`LIFETIME`](Self::LIFETIME). None can outlive the
+    /// root, which is valid for ten years.
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
     }
 
     /// The root certificate in PEM.
@@ -100,9 +113,9 @@ impl Authority {
     /// A certificate for the metadata server, by all the names that it is called.
     ///
     /// # Errors
-    /// If the system has no randomness to give.
+    /// If it would outlive the root, or the system has no randomness to give.
     pub fn server(&self) -> Result<Minted, MintError> {
-        let mut params = params("Google Compute Engine", "metadata.google.internal", Self::LIFETIME);
+        let mut params = params("Google Compute Engine", "metadata.google.internal", self.lifetime);
         let names = ["metadata.google.internal", "metadata.goog", "metadata", "localhost"];
         let addresses: [IpAddr; 4] = [IPV4.into(), IPV6.into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for name in names {
@@ -115,9 +128,9 @@ impl Authority {
     /// A certificate for a VM of this name, which is also called by these DNS names.
     ///
     /// # Errors
-    /// If a name is none, or the system has no randomness to give.
+    /// If a name is no DNS name, the certificate would outlive the root, or the system has no randomness to give.
     pub fn client(&self, name: &str, dns_names: &[String]) -> Result<Minted, MintError> {
-        let mut params = params("Google Compute Engine", name, Self::LIFETIME);
+        let mut params = params("Google Compute Engine", name, self.lifetime);
         for name in dns_names {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
         }
@@ -125,6 +138,10 @@ impl Authority {
     }
 
     fn mint(&self, mut params: CertificateParams, purpose: Purpose) -> Result<Minted, MintError> {
+        if params.not_after > self.not_after {
+            let end = self.not_after.date();
+            return Err(MintError(format!("it would outlive its root, which expires on {end}")));
+        }
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.custom_extensions = vec![purpose.extension()];
@@ -176,6 +193,15 @@ impl Minted {
 /// If the folder can't be written to.
 pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     files::replace(path, content.as_bytes(), mode)
+}
+
+/// Replaces several files of one folder, each as [`replace_file`] does. All are written beside their places before the first
+/// is replaced, so that an error in writing one leaves all as they were.
+///
+/// # Errors
+/// If the folder can't be written to.
+pub fn replace_files(folder: &Path, files: &[(&str, &str, u32)]) -> io::Result<()> {
+    files::replace_all(folder, files)
 }
 
 /// Writes a file that was not there, and all of it or none.

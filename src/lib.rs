@@ -18,6 +18,8 @@
 
 mod admin;
 mod blocking;
+#[cfg(test)]
+mod captured_log;
 pub mod certs;
 mod config;
 mod credentials;

@@ -35,7 +35,7 @@ pub(crate) struct Tls {
     #[arg(long, visible_alias = "serverKey", default_value = "certs/server.key", value_name = "FILE")]
     server_key: PathBuf,
 
-    /// Revoked client certificates, in PEM
+    /// Revoked client certificates: CRLs of version 2, in PEM
     #[arg(long, value_name = "FILE", conflicts_with = "mds_mtls_dir")]
     mtls_crl: Option<PathBuf>,
 

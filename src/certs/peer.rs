@@ -1,9 +1,11 @@
 //! From a verified certificate to who its owner is.
 
+use ::time::OffsetDateTime;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use gce_metadata_layers::{Fingerprint, PeerIdentity};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
@@ -58,6 +60,18 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoCli
         }
     }
     Ok(peer)
+}
+
+/// When a certificate expires. `None` if it can't be read.
+pub(crate) fn not_after(der: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(system_time(certificate.validity().not_after.to_datetime()))
+}
+
+/// A time in a certificate. One that is out of range is the beginning of the epoch, and so in the past.
+pub(crate) fn system_time(time: OffsetDateTime) -> SystemTime {
+    let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

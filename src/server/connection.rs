@@ -5,7 +5,7 @@ use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::runtimes::Runtimes;
 use super::socket::Socket;
-use super::tls::Tls;
+use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
 use gce_metadata_layers::{Connection, Query, Rejection, RequestHead};
 use http::{HeaderValue, Request, Response, Version, header};
@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -137,7 +137,7 @@ impl Connections {
     {
         match &self.tls {
             None if self.has_begun(&socket).await => {
-                self.serve_http(self.timed(&socket), socket, connection, service).await
+                self.serve_http(self.timed(&socket), socket, connection, PlainPeer, service).await
             }
             None => {}
             // Boxed, so that the many that are not encrypted need no room for it.
@@ -161,8 +161,9 @@ impl Connections {
         // Each in a box of its own: what a handshake takes is gone after it.
         let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
         let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await.flatten();
-        let Some((stream, connection)) = accepted else { return };
-        Box::pin(self.serve_http(Box::pin(stream), socket, connection, service)).await;
+        let Some(accepted) = accepted else { return };
+        let (stream, connection, peer) = (Box::pin(accepted.stream), accepted.connection, accepted.peer);
+        Box::pin(self.serve_http(stream, socket, connection, peer, service)).await;
     }
 
     /// The socket for those who read and write it, with an end to a write that gets nowhere.
@@ -172,9 +173,10 @@ impl Connections {
         Box::pin(io)
     }
 
-    async fn serve_http<IO, S, B>(&self, io: IO, socket: Socket, connection: Connection, service: S)
+    async fn serve_http<IO, P, S, B>(&self, io: IO, socket: Socket, connection: Connection, peer: P, service: S)
     where
         IO: AsyncRead + AsyncWrite + Unpin,
+        P: Peer,
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -184,8 +186,13 @@ impl Connections {
         let watched = socket.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(RequestBody::Incoming);
-            request.extensions_mut().insert(connection.clone());
-            answer(watched.clone(), Arc::clone(&service), request)
+            let mut connection = connection.clone();
+            let trusted = peer.is_trusted().then(|| peer.clone());
+            if trusted.is_none() {
+                connection.peer = None;
+            }
+            request.extensions_mut().insert(connection);
+            answer(watched.clone(), Arc::clone(&service), request, trusted)
         });
         // A token of its own: looking at the one that all share takes a lock that all would wait for.
         let stop = self.lifecycle.stop.child_token();
@@ -209,21 +216,31 @@ impl Connections {
     }
 }
 
-/// The client disconnected before its answer was ready.
+/// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
-#[error("the client has disconnected")]
-struct ClientLeft;
+enum Unanswered {
+    /// The client disconnected before its answer was ready.
+    #[error("the client has disconnected")]
+    ClientLeft,
+    /// The client's certificate was revoked, or has expired, before its answer was ready.
+    #[error("the client is no longer trusted")]
+    Distrusted,
+}
 
-/// The answer to a request. If the client disconnects first, the request is dropped.
+/// The answer to a request. If the client disconnects or loses its trust first, the request is dropped. A client that was not
+/// trusted when it sent the request (`None`) has no identity in it, so that it is answered 403, and its connection is closed
+/// with that answer.
 ///
 /// The service is called when hyper polls this future, not before: hyper closes the connection if the request's body is
 /// dropped before hyper has looked for it.
-async fn answer<S, B>(
+async fn answer<S, B, P>(
     socket: Socket,
     service: Arc<Mutex<S>>,
     request: Request<RequestBody>,
-) -> Result<Response<Either<B, Full<Bytes>>>, ClientLeft>
+    trusted: Option<P>,
+) -> Result<Response<Either<B, Full<Bytes>>>, Unanswered>
 where
+    P: Peer,
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
 {
     if !has_valid_host(&request) {
@@ -240,12 +257,18 @@ where
         let answer = lock().call(request);
         answer.await
     });
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         biased;
         Ok(answer) = &mut answering => Ok(answer.map(Either::Left)),
-        () = socket.read_closed(), if is_long_poll => Err(ClientLeft),
-        () = socket.reset(), if !is_long_poll => Err(ClientLeft),
+        () = socket.read_closed(), if is_long_poll => Err(Unanswered::ClientLeft),
+        () = socket.reset(), if !is_long_poll => Err(Unanswered::ClientLeft),
+        () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
+    if trusted.is_none()
+        && let Ok(answer) = &mut outcome
+    {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     socket.set_answering(false);
     outcome
 }
@@ -267,11 +290,18 @@ fn bad_request<B>(request: Request<B>) -> Response<Full<Bytes>> {
     response
 }
 
+async fn distrusted<P: Peer>(trusted: Option<&P>) {
+    match trusted {
+        Some(peer) => peer.distrusted().await,
+        None => pending().await,
+    }
+}
+
 /// Comes back when a stopping server has waited long enough for the rest of a request.
 async fn half_a_request(socket: &Socket) {
     tokio::time::sleep(LAST_REQUEST).await;
     if socket.is_busy() {
-        std::future::pending().await
+        pending().await
     }
 }
 

@@ -1,15 +1,24 @@
 //! HTTPS with client certificates, as GCE's metadata server has it on port 443.
 
-mod certificates;
+mod client_trust;
+mod clock;
+mod expiry;
+mod failure_log;
+mod files;
 mod follow;
 mod handshake;
 mod mds_client_certificate;
 mod mint;
+mod peer;
+mod renew;
+mod serving;
+mod tls_error;
 
-pub use certificates::TlsError;
 pub(super) use follow::{Opened, open};
 pub(super) use handshake::Tls;
 pub(super) use mds_client_certificate::MdsClientCertificate;
+pub(super) use peer::{Peer, PlainPeer};
+pub use tls_error::TlsError;
 
 use crate::certs::EndorsementKey;
 use gce_metadata_layers::AllowedPeers;
@@ -48,7 +57,8 @@ impl MtlsOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Certificates {
-    /// PEM files. When they change, they are read again.
+    /// PEM files. When one changes, it is read again. One that can't be used then changes nothing, and does not keep the
+    /// others from being taken over.
     Files {
         /// The server's certificate, followed by those that lead to the root.
         certificate: PathBuf,
@@ -56,7 +66,8 @@ pub enum Certificates {
         key: PathBuf,
         /// The roots that client certificates lead to.
         client_roots: PathBuf,
-        /// The certificates that are revoked.
+        /// The revocation lists (CRLs of version 2) of the clients' authorities. An open connection of a client that is
+        /// revoked is closed at its next request.
         revoked: Option<PathBuf>,
     },
     /// Made at start, and replaced by new ones before they expire.

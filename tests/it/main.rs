@@ -11,6 +11,8 @@ mod live;
 mod live_clients;
 #[cfg(feature = "cli")]
 mod live_program;
+#[cfg(feature = "cli")]
+mod live_secrets;
 mod mtls;
 mod oslogin;
 mod prometheus;
@@ -24,6 +26,8 @@ mod waiting;
 mod walk;
 mod watching;
 
+#[cfg(feature = "cli")]
+mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;
 #[cfg(feature = "cli")]

@@ -1,19 +1,24 @@
 //! Keeps certificates fresh: files are read again when they change, minted ones are replaced before they expire.
 
-use super::certificates::{Source, TlsError};
+use super::clock::Clock;
+use super::expiry;
+use super::files::{Files, Loaded, Reloaded};
 use super::mds_client_certificate::MdsClientCertificate;
+use super::mint::Mint;
+use super::renew::Renew;
+use super::tls_error::TlsError;
 use super::{Certificates, Tls};
-use crate::blocking::blocking;
-use crate::certs::Authority;
+use crate::blocking::retrying;
 use crate::follow::Follow;
 use crate::metrics::Metrics;
 use gce_metadata_routes::Reader;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::time::interval;
 
-/// How old minted certificates get. The guest agent asks for new ones every second day.
-const RENEW: Duration = Duration::from_secs(Authority::LIFETIME.as_secs() / 2);
-/// How often their age is looked at. A clock that stands still while a laptop sleeps would not do for the whole time.
+/// How often certificates that are about to expire are warned of.
+const WARN: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked whether that time has passed. tokio's clock stands still while a machine sleeps.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// HTTPS that can be served.
@@ -30,189 +35,165 @@ pub(in crate::server) fn open(
     reader: Reader,
     metrics: Option<Metrics>,
 ) -> Result<Opened<impl Future<Output = ()> + Send + 'static>, TlsError> {
-    open_by(Box::new(SystemTime::now), certificates, reader, metrics)
+    open_by(Clock::system(), certificates, reader, metrics)
 }
 
-fn open_by(
+pub(super) fn open_by(
     clock: Clock,
     certificates: Certificates,
     reader: Reader,
     metrics: Option<Metrics>,
 ) -> Result<Opened<impl Future<Output = ()> + Send + 'static>, TlsError> {
-    let source = Source::new(certificates, reader)?;
-    let tls = Tls::new(source.load()?, metrics.clone());
-    let mds_client_certificate = source.mds_client_certificate();
-    let fresh = Fresh { clock, source: Arc::new(source), tls: tls.clone(), metrics };
-    Ok(Opened { tls, keep_fresh: fresh.keep(), mds_client_certificate })
+    let (tls, upkeep, mds_client_certificate) = match certificates {
+        Certificates::Files { certificate, key, client_roots, revoked } => {
+            let files = Arc::new(Files { certificate, key, client_roots, revoked });
+            let loaded = Arc::new(files.load()?);
+            let tls = Tls::new(Arc::clone(&loaded.serving), clock.clone(), metrics.clone());
+            let upkeep = FollowFiles { files, loaded, tls: tls.clone(), clock, metrics, warned: None };
+            (tls, Upkeep::Files(upkeep), None)
+        }
+        Certificates::Minted(folder) => {
+            // The authority is made once: clients keep its root for as long as the server runs.
+            let mint = Arc::new(Mint::new(folder, reader)?);
+            let tls = Tls::new(mint.make()?, clock.clone(), metrics.clone());
+            let sealed = mint.sealed.clone();
+            (tls.clone(), Upkeep::Minted(Renew { mint, tls, clock, metrics }), sealed)
+        }
+    };
+    Ok(Opened { tls, keep_fresh: upkeep.run(), mds_client_certificate })
 }
 
-/// Tells the time. Tests have one that runs as their own time does.
-type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+enum Upkeep {
+    Files(FollowFiles),
+    Minted(Renew),
+}
 
-struct Fresh {
-    clock: Clock,
-    source: Arc<Source>,
+impl Upkeep {
+    async fn run(self) {
+        match self {
+            Self::Files(files) => files.run().await,
+            Self::Minted(minted) => minted.run().await,
+        }
+    }
+}
+
+/// Certificates in files, and what serves them.
+struct FollowFiles {
+    files: Arc<Files>,
+    loaded: Arc<Loaded>,
     tls: Tls,
+    clock: Clock,
     metrics: Option<Metrics>,
+    /// When certificates that are about to expire were last looked for.
+    warned: Option<SystemTime>,
 }
 
-impl Fresh {
-    async fn keep(self) {
-        let files = self.source.files();
-        if files.is_empty() {
-            self.renew().await;
-        }
-        let mut changes = Follow::new(files);
-        // Between their first reading and this moment they may have changed, which nearly never is worth a line.
-        changes.changed().await;
-        match self.load().await {
-            Ok(Ok(config)) => self.tls.replace(config),
-            _ => _ = self.reload().await,
-        }
+impl FollowFiles {
+    async fn run(mut self) {
+        let mut changes = Follow::new(self.files.paths());
+        // The first tick comes at once.
+        let mut looks = interval(LOOK);
         loop {
-            changes.changed().await;
-            self.reload().await;
-        }
-    }
-
-    /// A failure is tried again at the next look: there is half a lifetime for that.
-    async fn renew(&self) {
-        let mut made = (self.clock)();
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let now = (self.clock)();
-            let is_old = now.duration_since(made).is_ok_and(|age| age >= RENEW);
-            if is_old && self.reload().await {
-                made = now;
+            tokio::select! {
+                () = changes.changed() => self.reload().await,
+                _ = looks.tick() => self.warn_daily(),
             }
         }
     }
 
-    async fn load(&self) -> std::io::Result<Result<Arc<tokio_rustls::rustls::ServerConfig>, TlsError>> {
-        let source = Arc::clone(&self.source);
-        blocking(move || source.load()).await
+    /// Reads all files again. Those that were only touched are not worth a line.
+    async fn reload(&mut self) {
+        let (files, before) = (Arc::clone(&self.files), Arc::clone(&self.loaded));
+        let Reloaded { loaded, changed, errors } = retrying(move || files.reload(&before)).await;
+        for error in &errors {
+            self.count(false);
+            tracing::error!("not reloaded, what it held before stays in use: {error}");
+        }
+        if changed.is_empty() {
+            return;
+        }
+        self.loaded = Arc::new(loaded);
+        self.tls.replace(Arc::clone(&self.loaded.serving));
+        for path in changed {
+            self.count(true);
+            tracing::info!("{}: reloaded", path.display());
+        }
+        self.warn();
     }
 
-    /// Says whether there are new ones.
-    async fn reload(&self) -> bool {
-        let Ok(loaded) = self.load().await else { return false };
+    fn warn_daily(&mut self) {
+        if self.warned.is_none_or(|warned| self.clock.has_passed(WARN, warned)) {
+            self.warn();
+        }
+    }
+
+    fn warn(&mut self) {
+        let now = self.clock.now();
+        self.warned = Some(now);
+        for warning in expiry::warnings(&self.files, &self.loaded, now) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn count(&self, good: bool) {
         if let Some(metrics) = &self.metrics {
-            metrics.tls_reload(loaded.is_ok());
-        }
-        match loaded {
-            Ok(config) => {
-                tracing::info!("new certificates are served; connections that are there keep theirs");
-                self.tls.replace(config);
-                true
-            }
-            Err(error) => {
-                tracing::error!("certificates not reloaded, the old ones stay: {error}");
-                false
-            }
+            metrics.tls_reload(good);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::MdsFolder;
     use super::*;
-    use crate::certs::EndorsementKey;
-    use gce_metadata_layers::Connection;
+    use crate::captured_log::CapturedLog;
+    use crate::certs::Authority;
     use gce_metadata_routes::{Metadata, Publisher};
-    use rcgen::KeyPair;
-    use std::path::Path;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::{Instant, sleep};
-    use tokio_rustls::client::TlsStream;
-    use tokio_rustls::rustls::crypto::aws_lc_rs;
-    use tokio_rustls::rustls::pki_types::pem::PemObject;
-    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-    use tokio_rustls::{TlsConnector, server};
+    use std::sync::Mutex;
+    use tokio::time::sleep;
 
-    /// Both ends of a connection, made with what is in the folder.
-    struct Connected {
-        client: TlsStream<DuplexStream>,
-        server: server::TlsStream<DuplexStream>,
-        common_name: Option<String>,
-    }
-
-    impl Connected {
-        async fn to(tls: &Tls, folder: &Path) -> Self {
-            let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(folder.join("root.crt")).unwrap()).unwrap();
-            let pair = folder.join("client.key");
-            let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_file(&pair).unwrap()],
-                    PrivateKeyDer::from_pem_file(&pair).unwrap(),
-                )
-                .unwrap();
-            let (near, far) = duplex(16 * 1024);
-            let connector = TlsConnector::from(Arc::new(config));
-            let client = connector.connect("metadata.google.internal".try_into().unwrap(), near);
-            let (client, accepted) = tokio::join!(client, tls.accept(far, Connection::default()));
-            let (server, connection) = accepted.unwrap();
-            let common_name = connection.peer.unwrap().common_name.clone();
-            Self { client: client.unwrap(), server, common_name }
-        }
-
-        async fn still_works(&mut self) -> bool {
-            let mut heard = [0; 5];
-            let (said, read) = tokio::join!(self.client.write_all(b"hello"), self.server.read_exact(&mut heard));
-            said.is_ok() && read.is_ok() && heard == *b"hello"
-        }
-    }
-
-    fn served(opened: &Option<MdsClientCertificate>) -> String {
-        opened.as_ref().unwrap().json().to_string()
-    }
-
-    /// Three and a half days pass in a moment.
+    /// Twenty days pass in a moment. The server's certificate is valid for 16 days, the root much longer.
     #[tokio::test(start_paused = true)]
-    async fn minted_certificates_are_replaced_when_half_their_life_is_over() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("mds");
-        let publisher = Publisher::new(Metadata::empty().with_instance("name", "before").tree());
-        let ek = KeyPair::generate().unwrap();
-        let ek = EndorsementKey::from_pem(ek.public_key_pem().as_bytes()).unwrap();
-        let certificates = Certificates::Minted(MdsFolder::new(&folder).endorsement_key(ek));
-        let (since, start) = (SystemTime::now(), Instant::now());
-        let clock = move || since + start.elapsed();
-        let Opened { tls, keep_fresh, mds_client_certificate } =
-            open_by(Box::new(clock), certificates, publisher.reader(), None).unwrap();
-        tokio::spawn(keep_fresh);
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let (root, pair, sealed) = (read("root.crt"), read("client.key"), served(&mds_client_certificate));
-        let mut old = Connected::to(&tls, &folder).await;
-        assert_eq!(old.common_name.as_deref(), Some("before"));
-        publisher.set("instance/name", "after").unwrap();
-
-        sleep(RENEW - LOOK).await;
-        assert!(read("client.key") == pair && served(&mds_client_certificate) == sealed, "not before its time");
-
-        // Something is in the way: what there is stays in use, and is replaced as soon as it can be.
-        let aside = parent.path().join("aside");
-        std::fs::rename(&folder, &aside).unwrap();
-        std::fs::write(&folder, "").unwrap();
-        sleep(10 * LOOK).await;
-        assert!(served(&mds_client_certificate) == sealed);
-        assert!(Connected::to(&tls, &aside).await.still_works().await);
-        std::fs::remove_file(&folder).unwrap();
+    async fn an_expiring_certificate_is_warned_of_at_the_start_and_daily() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new().unwrap().lifetime(16 * WARN);
+        let pair = authority.server().unwrap();
+        let write = |name: &str, pem: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, pem).unwrap();
+            path
+        };
+        let certificates = || Certificates::Files {
+            certificate: write("server.crt", &pair.certificate),
+            key: write("server.key", &pair.key),
+            client_roots: write("root.crt", authority.certificate()),
+            revoked: None,
+        };
+        let publisher = Publisher::new(Metadata::empty().tree());
+        let log = CapturedLog::start();
+        let warned = || log.lines().into_iter().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
+        let now = Arc::new(Mutex::new(SystemTime::now()));
+        let start = || {
+            let now = Arc::clone(&now);
+            let clock = Clock::new(move || *now.lock().unwrap());
+            tokio::spawn(open_by(clock, certificates(), publisher.reader(), None).unwrap().keep_fresh)
+        };
+        let running = start();
         sleep(2 * LOOK).await;
+        assert!(warned().is_empty(), "{:?}", warned());
+        for day in 1..=20_usize {
+            *now.lock().unwrap() += WARN;
+            sleep(2 * LOOK).await;
+            let lines = warned();
+            // From 14 days before its end on.
+            assert_eq!(lines.len(), day.saturating_sub(1), "{lines:?}");
+        }
+        let lines = warned();
+        assert!(lines.iter().all(|line| line.contains("server.crt: ") && line.contains("certs renew")), "{lines:?}");
+        assert!(lines[0].contains(" expires in 13 days, on ") && lines[18].contains(" expired on "), "{lines:?}");
 
-        assert_eq!(read("root.crt"), root, "whoever has the root can go on with it");
-        assert!(!read("client.key").is_empty() && read("client.key") != pair);
-        assert!(served(&mds_client_certificate) != sealed);
-        let mut new = Connected::to(&tls, &folder).await;
-        assert_eq!(new.common_name.as_deref(), Some("after"));
-        assert!(new.still_works().await && old.still_works().await);
-        let renewed = read("client.key");
-        sleep(RENEW - 20 * LOOK).await;
-        assert!(read("client.key") == renewed, "not before its time");
+        running.abort();
+        start();
+        sleep(LOOK / 2).await;
+        assert_eq!(warned().len(), 20, "at the start too");
     }
 }

@@ -1,76 +1,135 @@
-//! The handshake: in its connection's own task, with a time-out, and counted.
+//! The handshake: in its connection's own task, with a time-out, counted, and logged where it fails.
 
+use super::clock::Clock;
+use super::failure_log::FailureLog;
+use super::peer::TlsPeer;
+use super::serving::Serving;
 use crate::certs::{NoClient, peer_identity};
 use crate::metrics::Metrics;
 use gce_metadata_layers::Connection;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{CertificateError, Error, ServerConfig};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::rustls::{CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Accepts TLS connections with the certificates of the moment.
-#[derive(Debug, Clone)]
+/// The reason of a connection that was closed in the middle of its handshake.
+const LEFT: &str = "left";
+
+/// Accepts TLS connections with the current certificates. Clones share them.
+#[derive(Clone)]
 pub(in crate::server) struct Tls {
-    config: Arc<RwLock<Arc<ServerConfig>>>,
+    serving: watch::Sender<Arc<Serving>>,
+    clock: Clock,
+    failed: Arc<FailureLog>,
+    distrusted: Arc<FailureLog>,
     metrics: Option<Metrics>,
 }
 
+/// A connection after its handshake.
+pub(in crate::server) struct Accepted<S> {
+    pub(in crate::server) stream: TlsStream<S>,
+    /// With the client's identity, unless its certificate names no client.
+    pub(in crate::server) connection: Connection,
+    pub(in crate::server) peer: TlsPeer,
+}
+
+/// Why there is no such connection.
+struct Failure {
+    reason: &'static str,
+    error: String,
+}
+
 impl Tls {
-    pub(super) fn new(config: Arc<ServerConfig>, metrics: Option<Metrics>) -> Self {
-        Self { config: Arc::new(RwLock::new(config)), metrics }
+    pub(super) fn new(serving: Arc<Serving>, clock: Clock, metrics: Option<Metrics>) -> Self {
+        Self {
+            serving: watch::Sender::new(serving),
+            clock,
+            failed: Arc::new(FailureLog::new("TLS handshake failed")),
+            distrusted: Arc::new(FailureLog::new("a client is no longer trusted, its connection is closed")),
+            metrics,
+        }
     }
 
-    /// From now on with these certificates. Connections that are there keep theirs.
-    pub(super) fn replace(&self, config: Arc<ServerConfig>) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    /// Replaces the certificates. Open connections keep the server's, and their clients' are verified again.
+    pub(super) fn replace(&self, serving: Arc<Serving>) {
+        self.serving.send_replace(serving);
     }
 
-    /// The connection encrypted, with a client that has shown who it is; one whose certificate says nothing of that has not.
-    /// `None` where the handshake failed, which is the client's affair, and told.
-    pub(in crate::server) async fn accept<S>(
-        &self,
-        stream: S,
-        connection: Connection,
-    ) -> Option<(TlsStream<S>, Connection)>
+    /// The connection encrypted, with a client whose certificate was verified. `None` if the handshake failed, which is
+    /// counted and logged.
+    pub(in crate::server) async fn accept<S>(&self, stream: S, connection: Connection) -> Option<Accepted<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
-        let outcome = match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err((reason(&error), error.to_string())),
-            Err(_) => Err(("timed_out", format!("not done within {} s", HANDSHAKE.as_secs()))),
+        let remote = connection.remote;
+        let mut said_hello = false;
+        let outcome = match timeout(HANDSHAKE, self.handshake(stream, &mut said_hello)).await {
+            Ok(outcome) => outcome.map_err(|error| Failure { reason: reason(&error), error: error.to_string() }),
+            Err(_) => Err(Failure { reason: "timed_out", error: format!("not done within {} s", HANDSHAKE.as_secs()) }),
         };
-        match outcome {
-            Ok(stream) => {
-                let peer = peer_identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
-                self.count(match &peer {
-                    Ok(_) => "ok",
-                    Err(NoClient::WrongUsage) => "wrong_usage",
-                    Err(NoClient::Unreadable) => "bad_certificate",
-                });
-                let peer = peer.inspect_err(|error| tracing::debug!("a client will be refused: {error}"));
-                let connection = connection.encrypted();
-                Some((
-                    stream,
-                    match peer {
-                        Ok(peer) => connection.with_peer(peer),
-                        Err(_) => connection,
-                    },
-                ))
+        let (stream, changes, serving) = match outcome {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                self.fail(&failure, remote, said_hello);
+                return None;
             }
-            Err((reason, error)) => {
-                self.count(reason);
-                tracing::debug!(reason, "TLS handshake failed: {error}");
-                None
+        };
+        let identity = peer_identity(stream.get_ref().1.peer_certificates().unwrap_or_default());
+        let connection = match identity {
+            Ok(identity) => {
+                self.count("ok");
+                connection.encrypted().with_peer(identity)
             }
+            Err(error) => {
+                let reason = match error {
+                    NoClient::WrongUsage => "wrong_usage",
+                    NoClient::Unreadable => "bad_certificate",
+                };
+                let failure = Failure { reason, error: format!("{error}; every request is answered 403") };
+                self.fail(&failure, remote, said_hello);
+                connection.encrypted()
+            }
+        };
+        let verifier = Arc::clone(&serving.verifier);
+        let (clock, log) = (self.clock.clone(), Arc::clone(&self.distrusted));
+        let peer = TlsPeer::new(connection.peer.clone(), remote, changes, verifier, clock, log);
+        Some(Accepted { stream, connection, peer })
+    }
+
+    async fn handshake<S>(
+        &self,
+        stream: S,
+        said_hello: &mut bool,
+    ) -> io::Result<(TlsStream<S>, watch::Receiver<Arc<Serving>>, Arc<Serving>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        *said_hello = true;
+        let mut changes = self.serving.subscribe();
+        let serving = Arc::clone(&changes.borrow_and_update());
+        let stream = hello.into_stream(Arc::clone(&serving.config)).await?;
+        Ok((stream, changes, serving))
+    }
+
+    /// A connection that is closed before the client has said hello was no handshake: port scanners and load balancers
+    /// that look whether the port is open do that. It is counted all the same.
+    fn fail(&self, failure: &Failure, remote: Option<SocketAddr>, said_hello: bool) {
+        let Failure { reason, error } = failure;
+        self.count(reason);
+        match *reason {
+            LEFT if !said_hello => tracing::debug!("closed before the TLS handshake: {error}"),
+            _ => self.failed.warn(reason, remote, error),
         }
     }
 
@@ -81,23 +140,32 @@ impl Tls {
     }
 }
 
-/// The label of a failure.
+/// The label of a failed handshake.
 fn reason(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::NoCertificatesPresented) => "no_certificate",
-        Some(Error::InvalidCertificate(error)) => match error {
+        Some(error) => certificate_reason(error),
+        None => LEFT,
+    }
+}
+
+/// The label of what rustls refused.
+pub(super) fn certificate_reason(error: &Error) -> &'static str {
+    match error {
+        Error::NoCertificatesPresented => "no_certificate",
+        Error::InvalidCertificate(error) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not_yet_valid",
-            // By an authority of the same name with another key, that is.
+            // A bad signature is that of another authority with the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => "unknown_issuer",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_usage",
             CertificateError::Revoked => "revoked",
             _ => "bad_certificate",
         },
-        Some(Error::AlertReceived(_)) => "refused_by_client",
-        Some(Error::InvalidMessage(_)) => "not_tls",
-        Some(_) => "other",
-        None => "left",
+        // Such as one that another authority of the same name has signed.
+        Error::InvalidCertRevocationList(_) => "bad_crl",
+        Error::AlertReceived(_) => "refused_by_client",
+        Error::InvalidMessage(_) => "not_tls",
+        _ => "other",
     }
 }
 
@@ -105,27 +173,40 @@ fn reason(error: &io::Error) -> &'static str {
 mod tests {
     use super::super::{Certificates, MdsFolder, open};
     use super::*;
+    use crate::captured_log::CapturedLog;
     use gce_metadata_routes::{Metadata, Publisher};
-    use tokio::io::{AsyncWriteExt, duplex};
+    use std::path::Path;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::Instant;
 
+    fn tls(folder: &Path, metrics: &Metrics) -> Tls {
+        let certificates = Certificates::Minted(MdsFolder::new(folder));
+        let publisher = Publisher::new(Metadata::empty().tree());
+        open(certificates, publisher.reader(), Some(metrics.clone())).unwrap().tls
+    }
+
+    /// A connection whose client sends this and waits.
+    async fn saying(said: &[u8]) -> (DuplexStream, DuplexStream) {
+        let (mut near, far) = duplex(256);
+        near.write_all(said).await.unwrap();
+        (near, far)
+    }
+
+    const HALF_A_RECORD: &[u8] = &[22, 3, 1, 2, 0, 1];
+
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_get_on_with_it_is_left_to_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
-        let (publisher, metrics) = (Publisher::new(Metadata::empty().tree()), Metrics::new());
-        let tls = open(certificates, publisher.reader(), Some(metrics.clone())).unwrap().tls;
-        // Nothing at all, or the beginning of a record that never ends.
-        for said in [&[][..], &[22, 3, 1, 2, 0, 1]] {
-            let ((mut near, far), begun) = (duplex(64), Instant::now());
-            near.write_all(said).await.unwrap();
+    async fn a_handshake_that_is_not_done_in_time_is_given_up() {
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
+        let tls = tls(folder.path(), &metrics);
+        for said in [&[][..], HALF_A_RECORD] {
+            let ((_near, far), begun) = (saying(said).await, Instant::now());
             assert!(tls.accept(far, Connection::default()).await.is_none());
             assert_eq!(begun.elapsed(), HANDSHAKE);
         }
-        let ((mut near, far), begun) = (duplex(64), Instant::now());
-        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let ((_near, far), begun) = (saying(b"GET / HTTP/1.1\r\n\r\n").await, Instant::now());
         assert!(tls.accept(far, Connection::default()).await.is_none());
         assert!(begun.elapsed().is_zero());
+        drop(_near);
         let (near, far) = duplex(64);
         drop(near);
         assert!(tls.accept(far, Connection::default()).await.is_none());
@@ -134,5 +215,36 @@ mod tests {
             let line = format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");
             assert!(rendered.contains(&line), "{outcome}: {rendered}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_handshake_is_a_warning_with_the_reason_and_the_clients_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls(folder.path(), &Metrics::new());
+        let log = CapturedLog::start();
+        let connection = || Connection::from_remote(([192, 0, 2, 1], 5555).into());
+        for _ in 0..3 {
+            let (_near, far) = saying(b"GET / HTTP/1.1\r\n\r\n").await;
+            assert!(tls.accept(far, connection()).await.is_none());
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        for part in ["WARN", "TLS handshake failed: ", "reason=\"not_tls\"", "remote=192.0.2.1:5555"] {
+            assert!(lines[0].contains(part), "{part}: {lines:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_closed_before_the_handshake_is_no_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls(folder.path(), &Metrics::new());
+        let log = CapturedLog::start();
+        for said in [&[][..], HALF_A_RECORD] {
+            let (near, far) = saying(said).await;
+            drop(near);
+            assert!(tls.accept(far, Connection::default()).await.is_none());
+        }
+        assert!(log.lines().iter().all(|line| line.contains("DEBUG")), "{:?}", log.lines());
+        assert_eq!(log.lines().len(), 2);
     }
 }

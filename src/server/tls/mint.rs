@@ -1,15 +1,16 @@
 //! Certificates of the server's own making, in the folder where Google's libraries look for them.
 
 use super::MdsFolder;
-use super::certificates::{Material, TlsError};
+use super::client_trust::ClientRoots;
 use super::mds_client_certificate::MdsClientCertificate;
+use super::serving::{Serving, server_pair};
+use super::tls_error::TlsError;
 use crate::certs::{Authority, replace_file};
 use gce_metadata_routes::{Reader, Tree};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs, io};
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 
@@ -30,19 +31,17 @@ impl Mint {
         Ok(Self { authority: Authority::new()?, folder, reader, sealed })
     }
 
-    pub(super) fn make(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    pub(super) fn make(&self) -> Result<Arc<Serving>, TlsError> {
         let MdsFolder { path, client, key_mode, .. } = &self.folder;
         let (name, dns_names) = names(client.as_deref(), self.reader.snapshot().tree());
         let (server, client) = (self.authority.server()?, self.authority.client(&name, &dns_names)?);
         let odd = |error: &dyn fmt::Display| TlsError::at(path, error);
         let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
-        let material = Material {
-            chain: vec![certificate(&server.certificate)?],
-            key: PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?,
-            roots: vec![certificate(self.authority.certificate())?],
-            revoked: Vec::new(),
-        };
-        let config = material.config().map_err(|(_, problem)| odd(&problem))?;
+        let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?;
+        let pair = server_pair(vec![certificate(&server.certificate)?], key).map_err(|error| odd(&error))?;
+        let roots = ClientRoots::new(vec![certificate(self.authority.certificate())?]).map_err(|error| odd(&error))?;
+        let verifier = roots.verifier(&[]).map_err(|problem| odd(&problem))?;
+        let serving = Serving::new(pair, verifier).map_err(|error| odd(&error))?;
         make_folder(path).map_err(|error| odd(&error))?;
         let write = |name: &str, content: &str, mode| {
             let path = path.join(name);
@@ -53,7 +52,7 @@ impl Mint {
         if let Some(sealed) = &self.sealed {
             sealed.replace(&client.combined())?;
         }
-        Ok(config)
+        Ok(Arc::new(serving))
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_chain_leads_to_the_root() {
 }
 
 /// What openssl leaves in a file of this name.
-fn openssl(pki: &Pki, args: &[&str], made: &str) -> String {
+pub(super) fn openssl(pki: &Pki, args: &[&str], made: &str) -> String {
     let output = std::process::Command::new("openssl").args(args).current_dir(pki.folder.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     std::fs::read_to_string(pki.folder.path().join(made)).unwrap()

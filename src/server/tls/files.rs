@@ -1,0 +1,146 @@
+//! Certificates in PEM files, each of which is read again on its own: whether one can be used says nothing of the others.
+
+use super::client_trust::ClientRoots;
+use super::serving::{ServerPair, Serving, server_pair};
+use super::tls_error::TlsError;
+use crate::files::{self, Limit};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+/// Where the certificates are.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) client_roots: PathBuf,
+    pub(super) revoked: Option<PathBuf>,
+}
+
+/// What the files held when they were last usable.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    pub(super) pair: ServerPair,
+    pub(super) roots: ClientRoots,
+    pub(super) revoked: Vec<CertificateRevocationListDer<'static>>,
+    pub(super) serving: Arc<Serving>,
+}
+
+/// The outcome of a reload.
+pub(super) struct Reloaded {
+    /// What to serve with from now on: the new parts that are usable, and the previous ones in place of the others.
+    pub(super) loaded: Loaded,
+    /// The files whose new content was taken over.
+    pub(super) changed: Vec<PathBuf>,
+    /// Why the others were not. One for each part.
+    pub(super) errors: Vec<TlsError>,
+}
+
+impl Files {
+    /// Reads all files for the first time. All must be usable.
+    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
+        let roots = self.roots()?;
+        let (revoked, pair) = (self.revoked(&roots)?, self.pair()?);
+        let serving = self.serving(&pair, &roots, &revoked)?;
+        Ok(Loaded { pair, roots, revoked, serving: Arc::new(serving) })
+    }
+
+    /// Reads all files again. A part that can't be used stays as it was before. So a revocation takes effect while the
+    /// server's pair is broken, and a list that is missing revokes what it revoked before.
+    pub(super) fn reload(&self, before: &Loaded) -> Reloaded {
+        let mut reloaded = Reloaded { loaded: before.clone(), changed: Vec::new(), errors: Vec::new() };
+        // Equal certificates have equal keys.
+        let is_old = |pair: &ServerPair| pair.cert == before.pair.cert;
+        if let Some(pair) = reloaded.taken(&self.certificate, self.pair(), is_old) {
+            reloaded.loaded.pair = pair;
+        }
+        let is_old = |roots: &ClientRoots| roots.certificates == before.roots.certificates;
+        if let Some(roots) = reloaded.taken(&self.client_roots, self.roots(), is_old) {
+            reloaded.loaded.roots = roots;
+        }
+        if let Some(path) = &self.revoked {
+            let revoked = self.revoked(&reloaded.loaded.roots);
+            if let Some(revoked) = reloaded.taken(path, revoked, |revoked| *revoked == before.revoked) {
+                reloaded.loaded.revoked = revoked;
+            }
+        }
+        if reloaded.changed.is_empty() {
+            return reloaded;
+        }
+        let Loaded { pair, roots, revoked, .. } = &reloaded.loaded;
+        let trust_is_old = roots.certificates == before.roots.certificates && *revoked == before.revoked;
+        let serving = match trust_is_old {
+            // With the same verifier, open connections need not be verified again.
+            true => Serving::new(Arc::clone(pair), Arc::clone(&before.serving.verifier))
+                .map_err(|error| TlsError::at(&self.certificate, error)),
+            false => self.serving(pair, roots, revoked),
+        };
+        match serving {
+            Ok(serving) => reloaded.loaded.serving = Arc::new(serving),
+            Err(error) => return Reloaded { loaded: before.clone(), changed: Vec::new(), errors: vec![error] },
+        }
+        reloaded
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let Self { certificate, key, client_roots, revoked } = self;
+        [certificate, key, client_roots].into_iter().chain(revoked).cloned().collect()
+    }
+
+    fn pair(&self) -> Result<ServerPair, TlsError> {
+        const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
+        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY, Limit::PEM)?.swap_remove(0);
+        let chain = all::<CertificateDer<'static>>(&self.certificate, "CERTIFICATE", Limit::PEM)?;
+        server_pair(chain, key)
+            .map_err(|error| TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())))
+    }
+
+    fn roots(&self) -> Result<ClientRoots, TlsError> {
+        let certificates = all(&self.client_roots, "CERTIFICATE", Limit::ROOTS)?;
+        ClientRoots::new(certificates).map_err(|error| TlsError::at(&self.client_roots, error))
+    }
+
+    fn revoked(&self, roots: &ClientRoots) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+        let Some(path) = &self.revoked else { return Ok(Vec::new()) };
+        let revoked = all(path, "X509 CRL", Limit::REVOCATION_LIST)?;
+        roots.verifier(&revoked).map_err(|problem| TlsError::at(path, problem))?;
+        Ok(revoked)
+    }
+
+    fn serving(
+        &self,
+        pair: &ServerPair,
+        roots: &ClientRoots,
+        revoked: &[CertificateRevocationListDer<'static>],
+    ) -> Result<Serving, TlsError> {
+        let list = self.revoked.as_ref().unwrap_or(&self.client_roots);
+        let verifier = roots.verifier(revoked).map_err(|problem| TlsError::at(list, problem))?;
+        Serving::new(Arc::clone(pair), verifier).map_err(|error| TlsError::at(&self.certificate, error))
+    }
+}
+
+impl Reloaded {
+    /// The part that was read, if it is usable and has changed.
+    fn taken<T>(&mut self, path: &Path, read: Result<T, TlsError>, is_old: impl FnOnce(&T) -> bool) -> Option<T> {
+        match read {
+            Ok(part) if is_old(&part) => None,
+            Ok(part) => {
+                self.changed.push(path.to_owned());
+                Some(part)
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+}
+
+/// All items of this kind in a PEM file. A file without any is an error.
+fn all<T: PemObject>(path: &Path, label: &str, limit: Limit) -> Result<Vec<T>, TlsError> {
+    let pem = files::read(path, limit).map(Zeroizing::new).map_err(|error| TlsError::at(path, error))?;
+    let items = T::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| TlsError::at(path, error))?;
+    if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
+}

@@ -67,7 +67,8 @@ impl ConfigFile {
     }
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        files::read(&self.path, Limit::CONFIG).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
+        files::read(&self.path, Limit::CONFIG)
+            .map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.

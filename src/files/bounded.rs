@@ -32,7 +32,8 @@ impl Limit {
 
     fn exceeded(self) -> io::Error {
         let Self { mib, kind } = self;
-        let problem = format!("larger than {mib} MiB, the limit for {kind}: give another file, or make this one smaller");
+        let problem =
+            format!("larger than {mib} MiB, the limit for {kind}: give another file, or make this one smaller");
         io::Error::new(io::ErrorKind::FileTooLarge, problem)
     }
 }

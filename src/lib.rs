@@ -37,7 +37,7 @@ mod stack;
 #[cfg(feature = "tpm")]
 mod threads;
 
-pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
+pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 #[cfg(feature = "live")]
 pub use credentials::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use credentials::{

@@ -1,6 +1,6 @@
 //! Log lines go to standard error, as text or as JSON.
 
-use crate::args::{LogFormat, Logging};
+use super::options::{LogFormat, Logging};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 /// Starts logging. `RUST_LOG` goes before `-v`.
-pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
     let filter = match rust_log {
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace")

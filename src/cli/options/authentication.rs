@@ -1,10 +1,9 @@
 //! Where tokens come from.
 
 use super::tpm::Tpm;
-use super::values::url;
+use crate::cli::values::url;
 use anyhow::{Context, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use gce_metadata_server::signer::PemSigner;
 use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOptions, LiveSource, OfflineOptions};
 use std::path::{Path, PathBuf};
@@ -23,13 +22,11 @@ pub(crate) struct Authentication {
     service_account_email: Option<String>,
 
     /// Act as the config's accounts, with Application Default Credentials
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     impersonate: bool,
 
     /// Take the default account's tokens from the external account of Application Default Credentials
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     federate: bool,
 
     /// Credentials of several accounts: a JSON object of credentials files by e-mail

@@ -16,7 +16,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A key file is of no use without its TPM, but with it to whoever can read it.
+/// A key file is useless without its TPM; with the TPM, every user who can read the file can use the key.
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
 
@@ -243,7 +243,7 @@ fn print(shown: &Shown) {
     say(shown.public_key.trim_end());
 }
 
-/// On standard output. Nobody may be reading.
+/// Prints a line; a closed standard output is no error.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -40,7 +40,7 @@ pub(super) fn positive(number: &str) -> Result<usize, String> {
     number.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on is needed".to_owned())
 }
 
-/// The address that an option names; none is all of them.
+/// The address that an option names; an empty name is all addresses.
 pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     if name.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<Soc
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok((ip, port).into());
     }
-    // The start has a thread that may block.
+    // Resolving blocks; a start has a thread of its own for that.
     let mut found = (name, port)
         .to_socket_addrs()
         .with_context(|| format!("{option} {name}: neither an IP address nor a name that has one"))?;

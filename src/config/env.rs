@@ -12,7 +12,7 @@ const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
 const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
 
-/// Nobody's business but this program's: whatever it runs must not inherit them.
+/// Variables that programs started by this one must not inherit.
 #[cfg(feature = "live")]
 pub(crate) const PASSWORDS: [&str; 2] = [KEY_PASSWORD, PARENT_PASSWORD];
 
@@ -59,7 +59,7 @@ impl Overrides {
         Self { account_if_none: self.account_if_none.or(email), ..self }
     }
 
-    /// What is odd about them, for the log.
+    /// A warning about a suspicious value, for the log.
     pub(crate) fn doubt(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
         Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))

@@ -98,6 +98,15 @@ fn without_a_config_the_sample_is_served() {
 }
 
 #[test]
+fn serve_is_a_command_by_name_with_the_same_options() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "serve -port :0 --enable-legacy-endpoints=false"));
+    assert_eq!(running.out[0], format!("# Serving the built-in sample at {}", running.url));
+    assert_eq!(running.get("project/project-id"), "sample-project");
+    assert_eq!(running.stop("-TERM").0, Some(0));
+}
+
+#[test]
 fn a_config_in_the_folder_is_served_unasked() {
     let folder = folder();
     std::fs::write(folder.path().join("config.json"), r#"{"project": {"projectId": "found"}}"#).unwrap();

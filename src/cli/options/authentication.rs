@@ -1,4 +1,4 @@
-//! Where tokens come from.
+//! The source of tokens.
 
 use super::tpm::Tpm;
 use crate::cli::values::url;
@@ -67,9 +67,9 @@ pub(crate) struct Authentication {
 }
 
 impl Authentication {
-    /// The source that was asked for, on the command line or by the environment.
+    /// The source of tokens that the command line or the environment names.
     pub(super) fn source(&self, environment: &Environment) -> anyhow::Result<CredentialSource> {
-        // As in the Go emulator: nothing else is looked at then.
+        // As in the Go emulator, these come before all options.
         if let Some(fixed) = &environment.fixed_tokens {
             return Ok(fixed.clone());
         }
@@ -93,7 +93,7 @@ impl Authentication {
         Ok(CredentialSource::from(options))
     }
 
-    /// The one source of live tokens that was asked for.
+    /// The source of live tokens, if one is configured. More than one is an error.
     fn live(&self, environment: &Environment) -> anyhow::Result<Option<LiveSource>> {
         let default_credentials = |option: &str| {
             environment.application_credentials.clone().with_context(|| {

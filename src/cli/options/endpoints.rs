@@ -1,4 +1,4 @@
-//! What some endpoints do that is not the config's to say.
+//! Behaviour of some endpoints that the config does not control.
 
 use clap::{Args, ValueEnum};
 use gce_metadata_server::{NoMaintenance, ServerBuilder};

@@ -1,4 +1,4 @@
-//! The second listener.
+//! The listener of metrics and health.
 
 use crate::cli::values::{address, metrics_path, port};
 use clap::Args;

@@ -1,6 +1,6 @@
 //! Keys in a Trusted Platform Module.
 //!
-//! The options are there in every build, so that one without the feature `tpm` can say what it lacks.
+//! Every build has the options, so that one without the feature `tpm` can print a helpful error.
 
 use crate::cli::values::{Hex, hex, secret, tpm_handle};
 use anyhow::bail;
@@ -49,7 +49,8 @@ pub(crate) struct TpmAccess {
     pcrs: Option<String>,
 }
 
-/// A TPM and its parents are there for more than the default account's key, and for nothing where nobody uses them.
+/// The default account's key in a TPM. The TPM and its parent's password also serve `--credentials` and `--mds-mtls-dir`; without any
+/// of these, they are an error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TPM Authentication Options")]
 #[command(group = ArgGroup::new("a TPM").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
@@ -123,13 +124,13 @@ impl TpmAccess {
 }
 
 impl Tpm {
-    /// Whether there is a TPM, as far as the command line says.
+    /// Whether the command line names a TPM.
     pub(super) fn is_configured(&self) -> bool {
         self.tpm || self.access.tpm_path.is_some()
     }
 
-    /// Complains of an option that was given for nothing: somebody takes the tokens to be those of a key in a TPM. Keys of
-    /// several accounts may be in one too, and a key in a file says itself that its tokens are OAuth's.
+    /// Refuses options that have no effect, because their user expects tokens of a key in a TPM. `of_several`: keys of several
+    /// accounts, which may be in a TPM too. `of_file`: a key in a file, for which `--use-oauth-token` has an effect.
     pub(super) fn check(&self, of_several: bool, of_file: bool) -> anyhow::Result<()> {
         let Self { access, .. } = self;
         let name_it = [
@@ -186,7 +187,7 @@ impl Tpm {
         })
     }
 
-    /// The source, if it was asked for.
+    /// The source of tokens, if `--tpm` is set.
     pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
         if !self.tpm {
             return Ok(None);
@@ -208,7 +209,7 @@ impl Tpm {
     }
 }
 
-/// Without the line's end that editors leave.
+/// Reads a password from a file, without the newline that editors append.
 #[cfg(feature = "tpm")]
 fn read_password(path: &Path) -> anyhow::Result<Secret> {
     let text =
@@ -216,7 +217,7 @@ fn read_password(path: &Path) -> anyhow::Result<Secret> {
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 
-/// What a build without the feature says when a TPM is asked for.
+/// The error of a build without the feature `tpm` when a TPM is needed.
 #[cfg(not(feature = "tpm"))]
 pub(crate) const MISSING: &str =
     "this program was built without TPM support: build it with `cargo build --release --features tpm`";

@@ -1,10 +1,11 @@
 //! Files that are read again and again, and files that are replaced while others read them.
 
-use aws_lc_rs::rand::fill;
+mod temporary;
+
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
+use temporary::Temporary;
 
 /// Reads a file whose end comes, and which is there the next time too: a pipe would be waited for.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -49,32 +50,22 @@ fn replace_staged(folder: &Path, files: &[(&str, &str, u32)], staged: &mut Vec<(
     })
 }
 
-/// Writes a file beside it, which then is put there. Beside it nothing stays, whether that works or not.
+/// Writes a temporary file beside it, which is then put in its place. The temporary file is removed in any case.
 fn put(path: &Path, content: &[u8], mode: u32, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Long enough that nobody else's file has this name, however many write here, or have been killed while they did.
-    let mut random = [0; 16];
-    fill(&mut random).map_err(io::Error::other)?;
-    let new = folder.join(format!(".gce-metadata-server-{:032x}.new", u128::from_ne_bytes(random)));
-    let placed = write(&new, content, mode).and_then(|()| place(&new));
-    let _ = fs::remove_file(&new);
-    placed?;
+    let mut new = Temporary::create(folder, mode)?;
+    new.write(content)?;
+    place(new.path())?;
+    drop(new);
     // The name is the folder's, which has to reach the disk too. Not every file system can be asked for that.
     let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
-fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    // The umask takes away what was asked for.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_can_not_be_replaced_stays_and_leaves_nothing_behind() {

@@ -1,7 +1,7 @@
 //! The offline issuer: tokens for whoever has no Google account at hand.
 //!
 //! Its access tokens are random. Its identity tokens are what Google's are (the same header, the same claims, a real
-//! signature) but for the key: who is to accept them must be told to fetch keys here.
+//! signature) but for the key: who is to accept them must be told to fetch keys here. Both are cached.
 
 mod claims;
 mod discovery;
@@ -24,7 +24,7 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 
 /// What logs and metrics call it.
 const SOURCE: &str = "offline";
@@ -70,17 +70,14 @@ pub(super) fn open(
     let looked = key.clone();
     let fingerprint = Arc::new(move || looked.spki_sha256());
     let facts = SourceFacts { fingerprint: Some(fingerprint), ..SourceFacts::new("Offline") };
-    let cache = CacheTokensLayer::new().count_hits(facts.hits.clone());
+    let hits = facts.hits.clone();
     let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = cache.layer(observe::told(made, SOURCE, metrics, limit));
+    let access = CacheTokensLayer::new().count_hits(hits.clone()).layer(observe::told(made, SOURCE, metrics, limit));
     let routes = discovery::routes(&options.issuer, &key);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
-    let id = observe::told(id, SOURCE, metrics, None);
-    let tokens = TokenSources {
-        access: Some(AccessTokenSource::new(access)),
-        id: Some(IdTokenSource::new(id.map_err(TokenError::from))),
-    };
+    let id = CacheTokensLayer::new().count_hits(hits).layer(observe::told(id, SOURCE, metrics, None));
+    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let tokens = observe::counted(tokens, SOURCE, metrics);
     Ok(Credentials { tokens, routes, facts, default_email: None, attend: None, advice: Some(ADVICE) })
 }

@@ -174,6 +174,16 @@ async fn a_file_keeps_them_over_a_restart() {
     assert_eq!(all, json!({"ns": {"key": "two"}}), "what the config began with is past");
 }
 
+/// As a server leaves it that is killed while it writes.
+#[tokio::test]
+async fn a_start_removes_the_temporary_file_of_a_killed_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
+    std::fs::write(&temporary, "{\"ns\": {\"key\": \"va").unwrap();
+    let _server = kept_in(&folder.path().join("attributes.json")).start().await.unwrap();
+    assert!(!temporary.exists());
+}
+
 #[tokio::test]
 async fn with_sync_a_write_is_on_disk_when_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,8 @@ mod live;
 mod live_clients;
 #[cfg(feature = "cli")]
 mod live_program;
+#[cfg(feature = "cli")]
+mod live_secrets;
 mod mtls;
 mod oslogin;
 mod prometheus;

@@ -169,6 +169,20 @@ fn secrets_stay_out_of_the_log_at_every_level() {
     }
 }
 
+#[test]
+fn a_token_made_offline_is_logged_once_however_often_it_is_served() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0"));
+    let account = "instance/service-accounts/default";
+    for path in ["token", "identity?audience=a"].repeat(5) {
+        running.get(&format!("{account}/{path}"));
+    }
+    let (_, log) = running.stop("-TERM");
+    for line in ["access token made", "identity token made"] {
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+    }
+}
+
 /// The folder of the config is watched, and a log file in it changes with every line that is logged.
 #[test]
 fn a_log_beside_the_config_does_not_feed_itself() {

@@ -102,16 +102,18 @@ async fn tokens_are_counted_by_account_kind_source_and_outcome() {
     for _ in 0..3 {
         get(&server, &format!("{ACCOUNT}/token")).await;
     }
-    get(&server, &format!("{ACCOUNT}/identity?audience=a")).await;
+    for _ in 0..2 {
+        get(&server, &format!("{ACCOUNT}/identity?audience=a")).await;
+    }
     let samples = scrape(&server).await;
     let labels =
         |kind: &str| format!(r#"account="vm-1@sample-project.iam.gserviceaccount.com",kind="{kind}",source="offline""#);
     let requests = |kind: &str| samples[&format!(r#"metadata_token_requests_total{{{},outcome="ok"}}"#, labels(kind))];
-    assert_eq!((requests("access"), requests("identity")), (3.0, 1.0));
+    assert_eq!((requests("access"), requests("identity")), (3.0, 2.0));
     let fetches = |kind: &str| samples[&format!(r#"metadata_token_fetches_total{{{},outcome="ok"}}"#, labels(kind))];
     assert_eq!((fetches("access"), fetches("identity")), (1.0, 1.0));
     assert_eq!(samples[&format!("metadata_token_request_duration_seconds_count{{{}}}", labels("access"))], 3.0);
-    assert_eq!(samples["metadata_token_cache_hits_total"], 2.0);
+    assert_eq!(samples["metadata_token_cache_hits_total"], 3.0);
     let left = samples[r#"metadata_token_expiry_seconds{account="vm-1@sample-project.iam.gserviceaccount.com"}"#];
     assert!(left > 3500.0 && left <= 3600.0, "{left}");
     for name in ["default", "vm-1@sample-project.iam.gserviceaccount.com"] {

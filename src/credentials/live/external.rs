@@ -4,6 +4,7 @@
 mod aws;
 mod certificate;
 mod executable;
+mod process;
 mod subject;
 
 pub use aws::AwsEnvironment;
@@ -11,6 +12,7 @@ pub use aws::AwsEnvironment;
 pub(super) use certificate::{certificates, chain};
 
 use super::file::{GOOGLE, Opened, Plan, Problem};
+use super::form::Form;
 use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
@@ -18,8 +20,6 @@ use super::{AccessSource, Sources};
 use crate::blocking::blocking;
 use crate::credentials::failure::Failure;
 use crate::files;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::io;
@@ -58,7 +58,8 @@ struct Exchange {
     audience: String,
     subject: Subject,
     subject_token_type: String,
-    basic: Option<Secret>,
+    /// The client's identifier and password.
+    client: Option<(String, Secret)>,
     options: Option<String>,
 }
 
@@ -70,12 +71,9 @@ impl ExternalAccount {
         let subject = Subject::new(self.credential_source, &self.audience, &self.subject_token_type, email, plan)?;
         let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.clone() };
         let url = plan.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
-        let basic = self.client_id.as_ref().map(|id| {
-            let password = self.client_secret.as_ref().map_or("", Secret::expose);
-            BASE64_STANDARD.encode(format!("{id}:{password}")).into()
-        });
+        let client = self.client_id.map(|id| (id, self.client_secret.unwrap_or_else(|| "".into())));
         // Workforce pools bill a project; a client of their own does it already.
-        let user_project = self.workforce_pool_user_project.filter(|_| basic.is_none());
+        let user_project = self.workforce_pool_user_project.filter(|_| client.is_none());
         let files = subject.files.clone();
         let exchange = Exchange {
             upstream: subject.certificate.clone().unwrap_or_else(|| plan.upstream.clone()),
@@ -83,7 +81,7 @@ impl ExternalAccount {
             audience: self.audience,
             subject,
             subject_token_type: self.subject_token_type,
-            basic,
+            client,
             options: user_project.map(|project| serde_json::json!({"userProject": project}).to_string()),
         };
         let federated = exchange.source();
@@ -117,7 +115,7 @@ pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan:
         audience: audience.to_owned(),
         subject: Subject::certificate(chain, upstream),
         subject_token_type: "urn:ietf:params:oauth:token-type:mtls".to_owned(),
-        basic: None,
+        client: None,
         options: None,
     };
     exchange.source()
@@ -135,18 +133,19 @@ impl Exchange {
     async fn access_token(&self, scope: &str) -> Result<AccessToken, Failure> {
         let subject = self.subject.token().await?;
         let scope = if scope.is_empty() { CLOUD_PLATFORM } else { scope };
-        let mut form = vec![
-            ("grant_type", TOKEN_EXCHANGE),
-            ("audience", &*self.audience),
-            ("scope", scope),
-            ("requested_token_type", ACCESS_TOKEN_TYPE),
-            ("subject_token", subject.expose()),
-            ("subject_token_type", &*self.subject_token_type),
-        ];
+        let mut form = Form::new(TOKEN_EXCHANGE)
+            .field("audience", &self.audience)
+            .field("scope", scope)
+            .field("requested_token_type", ACCESS_TOKEN_TYPE)
+            .secret("subject_token", &subject)
+            .field("subject_token_type", &self.subject_token_type);
         if let Some(options) = &self.options {
-            form.push(("options", options));
+            form = form.field("options", options);
         }
-        sts::access_token(&self.upstream, &self.url, &form, self.basic.as_ref()).await
+        if let Some((id, password)) = &self.client {
+            form = form.client(id, password);
+        }
+        sts::access_token(&self.upstream, &self.url, form).await
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It takes any signer, and so serves keys in files and keys in chips alike.
 
+use super::form::Form;
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
 use super::{AccessSource, IdSource, Sources};
@@ -62,16 +63,16 @@ impl JwtBearer {
             }
             AccessTokenKind::Oauth => {
                 let assertion = self.signed(&Assertion::for_access_token(email, &self.token_uri, scope)).await?;
-                let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
-                sts::access_token(&self.upstream, &self.token_uri, &form, None).await
+                let form = Form::new(JWT_BEARER).secret("assertion", &assertion);
+                sts::access_token(&self.upstream, &self.token_uri, form).await
             }
         }
     }
 
     async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, Failure> {
         let assertion = self.signed(&Assertion::for_id_token(email, &self.token_uri, audience)).await?;
-        let form = [("grant_type", JWT_BEARER), ("assertion", assertion.expose())];
-        sts::id_token(&self.upstream, &self.token_uri, &form).await
+        let form = Form::new(JWT_BEARER).secret("assertion", &assertion).redact(audience);
+        sts::id_token(&self.upstream, &self.token_uri, form).await
     }
 
     async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, Failure> {

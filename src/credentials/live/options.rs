@@ -16,7 +16,7 @@ pub struct LiveOptions {
     pub access_token_kind: Option<AccessTokenKind>,
     /// URLs that override those of the credentials.
     pub endpoints: Endpoints,
-    /// Whether a program that credentials name may be run.
+    /// Whether a program that credentials name may be run. It runs in the runtime in which the credentials are opened.
     pub allow_executables: bool,
     /// gcloud's `certificate_config.json`.
     pub certificate_config: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The OAuth token endpoints: what comes back from each of the grants.
 
+use super::form::Form;
 use super::upstream::{Upstream, unavailable};
 use crate::credentials::failure::Failure;
 use gce_metadata_routes::token::{AccessToken, IdToken, Secret};
@@ -38,20 +39,15 @@ pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// The access token that this form is exchanged for.
-pub(super) async fn access_token(
-    upstream: &Upstream,
-    url: &str,
-    form: &[(&str, &str)],
-    basic: Option<&Secret>,
-) -> Result<AccessToken, Failure> {
-    let granted: Granted = upstream.post_form(url, form, basic).await?;
+pub(super) async fn access_token(upstream: &Upstream, url: &str, form: Form) -> Result<AccessToken, Failure> {
+    let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
     Ok(AccessToken::new(token, Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME))))
 }
 
 /// The identity token that this form is exchanged for.
-pub(super) async fn id_token(upstream: &Upstream, url: &str, form: &[(&str, &str)]) -> Result<IdToken, Failure> {
-    let granted: Granted = upstream.post_form(url, form, None).await?;
+pub(super) async fn id_token(upstream: &Upstream, url: &str, form: Form) -> Result<IdToken, Failure> {
+    let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;
     Ok(IdToken::new(token))
 }

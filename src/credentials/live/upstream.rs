@@ -1,10 +1,12 @@
 //! The way to Google, and to whoever vouches for us there: an HTTP client with a limit to how long it tries.
 //!
-//! Its errors name the host and what the host said. They never hold a request's body or headers, where the secrets are.
+//! Its errors name the host and what the host said. They never hold a secret of the request, even if the host echoes it.
 
 mod attempt;
 mod resolve;
 
+use super::form::Form;
+use super::redact::Redactions;
 use super::retry::{Retry, retry_after};
 use crate::credentials::failure::{Failure, LONGEST_PAUSE};
 #[cfg(feature = "tpm")]
@@ -26,8 +28,6 @@ use zeroize::Zeroizing;
 
 /// All attempts together, and the waits between them.
 const TOTAL: Duration = Duration::from_secs(30);
-/// As much as a log line needs of what a host says for itself.
-const MOST_CHARS: usize = 300;
 
 /// The HTTP client. Clones share its connections.
 #[derive(Clone)]
@@ -70,19 +70,13 @@ impl Upstream {
     }
 
     /// POSTs a form, as token endpoints want it, and reads the JSON that comes back.
-    pub(super) async fn post_form<T: DeserializeOwned>(
-        &self,
-        url: &str,
-        form: &[(&str, &str)],
-        basic: Option<&Secret>,
-    ) -> Result<T, Failure> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    pub(super) async fn post_form<T: DeserializeOwned>(&self, url: &str, form: Form) -> Result<T, Failure> {
         let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let request = match basic {
-            Some(credentials) => request.header(header::AUTHORIZATION, sensitive(&["Basic ", credentials.expose()])?),
+        let request = match &form.basic {
+            Some(basic) => request.header(header::AUTHORIZATION, sensitive(&["Basic ", basic.expose()])?),
             None => request,
         };
-        self.json(url, request, body.into()).await
+        self.json(url, request, form.body.into(), form.redactions).await
     }
 
     /// POSTs JSON with a bearer token, as Google's APIs want it, and reads the JSON that comes back.
@@ -95,7 +89,8 @@ impl Upstream {
         let request = builder(Method::POST, url)?
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, sensitive(&["Bearer ", bearer.expose()])?);
-        self.json(url, request, body.to_string().into()).await
+        let redactions = Redactions::default().secret(bearer).text(body["audience"].as_str().unwrap_or_default());
+        self.json(url, request, body.to_string().into(), redactions).await
     }
 
     /// The body of an answer, whatever it is.
@@ -105,11 +100,12 @@ impl Upstream {
         url: &str,
         headers: impl IntoIterator<Item = (&str, &str)>,
     ) -> Result<Bytes, Failure> {
-        let mut request = builder(method, url)?;
+        let (mut request, mut redactions) = (builder(method, url)?, Redactions::default());
         for (name, value) in headers {
             request = request.header(name, sensitive(&[value])?);
+            redactions = redactions.secret(&value.into()).text(value);
         }
-        self.send(url, request, Bytes::new()).await
+        self.send(url, request, Bytes::new(), redactions).await
     }
 
     async fn json<T: DeserializeOwned>(
@@ -117,23 +113,33 @@ impl Upstream {
         url: &str,
         request: http::request::Builder,
         body: Bytes,
+        redactions: Redactions,
     ) -> Result<T, Failure> {
-        let answer = self.send(url, request, body).await?;
+        let answer = self.send(url, request, body, redactions).await?;
         // What serde would say of it could quote a token.
         serde_json::from_slice(&answer)
             .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
     }
 
-    async fn send(&self, url: &str, request: http::request::Builder, body: Bytes) -> Result<Bytes, Failure> {
+    async fn send(
+        &self,
+        url: &str,
+        request: http::request::Builder,
+        body: Bytes,
+        redactions: Redactions,
+    ) -> Result<Bytes, Failure> {
+        let redactions = redactions.text(url.split_once('?').map_or("", |(_, query)| query));
         let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
         let end = Instant::now() + TOTAL;
         let attempts = ServiceBuilder::new().retry(Retry::until(end)).service(self.attempt.clone());
         let answer = tokio::time::timeout_at(end, attempts.oneshot(request)).await;
         match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
             Ok(answer) if answer.status().is_success() => Ok(answer.into_body()),
-            Ok(answer) => Err(refusal(url, &answer)),
+            Ok(answer) => Err(refusal(url, &answer, &redactions)),
             Err(NoAnswer::TimedOut) => Err(unavailable(format!("{} did not answer in time", host(url)))),
-            Err(NoAnswer::Unreachable(error)) => Err(unavailable(format!("{}: {error}", host(url)))),
+            Err(NoAnswer::Unreachable(error)) => {
+                Err(unavailable(format!("{}: {}", host(url), redactions.quote(&error))))
+            }
         }
     }
 }
@@ -147,6 +153,8 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, Failure>
             host(url)
         )));
     }
+    // hyper's debug lines have the authority.
+    let uri = without_userinfo(uri).map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
     Ok(Request::builder()
         .method(method)
         .uri(uri)
@@ -162,6 +170,14 @@ fn sensitive(parts: &[&str]) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
+fn without_userinfo(uri: Uri) -> Result<Uri, http::Error> {
+    let mut parts = uri.into_parts();
+    if let Some((_, host)) = parts.authority.as_ref().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        parts.authority = Some(host.parse()?);
+    }
+    Ok(Uri::from_parts(parts)?)
+}
+
 /// The host and port of a URL. What stands before and after them might hold a secret.
 fn host(url: &str) -> String {
     let uri = url.parse::<Uri>().ok();
@@ -170,9 +186,10 @@ fn host(url: &str) -> String {
 }
 
 /// A refusal for good is a 4xx; anything else may pass.
-fn refusal(url: &str, answer: &Response<Bytes>) -> Failure {
+fn refusal(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> Failure {
     let status = answer.status();
-    let said = said(answer.body()).map(|said| format!(": {said}")).unwrap_or_default();
+    let said = said(answer.body()).map(|said| redactions.quote(&said)).filter(|said| !said.is_empty());
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
     let reason = format!("{} answered {}{said}", host(url), status.as_u16());
     let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
@@ -186,13 +203,7 @@ fn said(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
     let said = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
-    let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
-    Some(printable(&said)).filter(|said| !said.is_empty())
-}
-
-/// As much of what somebody else has said as a line of the log holds, and nothing that would begin another.
-pub(super) fn printable(said: &str) -> String {
-    said.chars().filter(|char| !char.is_control()).take(MOST_CHARS).collect()
+    Some(said.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
 pub(super) fn unavailable(reason: String) -> Failure {
@@ -203,5 +214,7 @@ pub(super) fn refused(reason: String) -> Failure {
     TokenError::Refused { reason }.into()
 }
 
+#[cfg(test)]
+mod echoes;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! A person, by what gcloud stores of them. A person has access tokens, but no identity tokens of a service account.
 
 use super::file::{GOOGLE, Opened, Plan};
+use super::form::Form;
 use super::sts::{self, name, required, secret};
 use super::{AccessSource, Sources};
 use gce_metadata_routes::token::{AccessTokenRequest, Secret};
@@ -28,10 +29,12 @@ pub(super) fn open(user: AuthorizedUser, plan: &Plan) -> Opened {
     let access = service_fn(move |_: AccessTokenRequest| {
         let (user, upstream, url) = (Arc::clone(&user), upstream.clone(), url.clone());
         async move {
-            let refresh_token = ("refresh_token", user.refresh_token.expose());
-            let mut form = vec![("grant_type", "refresh_token"), ("client_id", &*user.client_id), refresh_token];
-            form.extend(user.client_secret.as_ref().map(|secret| ("client_secret", secret.expose())));
-            sts::access_token(&upstream, &url, &form, None).await
+            let form = Form::new("refresh_token").field("client_id", &user.client_id);
+            let mut form = form.secret("refresh_token", &user.refresh_token);
+            if let Some(secret) = &user.client_secret {
+                form = form.secret("client_secret", secret);
+            }
+            sts::access_token(&upstream, &url, form).await
         }
     });
     let tokens = Sources { access: Some(AccessSource::new(access)), id: None };

@@ -147,6 +147,44 @@ fn claims_stand_in_the_order_of_the_alphabet() {
     assert_eq!(written, serde_json::from_str::<Value>(&written).unwrap().to_string());
 }
 
+/// A token that is the same as another may have been signed anew in the same second, so signatures are counted.
+#[tokio::test(start_paused = true)]
+async fn identity_tokens_are_cached_until_a_twelfth_of_their_life_is_left() {
+    let options = OfflineOptions { key: Some(PemSigner::generate().unwrap()), ..OfflineOptions::default() };
+    let metrics = Metrics::new();
+    let Credentials { tokens, facts, .. } = open(options, Some(&metrics), None).unwrap();
+    let account = metadata().tree().service_account("default").unwrap();
+    let ask = async |audience: &str| {
+        let request = IdTokenRequest::new(Arc::clone(&account), audience);
+        tokens.id.clone().unwrap().oneshot(request).await.unwrap().token
+    };
+    let made = || {
+        let labels = r#"account="vm@example.com",kind="identity",source="offline",outcome="ok""#;
+        let (series, text) = (format!("metadata_token_fetches_total{{{labels}}} "), metrics.counted());
+        text.lines().find_map(|line| line.strip_prefix(&series)).expect(&text).to_owned()
+    };
+    let first = ask("a").await;
+    assert_eq!((ask("a").await, made()), (first, "1".to_owned()));
+    ask("b").await;
+    assert_eq!(made(), "2");
+    tokio::time::advance(Duration::from_secs(3290)).await;
+    ask("a").await;
+    assert_eq!((made(), facts.hits.count()), ("2".to_owned(), 2));
+    tokio::time::advance(Duration::from_secs(11)).await;
+    ask("a").await;
+    assert_eq!(made(), "3");
+}
+
+#[tokio::test]
+async fn a_cached_full_token_does_not_outlive_what_it_says_of_the_vm() {
+    let issuer = Issuer::new(OfflineOptions::default());
+    for name in ["vm-1", "vm-2"] {
+        issuer._publisher.set("instance/name", name).unwrap();
+        let claims = issuer.identity("default", "audience=a&format=full").await;
+        assert_eq!(claims["google"]["compute_engine"]["instance_name"], name);
+    }
+}
+
 #[tokio::test]
 async fn an_audience_is_demanded_and_an_account_too() {
     let issuer = Issuer::new(OfflineOptions::default());

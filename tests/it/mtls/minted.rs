@@ -12,6 +12,10 @@ use std::path::Path;
 async fn a_folder_is_kept_as_googles_libraries_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let mds = folder.path().join("google-mds-mtls");
+    // The temporary file of a server that was killed while it wrote.
+    std::fs::create_dir(&mds).unwrap();
+    let temporary = mds.join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
+    std::fs::write(temporary, "-----BEGIN").unwrap();
     let certificates = Certificates::Minted(MdsFolder::new(&mds));
     let server = Server::builder().mtls(MtlsOptions::new(certificates)).start().await.unwrap();
     let root = std::fs::read_to_string(mds.join("root.crt")).unwrap();

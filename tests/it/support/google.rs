@@ -2,6 +2,7 @@
 //! included. Every access token it makes is signed, and [`Google::api`] takes no other.
 
 pub(crate) mod aws;
+mod echo;
 mod endpoints;
 #[cfg(feature = "cli")]
 mod tls;
@@ -47,6 +48,10 @@ struct State {
     asked: Mutex<Vec<String>>,
     /// Statuses with which the next requests fail, and when they may come again.
     failures: Mutex<Vec<(u16, Option<&'static str>)>>,
+    /// Below this path requests are refused with an echo of themselves.
+    echoed: Mutex<Option<&'static str>>,
+    /// The secrets of each request that was echoed.
+    secrets: Mutex<Vec<Vec<String>>>,
     /// How many access tokens there are.
     made: AtomicU64,
     /// How many of them are no good any more.
@@ -97,6 +102,8 @@ impl Google {
             actable: Mutex::default(),
             asked: Mutex::default(),
             failures: Mutex::default(),
+            echoed: Mutex::default(),
+            secrets: Mutex::default(),
             made: AtomicU64::new(0),
             revoked: AtomicU64::new(0),
         });

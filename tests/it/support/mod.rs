@@ -122,7 +122,7 @@ pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
 }
 
 /// The metrics at the second listener of such a server.
-#[cfg(feature = "tpm")]
+#[cfg(feature = "cli")]
 pub(crate) async fn metrics_at(host: &str) -> String {
     let stream = TcpStream::connect(host).await.unwrap();
     Client::over(stream, host).await.send(request("GET", "/metrics", &[]), "").await.body

@@ -129,7 +129,8 @@ impl Aws {
         let role = self.ask(url, session).await?;
         let keys: Secret = self.ask(&format!("{}/{role}", url.trim_end_matches('/')), session).await?.into();
         let keys: Keys = serde_json::from_str(keys.expose())
-            .map_err(|_| unavailable(format!("AWS: what the metadata say of the role {role} are no keys")))?;
+            // Without the role: it comes from a host that may have echoed the session token instead.
+            .map_err(|_| unavailable("AWS: the metadata of the instance's role have no keys".to_owned()))?;
         let Keys { access_key_id, secret_access_key, token } = keys;
         Ok(Credentials::new(
             access_key_id,

@@ -1,24 +1,23 @@
 //! A program says the subject token. It is run only where the environment allows it, for the file that names it may come
 //! from anywhere.
 
+use super::process::run;
 use crate::config::PASSWORDS;
 use crate::credentials::failure::Failure;
 use crate::credentials::live::file::Plan;
+use crate::credentials::live::redact::Redactions;
 use crate::credentials::live::sts::secret;
-use crate::credentials::live::upstream::{printable, refused, unavailable};
+use crate::credentials::live::upstream::{refused, unavailable};
 use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
 use std::io;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use zeroize::Zeroizing;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 const TIMEOUT: u64 = 30_000;
-/// No answer that is a token is larger.
-const MOST_BYTES: u64 = 1024 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct ExecutableSource {
@@ -32,6 +31,9 @@ pub(super) struct Executable {
     timeout: Duration,
     output_file: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
+    /// The runtime that the program is run in: the one that the credentials were opened in. It is shut down before the server's
+    /// process exits, which kills the program. The exit does not wait for the runtimes of connections.
+    runtime: Handle,
 }
 
 /// What the program prints or, if it prints nothing, leaves in the output file.
@@ -74,7 +76,9 @@ impl Executable {
         environment.extend(email.map(|email| ("GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", email)));
         let file = source.output_file.as_ref().map(|file| file.display().to_string());
         environment.extend(file.map(|file| ("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", file)));
-        Ok(Self { words, timeout: Duration::from_millis(timeout), output_file: source.output_file, environment })
+        let runtime = Handle::try_current().map_err(|error| error.to_string())?;
+        let timeout = Duration::from_millis(timeout);
+        Ok(Self { words, timeout, output_file: source.output_file, environment, runtime })
     }
 
     pub(super) async fn token(&self) -> Result<Secret, Failure> {
@@ -85,8 +89,10 @@ impl Executable {
         let mut command = Command::new(program);
         command.args(args).envs(self.environment.iter().map(|(name, value)| (name, value)));
         PASSWORDS.iter().for_each(|name| _ = command.env_remove(name));
-        let output = tokio::time::timeout(self.timeout, run(command)).await;
+        let running = AbortOnDropHandle::new(self.runtime.spawn(run(command)));
+        let output = tokio::time::timeout(self.timeout, running).await;
         let output = output.map_err(|_| unavailable(format!("{program} took longer than {:?}", self.timeout)))?;
+        let output = output.unwrap_or_else(|error| Err(io::Error::other(error)));
         let (status, printed) = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
         let printed = match &self.output_file {
             // As with Google's libraries.
@@ -107,7 +113,8 @@ impl Executable {
                 Err(unavailable(format!("{program}: its token is none, of another version, or expired")))
             }
             None => {
-                let said = |text: &Option<String>| printable(text.as_deref().unwrap_or_default());
+                let redactions = printed.redactions();
+                let said = |text: &Option<String>| redactions.quote(text.as_deref().unwrap_or_default());
                 Err(refused(format!("{program}: {} {}", said(&printed.code), said(&printed.message))))
             }
         }
@@ -122,25 +129,17 @@ impl Executable {
     }
 }
 
-/// Its status and what it printed. One that does not stop printing is ended.
-async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn()?;
-    let mut printed = Zeroizing::new(Vec::new());
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(MOST_BYTES + 1).read_to_end(&mut printed).await?;
-    }
-    match printed.len() as u64 > MOST_BYTES {
-        true => Err(io::Error::other("it prints more than any token has")),
-        false => Ok((child.wait().await?, printed)),
-    }
-}
-
 impl Output {
     fn token(&self) -> Option<Secret> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let is_good = self.success && self.version == 1 && self.expiration_time.is_none_or(|expiry| expiry > now);
         self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
+    }
+
+    /// The tokens that it has, and words that look like others.
+    fn redactions(&self) -> Redactions {
+        let tokens = self.id_token.iter().chain(&self.saml_response);
+        tokens.fold(Redactions::default().tokens(), Redactions::secret)
     }
 }
 
@@ -148,24 +147,34 @@ impl Output {
 mod tests {
     use super::*;
 
+    fn executable(words: &[&str]) -> Executable {
+        let words = words.iter().copied().map(str::to_owned).collect();
+        let timeout = Duration::from_secs(5);
+        Executable { words, timeout, output_file: None, environment: Vec::new(), runtime: Handle::current() }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_program_that_takes_too_long_is_ended() {
-        let words = ["sleep", "600"].map(str::to_owned).to_vec();
-        let timeout = Duration::from_secs(5);
-        let executable = Executable { words, timeout, output_file: None, environment: Vec::new() };
-        let error = executable.token().await.unwrap_err();
+        let error = executable(&["sleep", "600"]).token().await.unwrap_err();
         assert_eq!(error.to_string(), unavailable("sleep took longer than 5s".to_owned()).to_string());
     }
 
     #[tokio::test]
     async fn a_program_that_prints_without_end_is_ended() {
-        let executable = Executable {
-            words: vec!["yes".to_owned()],
-            timeout: Duration::from_secs(120),
-            output_file: None,
-            environment: Vec::new(),
-        };
+        let executable = Executable { timeout: Duration::from_secs(120), ..executable(&["yes"]) };
         let error = executable.token().await.unwrap_err();
         assert!(error.to_string().ends_with("yes: it prints more than any token has"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn tokens_in_the_message_of_a_program_are_redacted() {
+        let unknown = "0123456789abcdef".repeat(4);
+        let printed = serde_json::json!({"version": 1, "success": false, "id_token": "made-up-id-token",
+            "saml_response": "made-up-saml/response", "code": "made-up-id-token",
+            "message": format!("refused: made-up-saml\u{7}%2Fresponse, then {unknown}")});
+        let executable =
+            Executable { timeout: Duration::from_secs(120), ..executable(&["echo", &printed.to_string()]) };
+        let error = executable.token().await.unwrap_err().to_string();
+        assert!(error.ends_with("echo: [redacted] refused: [redacted], then [redacted]"), "{error}");
     }
 }

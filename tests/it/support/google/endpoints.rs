@@ -28,6 +28,7 @@ impl Google {
         let failure = self.state.failures.lock().unwrap().pop();
         let outcome = match (&parts.method, &*path) {
             _ if failure.is_some() => Err(api(failure.unwrap().0, "UNAVAILABLE", "told to fail")),
+            _ if self.echoes(&path) => Err(self.echo(&parts, &body)),
             _ if amazons.is_some() => Ok(amazons.unwrap()),
             (&Method::POST, "/token") => self.token(&body),
             (&Method::POST, "/v1/token") => self.exchange(&body, peer, header("authorization")),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::{self, Command};
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -79,6 +80,21 @@ fn open_files_cap_the_connections() {
     assert_eq!(args.max_connections(None), 100);
     assert_eq!(args.max_connections(Some(1000)), 100);
     assert_eq!(args.max_connections(Some(50)), 50);
+}
+
+#[test]
+fn another_command_can_take_the_options_of_serving() {
+    #[derive(Debug, Parser)]
+    struct Exec {
+        #[command(flatten)]
+        serve: ServeOptions,
+        #[arg(last = true)]
+        command: Vec<String>,
+    }
+    let words = ["exec", "-port", ":0", "-tpm=false", "--use-mtls", "--", "curl", "-port"].map(OsString::from);
+    let exec = Exec::try_parse_from(go::normalized(&Exec::command(), words.into_iter())).unwrap();
+    assert_eq!((exec.serve.port, exec.serve.authentication.tpm.tpm), (0, false));
+    assert_eq!(exec.command, ["curl", "-port"]);
 }
 
 #[test]

@@ -24,15 +24,11 @@ use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use std::time::Duration;
 use tls::Tls;
 
 pub(super) const BASE: &str = "Base Options";
 const MISC: &str = "Misc Options";
-
-/// More threads are started on request only, for one answers tens of thousands of requests a second.
-const MAX_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 const DEFAULT_CONFIG: &str = "config.json";
 
@@ -125,6 +121,8 @@ impl ServeOptions {
     pub(super) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
+            // The program's runtime has nothing else to do.
+            .on_current_runtime()
             .threads(self.threads())
             .most_waiters(self.max_waiters)
             .drain(Duration::from_secs(self.drain_timeout));
@@ -147,8 +145,7 @@ impl ServeOptions {
 
     /// How many threads serve connections.
     fn threads(&self) -> NonZeroUsize {
-        let processors = || available_parallelism().map_or(NonZeroUsize::MIN, |it| it.min(MAX_THREADS));
-        self.threads.unwrap_or_else(processors)
+        self.threads.unwrap_or_else(ServerBuilder::default_threads)
     }
 
     /// The config file: the one that is named, or the default one if it exists.

@@ -10,6 +10,7 @@
 mod announce;
 mod certs;
 mod check_config;
+mod file;
 mod go;
 mod logging;
 mod options;

@@ -104,7 +104,7 @@ pub(crate) struct ServeOptions {
         help_heading = MISC)]
     max_connections: usize,
 
-    /// Requests that wait for a change at a time; more are answered 503
+    /// Requests that wait for a change at a time, three quarters of the connections at most; more are answered 503
     #[arg(long, default_value_t = ServerBuilder::MOST_WAITERS, value_name = "NUMBER", help_heading = MISC)]
     max_waiters: usize,
 

@@ -2,6 +2,7 @@
 
 mod output_file;
 
+use super::file;
 use super::options::TpmAccess;
 use super::values::tpm_handle;
 use anyhow::{Context, bail};
@@ -11,7 +12,6 @@ use gce_metadata_server::signer::tpm::{
     Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
 };
 use output_file::OutputFile;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -221,7 +221,7 @@ impl Tpm {
 
 /// The PEM in a service account's file, or the file itself.
 fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = fs::read_to_string(path).map(Zeroizing::new).with_context(|| path.display().to_string())?;
+    let text = file::read(path).with_context(|| path.display().to_string())?;
     if !text.trim_start().starts_with('{') {
         return Ok(text);
     }

@@ -3,7 +3,7 @@
 use super::document::ConfigDocument;
 use super::env::Overrides;
 use super::json::{self, Mistake};
-use crate::files;
+use crate::files::{self, Limit};
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
@@ -68,7 +68,8 @@ impl ConfigFile {
     }
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        files::read(&self.path).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
+        files::read(&self.path, Limit::CONFIG)
+            .map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.

@@ -1,6 +1,7 @@
 //! The source of tokens.
 
 use super::tpm::Tpm;
+use crate::cli::file;
 use crate::cli::values::url;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -8,7 +9,6 @@ use gce_metadata_server::signer::PemSigner;
 use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOptions, LiveSource, OfflineOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
@@ -141,6 +141,5 @@ impl Authentication {
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {
     let named = || format!("--offline-key {}", path.display());
-    let pem = std::fs::read_to_string(path).map(Zeroizing::new).with_context(named)?;
-    PemSigner::from_pem(&pem).with_context(named)
+    PemSigner::from_pem(&file::read(path).with_context(named)?).with_context(named)
 }

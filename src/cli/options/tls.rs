@@ -1,6 +1,7 @@
 //! HTTPS with client certificates.
 
 use super::tpm::Tpm;
+use crate::cli::file;
 use crate::cli::values::{address, file_mode, port};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -117,7 +118,7 @@ impl Tls {
             return tpm.is_configured().then(|| tpm.endorsement_key(environment)).transpose();
         };
         let named = || format!("--mds-ek {}", path.display());
-        let pem = std::fs::read(path).with_context(named)?;
-        EndorsementKey::from_pem(&pem).map(Some).with_context(named)
+        let pem = file::read(path).with_context(named)?;
+        EndorsementKey::from_pem(pem.as_bytes()).map(Some).with_context(named)
     }
 }

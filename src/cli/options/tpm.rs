@@ -11,6 +11,8 @@ use gce_metadata_server::routes::token::Secret;
 use std::path::PathBuf;
 
 #[cfg(feature = "tpm")]
+use crate::cli::file;
+#[cfg(feature = "tpm")]
 use anyhow::Context;
 #[cfg(feature = "tpm")]
 use gce_metadata_server::LiveSource;
@@ -212,9 +214,7 @@ impl Tpm {
 /// Reads a password from a file, without the newline that editors append.
 #[cfg(feature = "tpm")]
 fn read_password(path: &Path) -> anyhow::Result<Secret> {
-    let text =
-        std::fs::read_to_string(path).map(zeroize::Zeroizing::new).with_context(|| path.display().to_string())?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    Ok(file::read(path).with_context(|| path.display().to_string())?.trim_end_matches(['\r', '\n']).into())
 }
 
 /// The error of a build without the feature `tpm` when a TPM is needed.

@@ -5,7 +5,7 @@ use super::doctor::Found;
 use super::file::{CredentialFile, Opened, Origin, Plan, Unusable};
 use super::renewed::{Made, Renewed};
 use crate::credentials::cache::Fate;
-use crate::files;
+use crate::files::{self, Limit};
 use gce_metadata_routes::ServiceAccount;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ fn read(path: &Path, plan: &Plan, before: &Files) -> Made<Files> {
         let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
     };
-    let text = files::read(path).map_err(|error| wrong_at("", error.to_string()))?;
+    let text = files::read(path, Limit::CREDENTIALS).map_err(|error| wrong_at("", error.to_string()))?;
     let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {

@@ -19,7 +19,7 @@ use super::upstream::Upstream;
 use super::{AccessSource, Sources};
 use crate::blocking::blocking;
 use crate::credentials::failure::Failure;
-use crate::files;
+use crate::files::{self, Limit};
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::io;
@@ -152,5 +152,5 @@ impl Exchange {
 /// A file that somebody else writes, with a token in it. Its read may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
-    blocking(move || files::read(&path).map(Zeroizing::new)).await?
+    blocking(move || files::read(&path, Limit::SUBJECT_TOKEN).map(Zeroizing::new)).await?
 }

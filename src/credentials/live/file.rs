@@ -13,7 +13,7 @@ use super::tpm;
 use super::upstream::Upstream;
 use super::user::{self, AuthorizedUser};
 use super::{CredentialError, Endpoints, Sources, key};
-use crate::files;
+use crate::files::{self, Limit};
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
 use serde::Deserialize;
@@ -217,7 +217,7 @@ fn read(origin: &Origin, plan: &Plan) -> Made<Opened> {
 }
 
 fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {
-    let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
+    let bytes = files::read(path, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
     // Where a key in a TPM is expected, whatever else it is is wrong in the same way.
     if text.contains("-----BEGIN TSS2") || plan.wanted.as_ref().is_some_and(|it| it.credential_type == "TPM") {

@@ -1,6 +1,6 @@
 //! Files, and what they held when they were last looked at.
 
-use crate::files;
+use crate::files::{self, Limit};
 use aws_lc_rs::digest;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -37,7 +37,7 @@ impl Seen {
 }
 
 fn hash(file: &Path) -> Result<Vec<u8>, ErrorKind> {
-    let bytes = files::read(file).map(Zeroizing::new).map_err(|error| error.kind())?;
+    let bytes = files::read(file, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.kind())?;
     Ok(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec())
 }
 

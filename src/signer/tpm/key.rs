@@ -6,7 +6,7 @@ use super::keyfile::KeyFile;
 use super::policy::{Authorization, Branch};
 use super::public::RsaPublic;
 use super::{ENDORSEMENT_KEYS, TpmKey, TpmOptions};
-use crate::files;
+use crate::files::{self, Limit};
 use crate::signer::JwsAlgorithm;
 use aws_lc_rs::digest;
 use tss_esapi::constants::SessionType;
@@ -59,7 +59,7 @@ impl LoadedKey {
             }
             TpmKey::File(path) => {
                 let wrong = |problem: String| TpmError::File { path: path.clone(), problem };
-                let bytes = files::read(path).map_err(|error| wrong(error.to_string()))?;
+                let bytes = files::read(path, Limit::PEM).map_err(|error| wrong(error.to_string()))?;
                 let file = KeyFile::from_pem(&bytes).map_err(wrong)?;
                 let handle = device.load(&file, options)?;
                 Ok((handle, file.public))

@@ -9,7 +9,7 @@ mod tokens;
 
 pub(crate) use state::State;
 
-use gce_metadata_layers::{Answered, MatchedPath, Record};
+use gce_metadata_layers::{Answered, PathLabel, Record};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder,
 };
@@ -33,18 +33,18 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// The label of every path that names nothing.
 const UNMATCHED: &str = "unmatched";
 
-/// What one server has counted. Clones count together.
+/// The metrics of one server. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
     recorder: PrometheusRecorder,
-    endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
+    paths: RwLock<HashMap<Box<str>, PathSeries>>,
     accounts: tokens::Accounts,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
-struct Endpoint {
+struct PathSeries {
     latency: Histogram,
     requests: Vec<(u16, Counter)>,
 }
@@ -70,7 +70,7 @@ impl Metrics {
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
             );
         });
-        Self(Arc::new(Inner { recorder, endpoints: RwLock::default(), accounts: tokens::Accounts::default() }))
+        Self(Arc::new(Inner { recorder, paths: RwLock::default(), accounts: tokens::Accounts::default() }))
     }
 
     /// A TLS handshake that came to this end.
@@ -111,38 +111,38 @@ impl Metrics {
     fn count(&self, path: &str, status: http::StatusCode, latency: Duration) {
         let code = status.as_u16();
         {
-            let endpoints = self.0.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(endpoint) = endpoints.get(path)
-                && let Some((_, requests)) = endpoint.requests.iter().find(|(known, _)| *known == code)
+            let paths = self.0.paths.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(series) = paths.get(path)
+                && let Some((_, requests)) = series.requests.iter().find(|(known, _)| *known == code)
             {
-                endpoint.latency.record(latency);
+                series.latency.record(latency);
                 requests.increment(1);
                 return;
             }
         }
-        let mut endpoints = self.0.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        let mut paths = self.0.paths.write().unwrap_or_else(PoisonError::into_inner);
         with_local_recorder(&self.0.recorder, || {
-            let endpoint = endpoints.entry(path.into()).or_insert_with(|| Endpoint {
+            let series = paths.entry(path.into()).or_insert_with(|| PathSeries {
                 latency: histogram!(LATENCY, "path" => path.to_owned()),
                 requests: Vec::new(),
             });
             let reason = status.canonical_reason().unwrap_or("Unknown");
             let requests = counter!(REQUESTS, "code" => reason, "path" => path.to_owned());
             requests.increment(1);
-            endpoint.latency.record(latency);
-            endpoint.requests.push((code, requests));
+            series.latency.record(latency);
+            series.requests.push((code, requests));
         });
     }
 }
 
-/// A path that names something is a label, in the one way it is rightly written. There are as many as there are nodes.
+/// A path that exists is a label, in its canonical spelling; so there are at most as many labels as nodes.
 impl Record for Metrics {
     fn record(&self, answered: &Answered<'_>) {
         let path = answered.path.as_str();
-        match answered.matched {
-            Some(MatchedPath::AsRequested) => self.count(path, answered.status, answered.latency),
-            Some(MatchedPath::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
-            Some(MatchedPath::Below(directory)) => self.count(directory, answered.status, answered.latency),
+        match answered.label {
+            Some(PathLabel::AsRequested) => self.count(path, answered.status, answered.latency),
+            Some(PathLabel::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
+            Some(PathLabel::Below(directory)) => self.count(directory, answered.status, answered.latency),
             _ => self.count(UNMATCHED, answered.status, answered.latency),
         }
     }

@@ -25,23 +25,23 @@
 //! # }
 //! ```
 
-use crate::admission::Admission;
 use crate::connection::{Connection, PeerIdentity};
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
+use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use http::{Request, Response};
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Decides who is welcome. Any `Fn(&PeerIdentity) -> bool` does.
-pub trait Policy {
-    /// Whether this client is.
+/// Decides which clients are admitted. Every `Fn(&PeerIdentity) -> bool` is a policy.
+pub trait PeerPolicy {
+    /// Whether this client is admitted.
     fn admits(&self, peer: &PeerIdentity) -> bool;
 }
 
-impl<F: Fn(&PeerIdentity) -> bool> Policy for F {
+impl<F: Fn(&PeerIdentity) -> bool> PeerPolicy for F {
     fn admits(&self, peer: &PeerIdentity) -> bool {
         self(peer)
     }
@@ -65,7 +65,7 @@ impl AllowedPeers {
     }
 }
 
-impl Policy for AllowedPeers {
+impl PeerPolicy for AllowedPeers {
     fn admits(&self, peer: &PeerIdentity) -> bool {
         self.names.as_ref().is_none_or(|names| names.iter().any(|name| peer.is_called(name)))
     }
@@ -102,12 +102,12 @@ pub struct RequirePeer<S, P> {
 impl<S, P, ReqBody, ResBody> Service<Request<ReqBody>> for RequirePeer<S, P>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    P: Policy,
+    P: PeerPolicy,
     ResBody: From<Bytes>,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = Admission<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -116,8 +116,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let peer = request.extensions().get::<Connection>().and_then(|connection| connection.peer.as_deref());
         match peer.is_some_and(|peer| self.policy.admits(peer)) {
-            true => Admission::admitted(self.inner.call(request)),
-            false => Admission::refused(Rejection::Forbidden, RequestHead::from_request(request)),
+            true => ResponseFuture::admitted(self.inner.call(request)),
+            false => ResponseFuture::refused(Rejection::Forbidden, RequestHead::from_request(request)),
         }
     }
 }

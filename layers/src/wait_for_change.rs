@@ -57,28 +57,28 @@ pub struct WaitForChangeLayer<T> {
     waiters: Waiters,
 }
 
-/// The requests that wait at the moment. Clones count the same ones.
+/// Counts and limits the requests that wait. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Waiters {
     room: Arc<Semaphore>,
-    most: usize,
+    max: usize,
 }
 
 impl Waiters {
-    /// Room for this many.
-    pub fn at_most(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(most)), most }
+    /// At most `max` requests may wait.
+    pub fn at_most(max: usize) -> Self {
+        let max = max.min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// How many wait now.
+    /// The number of requests that wait now.
     pub fn count(&self) -> usize {
-        self.most - self.room.available_permits()
+        self.max - self.room.available_permits()
     }
 }
 
 impl Default for Waiters {
-    /// Room for all that come.
+    /// No limit.
     fn default() -> Self {
         Self::at_most(usize::MAX)
     }

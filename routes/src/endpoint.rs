@@ -1,24 +1,24 @@
 //! What stands at the end of a route.
 
-mod above;
 mod body;
 mod guest_attributes;
 pub(crate) mod legacy;
 mod maintenance;
 pub(crate) mod os_login;
-mod published;
+mod static_listing;
 mod tokens;
+mod tree_endpoint;
 mod workload_certificates;
 
 pub use body::RequestBody;
 pub use guest_attributes::SaveGuestAttributes;
 pub use maintenance::NoMaintenance;
 
-pub(crate) use above::Above;
 pub(crate) use guest_attributes::WritableAttributes;
 pub(crate) use maintenance::UpcomingMaintenance;
-pub(crate) use published::Published;
+pub(crate) use static_listing::StaticListing;
 pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
+pub(crate) use tree_endpoint::TreeEndpoint;
 pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;

@@ -17,8 +17,8 @@
 
 mod accounts;
 mod depth;
-mod derived;
 pub mod endpoint;
+mod memo;
 mod metadata;
 mod os_login;
 mod router;

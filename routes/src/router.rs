@@ -7,7 +7,7 @@ use crate::endpoint::{Answer, Call, Endpoint, NoMaintenance, Reply, RequestBody,
 use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use crate::v1;
-use gce_metadata_layers::{MatchedPath, MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
+use gce_metadata_layers::{MetadataPath, PathLabel, Query, Rejection, Represent, Representation, RequestHead};
 use http::{Request, Response};
 use http_body::Body;
 use std::convert::Infallible;
@@ -165,12 +165,12 @@ impl Future for ResponseFuture {
 }
 
 /// Whether the path names something. Where it doesn't, or nobody looked, it is the client's invention.
-fn matched(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<MatchedPath> {
+fn matched(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<PathLabel> {
     match (outcome, counted_as) {
         (Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint), _) => None,
-        (_, Some(directory)) => Some(MatchedPath::Below(directory)),
-        (Err(Rejection::MissingSlash), None) => Some(MatchedPath::WithoutSlash),
-        _ => Some(MatchedPath::AsRequested),
+        (_, Some(directory)) => Some(PathLabel::Below(directory)),
+        (Err(Rejection::MissingSlash), None) => Some(PathLabel::WithoutSlash),
+        _ => Some(PathLabel::AsRequested),
     }
 }
 

@@ -5,10 +5,10 @@
 //! `/computeMetadata/v1/`.
 
 use crate::endpoint::legacy::{self, Legacy};
-use crate::endpoint::os_login::{self, ContinueSession, Directory, Sessions, StartSession};
+use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
-    Above, Access, Acquire, Endpoint, Identity, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
-    WritableAttributes,
+    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance,
+    WorkloadCertificates, WritableAttributes,
 };
 use crate::router::{Router, RouterOptions};
 use crate::snapshot::{Publisher, Reader};
@@ -29,7 +29,7 @@ pub(crate) fn routes(
     options: &RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let reader = publisher.reader();
-    let published = Published::new(reader.clone());
+    let published = TreeEndpoint::new(reader.clone());
     let access_tokens = Tokens::new(Access, reader.clone(), tokens.access.clone());
     let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
     let guest_attributes = WritableAttributes::new(publisher.clone(), options.save_guest_attributes.clone());
@@ -41,8 +41,9 @@ pub(crate) fn routes(
         certificates(["gce-workload-certificates/trust-anchors", "workload-trusted-root-certs"]),
         certificates(["gce-workload-certificates/workload-identities", "workload-identities"]),
     );
-    let directory =
-        |question| -> Arc<dyn Endpoint> { Arc::new(Directory::new(reader.clone(), Arc::clone(&published), question)) };
+    let directory = |question| -> Arc<dyn Endpoint> {
+        Arc::new(OsLoginQuery::new(reader.clone(), Arc::clone(&published), question))
+    };
     let (users, groups) = (directory(os_login::users), directory(os_login::groups));
     let (authorize, authorities) = (directory(os_login::authorize), directory(os_login::certificates));
     let sessions = Sessions::new(reader.clone());
@@ -81,10 +82,10 @@ pub(crate) fn above(
     let own = Router::of([(ACQUIRE, acquire)]);
     let older = Arc::new(Legacy::new(options.legacy_endpoints, reader.clone(), own));
     vec![
-        ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
-        ("/computeMetadata", Arc::new(Above::new(""))),
-        ("/computeMetadata/", Arc::new(Above::new("v1/\nv1beta1/\n"))),
-        ("/computeMetadata/v1", Arc::new(Above::new(""))),
+        ("/", Arc::new(StaticListing::new("0.1/\ncomputeMetadata/\n"))),
+        ("/computeMetadata", Arc::new(StaticListing::new(""))),
+        ("/computeMetadata/", Arc::new(StaticListing::new("v1/\nv1beta1/\n"))),
+        ("/computeMetadata/v1", Arc::new(StaticListing::new(""))),
         ("/computeMetadata/v1beta1", older.clone()),
         ("/computeMetadata/v1beta1/", older.clone()),
         ("/computeMetadata/v1beta1/{*path}", older.clone()),

@@ -1,4 +1,4 @@
-//! The body of a request: read by the endpoint that wants it, bounded in size and time, and nobody else's concern.
+//! The body of a request: only the endpoints that need it read it, within limits of size and time.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use gce_metadata_layers::Rejection;
@@ -14,7 +14,7 @@ const TIME: Duration = Duration::from_secs(60);
 
 type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Rejection>> + Send>>;
 
-/// A body that nobody has read yet. Without one, as with nearly all requests, it costs nothing.
+/// A request body that is not read yet. Without a body, as in nearly all requests, it allocates nothing.
 pub struct RequestBody(Option<Box<dyn FnOnce(usize) -> Reading + Send>>);
 
 impl RequestBody {
@@ -25,16 +25,16 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self(None);
         }
-        Self(Some(Box::new(move |most| Box::pin(in_time(read(body, most))))))
+        Self(Some(Box::new(move |max_bytes| Box::pin(in_time(read(body, max_bytes))))))
     }
 
-    /// All of it.
+    /// Reads the whole body.
     ///
     /// # Errors
-    /// 413 for more than `most` bytes, 408 for one that does not come in time, 400 for one that breaks off.
-    pub async fn read(self, most: usize) -> Result<Bytes, Rejection> {
+    /// 413 for more than `max_bytes`, 408 for one that does not come in time, 400 for one that breaks off.
+    pub async fn read(self, max_bytes: usize) -> Result<Bytes, Rejection> {
         match self.0 {
-            Some(read) => read(most).await,
+            Some(read) => read(max_bytes).await,
             None => Ok(Bytes::new()),
         }
     }
@@ -48,16 +48,16 @@ impl RequestBody {
     }
 }
 
-async fn read<B: Body>(body: B, most: usize) -> Result<Bytes, Rejection> {
+async fn read<B: Body>(body: B, max_bytes: usize) -> Result<Bytes, Rejection> {
     // What a client announces need not be read to be refused.
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(Rejection::TooLarge);
     }
     let mut body = pin!(body);
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Rejection::BadRequest)?.into_data() else { continue };
-        if data.remaining() > most - whole.len() {
+        if data.remaining() > max_bytes - whole.len() {
             return Err(Rejection::TooLarge);
         }
         whole.put(data);

@@ -3,7 +3,7 @@
 //! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may write,
 //! what, how much, and when the write is answered.
 
-use super::{Answer, Call, Endpoint, Reply, published};
+use super::{Answer, Call, Endpoint, Reply, tree_endpoint};
 use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
 use gce_metadata_layers::{MetadataPath, Rejection};
@@ -59,7 +59,7 @@ impl WritableAttributes {
             };
         }
         Reply::later(async move {
-            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let value = call.body.read(GuestAttributes::MAX_VALUE_BYTES).await?;
             let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
             let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value));
             saved(outcome, save).await
@@ -85,7 +85,7 @@ impl Endpoint for WritableAttributes {
         let reply = match (enabled(snapshot.tree()), call.head.method()) {
             (Err(disabled), _) => Err(disabled).into(),
             (Ok(_), &Method::PUT | &Method::DELETE) => self.write(call),
-            (Ok(tree), _) => published::find(tree, &call).into(),
+            (Ok(tree), _) => tree_endpoint::find(tree, &call).into(),
         };
         reply.counted_as(WITH_SLASH)
     }
@@ -97,7 +97,7 @@ fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection
     let (namespace, key) = rest.split_once('/').ok_or(NO_KEY)?;
     match key.is_empty() || key.contains('/') {
         true => Err(NO_KEY),
-        false if namespace.len().max(key.len()) > GuestAttributes::MOST_NAME_BYTES => Err(LONG_NAME),
+        false if namespace.len().max(key.len()) > GuestAttributes::MAX_NAME_BYTES => Err(LONG_NAME),
         false => Ok((namespace, key)),
     }
 }
@@ -109,7 +109,7 @@ fn enabled(tree: &Tree) -> Result<&Tree, Rejection> {
 /// A body may take its time. What counts is what holds when it is there.
 fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tree, Rejection> {
     let written = enabled(tree)?.with_guest_attribute(namespace, key, value).map_err(|_| Rejection::Internal)?;
-    if written.guest_attribute_bytes() > GuestAttributes::MOST_BYTES {
+    if written.guest_attribute_bytes() > GuestAttributes::MAX_BYTES {
         return Err(Rejection::TooLarge);
     }
     Ok(written)

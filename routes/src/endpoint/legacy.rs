@@ -1,7 +1,7 @@
 //! The APIs of the past, `/0.1/` and `/computeMetadata/v1beta1/`: listed and refused, as by GCE, or served for those who have
 //! programs of that time. They demand no header, which is why they were closed.
 
-use super::{Call, Endpoint, Reply, above};
+use super::{Call, Endpoint, Reply, static_listing};
 use crate::router::Router;
 use crate::snapshot::Reader;
 use crate::tree::Tree;
@@ -55,10 +55,10 @@ impl Endpoint for Legacy {
         match place(&call.path) {
             Place::V1(rest) => call.router.route(call.head, &format!("{}/{rest}", v1::PREFIX), call.body),
             Place::Own => self.own.route(call.head, call.path.as_str(), call.body),
-            Place::Root => above::listing(&call, "meta-data/\n").into(),
+            Place::Root => static_listing::listing(&call, "meta-data/\n").into(),
             Place::Names => {
                 let lines = NAMES.iter().filter_map(|(name, place)| line(snapshot.tree(), name, place));
-                above::listing(&call, lines.collect::<String>()).into()
+                static_listing::listing(&call, lines.collect::<String>()).into()
             }
             Place::MissingSlash => Err(Rejection::MissingSlash).into(),
             Place::Nowhere => Err(Rejection::NotFound).into(),

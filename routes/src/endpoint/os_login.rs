@@ -6,7 +6,7 @@ mod sessions;
 
 pub(crate) use sessions::{ContinueSession, Sessions, StartSession};
 
-use super::{Answer, Call, Endpoint, Published, Reply};
+use super::{Answer, Call, Endpoint, Reply, TreeEndpoint};
 use crate::os_login::{OsLogin, POLICIES, Page};
 use crate::snapshot::Reader;
 use crate::tree::represent::TEXT;
@@ -33,28 +33,29 @@ fn json_answer(value: Value) -> Answer {
     Answer::computed(Leaf::json_by_default(value), TEXT)
 }
 
-/// What is asked for: a question is a function of who may log in and of the query.
-type Question = fn(&OsLogin, &Call<'_>) -> Result<Value, Rejection>;
+/// A query of OS Login's directory: its answer follows from the directory and the request's parameters.
+type Query = fn(&OsLogin, &Call<'_>) -> Result<Value, Rejection>;
 
-/// One of the lists and questions.
-pub(crate) struct Directory {
+/// Answers one kind of query of OS Login's directory: users, groups, authorization or certificates.
+pub(crate) struct OsLoginQuery {
     reader: Reader,
-    published: Arc<Published>,
-    question: Question,
+    /// Answers while OS Login is disabled.
+    tree: Arc<TreeEndpoint>,
+    query: Query,
 }
 
-impl Directory {
-    pub(crate) fn new(reader: Reader, published: Arc<Published>, question: Question) -> Self {
-        Self { reader, published, question }
+impl OsLoginQuery {
+    pub(crate) fn new(reader: Reader, tree: Arc<TreeEndpoint>, query: Query) -> Self {
+        Self { reader, tree, query }
     }
 }
 
-impl Endpoint for Directory {
+impl Endpoint for OsLoginQuery {
     fn call(&self, call: Call<'_>) -> Reply {
         let snapshot = self.reader.snapshot();
         match snapshot.tree().enabled_os_login() {
-            Some(os_login) => (self.question)(os_login, &call).map(json_answer).into(),
-            None => self.published.call(call),
+            Some(os_login) => (self.query)(os_login, &call).map(json_answer).into(),
+            None => self.tree.call(call),
         }
     }
 }

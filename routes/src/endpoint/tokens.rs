@@ -21,25 +21,25 @@ use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-/// What tells the kinds apart: how a call becomes a request to their source, and its token an answer.
-pub(crate) trait Kind: Send + Sync + 'static {
+/// A kind of token: how a call becomes a request to its source, and a token an answer.
+pub(crate) trait TokenKind: Send + Sync + 'static {
     type Request: Send + 'static;
     type Token: Send + 'static;
 
-    /// What the call asks of the source.
+    /// The request to the source for this call.
     fn request(&self, call: &Call<'_>, tree: &Tree, account: Arc<ServiceAccount>) -> Result<Self::Request, Rejection>;
 
     fn answer(token: &Self::Token) -> Answer;
 }
 
-/// Answers with what its source makes for each call; 404 where there is no source.
-pub(crate) struct Tokens<K: Kind> {
+/// Answers each call with a token of its source; 404 without a source.
+pub(crate) struct Tokens<K: TokenKind> {
     kind: K,
     reader: Reader,
     source: Option<BoxCloneSyncService<K::Request, K::Token, TokenError>>,
 }
 
-impl<K: Kind> Tokens<K> {
+impl<K: TokenKind> Tokens<K> {
     pub(crate) fn new(
         kind: K,
         reader: Reader,
@@ -49,7 +49,7 @@ impl<K: Kind> Tokens<K> {
     }
 }
 
-impl<K: Kind> Endpoint for Tokens<K> {
+impl<K: TokenKind> Endpoint for Tokens<K> {
     /// google-auth POSTs a certificate chain here when it wants a bound token, and takes an unbound one.
     fn allows(&self, method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::POST].contains(method)

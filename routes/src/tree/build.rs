@@ -1,6 +1,6 @@
 //! JSON becomes a tree.
 
-use super::{Array, Dir, Entry, Forms, Leaf, Node, Shown, Tree};
+use super::{Array, Dir, Entry, Leaf, Node, RenderCache, Tree, Visibility};
 use crate::schema::{self, Rule};
 use http::uri::PathAndQuery;
 use serde::Serialize;
@@ -24,7 +24,7 @@ impl Tree {
             if belongs
                 && self.get(path).is_none()
                 && let Ok(value) = serde_json::from_str(json)
-                && let Ok(with_default) = self.with_shown(path, &value, Shown::Nowhere)
+                && let Ok(with_default) = self.with_visibility(path, &value, Visibility::Nowhere)
             {
                 self = with_default;
             }
@@ -61,13 +61,14 @@ fn array(items: &[Value], path: &mut Vec<&str>) -> Array {
     path.push("0");
     let items = items.iter().map(|item| Arc::new(node(item, path))).collect();
     path.pop();
-    Array { items, forms: Forms::default() }
+    Array { items, cache: RenderCache::default() }
 }
 
 fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
     let mut entries = BTreeMap::new();
     for name in schema::computed_in(path) {
-        let entry = Entry { json_key: name.into(), node: Arc::new(Node::Computed), shown: Shown::ListingOnly };
+        let entry =
+            Entry { json_key: name.into(), node: Arc::new(Node::Computed), visibility: Visibility::ListingOnly };
         entries.insert(Box::from(name), entry);
     }
     let segments = Segments::of(object, path);
@@ -77,11 +78,11 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
             continue;
         }
         let path = [path.as_slice(), &[&*segment]].concat();
-        let shown = if is_addressable(&segment) { Shown::of(&path) } else { Shown::RecursionOnly };
+        let visibility = if is_addressable(&segment) { Visibility::of(&path) } else { Visibility::RecursionOnly };
         let node = Arc::new(node(value, &mut path.clone()));
-        entries.insert(segment, Entry { json_key: key.as_str().into(), node, shown });
+        entries.insert(segment, Entry { json_key: key.as_str().into(), node, visibility });
     }
-    Dir { entries, is_closed: schema::is(path, Rule::Closed), forms: Forms::default() }
+    Dir { entries, is_closed: schema::is(path, Rule::Closed), cache: RenderCache::default() }
 }
 
 /// The segments of one object's keys: no two keys may get the same one, or one of them would be lost.

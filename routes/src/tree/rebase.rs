@@ -46,7 +46,7 @@ impl Tree {
     /// The JSON of all but what guests have written.
     fn of_owner(&self) -> Value {
         let without = self.with_guest_attributes(&GuestAttributes::default());
-        without.as_ref().unwrap_or(self).root.explicit()
+        without.as_ref().unwrap_or(self).root.owner_json()
     }
 }
 

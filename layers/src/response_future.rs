@@ -1,6 +1,6 @@
-//! The future of every layer that lets a request through or answers it itself.
+//! The future of the layers that pass a request on or refuse it.
 
-use crate::record_latency::MatchedPath;
+use crate::record_latency::PathLabel;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
@@ -10,9 +10,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pin_project! {
-    /// The inner service's answer, or a refusal.
+    /// Completes with the inner service's answer, or with a refusal.
     #[derive(Debug)]
-    pub struct Admission<F> {
+    pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -31,26 +31,26 @@ pin_project! {
 struct Refusal {
     rejection: Rejection,
     head: RequestHead,
-    counted_as: Option<MatchedPath>,
+    label: Option<PathLabel>,
 }
 
-impl<F> Admission<F> {
+impl<F> ResponseFuture<F> {
     pub(crate) fn admitted(inner: F) -> Self {
         Self { state: State::Admitted { inner } }
     }
 
     pub(crate) fn refused(rejection: Rejection, head: RequestHead) -> Self {
-        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, counted_as: None }) } }
+        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label: None }) } }
     }
 
-    /// A refusal that is counted as one of this directory's.
+    /// A refusal whose metrics label is this directory.
     pub(crate) fn refused_below(directory: &'static str, rejection: Rejection, head: RequestHead) -> Self {
-        let counted_as = Some(MatchedPath::Below(directory));
-        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, counted_as }) } }
+        let label = Some(PathLabel::Below(directory));
+        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label }) } }
     }
 }
 
-impl<F, B, E> Future for Admission<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: From<Bytes>,
@@ -61,10 +61,10 @@ where
         match self.project().state.project() {
             Projected::Admitted { inner } => inner.poll(cx),
             Projected::Refused { refusal } => match refusal.take() {
-                Some(Refusal { rejection, head, counted_as }) => {
+                Some(Refusal { rejection, head, label }) => {
                     let mut response = rejection.into_response(&head);
-                    if let Some(counted_as) = counted_as {
-                        response.extensions_mut().insert(counted_as);
+                    if let Some(label) = label {
+                        response.extensions_mut().insert(label);
                     }
                     Poll::Ready(Ok(response))
                 }

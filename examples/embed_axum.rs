@@ -14,7 +14,7 @@ fn application(publisher: &Publisher) -> Result<Router, Box<dyn Error>> {
     tokio::spawn(credentials.attend(publisher.reader()));
     let mut router = routes::Router::new(publisher.clone(), credentials.tokens());
     for (path, endpoint) in credentials.routes() {
-        router = router.with_route(path, endpoint).map_err(|(_, conflict)| conflict)?;
+        router = router.with_route(path, endpoint)?;
     }
     let metadata = Stack::new(publisher.reader(), router).service::<Body, Body>();
     Ok(Router::new().route("/healthz", get(async || "well")).fallback_service(metadata))

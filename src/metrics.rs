@@ -50,12 +50,13 @@ struct PathSeries {
 }
 
 impl Metrics {
+    #[expect(clippy::expect_used, reason = "the buckets are constants")]
     pub(crate) fn new() -> Self {
         let builder = [LATENCY, tokens::REQUEST_LATENCY, tokens::FETCH_LATENCY].into_iter().fold(
             PrometheusBuilder::new(),
             |builder, name| {
-                // Without buckets a histogram would be rendered as a summary. It fails for an empty list only.
-                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).unwrap_or_default()
+                // Without buckets a histogram would be rendered as a summary.
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).expect("the list is not empty")
             },
         );
         let recorder = builder.build_recorder();

@@ -57,19 +57,38 @@ where
 {
     type Output = F::Output;
 
+    #[expect(clippy::expect_used, reason = "a future that is polled again would hang for ever without it")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             Projected::Admitted { inner } => inner.poll(cx),
-            Projected::Refused { refusal } => match refusal.take() {
-                Some(Refusal { rejection, head, label }) => {
-                    let mut response = rejection.into_response(&head);
-                    if let Some(label) = label {
-                        response.extensions_mut().insert(label);
-                    }
-                    Poll::Ready(Ok(response))
+            Projected::Refused { refusal } => {
+                let refusal = refusal.take().expect("`ResponseFuture` polled after completion");
+                let Refusal { rejection, head, label } = refusal;
+                let mut response = rejection.into_response(&head);
+                if let Some(label) = label {
+                    response.extensions_mut().insert(label);
                 }
-                None => Poll::Pending,
-            },
+                Poll::Ready(Ok(response))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use std::convert::Infallible;
+    use std::future::Pending;
+    use std::task::Waker;
+
+    #[test]
+    #[should_panic(expected = "`ResponseFuture` polled after completion")]
+    fn a_refusal_that_is_polled_after_completion_panics() {
+        type Inner = Pending<Result<Response<Bytes>, Infallible>>;
+        let refused = ResponseFuture::<Inner>::refused(Rejection::NotFound, RequestHead::of(&Request::new(())));
+        let (mut refused, mut cx) = (Box::pin(refused), Context::from_waker(Waker::noop()));
+        assert!(refused.as_mut().poll(&mut cx).is_ready());
+        let _ = refused.as_mut().poll(&mut cx);
     }
 }

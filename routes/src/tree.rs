@@ -6,6 +6,7 @@
 mod build;
 mod edit;
 mod guest_attributes;
+mod merge;
 mod rebase;
 pub(crate) mod represent;
 
@@ -66,21 +67,24 @@ impl Tree {
     }
 
     /// The text of the leaf at this path.
+    #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub fn text(&self, path: &str) -> Option<String> {
         match &**self.get(path)? {
-            Node::Leaf(leaf) => String::from_utf8(leaf.text().to_vec()).ok(),
+            Node::Leaf(leaf) => Some(String::from_utf8(leaf.text().into()).expect("the text of a leaf is UTF-8")),
             _ => None,
         }
     }
 
-    /// Whether an attribute switches something on: the instance's if it has it, else the project's.
+    /// Whether an attribute is true: the instance's, or else the project's.
+    #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub(crate) fn is_switched_on(&self, attribute: &str) -> bool {
         let of = |owner| match &**self.get(owner)?.child(attribute)? {
             Node::Leaf(leaf) => Some(leaf.text()),
             _ => None,
         };
         let value = of("instance/attributes").or_else(|| of("project/attributes"));
-        value.is_some_and(|value| str::from_utf8(&value).ok().and_then(parse_bool) == Some(true))
+        value
+            .is_some_and(|value| parse_bool(str::from_utf8(&value).expect("the text of a leaf is UTF-8")) == Some(true))
     }
 }
 

@@ -177,7 +177,7 @@ impl Server {
 /// All routes. What comes with a source of tokens never takes the place of what the metadata has.
 fn router(publisher: Publisher, tokens: TokenSources, options: RouterOptions, routes: Vec<Route>) -> Router {
     routes.into_iter().fold(Router::with_options(publisher, tokens, options), |router, (path, endpoint)| {
-        router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
+        router.clone().with_route(path, endpoint).unwrap_or_else(|conflict| {
             tracing::error!(path, "left out: {conflict}");
             router
         })

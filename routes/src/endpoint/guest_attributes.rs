@@ -4,6 +4,7 @@
 //! what, how much, and when the write is answered.
 
 use super::{Answer, Call, Endpoint, Reply, tree_endpoint};
+use crate::paths::v1_path;
 use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
 use gce_metadata_layers::{MetadataPath, Rejection};
@@ -15,8 +16,7 @@ use tower::{BoxError, ServiceExt};
 /// published before the call is stored. The reason of a failure is the service's own to log.
 pub type SaveGuestAttributes = BoxCloneSyncService<(), (), BoxError>;
 
-const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
-const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
+const DIRECTORY: &str = v1_path!("instance/guest-attributes/");
 
 const DISABLED: Rejection = Rejection::worded(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
 const NO_KEY: Rejection = bad("guest attributes are written to guest-attributes/NAMESPACE/KEY");
@@ -87,13 +87,14 @@ impl Endpoint for WritableAttributes {
             (Ok(_), &Method::PUT | &Method::DELETE) => self.write(call),
             (Ok(tree), _) => tree_endpoint::find(tree, &call).into(),
         };
-        reply.counted_as(WITH_SLASH)
+        reply.counted_as(DIRECTORY)
     }
 }
 
-/// The two names that a path must have to be written to.
+/// The namespace and the key of a path that is written to.
+#[expect(clippy::expect_used, reason = "the table of routes is a constant")]
 fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection> {
-    let rest = path.below(DIRECTORY).unwrap_or_default();
+    let rest = path.as_str().strip_prefix(DIRECTORY).expect("the routes of the endpoint are below guest-attributes/");
     let (namespace, key) = rest.split_once('/').ok_or(NO_KEY)?;
     match key.is_empty() || key.contains('/') {
         true => Err(NO_KEY),
@@ -151,7 +152,7 @@ mod tests {
         let router = Router::with_options(publisher, TokenSources::default(), options);
         let ask = async |method: &str, path: &str| {
             let head = RequestHead::of(&Request::builder().method(method).uri(path).body(()).unwrap());
-            let answer = router.route(&head, path, RequestBody::made(|| "value".into())).await;
+            let answer = router.route(&head, RequestBody::made(|| "value".into())).await;
             answer.map(|_| ()).map_err(|rejection| rejection.status().as_u16())
         };
         assert_eq!(ask("PUT", KEY).await, Ok(()));
@@ -176,7 +177,7 @@ mod tests {
         let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
         let router = Router::new(publisher.clone(), TokenSources::default());
         let head = RequestHead::of(&Request::put(KEY).body(()).unwrap());
-        let put = |body| router.route(&head, KEY, body);
+        let put = |body| router.route(&head, body);
         assert!(put(RequestBody::made(|| "value".into())).await.is_ok());
         let switch = publisher.clone();
         let late = put(RequestBody::made(move || {

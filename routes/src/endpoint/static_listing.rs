@@ -3,6 +3,7 @@
 use super::{Answer, Call, Endpoint, Reply};
 use bytes::Bytes;
 use gce_metadata_layers::{Query, Rejection};
+use std::sync::Arc;
 
 /// A constant listing. It ignores `recursive=true`: these paths require no header, so they must not show any metadata.
 #[derive(Debug)]
@@ -11,8 +12,8 @@ pub(crate) struct StaticListing {
 }
 
 impl StaticListing {
-    pub(crate) fn new(listing: &'static str) -> Self {
-        Self { listing }
+    pub(crate) fn shared(listing: &'static str) -> Arc<Self> {
+        Arc::new(Self { listing })
     }
 }
 

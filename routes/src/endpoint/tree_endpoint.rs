@@ -1,9 +1,9 @@
 //! Answers with the node of the tree that the path names.
 
 use super::{Answer, Call, Endpoint, Reply};
+use crate::paths::V1;
 use crate::snapshot::Reader;
 use crate::tree::Tree;
-use crate::v1;
 use gce_metadata_layers::Rejection;
 use std::sync::Arc;
 
@@ -26,8 +26,9 @@ impl Endpoint for TreeEndpoint {
 }
 
 /// The node that the path of a call names.
+#[expect(clippy::expect_used, reason = "the table of routes is a constant")]
 pub(super) fn find(tree: &Tree, call: &Call<'_>) -> Result<Answer, Rejection> {
-    let path = call.path.below(v1::PREFIX).ok_or(Rejection::NotFound)?;
+    let path = call.path.below(V1).expect("the routes of the endpoint are below v1");
     let node = tree.get(path).ok_or(Rejection::NotFound)?;
     match (node.is_directory(), call.path.is_directory()) {
         (true, false) => Err(Rejection::MissingSlash),

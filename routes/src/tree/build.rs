@@ -16,16 +16,18 @@ impl Tree {
     }
 
     /// The tree with the defaults that belong below this path, where they are missing.
+    #[expect(clippy::expect_used, reason = "the defaults are constants, and every tree is built with them")]
     pub(super) fn with_defaults(mut self, below: &str) -> Self {
         let below: Vec<_> = below.split('/').filter(|segment| !segment.is_empty()).collect();
         for (path, json) in schema::defaults() {
             let belongs =
                 path.split('/').zip(&below).filter(|(segment, wanted)| segment == *wanted).count() == below.len();
-            if belongs
-                && self.get(path).is_none()
-                && let Ok(value) = serde_json::from_str(json)
-                && let Ok(with_default) = self.with_visibility(path, &value, Visibility::Nowhere)
-            {
+            if !belongs || self.get(path).is_some() {
+                continue;
+            }
+            let value = serde_json::from_str(json).expect("the defaults are JSON");
+            // Fails where the owner has a value above the path of the default.
+            if let Ok(with_default) = self.with_visibility(path, &value, Visibility::Nowhere) {
                 self = with_default;
             }
         }
@@ -122,13 +124,13 @@ pub(crate) fn is_addressable(segment: &str) -> bool {
 }
 
 /// JSON as GCE writes it where it is the text of a leaf: indented by one space a level, and a line break at the end.
+#[expect(clippy::expect_used, reason = "keys are strings, a Vec takes every write, and serde_json writes UTF-8")]
 fn document(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
-    // Values can't fail to serialize: their keys are strings, and a Vec takes every write.
-    let _ = value.serialize(&mut serializer);
+    value.serialize(&mut serializer).expect("values serialize");
     text.push(b'\n');
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 pub(super) fn snake_cased(value: Value) -> Value {

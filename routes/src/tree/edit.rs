@@ -4,7 +4,7 @@ mod error;
 
 pub use error::EditError;
 
-use super::{Array, Dir, Entry, GuestAttributes, Node, RenderCache, Tree, Visibility, build, guest_attributes};
+use super::{Array, Dir, Entry, Node, RenderCache, Tree, Visibility, build};
 use crate::accounts;
 use crate::depth;
 use crate::metadata::{self, Metadata};
@@ -42,7 +42,7 @@ impl Tree {
     }
 
     /// The tree with this value, in the types that it has, at that path.
-    fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
+    pub(super) fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         let value =
             Metadata::checked(value, &edit.segments).map_err(|error| EditError::Unfit { path: path.into(), error })?;
@@ -53,7 +53,7 @@ impl Tree {
     }
 
     /// Logs the paths of these keys that the tree does not have yet: most likely they are misspelled.
-    fn warn_of_new(&self, unknown: &[String]) {
+    pub(super) fn warn_of_new(&self, unknown: &[String]) {
         for path in unknown.iter().filter(|path| self.get(path).is_none()) {
             tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served as it stands");
         }
@@ -86,51 +86,6 @@ impl Tree {
             node = node.child(segment)?;
         }
         Some(node.owner_json())
-    }
-
-    /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
-    /// null, removes what its keys name; anything else replaces. Keys are those of the JSON, such as `maintenanceEvent`. An
-    /// empty path is the whole tree. Values are converted, and new keys logged, as in [`with`](Self::with); what the patch
-    /// does not name keeps its type.
-    ///
-    /// ```
-    /// use gce_metadata_routes::Metadata;
-    /// use serde_json::json;
-    ///
-    /// let tree = Metadata::from_json(json!({"instance": {"attributes": {"a": "1", "b": "2"}}})).unwrap().tree();
-    /// let patched = tree.with_merged("instance", &json!({"attributes": {"a": null, "c": "3"}})).unwrap();
-    /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
-    /// ```
-    ///
-    /// # Errors
-    /// If the path can't hold what comes of it: see [`EditError`].
-    pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
-        let segments = segments(path);
-        let (patch, unknown) = conform(path, &segments, patch)?;
-        let tree = if self.hides_guest_attributes() && !guest_attributes::are_named(&patch, &segments) {
-            let without = self.with_guest_attributes(&GuestAttributes::default())?;
-            without.merged(path, patch)?.with_guest_attributes(&self.guest_attributes())?
-        } else {
-            self.merged(path, patch)?
-        };
-        self.warn_of_new(&unknown);
-        Ok(tree)
-    }
-
-    /// The same, with everything at the path, guest attributes too, as if a config had it.
-    fn merged(&self, path: &str, mut patch: Value) -> Result<Self, EditError> {
-        let mut value = self.owner_json(path).unwrap_or_default();
-        align(&mut value, &mut patch, &segments(path));
-        json_patch::merge(&mut value, &patch);
-        match Edit::new(path) {
-            Ok(_) => self.replaced(path, value),
-            Err(EditError::Root) if value.is_object() => {
-                let unfit = |error| EditError::Unfit { path: path.into(), error };
-                let everything = Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree();
-                Ok(everything.with_os_login(self.os_login.clone()))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
@@ -196,7 +151,7 @@ impl Entry {
 }
 
 /// The value or patch of an edit in GCE's types, and its keys that GCE is not known to have.
-fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
+pub(super) fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
     let levels = Tree::MAX_DEPTH.checked_sub(segments.len());
     if levels.is_none_or(|levels| depth::beyond(value, levels).is_some()) {
         return Err(EditError::TooDeep { path: path.into() });
@@ -206,26 +161,8 @@ fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<S
     Ok((value, unknown))
 }
 
-fn segments(path: &str) -> Vec<&str> {
+pub(super) fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
-}
-
-/// Gives what stands at this path and a patch to it the same shape, where the tree keeps an object as something else.
-fn align(value: &mut Value, patch: &mut Value, path: &[&str]) {
-    if schema::is(path, Rule::ObjectLeaf) {
-        *patch = build::snake_cased(patch.take());
-    } else if schema::is(path, Rule::Document) {
-        let written = value.as_str().filter(|_| patch.is_object()).map(serde_json::from_str);
-        if let Some(Ok(object @ Value::Object(_))) = written {
-            *value = object;
-        }
-    } else if let (Value::Object(value), Value::Object(patch)) = (value, patch) {
-        for (key, patch) in patch {
-            let Some(value) = value.get_mut(key) else { continue };
-            let segment = if schema::is(path, Rule::UserKeys) { key.clone() } else { schema::kebab_case(key) };
-            align(value, patch, &[path, &[&segment]].concat());
-        }
-    }
 }
 
 /// One place in a tree, and the way to it.

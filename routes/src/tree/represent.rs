@@ -169,9 +169,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
+#[expect(clippy::expect_used, reason = "keys are strings, and a Vec takes every write")]
 fn to_json(value: &impl Serialize) -> Bytes {
-    // Neither nodes nor values can fail to serialize: their keys are strings, and a Vec takes every write.
-    serde_json::to_vec(value).unwrap_or_default().into()
+    serde_json::to_vec(value).expect("nodes and values serialize").into()
 }
 
 /// A list keeps its order; the keys of an object stand in byte order, which isn't that of their path segments.

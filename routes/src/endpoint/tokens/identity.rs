@@ -52,7 +52,7 @@ fn instance_claims(tree: &Tree, created: SystemTime, licenses: bool) -> Instance
         project_id: text("project/project-id"),
         project_number: text("project/numeric-project-id").parse().unwrap_or(0),
         // projects/123/zones/us-central1-a
-        zone: zone.rsplit('/').next().unwrap_or_default().to_owned(),
+        zone: zone.rsplit_once('/').map_or(&*zone, |(_, name)| name).to_owned(),
     }
 }
 

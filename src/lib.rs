@@ -36,6 +36,7 @@ pub mod signer;
 mod stack;
 #[cfg(feature = "tpm")]
 mod threads;
+mod trace;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 #[cfg(feature = "live")]

@@ -1,10 +1,9 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
-mod trace;
-
 use crate::hosts;
 use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
+use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
     AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
@@ -17,7 +16,6 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
-use trace::TraceRequestsLayer;
 
 /// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
 ///

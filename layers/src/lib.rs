@@ -55,6 +55,7 @@ mod response_future;
 #[cfg(test)]
 mod test_support;
 
+pub mod abort;
 pub mod etag;
 pub mod limit_rate;
 pub mod record_latency;
@@ -65,6 +66,7 @@ pub mod require_peer;
 pub mod set_server_headers;
 pub mod wait_for_change;
 
+pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer};
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};

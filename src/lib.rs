@@ -16,7 +16,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod admin;
 mod blocking;
 #[cfg(test)]
 mod captured_log;

@@ -157,7 +157,7 @@ fn announce(args: &Args, server: &Server) {
     if let Some(address) = server.tls_address().filter(|address| *address != server.address()) {
         lines.push_str(&format!("# HTTPS, with client certificates, at https://{address}\n"));
     }
-    if let Some(address) = server.admin_address() {
+    if let Some(address) = server.metrics_address() {
         lines.push_str(&format!("# Metrics and health at http://{address}\n"));
     }
     // Nobody may be reading, which is no reason not to serve.

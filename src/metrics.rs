@@ -4,9 +4,11 @@
 //! one process don't mix. What happens is counted as it happens; what merely *is* (the generation, who waits, which key
 //! signs) is looked up at each scrape, so that it is never stale and no series outlives what it tells of.
 
+mod listener;
 mod state;
 mod tokens;
 
+pub(crate) use listener::{Monitored, Pages};
 pub(crate) use state::State;
 
 use gce_metadata_layers::{Answered, PathLabel, Record};

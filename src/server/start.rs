@@ -1,7 +1,7 @@
 //! From settings to a running server: everything is read, checked and bound before anything is served.
 
 use super::advice::TokenAdvice;
-use super::builder::{Place, Served, ServerBuilder, Tokens};
+use super::builder::{MetricsOptions, Place, Served, ServerBuilder, Tokens};
 use super::connection::{self, ConnectionLimits, RequestBody};
 use super::listener::{Address, Listener};
 use super::open_connections::OpenConnections;
@@ -9,12 +9,11 @@ use super::runtimes::Runtimes;
 use super::start_error::StartError;
 use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened};
 use super::{Lifecycle, Server};
-use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
 use crate::credentials::{Credentials, Route, SourceError};
 use crate::guest_attributes::{self, Keeper, Lock};
 use crate::hosts;
-use crate::metrics::{Metrics, State};
+use crate::metrics::{Metrics, Monitored, Pages, State};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::Reload;
 use crate::stack::Stack;
@@ -26,8 +25,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// Few watch, and none for long.
-const ADMIN_CONNECTIONS: usize = 64;
+/// Connections to the metrics listener at a time.
+const METRICS_CONNECTIONS: usize = 64;
 
 impl ServerBuilder {
     /// Checks everything, binds the sockets, and serves. Must be called in a tokio runtime. What is read of files, and what a
@@ -38,12 +37,13 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, StartError> {
         let connections = OpenConnections::at_most(self.most_connections);
         let limits = self.connection_limits(&connections);
-        let admin_limits = self.connection_limits(&OpenConnections::at_most(ADMIN_CONNECTIONS));
+        let metrics_limits = self.connection_limits(&OpenConnections::at_most(METRICS_CONNECTIONS));
         let hosts = hosts::allowed_with(&self.hosts, self.tokens.issuer())?;
         let token_advice = TokenAdvice::new(&self.tokens, &self.served);
         let doubt = self.overrides.doubt();
-        // Nobody counts where nobody looks.
-        let metrics = self.admin.is_some().then(Metrics::new);
+        let (metrics_place, pages) = self.metrics.map(pages).transpose()?.unzip();
+        // Without a metrics listener nothing is counted.
+        let metrics = pages.is_some().then(Metrics::new);
         let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
         let credentials = open(self.tokens, metrics.as_ref(), rate_limits.as_ref())?;
         let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
@@ -61,14 +61,13 @@ impl ServerBuilder {
         metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
         let (listener, address) = bind(self.place, "--port").await?;
         let (https_listener, https_address) = bind_if_any(https_place.flatten(), "--tls-port").await?.unzip();
-        let (admin_place, metrics_path) = self.admin.map(|admin| (admin.address, admin.metrics_path)).unzip();
-        let (admin_listener, admin_address) = bind_if_any(admin_place, "--metrics-port").await?.unzip();
+        let (metrics_listener, metrics_address) = bind_if_any(metrics_place, "--metrics-port").await?.unzip();
 
         // What is left is threads and files. An error drops the server, which ends what of it has been started.
         let mut server = Server {
             tls_address: https_address.or_else(|| https.is_some().then(|| address.clone())),
             address,
-            admin_address,
+            metrics_address,
             publisher: publisher.clone(),
             keeper: None,
             lifecycle: Lifecycle::default(),
@@ -125,13 +124,13 @@ impl ServerBuilder {
             let service = stack.service::<RequestBody, Full<Bytes>>();
             connection::spawn(listener, None, service, limits, runtimes, lifecycle);
         }
-        if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
+        if let Some(((listener, pages), metrics)) = metrics_listener.zip(pages).zip(metrics) {
             let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
             let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
             let guest_attributes = keeper.clone();
-            let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, guest_attributes, stop };
+            let service = pages.service(Monitored { metrics: metrics.clone(), state, guest_attributes, stop });
             let here = Runtimes::current(&server.watching.tasks);
-            connection::spawn(listener, None, service, admin_limits, here, &server.watching);
+            connection::spawn(listener, None, service, metrics_limits, here, &server.watching);
             server.watching.spawn(async move { metrics.keep_up().await });
         }
         if let Some(doubt) = doubt {
@@ -209,6 +208,13 @@ fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Follow
             Ok((file.parse(&bytes)?, Some((file, bytes))))
         }
     }
+}
+
+/// The address and the pages of the metrics listener.
+fn pages(options: MetricsOptions) -> Result<(SocketAddr, Pages), StartError> {
+    let MetricsOptions { address, path } = options;
+    let pages = Pages::new(&path).ok_or(StartError::MetricsPath { path })?;
+    Ok((address, pages))
 }
 
 async fn bind_if_any(

@@ -31,6 +31,12 @@ pub enum StartError {
         "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
     )]
     Threads(io::Error),
+    /// The path of the metrics is that of another page of their listener.
+    #[error("metrics: {path} is the path of another page; choose another one, such as /metrics")]
+    MetricsPath {
+        /// The path.
+        path: String,
+    },
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {

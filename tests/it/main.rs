@@ -5,6 +5,7 @@
 mod conformance;
 mod dump;
 mod guest_attributes;
+mod listing_walk;
 #[cfg(feature = "live")]
 mod live;
 #[cfg(feature = "cli")]
@@ -13,6 +14,7 @@ mod live_clients;
 mod live_program;
 #[cfg(feature = "cli")]
 mod live_secrets;
+mod metrics_and_health;
 mod mtls;
 mod oslogin;
 mod prometheus;
@@ -23,8 +25,6 @@ mod support;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;
-mod walk;
-mod watching;
 
 #[cfg(feature = "cli")]
 mod certs_renew;

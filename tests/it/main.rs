@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod abort;
 mod conformance;
 mod dump;
 mod guest_attributes;
@@ -14,6 +15,7 @@ mod live_clients;
 mod live_program;
 #[cfg(feature = "cli")]
 mod live_secrets;
+mod machines;
 mod metrics_and_health;
 mod mtls;
 mod oslogin;
@@ -22,6 +24,7 @@ mod protocol;
 mod rate_limits;
 mod reload;
 mod support;
+mod threads;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::server::tls::{self, Certificates, MdsFolder};
 use gce_metadata_routes::{Metadata, Publisher};
+use http_body::Frame;
 use http_body_util::StreamBody;
 use rustls_pki_types::pem::PemObject;
 use std::io::ErrorKind;
@@ -19,7 +20,7 @@ type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
 
 /// Aborts `/abort` at once and `/partly` in its body; the others are answered.
 async fn faulty(
-    request: Request<RequestBody>,
+    request: Request<IncomingBody>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
     let mut frames: Frames = vec![Ok(Frame::data("first".into()))];
     if request.uri().path() == "/partly" {
@@ -40,7 +41,7 @@ fn serve(listener: Listener, tls: Option<Tls>) -> Lifecycle {
         header_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(60),
     };
-    spawn(listener, tls, service_fn(faulty), limits, Runtimes::current(&lifecycle.tasks), &lifecycle);
+    spawn(listener, tls, service_fn(faulty), limits, ConnectionThreads::current(&lifecycle.tasks), &lifecycle);
     lifecycle
 }
 

@@ -1,8 +1,8 @@
-//! What is counted, and its form for Prometheus.
+//! The metrics of a server, in Prometheus' text format.
 //!
-//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own: two in
-//! one process don't mix. What happens is counted as it happens; what merely *is* (the generation, who waits, which key
-//! signs) is looked up at each scrape, so that it is never stale and no series outlives what it tells of.
+//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own, so that two in one
+//! process count apart. Counters and histograms are updated by events; gauges (the generation, waiting requests, the signing key) are
+//! read at each scrape, so they are never stale, and their series end with what they describe.
 
 mod listener;
 mod state;
@@ -32,7 +32,7 @@ const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The label of every path that names nothing.
+/// The label of every path that does not exist.
 const UNMATCHED: &str = "unmatched";
 
 /// The metrics of one server. Clones share them.
@@ -76,24 +76,24 @@ impl Metrics {
         Self(Arc::new(Inner { recorder, paths: RwLock::default(), accounts: tokens::Accounts::default() }))
     }
 
-    /// A TLS handshake that came to this end.
+    /// Counts a TLS handshake with this outcome.
     pub(crate) fn tls_handshake(&self, outcome: &'static str) {
         with_local_recorder(&self.0.recorder, || counter!(TLS_HANDSHAKES, "outcome" => outcome).increment(1));
     }
 
-    /// Certificates that changed, for the better or not.
+    /// Counts a reload of certificates, by whether it succeeded.
     pub(crate) fn tls_reload(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Guest attributes that were written to their file, or could not be.
+    /// Counts a write of the file of guest attributes, by whether it succeeded.
     pub(crate) fn guest_attributes_saved(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
     }
 
-    /// Everything that was counted, and the state at this moment.
+    /// All metrics in Prometheus' text format: counters, histograms, and gauges of the current state.
     pub(crate) fn render(&self, state: &State) -> String {
         self.counted() + &state.render(&self.0.accounts.expiries())
     }

@@ -14,6 +14,8 @@
 //! | [`Etag`] | `ETag` | needs bytes |
 //! | [`Render`] | a node becomes bytes | the only place where it does |
 //!
+//! A layer of your own may reset a connection: see [`abort`].
+//!
 //! Below [`Render`] stands a service whose response bodies are nodes: anything that is [`Represent`]. The crate
 //! `gce-metadata-routes` has one for a VM's metadata tree; a service of your own will do as well.
 //!

@@ -113,6 +113,9 @@ mod tests {
 
     #[tokio::test]
     async fn no_clock_is_read_for_a_request_that_is_not_logged() {
+        // Without a subscriber of its own the test would depend on those of others.
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
         let mut service =
             TraceRequestsLayer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
         let answer = service.call(Request::new(()));

@@ -1,6 +1,6 @@
-//! How long each answer took, for whoever counts.
+//! Records the status and the latency of each answer.
 //!
-//! The layer knows no exporter: it tells a [`Record`]. It stands outermost, so that refusals are recorded too.
+//! The layer knows no exporter: it calls a [`Record`]. It is the outermost layer, so that refusals are recorded too.
 //!
 //! ```
 //! use gce_metadata_layers::{Answered, RecordLatencyLayer};
@@ -41,7 +41,7 @@ pub enum PathLabel {
     Below(&'static str),
 }
 
-/// One answer, as a [`Record`] is told of it.
+/// One answer, for a [`Record`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answered<'a> {
@@ -55,9 +55,9 @@ pub struct Answered<'a> {
     pub latency: Duration,
 }
 
-/// Whoever counts answers. Any `Fn(&Answered)` is one.
+/// Records answers. Every `Fn(&Answered)` does.
 pub trait Record {
-    /// Takes note of one answer.
+    /// Records one answer.
     fn record(&self, answered: &Answered<'_>);
 }
 
@@ -74,7 +74,7 @@ pub struct RecordLatencyLayer<R> {
 }
 
 impl<R> RecordLatencyLayer<R> {
-    /// A layer that tells this one.
+    /// A layer that calls this record.
     pub fn new(record: R) -> Self {
         Self { record }
     }
@@ -88,7 +88,7 @@ impl<S, R: Clone> Layer<S> for RecordLatencyLayer<R> {
     }
 }
 
-/// Tells a [`Record`] of every answer of the inner service.
+/// Calls a [`Record`] for each answer of the inner service.
 #[derive(Debug, Clone)]
 pub struct RecordLatency<S, R> {
     inner: S,

@@ -1,8 +1,8 @@
-//! Turns away clients that have not shown who they are, or are not the right ones.
+//! Refuses clients without a verified certificate, or with one that is not allowed.
 //!
-//! A client's certificate was verified in the TLS handshake, by whoever accepted the connection and put a [`Connection`]
-//! into the request's extensions. Whether that client is welcome is decided here. It stands before anything else is told:
-//! to a stranger every path is the same 403.
+//! The server verifies a client's certificate in the TLS handshake, and puts a [`Connection`] into the extensions of its requests. This
+//! layer decides which of these clients are admitted. It comes before the path is looked at, so that other clients get the same 403
+//! for every path.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -47,19 +47,19 @@ impl<F: Fn(&PeerIdentity) -> bool> PeerPolicy for F {
     }
 }
 
-/// Who is welcome, of those who were verified.
+/// The verified peers that are admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedPeers {
     names: Option<Vec<String>>,
 }
 
 impl AllowedPeers {
-    /// Everybody.
+    /// All verified peers.
     pub fn everybody() -> Self {
         Self { names: None }
     }
 
-    /// Whoever is called by one of these names, as [`PeerIdentity::is_called`] has it. An empty list is nobody.
+    /// Peers with one of these names: see [`PeerIdentity::is_called`]. An empty list admits none.
     pub fn only(names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { names: Some(names.into_iter().map(Into::into).collect()) }
     }
@@ -78,7 +78,7 @@ pub struct RequirePeerLayer<P> {
 }
 
 impl<P> RequirePeerLayer<P> {
-    /// A layer that admits whom this policy does.
+    /// A layer that admits the peers that this policy admits.
     pub fn new(policy: P) -> Self {
         Self { policy }
     }
@@ -92,7 +92,7 @@ impl<S, P: Clone> Layer<S> for RequirePeerLayer<P> {
     }
 }
 
-/// Answers 403 to whoever did not show a certificate, or the wrong one.
+/// Answers 403 to clients without a certificate, or that the policy does not admit.
 #[derive(Debug, Clone)]
 pub struct RequirePeer<S, P> {
     inner: S,

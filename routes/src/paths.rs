@@ -1,7 +1,7 @@
 //! Request paths: where the metadata is mounted, and what the paths of the older APIs stand for.
 //!
 //! The paths of `/0.1/` and `/computeMetadata/v1beta1/` are resolved to those of v1 before routing, by a function of the path
-//! alone. So each value has one route and one rate limit, whichever API asks for it.
+//! alone. So each value has one route and one rate limit for all APIs.
 
 use gce_metadata_layers::MetadataPath;
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
-//! `oslogin/…`: who may log in, as the guest's NSS and PAM modules ask for it.
+//! `oslogin/…`: the directory of OS Login, for the guest's NSS and PAM modules.
 //!
-//! Where OS Login is not set up, or not switched on, there is nothing but what the tree has: 404, as on GCE.
+//! Without OS Login, or while it is disabled, the tree answers: 404, as on GCE.
 
 mod sessions;
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The attribute that switches it on.
 const SWITCH: &str = "enable-oslogin";
 
-/// Profiles or groups of a page whose size nobody asked for.
+/// Profiles or groups of a page by default.
 const PAGE: usize = 1000;
 
 impl Tree {
@@ -89,7 +89,7 @@ pub(crate) fn groups(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejec
     Ok(one.ok_or(Rejection::NotFound)?.alone())
 }
 
-/// `oslogin/authorize`: whether a policy lets somebody in.
+/// `oslogin/authorize`: whether a policy admits a person.
 pub(crate) fn authorize(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejection> {
     let email = email(call).ok_or(Rejection::BadRequest)?;
     let policy =

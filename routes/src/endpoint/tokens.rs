@@ -107,8 +107,8 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(secret.expose())
 }
 
-/// The refusal for a token that could not be had. The client learns the status, the log the reason: in full from whoever asks
-/// the source, which is done once for many who wait, and goes on when they have left.
+/// The refusal for a failed token request. The client gets the status; the reason is logged, here at level DEBUG for each
+/// request, and in full once for each fetch.
 fn refused(error: &TokenError, account: &str) -> Rejection {
     match error {
         TokenError::NoSource { .. } => Rejection::NotFound,

@@ -183,7 +183,7 @@ impl CredentialSource {
     /// tokio::spawn(credentials.attend(publisher.reader()));
     /// let mut router = Router::new(publisher, credentials.tokens());
     /// for (path, endpoint) in credentials.routes() {
-    ///     router = router.with_route(path, endpoint).map_err(|(_, conflict)| conflict)?;
+    ///     router = router.with_route(path, endpoint)?;
     /// }
     /// # Ok(()) }
     /// ```

@@ -16,7 +16,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod admin;
 mod blocking;
 #[cfg(test)]
 mod captured_log;
@@ -36,6 +35,7 @@ pub mod signer;
 mod stack;
 #[cfg(feature = "tpm")]
 mod threads;
+mod trace;
 mod vm;
 
 pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};

@@ -129,7 +129,7 @@ impl Reload {
             if !is_asked_for {
                 return rebased;
             }
-            // A tree that was made of a config has a place for them.
+            // Fails where an embedder has a computed leaf in their place.
             let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
             of_config.unwrap_or_else(|_| self.of_config.clone())
         })

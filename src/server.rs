@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// As long as whoever watches a stopped server may take for the last answer.
+/// How long a stopped server waits for the last answers of the metrics listener.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A metadata server that runs in this process.
@@ -52,7 +52,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     address: Address,
-    admin_address: Option<Address>,
+    metrics_address: Option<Address>,
     tls_address: Option<Address>,
     vm: Vm,
     running: Running,
@@ -121,9 +121,9 @@ impl Server {
         &self.address
     }
 
-    /// Where metrics and health are, if they are anywhere.
-    pub fn admin_address(&self) -> Option<&Address> {
-        self.admin_address.as_ref()
+    /// The address of the metrics listener; `None` without one.
+    pub fn metrics_address(&self) -> Option<&Address> {
+        self.metrics_address.as_ref()
     }
 
     /// Where HTTPS with client certificates is, if it is anywhere; this may be [`address`](Self::address) itself.

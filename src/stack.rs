@@ -1,7 +1,6 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
 mod own_layers;
-mod trace;
 
 pub use own_layers::InnerService;
 pub(crate) use own_layers::OwnLayers;
@@ -10,6 +9,7 @@ use crate::hosts;
 use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
 use crate::server::IncomingBody;
+use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
     AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
@@ -23,7 +23,6 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder};
-use trace::TraceRequestsLayer;
 
 /// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
 ///

@@ -96,7 +96,7 @@ impl Vm {
 
     /// Adds a route, as [`Router::with_route`] does.
     pub(crate) fn with_route(mut self, path: &str, endpoint: Arc<dyn Endpoint>) -> Result<Self, RouteConflict> {
-        self.router = self.router.with_route(path, endpoint).map_err(|(_, conflict)| conflict)?;
+        self.router = self.router.with_route(path, endpoint)?;
         Ok(self)
     }
 }

@@ -17,10 +17,12 @@
 
 mod accounts;
 mod depth;
-mod derived;
 pub mod endpoint;
+mod memo;
 mod metadata;
+mod options;
 mod os_login;
+mod paths;
 mod router;
 mod sample;
 mod schema;
@@ -32,9 +34,10 @@ mod v1;
 pub use accounts::ServiceAccount;
 pub use endpoint::{NoMaintenance, SaveGuestAttributes};
 pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
+pub use options::RouterOptions;
 pub use os_login::OsLogin;
-pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};
+pub use paths::below_v1;
+pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
 pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, Tree};
-pub use v1::below_v1;

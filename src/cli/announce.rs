@@ -15,7 +15,7 @@ pub(super) fn announce(source: &str, server: &Server) {
     if let Some(address) = server.tls_address().filter(|address| *address != server.address()) {
         lines.push_str(&format!("# HTTPS, with client certificates, at https://{address}\n"));
     }
-    if let Some(address) = server.admin_address() {
+    if let Some(address) = server.metrics_address() {
         lines.push_str(&format!("# Metrics and health at http://{address}\n"));
     }
     // A closed standard output is no reason not to serve.

@@ -20,8 +20,7 @@ pub(crate) struct Mistake {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
     let mistake = |(line, column), place, problem| Mistake { line, column, place, problem };
     let text = utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        mistake(line_and_column(before), ".".to_owned(), "not UTF-8".to_owned())
+        mistake(line_and_column(&bytes[..error.valid_up_to()]), ".".to_owned(), "not UTF-8".to_owned())
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer)
@@ -29,8 +28,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
         .and_then(|json| deserializer.end().map(|()| json).map_err(|error| (".".to_owned(), error)))
         .map_err(|(place, error)| {
             let problem = error.to_string();
-            // serde_json appends the place, which is a field of its own here.
-            let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+            // serde_json says the place once more at the end.
+            let problem = problem.split_once(" at line ").map_or(&*problem, |(problem, _)| problem).to_owned();
             mistake((error.line(), error.column()), place, problem)
         })
 }

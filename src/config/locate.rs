@@ -30,10 +30,10 @@ pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, 
     found.into_iter().map(|offset| offset.map(line_and_column)).collect()
 }
 
-/// Line and column of the byte after these.
+/// Line and column, both from 1, of the byte that follows these.
 pub(super) fn line_and_column(before: &[u8]) -> (usize, usize) {
-    let last_line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    (before.iter().filter(|byte| **byte == b'\n').count() + 1, last_line.len() + 1)
+    let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    (before.iter().filter(|byte| **byte == b'\n').count() + 1, in_line + 1)
 }
 
 /// A node in the tree of searched paths: the numbers of those that end here, and the nodes below.

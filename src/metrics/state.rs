@@ -1,4 +1,4 @@
-//! The state of a server at the moment of a scrape.
+//! Gauges, which are read from the state of a server at each scrape.
 
 use super::tokens;
 use crate::credentials::SourceFacts;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Where to look.
+/// The parts of a server whose state becomes gauges.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) reader: Reader,
@@ -32,12 +32,12 @@ impl State {
         Self { reader, waiters, connections, reloads, facts }
     }
 
-    /// In Prometheus' text form. The recorder lives as long as the scrape, and so does every label.
+    /// The gauges in Prometheus' text format. Each scrape has a recorder of its own, so that no label outlives it.
     pub(super) fn render(&self, expiries: &HashMap<String, Instant>) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
-            self.tell_who();
-            self.tell_what();
+            self.record_identity();
+            self.record_counts();
             describe_gauge!(
                 "metadata_token_expiry_seconds",
                 "Seconds until the current access token of an account expires."
@@ -54,8 +54,8 @@ impl State {
         recorder.handle().render()
     }
 
-    /// The Go emulator's metrics: a label says it, the value is always 1.
-    fn tell_who(&self) {
+    /// The Go emulator's metrics whose value is always 1: the label has the information.
+    fn record_identity(&self) {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    fn tell_what(&self) {
+    fn record_counts(&self) {
         describe_counter!(
             "metadata_reloads_total",
             "Changes of the config file, partitioned by whether they were taken over."

@@ -1,6 +1,6 @@
 //! The sockets of a server, bound before anything is written or served.
 
-use super::builder::{AdminPlace, Place};
+use super::builder::{MetricsOptions, Place};
 use super::listener::{Address, Listener};
 use super::start_error::StartError;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ impl Sockets {
     pub(super) async fn bind(
         main: Place,
         tls: Option<SocketAddr>,
-        metrics: Option<&AdminPlace>,
+        metrics: Option<&MetricsOptions>,
     ) -> Result<Self, StartError> {
         Ok(Self {
             main: bind(main, "--port").await?,

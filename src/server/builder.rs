@@ -30,7 +30,7 @@ pub struct ServerBuilder {
     /// Host names that clients may call the server by, beside those that are always allowed.
     pub(super) hosts: Vec<String>,
     pub(super) mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
-    pub(super) admin: Option<AdminPlace>,
+    pub(super) metrics: Option<MetricsOptions>,
     pub(super) most_connections: usize,
     pub(super) most_waiters: usize,
     pub(super) header_timeout: Duration,
@@ -41,9 +41,9 @@ pub struct ServerBuilder {
 }
 
 #[derive(Debug)]
-pub(super) struct AdminPlace {
+pub(super) struct MetricsOptions {
     pub(super) address: SocketAddr,
-    pub(super) metrics_path: String,
+    pub(super) path: String,
 }
 
 /// Where a server listens.
@@ -66,7 +66,7 @@ impl Default for ServerBuilder {
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             hosts: Vec::new(),
             mtls: None,
-            admin: None,
+            metrics: None,
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
             header_timeout: Self::HEADER_TIMEOUT,
@@ -212,14 +212,14 @@ impl ServerBuilder {
         Self { mtls: Some((Some(address), options)), ..self }
     }
 
-    /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`, which
-    /// are taken.
-    pub fn admin(self, address: SocketAddr, metrics_path: impl Into<String>) -> Self {
-        let mut metrics_path = metrics_path.into();
-        if !metrics_path.starts_with('/') {
-            metrics_path.insert(0, '/');
+    /// Serves metrics in Prometheus' form at this path of a listener of their own, beside `/healthz` and `/readyz`. Another
+    /// path than these two, or the start fails.
+    pub fn metrics(self, address: SocketAddr, path: impl Into<String>) -> Self {
+        let mut path = path.into();
+        if !path.starts_with('/') {
+            path.insert(0, '/');
         }
-        Self { admin: Some(AdminPlace { address, metrics_path }), ..self }
+        Self { metrics: Some(MetricsOptions { address, path }), ..self }
     }
 
     /// Caps the connections at a time, of which there is one at least; more wait in the kernel's queue.

@@ -8,7 +8,7 @@ use super::socket::Socket;
 use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
-use gce_metadata_layers::{Connection, Query, Rejection, RequestHead};
+use gce_metadata_layers::{AbortConnection, Connection, ConnectionError, Query, Rejection, RequestHead};
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
@@ -17,15 +17,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::iter;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
-use tower::Service;
+use tower::{BoxError, Service};
 
 /// How long a stopping server waits for the rest of a request that has only begun.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
@@ -50,7 +52,7 @@ pub(super) fn spawn<S, B>(
 ) where
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     lifecycle.tasks.spawn(accept(listener, tls, service, limits, threads, lifecycle.clone()));
 }
@@ -65,7 +67,7 @@ async fn accept<S, B>(
 ) where
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut http = http1::Builder::new();
     // `pipeline_flush` would speed up pipelining, which no client of a metadata server does, and swallow hyper's 400s.
@@ -133,7 +135,7 @@ impl Connections {
     where
         S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         match &self.tls {
             None if self.has_begun(&socket).await => {
@@ -156,7 +158,7 @@ impl Connections {
     where
         S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         // Each in a box of its own: what a handshake takes is gone after it.
         let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
@@ -179,7 +181,7 @@ impl Connections {
         P: Peer,
         S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         // A connection has one request at a time, so they can share what would else be cloned for each.
         let service = Arc::new(Mutex::new(service));
@@ -210,6 +212,9 @@ impl Connections {
             }
         };
         if let Err(error) = outcome {
+            if is_abort(&error) {
+                socket.reset_on_close();
+            }
             // A client that leaves early or speaks no HTTP is its own affair.
             tracing::debug!("connection ended: {error}");
         }
@@ -225,6 +230,9 @@ enum Unanswered {
     /// The client's certificate was revoked, or has expired, before its answer was ready.
     #[error("the client is no longer trusted")]
     Distrusted,
+    /// A layer aborts the connection.
+    #[error("the connection is aborted by a layer")]
+    Aborted,
 }
 
 /// The answer to a request. If the client disconnects or loses its trust first, the request is dropped. A client that was not
@@ -269,8 +277,20 @@ where
     {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Ok(answer) = &outcome
+        && answer.extensions().get::<AbortConnection>().is_some()
+    {
+        socket.reset_on_close();
+        outcome = Err(Unanswered::Aborted);
+    }
     socket.set_answering(false);
     outcome
+}
+
+/// Whether a response's body aborted the connection, after the head or a part of the body was sent.
+fn is_abort(error: &hyper::Error) -> bool {
+    let causes = iter::successors(error.source(), |&error| error.source());
+    causes.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, ConnectionError::Abort))
 }
 
 /// Whether a request has one `Host`, as RFC 9112 demands of HTTP/1.1. HTTP/1.0 has requests without it.
@@ -304,3 +324,6 @@ async fn half_a_request(socket: &Socket) {
         pending().await
     }
 }
+
+#[cfg(test)]
+mod tests;

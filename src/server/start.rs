@@ -3,23 +3,22 @@
 
 use super::advice::TokenAdvice;
 use super::bind::Sockets;
-use super::builder::ServerBuilder;
+use super::builder::{MetricsOptions, ServerBuilder};
 use super::connection::{self, ConnectionLimits};
 use super::open_connections::OpenConnections;
 use super::start_error::StartError;
 use super::threads::{ConnectionThreads, on_own_thread};
 use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened};
 use super::{Lifecycle, Running, Server};
-use crate::admin::Admin;
 use crate::blocking::blocking;
 use crate::hosts;
-use crate::metrics::{Metrics, State};
+use crate::metrics::{Metrics, Monitored, Pages, State};
 use crate::vm::LoadedVm;
 use gce_metadata_layers::{AllowedPeers, Waiters};
 use tokio::runtime::Handle;
 
-/// Few watch, and none for long.
-const ADMIN_CONNECTIONS: usize = 64;
+/// Connections to the metrics listener at a time.
+const METRICS_CONNECTIONS: usize = 64;
 
 impl ServerBuilder {
     /// Starts the server: everything is checked, the sockets are bound, and requests are served. The calling thread is not
@@ -52,8 +51,11 @@ impl ServerBuilder {
         let hosts = hosts::allowed_with(&self.hosts, self.vm.tokens.issuer())?;
         let token_advice = TokenAdvice::new(&self.vm.tokens, &self.vm.served);
         let doubt = self.vm.overrides.doubt();
-        // Nobody counts where nobody looks.
-        let metrics = self.admin.is_some().then(Metrics::new);
+        let path_is_taken = |options: &MetricsOptions| StartError::MetricsPath { path: options.path.clone() };
+        let pages =
+            self.metrics.as_ref().map(|it| Pages::new(&it.path).ok_or_else(|| path_is_taken(it))).transpose()?;
+        // Without a metrics listener nothing is counted.
+        let metrics = pages.is_some().then(Metrics::new);
         let (https_place, https) = self.mtls.take().unzip();
 
         // Load: reads only. It may block, on a disk or on a TPM.
@@ -68,7 +70,7 @@ impl ServerBuilder {
         metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
 
         // Bind.
-        let sockets = Sockets::bind(self.place, https_place.flatten(), self.admin.as_ref()).await?;
+        let sockets = Sockets::bind(self.place, https_place.flatten(), self.metrics.as_ref()).await?;
 
         // Assemble: threads and files. An error drops the lifecycle's guard, which ends the tasks that have been started.
         let running = Running::default();
@@ -89,8 +91,7 @@ impl ServerBuilder {
                     opened.inspect_err(|_| vm.guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
                 lifecycle.spawn(keep_fresh);
                 if let Some((path, endpoint)) = mds_client_certificate.map(MdsClientCertificate::route) {
-                    let conflict = |conflict| StartError::Route { path: path.to_owned(), conflict };
-                    vm = vm.with_route(path, endpoint).map_err(conflict)?;
+                    vm = vm.with_route(path, endpoint)?;
                 }
                 (Some(tls), allowed)
             }
@@ -134,19 +135,17 @@ impl ServerBuilder {
             let service = stack.service();
             connection::spawn(socket.listener, None, service, limits(&connections), threads, lifecycle);
         }
-        let admin_address = sockets.metrics.as_ref().map(|socket| socket.address.clone());
-        if let Some(((socket, place), metrics)) = sockets.metrics.zip(self.admin).zip(metrics) {
-            let state = State::new(&vm, waiters, connections);
-            let service = Admin {
+        let metrics_address = sockets.metrics.as_ref().map(|socket| socket.address.clone());
+        if let Some(((socket, pages), metrics)) = sockets.metrics.zip(pages).zip(metrics) {
+            let service = pages.service(Monitored {
                 metrics: metrics.clone(),
-                metrics_path: place.metrics_path.into(),
-                state,
+                state: State::new(&vm, waiters, connections),
                 guest_attributes: vm.guest_attributes.clone(),
                 stop: lifecycle.stop.clone(),
-            };
+            });
             let (here, limits) = (
                 ConnectionThreads::current(&running.watching.tasks),
-                limits(&OpenConnections::at_most(ADMIN_CONNECTIONS)),
+                limits(&OpenConnections::at_most(METRICS_CONNECTIONS)),
             );
             connection::spawn(socket.listener, None, service, limits, here, &running.watching);
             running.watching.spawn(async move { metrics.keep_up().await });
@@ -157,6 +156,6 @@ impl ServerBuilder {
         token_advice.log(advice);
         let Lifecycle { stop, abort, tasks: tracker } = lifecycle.clone();
         tracker.spawn(async move { abort.run_until_cancelled(tasks.run(stop)).await });
-        Ok(Server { address, admin_address, tls_address, vm, running, drain: self.drain })
+        Ok(Server { address, metrics_address, tls_address, vm, running, drain: self.drain })
     }
 }

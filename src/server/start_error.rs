@@ -22,13 +22,8 @@ pub enum StartError {
     #[error("allowed hosts: {0}")]
     Host(InvalidHost),
     /// A route of [`ServerBuilder::with_route`](crate::ServerBuilder::with_route) conflicts with another.
-    #[error("route {path}: {conflict}")]
-    Route {
-        /// The route's path.
-        path: String,
-        /// The other route.
-        conflict: RouteConflict,
-    },
+    #[error("{0}")]
+    Route(RouteConflict),
     /// Work that may block had no thread, or panicked.
     #[error("{0}")]
     Blocking(io::Error),
@@ -43,6 +38,12 @@ pub enum StartError {
         "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
     )]
     Threads(io::Error),
+    /// The path of the metrics is that of another page of their listener.
+    #[error("metrics: {path} is the path of another page; choose another one, such as /metrics")]
+    MetricsPath {
+        /// The path.
+        path: String,
+    },
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {
@@ -59,6 +60,12 @@ pub enum StartError {
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)
+    }
+}
+
+impl From<RouteConflict> for StartError {
+    fn from(conflict: RouteConflict) -> Self {
+        Self::Route(conflict)
     }
 }
 

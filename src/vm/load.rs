@@ -100,9 +100,7 @@ impl LoadedVm {
         let of_source = routes.into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
         for (path, endpoint) in of_source.chain(self.routes.0) {
             let added = vm.with_route(&path, endpoint);
-            vm = added
-                .map_err(|conflict| StartError::Route { path, conflict })
-                .inspect_err(|_| guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
+            vm = added.inspect_err(|_| guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
         }
         let reload = self.followed.map(|(file, bytes)| {
             let (counts, wanted) = (Arc::clone(&vm.reloads), Arc::clone(&vm.reload_wanted));

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod abort;
 mod conformance;
 mod dump;
 mod guest_attributes;
+mod listing_walk;
 #[cfg(feature = "live")]
 mod live;
 #[cfg(feature = "cli")]
@@ -14,6 +16,7 @@ mod live_program;
 #[cfg(feature = "cli")]
 mod live_secrets;
 mod machines;
+mod metrics_and_health;
 mod mtls;
 mod oslogin;
 mod prometheus;
@@ -25,8 +28,6 @@ mod threads;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;
-mod walk;
-mod watching;
 
 #[cfg(feature = "cli")]
 mod certs_renew;

@@ -1,6 +1,6 @@
 //! OS Login over sockets: what the conformance table can't say.
 
-use crate::support::{Client, admin, eventually, repository, request};
+use crate::support::{Client, ask_metrics, eventually, repository, request};
 use gce_metadata_server::{ConfigDocument, Server};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn post(client: &mut Client, path: &str, body: &str) -> (u16, Value) {
 async fn a_second_factor_is_asked_for_and_accepted() {
     let metadata = ConfigDocument::from_json(config()).unwrap().metadata;
     let server =
-        Server::builder().metadata(metadata).admin(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+        Server::builder().metadata(metadata).metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -33,7 +33,7 @@ async fn a_second_factor_is_asked_for_and_accepted() {
         assert_eq!((status, ended), (200, json!({"sessionId": session, "status": "AUTHENTICATED"})));
         seen.push(session);
     }
-    let (_, metrics) = admin(&server, "/metrics").await;
+    let (_, metrics) = ask_metrics(&server, "/metrics").await;
     assert!(metrics.contains("oslogin/authenticate/sessions/"), "{metrics}");
     assert!(seen.iter().all(|session| !metrics.contains(session)), "a path of its own for each session");
 }

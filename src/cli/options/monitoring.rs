@@ -29,7 +29,7 @@ impl Monitoring {
         if !self.metrics_enabled {
             return Ok(builder);
         }
-        let admin = address("--metrics-interface", &self.metrics_interface, self.metrics_port)?;
-        Ok(builder.admin(admin, &self.metrics_path))
+        let at = address("--metrics-interface", &self.metrics_interface, self.metrics_port)?;
+        Ok(builder.metrics(at, &self.metrics_path))
     }
 }

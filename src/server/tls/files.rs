@@ -41,8 +41,8 @@ pub(super) struct Reloaded {
 impl Files {
     /// Reads all files for the first time. All must be usable.
     pub(super) fn load(&self) -> Result<Loaded, TlsError> {
-        let roots = self.roots()?;
-        let (revoked, pair) = (self.revoked(&roots)?, self.pair()?);
+        let (pair, roots) = (self.pair()?, self.roots()?);
+        let revoked = self.revoked(&roots)?;
         let serving = self.serving(&pair, &roots, &revoked)?;
         Ok(Loaded { pair, roots, revoked, serving: Arc::new(serving) })
     }

@@ -102,11 +102,11 @@ impl Client {
     }
 }
 
-/// A GET at the second listener.
-pub(crate) async fn admin(server: &Server, path: &str) -> (u16, String) {
-    let Some(Address::Tcp(address)) = server.admin_address() else { panic!("started without .admin()") };
+/// A GET at the metrics listener.
+pub(crate) async fn ask_metrics(server: &Server, path: &str) -> (u16, String) {
+    let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("started without .metrics()") };
     let stream = TcpStream::connect(address).await.unwrap();
-    let answer = Client::over(stream, "admin").await.send(request("GET", path, &[]), "").await;
+    let answer = Client::over(stream, "metrics").await.send(request("GET", path, &[]), "").await;
     (answer.status.as_u16(), answer.body)
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
     Client::over(TcpStream::connect(host).await.unwrap(), host).await.get(path).await
 }
 
-/// The metrics at the second listener of such a server.
+/// The metrics of such a server.
 #[cfg(feature = "cli")]
 pub(crate) async fn metrics_at(host: &str) -> String {
     let stream = TcpStream::connect(host).await.unwrap();

@@ -1,6 +1,6 @@
 //! Metrics and health, as those who watch the server see them.
 
-use crate::support::{Client, admin, eventually, get, request};
+use crate::support::{Client, ask_metrics, eventually, get, request};
 use gce_metadata_server::routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, TokenError};
 use gce_metadata_server::{Address, Metadata, Server, TokenSources};
 use serde_json::json;
@@ -16,12 +16,12 @@ use tower::service_fn;
 const ACCOUNT: &str = "instance/service-accounts/default";
 
 fn builder() -> gce_metadata_server::ServerBuilder {
-    Server::builder().admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
 }
 
 /// The samples of a scrape: name with labels, and value.
 async fn scrape(server: &Server) -> BTreeMap<String, f64> {
-    let (status, text) = admin(server, "/metrics").await;
+    let (status, text) = ask_metrics(server, "/metrics").await;
     assert_eq!(status, 200);
     let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     samples
@@ -136,15 +136,15 @@ async fn readiness_follows_the_token_source() {
     }));
     let sources = TokenSources::default().with_access(access);
     let server = builder().token_sources(sources).start().await.unwrap();
-    assert_eq!(admin(&server, "/healthz").await, (200, "ok\n".into()));
-    assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
+    assert_eq!(ask_metrics(&server, "/healthz").await, (200, "ok\n".into()));
+    assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
     assert_eq!(get(&server, &format!("{ACCOUNT}/token")).await.status, 503);
-    assert_eq!(admin(&server, "/readyz").await, (503, "the token source failed when it was last asked\n".into()));
-    assert_eq!(admin(&server, "/healthz").await.0, 200);
+    assert_eq!(ask_metrics(&server, "/readyz").await, (503, "the token source failed when it was last asked\n".into()));
+    assert_eq!(ask_metrics(&server, "/healthz").await.0, 200);
     well.store(true, Ordering::Relaxed);
     assert_eq!(get(&server, &format!("{ACCOUNT}/token")).await.status, 200);
-    assert_eq!(admin(&server, "/readyz").await.0, 200);
-    assert_eq!(admin(&server, "/none").await.0, 404);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 200);
+    assert_eq!(ask_metrics(&server, "/none").await.0, 404);
 }
 
 /// A refusal is an answer, and one account's trouble is not the others'.
@@ -170,7 +170,7 @@ async fn readiness_does_not_depend_on_each_account() {
         ("well@example.com", 200, 200),
     ] {
         assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status, "{name}");
-        assert_eq!(admin(&server, "/readyz").await.0, readiness, "{name}");
+        assert_eq!(ask_metrics(&server, "/readyz").await.0, readiness, "{name}");
     }
 }
 
@@ -190,11 +190,11 @@ async fn readiness_forgets_accounts_that_are_gone() {
     for (name, status) in [("down@example.com", 503), ("well@example.com", 200)] {
         assert_eq!(get(&server, &format!("instance/service-accounts/{name}/token")).await.status, status);
     }
-    assert_eq!(admin(&server, "/readyz").await.0, 200);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 200);
     server.publisher().remove("instance/service-accounts/well@example.com").unwrap();
-    assert_eq!(admin(&server, "/readyz").await.0, 503);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 503);
     server.publisher().set("instance/service-accounts/down@example.com/email", "new@example.com").unwrap();
-    assert_eq!(admin(&server, "/readyz").await.0, 200);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 200);
 }
 
 #[tokio::test]
@@ -203,13 +203,13 @@ async fn readiness_follows_the_config() {
     let file = folder.path().join("config.json");
     std::fs::write(&file, r#"{"project": {}}"#).unwrap();
     let server = builder().metadata_file(&file).start().await.unwrap();
-    assert_eq!(admin(&server, "/readyz").await.0, 200);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 200);
     std::fs::write(&file, "{").unwrap();
-    eventually("not ready", async || admin(&server, "/readyz").await.0 == 503).await;
-    assert!(admin(&server, "/readyz").await.1.contains("the config file has a mistake"));
+    eventually("not ready", async || ask_metrics(&server, "/readyz").await.0 == 503).await;
+    assert!(ask_metrics(&server, "/readyz").await.1.contains("the config file has a mistake"));
     assert!(scrape(&server).await[r#"metadata_reloads_total{outcome="bad"}"#] >= 1.0);
     std::fs::write(&file, r#"{"project": {"projectId": "p"}}"#).unwrap();
-    eventually("ready again", async || admin(&server, "/readyz").await.0 == 200).await;
+    eventually("ready again", async || ask_metrics(&server, "/readyz").await.0 == 200).await;
 }
 
 #[tokio::test]
@@ -240,9 +240,9 @@ async fn a_server_that_stops_says_so_to_the_end() {
     }));
     let tokens = TokenSources::default().with_access(access);
     let server = builder().token_sources(tokens).drain(Duration::from_secs(600)).start().await.unwrap();
-    let Some(Address::Tcp(admin)) = server.admin_address().cloned() else { panic!("it has no address") };
+    let Some(Address::Tcp(metrics)) = server.metrics_address().cloned() else { panic!("it has no address") };
     let ready = async || {
-        let mut client = Client::over(TcpStream::connect(admin).await.unwrap(), "admin").await;
+        let mut client = Client::over(TcpStream::connect(metrics).await.unwrap(), "metrics").await;
         let answer = client.send(request("GET", "/readyz", &[]), "").await;
         (answer.status.as_u16(), answer.body)
     };
@@ -259,6 +259,28 @@ async fn a_server_that_stops_says_so_to_the_end() {
 
 #[tokio::test]
 async fn the_path_of_the_metrics_needs_no_slash() {
-    let server = Server::builder().admin((Ipv4Addr::LOCALHOST, 0).into(), "my-metrics").start().await.unwrap();
-    assert_eq!(admin(&server, "/my-metrics").await.0, 200);
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "my-metrics").start().await.unwrap();
+    assert_eq!(ask_metrics(&server, "/my-metrics").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_path_of_the_metrics_is_not_that_of_another_page() {
+    for path in ["/healthz", "readyz"] {
+        let error = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), path).start().await.unwrap_err();
+        assert!(error.to_string().contains("is the path of another page; choose another one"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_listener_takes_get_and_head() {
+    let server = builder().start().await.unwrap();
+    let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("it has no address") };
+    let mut client = Client::over(TcpStream::connect(address).await.unwrap(), "metrics").await;
+    for (method, status, body) in [("GET", 200, "ok\n"), ("HEAD", 200, ""), ("POST", 405, "GET or HEAD, please\n")] {
+        let answer = client.send(request(method, "/healthz", &[]), "").await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (status, body), "{method}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{method}");
+        let length = if method == "POST" { "20" } else { "3" };
+        assert_eq!(answer.header("content-length"), Some(length), "{method}");
+    }
 }

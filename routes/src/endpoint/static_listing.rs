@@ -1,23 +1,23 @@
-//! What stands above `/computeMetadata/v1/`: fixed listings.
+//! The directories above `/computeMetadata/v1/`, whose listings are constants.
 
 use super::{Answer, Call, Endpoint, Reply};
 use bytes::Bytes;
 use gce_metadata_layers::{Query, Rejection};
+use std::sync::Arc;
 
-/// A fixed listing. It has no other form, and `recursive=true` does nothing: these paths demand no header, so nothing of the
-/// metadata may show here.
+/// A constant listing. It ignores `recursive=true`: these paths require no header, so they must not show any metadata.
 #[derive(Debug)]
-pub(crate) struct Above {
+pub(crate) struct StaticListing {
     listing: &'static str,
 }
 
-impl Above {
-    pub(crate) fn new(listing: &'static str) -> Self {
-        Self { listing }
+impl StaticListing {
+    pub(crate) fn shared(listing: &'static str) -> Arc<Self> {
+        Arc::new(Self { listing })
     }
 }
 
-impl Endpoint for Above {
+impl Endpoint for StaticListing {
     fn call(&self, call: Call<'_>) -> Reply {
         if !call.path.is_directory() {
             return Err(Rejection::MissingSlash).into();
@@ -26,7 +26,7 @@ impl Endpoint for Above {
     }
 }
 
-/// A listing that no node is behind. As with those of the tree, there is nothing to wait for and no other form.
+/// A listing that is not of a node. As for listings of nodes, `alt` and `wait_for_change` are refused.
 pub(super) fn listing(call: &Call<'_>, lines: impl Into<Bytes>) -> Result<Answer, Rejection> {
     let query = Query::parse(call.head.query());
     if query.alt.is_some() || query.wait_for_change { Err(Rejection::BadRequest) } else { Ok(Answer::text(lines)) }

@@ -1,52 +1,61 @@
-//! Where tokens come from. What the command line and the environment ask for becomes a pair of token services, once, at
-//! start; nothing later asks which it was.
+//! Token sources. The options and the environment choose one at start; open, it is a pair of token services, and no code after
+//! that depends on which source it is.
 
 mod cache;
-mod facts;
-mod failure;
+mod events;
+mod fetch_error;
 mod fixed;
-mod kind;
+mod health;
+mod limit_uncached;
 #[cfg(feature = "live")]
 mod live;
-mod observe;
+mod log_tokens;
 mod offline;
+mod record_fetches;
+mod record_token_requests;
+mod source_info;
+mod stack;
+mod token_request;
 
 #[cfg(test)]
-pub(crate) use cache::clock::moved;
+pub(crate) use cache::clock::movable;
 pub(crate) use cache::clock::{Clock, Moment};
-pub(crate) use facts::SourceFacts;
+pub(crate) use source_info::SourceInfo;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
-pub use failure::Failure;
-pub use kind::{Token, TokenRequest};
+pub(crate) use events::SharedTokenEvents;
+pub use events::{TokenEvents, TokenOutcome};
+pub use fetch_error::FetchError;
 #[cfg(feature = "live")]
 pub use live::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use offline::OfflineOptions;
+pub use token_request::{Token, TokenRequest};
 
-use crate::metrics::Metrics;
 use crate::signer::KeyError;
+use fixed::FixedTokens;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::endpoint::Endpoint;
-use gce_metadata_routes::token::{AccessTokenSource, IdTokenSource, Secret, TokenError};
+use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource, Secret};
 use gce_metadata_routes::{Reader, TokenSources};
+use stack::{Answers, TokenStack};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use tower::ServiceExt;
+use tower::layer::util::Identity;
+use tower::{ServiceExt, service_fn};
 
-/// The source that was asked for.
+/// Which source of tokens to open.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CredentialSource {
-    /// Tokens that somebody else made, served as they are for the default account. Either alone is enough for its
-    /// endpoint; the other one answers 404.
+    /// Fixed tokens, served as they are for the default account. Each is optional: an endpoint without one answers 404.
     Fixed {
-        /// For `token`.
+        /// The answer of `token`.
         access_token: Option<Secret>,
-        /// For `identity`.
+        /// The answer of `identity`.
         id_token: Option<Secret>,
     },
-    /// Tokens of this server's own making, which no Google API accepts.
+    /// Tokens that this server makes itself, which no Google API accepts.
     Offline(OfflineOptions),
     /// Tokens that Google accepts.
     #[cfg(feature = "live")]
@@ -73,7 +82,7 @@ pub enum SourceError {
     Credentials(CredentialError),
 }
 
-// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+// Not by `#[from]`, which would set `source()`: a chain of errors would print the cause twice.
 impl From<KeyError> for SourceError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
@@ -93,31 +102,31 @@ impl Default for CredentialSource {
     }
 }
 
-/// A path, and what stands at its end.
+/// A path and its endpoint.
 pub(crate) type Route = (&'static str, Arc<dyn Endpoint>);
 
-/// Looks after what is served of this metadata, for as long as it is polled.
+/// Looks after the accounts of this metadata, for as long as it is polled.
 pub(crate) type Attend = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// A source that is open: its tokens, and what it brings along beside them.
+/// An open source: its token services, and what belongs to them.
 pub struct Credentials {
     /// The token services.
     pub(crate) tokens: TokenSources,
     /// Routes beside the metadata, such as the keys that verify an identity token.
     pub(crate) routes: Vec<Route>,
-    /// What metrics tell of it.
-    pub(crate) facts: SourceFacts,
-    /// Whose they are, for a config that has no account.
+    /// What metrics and health checks read.
+    pub(crate) info: SourceInfo,
+    /// The account of the credentials, for a config without accounts.
     pub(crate) default_email: Option<String>,
-    /// Who looks after it while it is served.
+    /// The task that looks after the source while it is served.
     pub(crate) attend: Option<Attend>,
-    /// What whoever runs the server should know of it, for the log.
+    /// A hint for the log at the start.
     pub(crate) advice: Option<&'static str>,
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -128,18 +137,18 @@ impl Credentials {
     }
 
     /// Routes beside the metadata, for [`Router::with_route`](gce_metadata_routes::Router::with_route): the public keys and the
-    /// discovery document of an issuer that nobody else knows. Sources that others vouch for have none.
+    /// discovery document of the offline issuer. Other sources have none.
     pub fn routes(&self) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
         self.routes.clone()
     }
 
-    /// Whose the credentials are, if they say so of a single account.
+    /// The e-mail of the account that the credentials belong to, if they name exactly one.
     pub fn default_email(&self) -> Option<&str> {
         self.default_email.as_deref()
     }
 
-    /// Looks after what is served of this metadata, for as long as it is polled: it takes over credentials files that change,
-    /// and tells the log which accounts get tokens. It ends at once if there is nothing to look after.
+    /// Looks after the accounts of this metadata, for as long as it is polled: reloads credentials files that change, logs which
+    /// accounts get tokens, and probes those that don't. It ends at once for sources that need none of this.
     pub fn attend(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
         let attending = self.attend.as_ref().map(|attend| attend(reader));
         async move {
@@ -149,29 +158,48 @@ impl Credentials {
         }
     }
 
-    /// Services of the embedder's own.
-    pub(crate) fn given(tokens: TokenSources, metrics: Option<&Metrics>) -> Self {
-        let tokens = TokenSources {
-            access: tokens.access.map(|it| {
-                AccessTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
-            }),
-            id: tokens.id.map(|it| {
-                IdTokenSource::new(observe::watched(it, "given", metrics.cloned()).map_err(TokenError::from))
-            }),
-        };
-        let tokens = observe::counted(tokens, "given", metrics);
-        Self::plain(tokens, "Given")
+    /// Token services of the embedder's own.
+    pub(crate) fn given(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
+        let info = SourceInfo::new("Given");
+        let stack = TokenStack::new("given", Answers::Any, Arc::clone(events), info.health.clone());
+        // Readiness is part of the fetch, so that it is timed and its failure reported.
+        let access = tokens.access.map(|source| service_fn(move |request| source.clone().oneshot(request)));
+        let id = tokens.id.map(|source| service_fn(move |request| source.clone().oneshot(request)));
+        Self::plain(
+            TokenSources {
+                access: access.map(|it| {
+                    AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
+                }),
+                id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
+            },
+            info,
+        )
     }
 
-    /// Tokens, and nothing beside them.
-    fn plain(tokens: TokenSources, credential_type: &'static str) -> Self {
-        let facts = SourceFacts::new(credential_type);
-        Self { tokens, routes: Vec::new(), facts, default_email: None, attend: None, advice: None }
+    /// Fixed tokens.
+    fn fixed(access_token: Option<Secret>, id_token: Option<Secret>, events: SharedTokenEvents) -> Self {
+        let info = SourceInfo::new("Static");
+        let stack = TokenStack::new("fixed", Answers::Constant, events, info.health.clone());
+        let (access, id) = (access_token.map(FixedTokens::new), id_token.map(FixedTokens::new));
+        Self::plain(
+            TokenSources {
+                access: access.map(|it| {
+                    AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
+                }),
+                id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
+            },
+            info,
+        )
+    }
+
+    /// Token services that need nothing else.
+    fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
+        Self { tokens, routes: Vec::new(), info, default_email: None, attend: None, advice: None }
     }
 }
 
 impl CredentialSource {
-    /// Opens it, for a stack of the caller's own. Must be called in a tokio runtime.
+    /// Opens the source, for a stack of the caller's own. Must be called in a tokio runtime.
     ///
     /// ```
     /// use gce_metadata_server::routes::Router;
@@ -191,11 +219,11 @@ impl CredentialSource {
     /// # Errors
     /// If the source has no key, or no credentials that can be used.
     pub fn open(self) -> Result<Credentials, SourceError> {
-        self.open_with(None, None)
+        self.open_with(Arc::new(()), None)
     }
 
-    /// The token services alone. What [`open`](Self::open) has beside them is left out: nobody can fetch the keys that verify
-    /// the offline issuer's identity tokens, and changes of credentials files go unnoticed.
+    /// The token services alone, without the rest of [`open`](Self::open): the routes to the keys that verify the offline issuer's
+    /// identity tokens, and the reload of credentials files.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -203,22 +231,17 @@ impl CredentialSource {
         self.open().map(|credentials| credentials.tokens)
     }
 
-    /// Opens it for a server that counts, and makes no more access tokens than `limit` admits.
+    /// Opens the source, reports its events to `events`, and limits the rate of access tokens that are not cached.
     pub(crate) fn open_with(
         self,
-        metrics: Option<&Metrics>,
+        events: SharedTokenEvents,
         limit: Option<Arc<RateLimit>>,
     ) -> Result<Credentials, SourceError> {
         match self {
-            Self::Fixed { access_token, id_token } => {
-                let tokens =
-                    TokenSources { access: access_token.map(fixed::access_tokens), id: id_token.map(fixed::id_tokens) };
-                let tokens = observe::counted(tokens, "fixed", metrics);
-                Ok(Credentials::plain(tokens, "Static"))
-            }
-            Self::Offline(options) => Ok(offline::open(options, metrics, limit)?),
+            Self::Fixed { access_token, id_token } => Ok(Credentials::fixed(access_token, id_token, events)),
+            Self::Offline(options) => Ok(offline::open(options, events, limit)?),
             #[cfg(feature = "live")]
-            Self::Live(options) => Ok(live::open(*options, metrics, limit)?),
+            Self::Live(options) => Ok(live::open(*options, events, limit)?),
         }
     }
 }

@@ -41,8 +41,8 @@ pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrid
 #[cfg(feature = "live")]
 pub use credentials::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use credentials::{
-    CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, Credentials, Failure, OfflineOptions, SourceError,
-    Token, TokenRequest,
+    CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, Credentials, FetchError, OfflineOptions, SourceError,
+    Token, TokenEvents, TokenOutcome, TokenRequest,
 };
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;

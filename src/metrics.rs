@@ -8,6 +8,7 @@ mod state;
 mod tokens;
 
 pub(crate) use state::State;
+pub(crate) use tokens::has_account;
 
 use gce_metadata_layers::{Answered, MatchedPath, Record};
 use metrics::{
@@ -40,7 +41,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     recorder: PrometheusRecorder,
     endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
-    accounts: tokens::Accounts,
+    token_expiries: tokens::TokenExpiries,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
@@ -70,7 +71,11 @@ impl Metrics {
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
             );
         });
-        Self(Arc::new(Inner { recorder, endpoints: RwLock::default(), accounts: tokens::Accounts::default() }))
+        Self(Arc::new(Inner {
+            recorder,
+            endpoints: RwLock::default(),
+            token_expiries: tokens::TokenExpiries::default(),
+        }))
     }
 
     /// A TLS handshake that came to this end.
@@ -92,7 +97,7 @@ impl Metrics {
 
     /// Everything that was counted, and the state at this moment.
     pub(crate) fn render(&self, state: &State) -> String {
-        self.counted() + &state.render(&self.0.accounts.expiries())
+        self.counted() + &state.render(&self.0.token_expiries.get())
     }
 
     pub(crate) fn counted(&self) -> String {

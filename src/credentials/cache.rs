@@ -1,72 +1,80 @@
-//! Serves a token again until it is nearly used up, as GCE does: until five of its sixty minutes are left.
+//! The token cache: serves a token until five of its sixty minutes are left, as GCE does.
+//!
+//! Fetches are single-flight: however many requests want a token that is not cached, it is fetched once. Sources that are slow
+//! are asked ahead of time, in the background (refresh ahead). Entries and in-flight fetches are bounded.
 
 pub(super) mod clock;
 mod entry;
-mod kept;
-mod places;
+mod fetch_slots;
 #[cfg(feature = "live")]
-mod revise;
+mod invalidation;
+mod store;
 
 #[cfg(feature = "live")]
-pub(crate) use revise::Fate;
+pub(crate) use invalidation::Invalidation;
 
-use super::failure::Failure;
-use super::kind::TokenRequest;
+use super::fetch_error::FetchError;
+use super::token_request::TokenRequest;
 use clock::{Clock, Moment};
-use entry::Entry;
+use entry::{Entry, FetchLock};
+use fetch_slots::FetchSlots;
 use gce_metadata_routes::token::TokenError;
-use kept::{Kept, busy};
-use places::Places;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use store::{TokenStore, overloaded};
 use tokio_util::either::Either;
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
 
-/// Adds [`CacheTokens`] to a source of tokens of one kind, which the type of its requests says.
+/// Adds [`CacheTokens`] to a source of one kind of token. The type of its requests says which kind.
 #[derive(Debug)]
 pub struct CacheTokensLayer<R> {
     hits: CacheHits,
-    ahead: bool,
+    refresh_ahead: bool,
     clock: Clock,
     kind: PhantomData<fn(R)>,
 }
 
 impl<R> Clone for CacheTokensLayer<R> {
     fn clone(&self) -> Self {
-        Self { hits: self.hits.clone(), ahead: self.ahead, clock: self.clock.clone(), kind: PhantomData }
+        Self {
+            hits: self.hits.clone(),
+            refresh_ahead: self.refresh_ahead,
+            clock: self.clock.clone(),
+            kind: PhantomData,
+        }
     }
 }
 
 impl<R> Default for CacheTokensLayer<R> {
     fn default() -> Self {
-        Self { hits: CacheHits::default(), ahead: false, clock: Clock::default(), kind: PhantomData }
+        Self { hits: CacheHits::default(), refresh_ahead: false, clock: Clock::default(), kind: PhantomData }
     }
 }
 
 impl<R> CacheTokensLayer<R> {
-    /// The layer, which fetches when it must.
+    /// A cache that fetches a token when a request needs it.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts its hits there, together with those of others.
+    /// Counts hits with this counter, which several caches may share.
     pub fn count_hits(self, hits: CacheHits) -> Self {
         Self { hits, ..self }
     }
 
-    /// Fetches the next token in the background while the one that is there still serves, so that nobody waits for it. It is
-    /// for sources that take their time.
+    /// Fetches the next token in the background while the current one is still served, so that no request waits for it. Meant
+    /// for slow sources.
     pub fn refresh_ahead(self) -> Self {
-        Self { ahead: true, ..self }
+        Self { refresh_ahead: true, ..self }
     }
 }
 
-/// How often a cache had what it was asked for. Clones count together.
+/// The number of cache hits. Clones share one counter.
 #[derive(Debug, Clone, Default)]
 pub struct CacheHits(Arc<AtomicU64>);
 
@@ -84,32 +92,33 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
         CacheTokens {
             shared: Arc::new(Shared {
                 inner,
-                tokens: Kept::default(),
+                tokens: TokenStore::default(),
                 hits: self.hits.clone(),
-                ahead: self.ahead,
-                places: Places::default(),
+                refresh_ahead: self.refresh_ahead,
+                slots: FetchSlots::default(),
                 clock: self.clock.clone(),
             }),
         }
     }
 }
 
-/// Keeps one token for each account and set of scopes, or audience and format. However many ask for one that isn't there, it
-/// is fetched once, in a task of tokio's that goes on when they leave; who asks for another one does not wait for it. A token
-/// that could not be renewed serves to its end. There are places for 32 fetches of an account at a time, and room for 1024 tokens.
+/// Caches one token for each account and set of scopes, or audience and format.
+///
+/// Fetches are single-flight per token and run in a task of their own, which goes on when the client leaves. A token that could
+/// not be refreshed is served until it expires. At most 1024 tokens are cached, and at most 32 fetches are in flight per account.
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     shared: Arc<Shared<S, R>>,
 }
 
-/// A request for a token clones its source, and whoever finds one here needs nothing of what is behind.
+/// Behind one `Arc`, because every request clones the service, and a cache hit needs nothing of the inner service.
 #[derive(Debug)]
 struct Shared<S, R: TokenRequest> {
     inner: S,
-    tokens: Kept<R>,
+    tokens: TokenStore<R>,
     hits: CacheHits,
-    ahead: bool,
-    places: Places,
+    refresh_ahead: bool,
+    slots: FetchSlots,
     clock: Clock,
 }
 
@@ -120,9 +129,9 @@ impl<S, R: TokenRequest> Clone for CacheTokens<S, R> {
 }
 
 impl<S, R: TokenRequest> Shared<S, R> {
-    /// The token that is there.
+    /// The cached token, if it may still be served.
     fn hit(&self, entry: &Entry<R::Token>, now: Moment) -> Option<R::Token> {
-        let token = entry.current(self.ahead, now)?.token(now);
+        let token = entry.current(self.refresh_ahead, now)?.token(now);
         self.hits.0.fetch_add(1, Ordering::Relaxed);
         Some(token)
     }
@@ -130,119 +139,123 @@ impl<S, R: TokenRequest> Shared<S, R> {
 
 impl<S, R> Shared<S, R>
 where
-    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<FetchError>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
-    /// Fetches the next token while nobody waits for it.
-    fn fetch_ahead(self: &Arc<Self>, request: R, turn: Arc<tokio::sync::Mutex<()>>) {
+    /// Fetches the next token in the background.
+    fn start_refresh(self: &Arc<Self>, request: R, fetch_lock: FetchLock) {
         let cache = Arc::clone(self);
         tokio::spawn(async move {
-            // However long the queue is: nobody waits for it, and no token is renewed twice at a time.
-            let _place = cache.places.in_turn(request.account()).await;
-            let _ = cache.ask(&request, &turn).await;
-            cache.tokens.known(&request, |entry| entry.fetching_ahead &= !Arc::ptr_eq(&entry.turn, &turn));
+            // Without a time-out: no request waits for this, and each token has one refresh at a time.
+            let _slot = cache.slots.acquire(request.account()).await;
+            let _ = cache.fetch(&request, &fetch_lock).await;
+            cache.tokens.update(&request, |entry| entry.refreshing &= !Arc::ptr_eq(&entry.fetch_lock, &fetch_lock));
         });
     }
 
-    /// Fetches a token that was asked for then, unless somebody else did so meanwhile.
-    async fn fetch(
+    /// Fetches a token for a request that came at `requested_at`, unless an in-flight fetch for another request yields it.
+    async fn fetch_once(
         self: Arc<Self>,
         request: R,
-        mut turn: Arc<tokio::sync::Mutex<()>>,
-        asked: Moment,
+        mut fetch_lock: FetchLock,
+        requested_at: Moment,
     ) -> Result<R::Token, TokenError> {
         loop {
-            let held = Arc::clone(&turn).lock_owned().await;
+            let locked = Arc::clone(&fetch_lock).lock_owned().await;
             let now = self.clock.now();
-            let settled = self.tokens.wanted(&request, now, |entry| {
-                if !Arc::ptr_eq(&entry.turn, &turn) {
-                    // The key is another one meanwhile: whoever waits now waits for what that makes.
-                    return Err(Some(Arc::clone(&entry.turn)));
+            let settled = self.tokens.touch(&request, now, |entry| {
+                if !Arc::ptr_eq(&entry.fetch_lock, &fetch_lock) {
+                    // The credentials were replaced while we waited; wait for the fetch that uses the new ones.
+                    return Err(Some(Arc::clone(&entry.fetch_lock)));
                 }
-                // Whoever waited for an attempt that failed has been told by it: a queue of attempts would help nobody.
-                let settled = self.hit(entry, now).map(Ok).or_else(|| entry.failed_since(asked, now).map(Err));
+                // The failure of the fetch that this request waited for is its failure too: fetching again for each waiting
+                // request would queue up attempts.
+                let settled = self.hit(entry, now).map(Ok).or_else(|| entry.failed_since(requested_at, now).map(Err));
                 settled.ok_or(None)
             })?;
             match settled {
                 Ok(settled) => return settled,
-                Err(Some(another)) => turn = another,
+                Err(Some(replaced)) => fetch_lock = replaced,
                 Err(None) => {
-                    let Some(place) = self.places.soon(request.account()).await else {
-                        return self.settle(&request, &turn, Err(busy().into()), self.clock.now());
+                    let Some(slot) = self.slots.acquire_timeout(request.account()).await else {
+                        return self.complete(&request, &fetch_lock, Err(overloaded().into()), self.clock.now());
                     };
-                    // In a task: clients give up sooner than a slow source does, and would never see a token of it.
-                    let asking = async move {
-                        let outcome = self.ask(&request, &turn).await;
-                        drop((held, place));
+                    // In a task: clients give up sooner than a slow source answers, and would never see its token.
+                    let fetch = async move {
+                        let outcome = self.fetch(&request, &fetch_lock).await;
+                        drop((locked, slot));
                         outcome
                     };
-                    let asked = tokio::spawn(asking.in_current_span()).await;
-                    return asked.unwrap_or_else(|error| Err(TokenError::Unavailable { reason: error.to_string() }));
+                    let fetched = tokio::spawn(fetch.in_current_span()).await;
+                    return fetched.unwrap_or_else(|error| Err(TokenError::Unavailable { reason: error.to_string() }));
                 }
             }
         }
     }
 
-    /// Asks the source, and keeps what it says.
-    async fn ask(&self, request: &R, turn: &Arc<tokio::sync::Mutex<()>>) -> Result<R::Token, TokenError> {
+    /// Asks the source, and caches what it answers.
+    async fn fetch(&self, request: &R, fetch_lock: &FetchLock) -> Result<R::Token, TokenError> {
         let since = self.clock.now();
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
-        self.settle(request, turn, outcome, since)
+        self.complete(request, fetch_lock, outcome, since)
     }
 
-    /// Keeps what came of a fetch, unless the entry has another turn since: then it may come of an old key.
-    fn settle(
+    /// Caches the outcome of a fetch, unless the entry was invalidated meanwhile: the outcome may be that of old credentials.
+    fn complete(
         &self,
         request: &R,
-        turn: &Arc<tokio::sync::Mutex<()>>,
-        outcome: Result<R::Token, Failure>,
+        fetch_lock: &FetchLock,
+        outcome: Result<R::Token, FetchError>,
         since: Moment,
     ) -> Result<R::Token, TokenError> {
         let mut tokens = self.tokens.lock();
-        // Not before the lock: a failure must be later than whoever looked for it in vain.
+        // Taken under the lock: a failure must be later than every request that has found none.
         let now = self.clock.now();
-        match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.turn, turn)) {
-            Some(entry) => entry.fetched(outcome, since, now),
+        match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.fetch_lock, fetch_lock)) {
+            Some(entry) => entry.complete(outcome, since, now),
             None => outcome.map_err(TokenError::from),
         }
     }
 }
 
-type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send>>;
+type InFlight<T> = Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send>>;
 
 impl<S, R> Service<R> for CacheTokens<S, R>
 where
-    S: Service<R, Response = R::Token, Error: Into<Failure>> + Clone + Send + Sync + 'static,
+    S: Service<R, Response = R::Token, Error: Into<FetchError>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     R: TokenRequest,
 {
     type Response = R::Token;
     type Error = TokenError;
-    type Future = Either<Ready<Result<R::Token, TokenError>>, Fetching<R::Token>>;
+    type Future = Either<Ready<Result<R::Token, TokenError>>, InFlight<R::Token>>;
 
-    /// Always ready: whether the source is matters only if it is needed.
+    /// Always ready: a cache hit does not need the inner service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> Self::Future {
         let (cache, now) = (&self.shared, self.shared.clock.now());
-        let looked = cache.tokens.wanted(&request, now, |entry| match cache.hit(entry, now) {
-            Some(token) => Ok((Ok(token), (cache.ahead && entry.is_due(now)).then(|| Arc::clone(&entry.turn)))),
+        let looked_up = cache.tokens.touch(&request, now, |entry| match cache.hit(entry, now) {
+            Some(token) => {
+                let refresh = cache.refresh_ahead && entry.should_refresh(now);
+                Ok((Ok(token), refresh.then(|| Arc::clone(&entry.fetch_lock))))
+            }
             None => match entry.failed_since(now, now) {
                 Some(error) => Ok((Err(error), None)),
-                None => Err(Arc::clone(&entry.turn)),
+                None => Err(Arc::clone(&entry.fetch_lock)),
             },
         });
-        match looked.unwrap_or_else(|busy| Ok((Err(busy), None))) {
-            Ok((settled, due)) => {
-                if let Some(turn) = due {
-                    cache.fetch_ahead(request, turn);
+        match looked_up.unwrap_or_else(|overloaded| Ok((Err(overloaded), None))) {
+            Ok((settled, refresh)) => {
+                if let Some(fetch_lock) = refresh {
+                    cache.start_refresh(request, fetch_lock);
                 }
                 Either::Left(ready(settled))
             }
-            Err(turn) => Either::Right(Box::pin(Arc::clone(cache).fetch(request, turn, now))),
+            Err(fetch_lock) => Either::Right(Box::pin(Arc::clone(cache).fetch_once(request, fetch_lock, now))),
         }
     }
 }

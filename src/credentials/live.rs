@@ -1,91 +1,66 @@
 //! Tokens that Google accepts, from every kind of credentials that Google gives out.
 //!
-//! A credentials file becomes a pair of token services ([`file`]), whatever is in it. Here they are given to accounts, put
-//! behind a cache, counted, and looked at once at start.
+//! A credentials file becomes a pair of token services (`file.rs`). Here they are assigned to accounts and put at the end of the
+//! token path; the supervisor reloads and probes them.
 
 mod accounts;
-mod doctor;
+mod by_account;
+mod error;
 mod external;
 mod file;
+mod file_digests;
 mod form;
 mod iam;
 mod jwt_bearer;
 mod key;
+mod loaded;
+mod location;
+mod open_context;
 mod options;
 mod redact;
-mod renewed;
+mod reloadable;
 mod retry;
-mod seen;
 mod sts;
+mod supervisor;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod upstream;
 mod user;
 
-pub use external::AwsEnvironment;
-pub use jwt_bearer::AccessTokenKind;
-pub use options::{Endpoints, LiveOptions, LiveSource};
+pub use error::CredentialError;
+pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 
 use super::cache::CacheTokensLayer;
-use super::failure::Failure;
-use super::kind::TokenRequest;
-use super::{Attend, Credentials, SourceFacts, observe};
-use crate::metrics::Metrics;
+use super::events::SharedTokenEvents;
+use super::stack::{Answers, TokenStack};
+use super::{Attend, Credentials, SourceInfo};
 use accounts::Accounts;
-use doctor::Doctor;
-use file::{CredentialFile, Origin, Plan, Wanted};
+use by_account::ByAccount;
+use file::CredentialFile;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{
-    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
-};
+use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource};
+use location::Location;
+use open_context::{ExpectedType, OpenContext};
 use std::sync::Arc;
-use tower::util::BoxCloneSyncService;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use supervisor::Supervisor;
 use upstream::Upstream;
 
-/// What logs and metrics call it.
+/// The source's name in logs and metrics.
 const SOURCE: &str = "live";
-
-/// Sources of either kind, from one file. Beside the error their failures have what the cache and each other need to know.
-#[derive(Clone)]
-struct Sources {
-    access: Option<AccessSource>,
-    id: Option<IdSource>,
-}
-
-type AccessSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, Failure>;
-type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, Failure>;
-
-/// Why there are no credentials.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialError {
-    /// The file can't be used.
-    #[error("{place}: {problem}")]
-    File {
-        /// The file, or where else they are.
-        place: String,
-        /// What is wrong, without secrets.
-        problem: String,
-    },
-    /// TLS could not be set up.
-    #[error("TLS: {0}")]
-    Tls(String),
-}
 
 pub(super) fn open(
     options: LiveOptions,
-    metrics: Option<&Metrics>,
+    events: SharedTokenEvents,
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, CredentialError> {
-    Ok(serve(Arc::new(options.accounts()?), metrics, limit))
+    Ok(serve(Arc::new(options.accounts()?), events, limit))
 }
 
 impl LiveOptions {
-    /// Whose tokens come from where.
+    /// Opens the credentials, and assigns them to accounts.
     fn accounts(self) -> Result<Accounts, CredentialError> {
-        let plan = Plan {
+        let context = OpenContext {
             upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
             endpoints: self.endpoints,
             kind: self.access_token_kind,
@@ -95,84 +70,72 @@ impl LiveOptions {
             #[cfg(feature = "tpm")]
             tpm: self.tpm,
             key_email: None,
-            whose: "a key in Google's JSON says whose it is".to_owned(),
+            key_email_hint: "a key in Google's JSON says whose it is".to_owned(),
             acts_as_any: false,
-            wanted: None,
+            expected: None,
         };
-        let wanted = |credential_type, in_words| Some(Wanted { credential_type, in_words });
+        let expected = |credential_type, in_words| Some(ExpectedType { credential_type, in_words });
         Ok(match self.source {
             LiveSource::Key { path, email } => {
-                let wanted = wanted("serviceAccountKey", "service_account or a key in PEM");
-                let whose = "say whose it is with --service-account-email".to_owned();
-                let plan = Plan { key_email: email.clone(), whose, wanted, ..plan };
-                let file = CredentialFile::open(Origin::File(path), plan)?;
+                let expected = expected("serviceAccountKey", "service_account or a key in PEM");
+                let key_email_hint = "say whose it is with --service-account-email".to_owned();
+                let context = OpenContext { key_email: email.clone(), key_email_hint, expected, ..context };
+                let file = CredentialFile::open(Location::File(path), context)?;
                 match (email, &file.current().email) {
                     (Some(said), Some(own)) if said != *own => {
                         let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
-                        return Err(CredentialError::File { place: file.origin().to_string(), problem });
+                        return Err(CredentialError::File { place: file.location().to_string(), problem });
                     }
                     _ => Accounts::Default(file),
                 }
             }
             LiveSource::Federate { path } => {
-                let plan = Plan { wanted: wanted("Federated", "external_account"), ..plan };
-                Accounts::Default(CredentialFile::open(Origin::File(path), plan)?)
+                let context = OpenContext { expected: expected("Federated", "external_account"), ..context };
+                Accounts::Default(CredentialFile::open(Location::File(path), context)?)
             }
-            LiveSource::Impersonate { path } => {
-                Accounts::Every(CredentialFile::open(Origin::File(path), Plan { acts_as_any: true, ..plan })?)
-            }
+            LiveSource::Impersonate { path } => Accounts::Every(CredentialFile::open(
+                Location::File(path),
+                OpenContext { acts_as_any: true, ..context },
+            )?),
             #[cfg(feature = "tpm")]
             LiveSource::Tpm { key } => {
-                let plan = Plan { wanted: wanted("TPM", "a key in a TPM"), ..plan };
-                Accounts::Default(CredentialFile::open(Origin::of(key), plan)?)
+                let context = OpenContext { expected: expected("TPM", "a key in a TPM"), ..context };
+                Accounts::Default(CredentialFile::open(Location::of(key), context)?)
             }
             #[cfg(feature = "tpm")]
             LiveSource::TpmFederated { key, certificate, audience } => {
-                let origin = Origin::Certificate { key, certificate, audience };
-                Accounts::Default(CredentialFile::open(origin, plan)?)
+                let location = Location::Certificate { key, certificate, audience };
+                Accounts::Default(CredentialFile::open(location, context)?)
             }
-            LiveSource::PerAccount { path } => Accounts::named(&path, &plan)?,
+            LiveSource::PerAccount { path } => Accounts::named(&path, &context)?,
         })
     }
 }
 
-/// The tokens of these accounts, cached, counted and looked after.
-fn serve(accounts: Arc<Accounts>, metrics: Option<&Metrics>, limit: Option<Arc<RateLimit>>) -> Credentials {
+/// Composes the token paths of these accounts.
+fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
-    let looked = Arc::clone(&accounts);
-    let facts = SourceFacts {
-        fingerprint: Some(Arc::new(move || looked.only().and_then(|it| it.fingerprint))),
-        ..SourceFacts::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
+    let current = Arc::clone(&accounts);
+    let info = SourceInfo {
+        fingerprint: Some(Arc::new(move || current.only().and_then(|it| it.fingerprint))),
+        ..SourceInfo::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
-    let hits = facts.hits.clone();
-    let access = observe::told(by_account(&accounts, |it| &it.access), SOURCE, metrics, limit);
-    let access = CacheTokensLayer::new().count_hits(hits.clone()).refresh_ahead().layer(AccessSource::new(access));
-    let id = observe::told(by_account(&accounts, |it| &it.id), SOURCE, metrics, None);
-    let id = CacheTokensLayer::new().count_hits(hits).refresh_ahead().layer(IdSource::new(id));
-    let doctor = Doctor { accounts, access: access.clone(), id: id.clone(), metrics: metrics.cloned() };
-    let doctor = Arc::new(doctor);
+    let stack = TokenStack::new(SOURCE, Answers::New, Arc::clone(&events), info.health.clone());
+    let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
+    let access = ByAccount::new(Arc::clone(&accounts), |it| &it.access);
+    let access = stack.clone().limit(limit).service::<AccessTokenRequest, _, _>(cache, access);
+    let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
+    let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
+    let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let supervisor = Arc::new(Supervisor {
+        accounts,
+        access: access.get_ref().clone(),
+        id: id.get_ref().clone(),
+        health: info.health.clone(),
+        events,
+    });
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
-    let tokens = observe::counted(tokens, SOURCE, metrics);
-    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&doctor).attend(reader)));
-    Credentials { tokens, routes: Vec::new(), facts, default_email, attend: Some(attend), advice: None }
-}
-
-/// Tokens of one kind, from what the account that asks has now.
-fn by_account<S, R>(
-    accounts: &Arc<Accounts>,
-    kind: fn(&Sources) -> &Option<S>,
-) -> impl Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + use<S, R>
-where
-    S: Service<R, Response = R::Token, Error = Failure, Future: Send> + Clone + Send + Sync + 'static,
-    R: TokenRequest,
-{
-    let accounts = Arc::clone(accounts);
-    service_fn(move |request: R| {
-        let source = accounts.current(request.account()).and_then(|opened| kind(&opened.tokens).clone());
-        async move {
-            let none = || Failure::from(TokenError::NoSource { account: request.account().email.clone() });
-            source.ok_or_else(none)?.oneshot(request).await
-        }
-    })
+    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
+    Credentials { tokens, routes: Vec::new(), info, default_email, attend: Some(attend), advice: None }
 }

@@ -1,16 +1,17 @@
-//! The offline issuer: tokens for whoever has no Google account at hand.
+//! The offline issuer: tokens without a Google account.
 //!
-//! Its access tokens are random. Its identity tokens are what Google's are (the same header, the same claims, a real
-//! signature) but for the key: who is to accept them must be told to fetch keys here. Both are cached.
+//! Its access tokens are random. Its identity tokens have the header and the claims of Google's and a real signature, but by
+//! another key: services that should accept them must fetch the keys from this server. Both are cached.
 
 mod claims;
 mod discovery;
 
 use super::cache::CacheTokensLayer;
-use super::{Credentials, SourceFacts, observe};
+use super::events::SharedTokenEvents;
+use super::stack::{Answers, TokenStack};
+use super::{Credentials, SourceInfo};
 use crate::blocking::blocking;
 use crate::jws;
-use crate::metrics::Metrics;
 use crate::signer::{BoxSigner, KeyError, PemSigner};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
@@ -24,9 +25,9 @@ use gce_metadata_routes::token::{
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
-use tower::{Layer, service_fn};
+use tower::service_fn;
 
-/// What logs and metrics call it.
+/// The source's name in logs and metrics.
 const SOURCE: &str = "offline";
 
 const ADVICE: &str = "tokens are made offline and no Google API accepts them; for real ones start the program with \
@@ -41,12 +42,12 @@ pub struct OfflineOptions {
     pub issuer: String,
     /// How long its tokens live.
     pub token_lifetime: Duration,
-    /// The key it signs with. Without one, a new one is made at each start.
+    /// The signing key. Without one, a new one is made at each start.
     pub key: Option<PemSigner>,
 }
 
 impl OfflineOptions {
-    /// Whose tokens a real VM's are.
+    /// The issuer of a real VM's tokens.
     pub const GOOGLE: &'static str = "https://accounts.google.com";
 }
 
@@ -58,28 +59,27 @@ impl Default for OfflineOptions {
 
 pub(super) fn open(
     options: OfflineOptions,
-    metrics: Option<&Metrics>,
+    events: SharedTokenEvents,
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    // Making a key takes longer than all else at start together, and most servers are asked for an access token first.
+    // Made in the background: it takes longer than the rest of the start, and most servers are asked for an access token first.
     let early = key.clone();
     tokio::spawn(async move { early.get().await.map(|_| ()) });
 
-    let lifetime = options.token_lifetime;
-    let looked = key.clone();
-    let fingerprint = Arc::new(move || looked.spki_sha256());
-    let facts = SourceFacts { fingerprint: Some(fingerprint), ..SourceFacts::new("Offline") };
-    let hits = facts.hits.clone();
-    let made = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
-    let access = CacheTokensLayer::new().count_hits(hits.clone()).layer(observe::told(made, SOURCE, metrics, limit));
+    let signer = key.clone();
+    let fingerprint = Arc::new(move || signer.spki_sha256());
+    let info = SourceInfo { fingerprint: Some(fingerprint), ..SourceInfo::new("Offline") };
+    let stack = TokenStack::new(SOURCE, Answers::New, events, info.health.clone());
     let routes = discovery::routes(&options.issuer, &key);
+    let lifetime = options.token_lifetime;
+    let access = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
+    let access = stack.clone().limit(limit).service(CacheTokensLayer::new().count_hits(info.hits.clone()), access);
     let issuer: Arc<str> = options.issuer.into();
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
-    let id = CacheTokensLayer::new().count_hits(hits).layer(observe::told(id, SOURCE, metrics, None));
+    let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
-    let tokens = observe::counted(tokens, SOURCE, metrics);
-    Ok(Credentials { tokens, routes, facts, default_email: None, attend: None, advice: Some(ADVICE) })
+    Ok(Credentials { tokens, routes, info, default_email: None, attend: None, advice: Some(ADVICE) })
 }
 
 /// The issuer's key, as soon as it is made.
@@ -101,7 +101,7 @@ impl Key {
     }
 }
 
-/// A token that looks like Google's and is accepted by nobody.
+/// A random token in the format of Google's, which no API accepts.
 fn access_token(lifetime: Duration) -> Result<AccessToken, TokenError> {
     let mut random = [0; 96];
     let filled = SystemRandom::new().fill(&mut random);

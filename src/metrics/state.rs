@@ -1,7 +1,7 @@
 //! The state of a server at the moment of a scrape.
 
 use super::tokens;
-use crate::credentials::SourceFacts;
+use crate::credentials::SourceInfo;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
 use base64::Engine;
@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     pub(crate) connections: OpenConnections,
     pub(crate) reloads: Arc<ReloadCounts>,
-    pub(crate) facts: SourceFacts,
+    pub(crate) info: SourceInfo,
 }
 
 impl State {
@@ -36,7 +36,9 @@ impl State {
                 "Seconds until the current access token of an account expires."
             );
             let (now, snapshot) = (Instant::now(), self.reader.snapshot());
-            for (account, expiry) in expiries.iter().filter(|(account, _)| tokens::has(snapshot.tree(), account)) {
+            for (account, expiry) in
+                expiries.iter().filter(|(account, _)| tokens::has_account(snapshot.tree(), account))
+            {
                 let left = expiry.saturating_duration_since(now).as_secs_f64();
                 gauge!("metadata_token_expiry_seconds", "account" => account.clone()).set(left);
             }
@@ -52,9 +54,9 @@ impl State {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
-        gauge!("credential_type", "type" => self.facts.credential_type).set(1);
+        gauge!("credential_type", "type" => self.info.credential_type).set(1);
         describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
-        if let Some(hash) = self.facts.spki_sha256() {
+        if let Some(hash) = self.info.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);
         }
         describe_gauge!("service_account_name", "The e-mail of the default service account.");
@@ -77,7 +79,7 @@ impl State {
         describe_gauge!("metadata_connections", "Connections that are open now.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
         describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
-        counter!("metadata_token_cache_hits_total").absolute(self.facts.cache_hits());
+        counter!("metadata_token_cache_hits_total").absolute(self.info.cache_hits());
     }
 }
 

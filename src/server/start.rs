@@ -11,7 +11,7 @@ use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened};
 use super::{Lifecycle, Server};
 use crate::admin::Admin;
 use crate::config::{ConfigFile, Overrides};
-use crate::credentials::{Credentials, Route, SourceError};
+use crate::credentials::{Credentials, Route, SharedTokenEvents, SourceError};
 use crate::guest_attributes::{self, Keeper, Lock};
 use crate::hosts;
 use crate::metrics::{Metrics, State};
@@ -46,7 +46,7 @@ impl ServerBuilder {
         let metrics = self.admin.is_some().then(Metrics::new);
         let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
         let credentials = open(self.tokens, metrics.as_ref(), rate_limits.as_ref())?;
-        let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
+        let Credentials { tokens, mut routes, info, default_email, attend, advice } = credentials;
         let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
         let of_config = metadata.tree();
         // Locked before it is read: another server could write it in between.
@@ -58,7 +58,6 @@ impl ServerBuilder {
         let (https_place, https) = self.mtls.unzip();
         let publisher = Publisher::with_computed(tree, https.as_ref().and_then(MtlsOptions::listed));
         let reader = publisher.reader();
-        metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
         let (listener, address) = bind(self.place, "--port").await?;
         let (https_listener, https_address) = bind_if_any(https_place.flatten(), "--tls-port").await?.unzip();
         let (admin_place, metrics_path) = self.admin.map(|admin| (admin.address, admin.metrics_path)).unzip();
@@ -127,7 +126,7 @@ impl ServerBuilder {
         }
         if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
             let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
-            let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
+            let state = State { reader: reader.clone(), waiters, connections, reloads, info };
             let guest_attributes = keeper.clone();
             let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, guest_attributes, stop };
             let here = Runtimes::current(&server.watching.tasks);
@@ -190,9 +189,13 @@ fn open(
     metrics: Option<&Metrics>,
     limits: Option<&EndpointLimits>,
 ) -> Result<Credentials, SourceError> {
+    let events: SharedTokenEvents = match metrics {
+        Some(metrics) => Arc::new(metrics.clone()),
+        None => Arc::new(()),
+    };
     match tokens {
-        Tokens::From(source) => source.open_with(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
-        Tokens::Given(tokens) => Ok(Credentials::given(tokens, metrics)),
+        Tokens::From(source) => source.open_with(events, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
+        Tokens::Given(tokens) => Ok(Credentials::given(tokens, &events)),
     }
 }
 

@@ -1,12 +1,12 @@
-//! How long ago something was. Tokens end by the time of day; the clock that nobody can set stands still while a machine
-//! sleeps. Of the two, whichever says more is believed, so that neither sleep nor a clock set back prolongs a token's life.
+//! Elapsed time by two clocks. Tokens expire by the time of day, which can be set back; the monotonic clock stands still while a
+//! machine sleeps. The larger of the two elapsed times counts, so that neither prolongs a token's life.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Tells the time by both clocks. Tests have one whose time of day they move.
+/// Reads both clocks. Tests replace the time of day.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A moment by both clocks.
+/// A reading of both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) instant: Instant,
@@ -41,16 +41,16 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// How long ago an earlier one was.
+    /// The time that has passed since an earlier moment.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         let by_day = self.time.duration_since(earlier.time).unwrap_or_default();
         self.instant.saturating_duration_since(earlier.instant).max(by_day)
     }
 }
 
-/// A time of day that stands still but when it is moved, by so many seconds, and a clock that tells it.
+/// A clock whose time of day changes only when the returned function moves it, by so many seconds.
 #[cfg(test)]
-pub(crate) fn moved() -> (Clock, impl Fn(i64)) {
+pub(crate) fn movable() -> (Clock, impl Fn(i64)) {
     let (start, offset) = (SystemTime::now(), Arc::new(std::sync::atomic::AtomicI64::new(0)));
     let moved = Arc::clone(&offset);
     let clock = Clock::new(move || {
@@ -67,15 +67,15 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn whichever_clock_says_more_is_believed() {
-        let (clock, move_by) = moved();
+    async fn the_larger_elapsed_time_of_both_clocks_counts() {
+        let (clock, move_by) = movable();
         let then = clock.now();
         advance(Duration::from_secs(10)).await;
         assert_eq!(clock.now().since(then).as_secs(), 10);
         // The machine has slept.
         move_by(3600);
         assert_eq!(clock.now().since(then).as_secs(), 3600);
-        // Somebody sets the clock back.
+        // The clock is set back.
         move_by(-7200);
         assert_eq!(clock.now().since(then).as_secs(), 10);
     }

@@ -1,9 +1,9 @@
-//! The cache against sources that are slow, fail and count.
+//! The cache over slow, failing and counting sources.
 
 mod bounds;
 
-use super::clock::moved;
-use super::entry::RETRY_AFTER;
+use super::clock::movable;
+use super::entry::BACKOFF;
 use super::*;
 use futures_util::{FutureExt, StreamExt};
 use gce_metadata_routes::ServiceAccount;
@@ -20,7 +20,7 @@ fn request(email: &str, scopes: &[&str]) -> AccessTokenRequest {
 
 type Source = tower::util::BoxCloneSyncService<AccessTokenRequest, AccessToken, TokenError>;
 
-/// A source that takes a second for each token, numbers them, and counts what it was asked.
+/// A cache over a source that takes a second for each token, numbers them, and counts its calls.
 fn cached(lifetime: u64) -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>) {
     cached_by(Clock::default(), lifetime)
 }
@@ -44,7 +44,7 @@ async fn ask(cache: &CacheTokens<Source, AccessTokenRequest>, request: AccessTok
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_counts_down_to_five_minutes_and_is_then_another() {
+async fn expires_in_counts_down_to_five_minutes_and_then_a_new_token_is_served() {
     let (cache, _) = cached(3600);
     let asked = || request("a@example.com", &["s"]);
     assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 3600));
@@ -57,8 +57,8 @@ async fn a_token_counts_down_to_five_minutes_and_is_then_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_ends_while_the_machine_sleeps() {
-    let (clock, move_by) = moved();
+async fn a_token_expires_while_the_machine_sleeps() {
+    let (clock, move_by) = movable();
     let (cache, _) = cached_by(clock, 3600);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -66,7 +66,7 @@ async fn a_token_ends_while_the_machine_sleeps() {
     assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 600));
     move_by(300);
     assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 3600));
-    // A clock that is set back prolongs nothing.
+    // A clock that is set back does not prolong its life.
     move_by(-86400);
     advance(Duration::from_secs(3298)).await;
     assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 301));
@@ -75,7 +75,7 @@ async fn a_token_ends_while_the_machine_sleeps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_life_has_a_short_margin() {
+async fn the_margin_of_a_short_lived_token_is_in_proportion() {
     let (cache, _) = cached(60);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -86,7 +86,7 @@ async fn a_short_life_has_a_short_margin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_and_scopes_have_their_own() {
+async fn each_account_and_set_of_scopes_has_a_token_of_its_own() {
     let (cache, count) = cached(3600);
     for (email, scopes) in [("a", &["s"][..]), ("b", &["s"]), ("a", &["t"]), ("a", &["s", "t"]), ("a", &["s"])] {
         ask(&cache, request(email, scopes)).await;
@@ -96,7 +96,7 @@ async fn accounts_and_scopes_have_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_at_once_fetch_one() {
+async fn concurrent_requests_share_one_fetch() {
     let (cache, count) = cached(3600);
     let all = (0..1000).map(|_| ask(&cache, request("a@example.com", &["s"])));
     let answers = futures_util::future::join_all(all).await;
@@ -105,10 +105,10 @@ async fn a_thousand_at_once_fetch_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_while_it_is_fetched_leaves_the_token_to_the_next() {
+async fn a_fetch_goes_on_when_its_client_leaves() {
     let (cache, count) = cached(3600);
     let asked = || ask(&cache, request("a@example.com", &["s"]));
-    // Everybody gives up before the source is done.
+    // Both clients give up before the source answers.
     for _ in 0..2 {
         assert!(tokio::time::timeout(Duration::from_millis(400), asked()).await.is_err());
     }
@@ -116,7 +116,7 @@ async fn who_leaves_while_it_is_fetched_leaves_the_token_to_the_next() {
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 
-/// A cache over a source that fails whenever it is told to.
+/// A cache over a source that fails while the flag is set.
 fn failing(
     ahead: bool,
 ) -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>, Arc<std::sync::atomic::AtomicBool>) {
@@ -137,7 +137,7 @@ fn failing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_refresh_serves_what_is_still_valid_and_is_not_tried_by_each_request() {
+async fn a_failed_refresh_serves_the_valid_token_and_backs_off() {
     let (cache, count, fails) = failing(false);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -148,29 +148,29 @@ async fn a_failed_refresh_serves_what_is_still_valid_and_is_not_tried_by_each_re
     }
     assert_eq!(count.load(Ordering::Relaxed), 2);
     fails.store(false, Ordering::Relaxed);
-    advance(RETRY_AFTER).await;
+    advance(BACKOFF).await;
     assert_eq!(ask(&cache, asked()).await.0, "token 2");
-    // A token that is used up is no answer, whatever happens.
+    // An expired token is never served.
     fails.store(true, Ordering::Relaxed);
     advance(Duration::from_secs(3600)).await;
     assert!(cache.clone().oneshot(asked()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_at_once_share_one_failure_too() {
+async fn concurrent_requests_share_one_failure() {
     let (cache, count, fails) = failing(false);
     fails.store(true, Ordering::Relaxed);
     let all = (0..1000).map(|_| cache.clone().oneshot(request("a@example.com", &["s"])));
     let answers = futures_util::future::join_all(all).await;
     assert!(answers.iter().all(Result::is_err));
     assert_eq!(count.load(Ordering::Relaxed), 1);
-    // Who comes later has it tried again.
+    // A later request tries again.
     fails.store(false, Ordering::Relaxed);
     assert_eq!(ask(&cache, request("a@example.com", &["s"])).await.0, "token 1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_ahead_keeps_nobody_waiting() {
+async fn no_request_waits_for_a_refresh_ahead() {
     let (cache, count, _) = failing(true);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -186,7 +186,7 @@ async fn a_refresh_ahead_keeps_nobody_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_ahead_that_fails_keeps_nobody_waiting_while_the_token_is_valid() {
+async fn no_request_waits_for_a_failed_refresh_ahead_while_the_token_is_valid() {
     let (cache, count, fails) = failing(true);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -198,28 +198,28 @@ async fn a_refresh_ahead_that_fails_keeps_nobody_waiting_while_the_token_is_vali
             assert_eq!(ask(&cache, asked()).await.0, "token 0");
         }
         assert_eq!(start.elapsed(), Duration::ZERO, "attempt {attempt}");
-        sleep(Duration::from_secs(1) + RETRY_AFTER).await;
+        sleep(Duration::from_secs(1) + BACKOFF).await;
         assert_eq!(count.load(Ordering::Relaxed), attempt);
     }
     fails.store(false, Ordering::Relaxed);
     assert_eq!(ask(&cache, asked()).await.0, "token 0");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(ask(&cache, asked()).await.0, "token 39");
-    // A token that is used up is no answer, whatever happens.
+    // An expired token is never served.
     fails.store(true, Ordering::Relaxed);
     advance(Duration::from_secs(3600)).await;
     assert!(cache.clone().oneshot(asked()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_asks_for_a_pause_gets_one() {
+async fn retry_after_is_respected_up_to_its_maximum() {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
-    // The first time two minutes, and then more than it will get.
+    // Two minutes first, then more than the maximum.
     let source = service_fn(move |_: AccessTokenRequest| {
         let pause = if counter.fetch_add(1, Ordering::Relaxed) == 0 { 120 } else { 86400 };
-        let mut failure = Failure::from(TokenError::Unavailable { reason: "busy".into() });
-        failure.not_before = Some(Instant::now() + Duration::from_secs(pause));
+        let mut failure = FetchError::from(TokenError::Unavailable { reason: "busy".into() });
+        failure.retry_at = Some(Instant::now() + Duration::from_secs(pause));
         ready(Err::<AccessToken, _>(failure))
     });
     let cache = CacheTokensLayer::new().refresh_ahead().layer(source);
@@ -230,13 +230,13 @@ async fn a_source_that_asks_for_a_pause_gets_one() {
         }
         assert_eq!(count.load(Ordering::Relaxed), calls);
     }
-    // Another token is another matter.
+    // It holds for one token only.
     assert!(cache.clone().oneshot(request("a@example.com", &["t"])).await.is_err());
     assert_eq!(count.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_slow_account_holds_up_no_other() {
+async fn a_slow_account_does_not_delay_another() {
     let source = service_fn(|request: AccessTokenRequest| async move {
         if request.account.email == "slow@example.com" {
             std::future::pending::<()>().await;
@@ -253,16 +253,16 @@ async fn one_slow_account_holds_up_no_other() {
 
 #[cfg(feature = "live")]
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
+async fn a_token_evicted_during_its_fetch_is_not_cached() {
     let (cache, count) = cached(3600);
     let asked = || request("a@example.com", &["s"]);
-    let forget = async {
+    let evict = async {
         sleep(Duration::from_millis(500)).await;
-        cache.revise(&|_| Fate::Forget);
+        cache.invalidate(&|_| Invalidation::Evict);
     };
-    let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), forget) };
+    let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), evict) };
     let (first, second, ()) = both.await;
-    // The first was on its way; the second had only waited for it, and gets what the new key makes.
+    // The first fetch was in flight; the second request waited for it, and gets a token of the new credentials.
     assert_eq!((&*first.0, &*second.0), ("token 0", "token 1"));
     assert_eq!(ask(&cache, asked()).await.0, "token 1");
     assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -270,30 +270,30 @@ async fn what_is_forgotten_while_it_is_fetched_is_not_kept() {
 
 #[cfg(feature = "live")]
 #[tokio::test(start_paused = true)]
-async fn of_new_credentials_only_their_accounts_notice() {
+async fn new_credentials_invalidate_only_the_tokens_of_their_accounts() {
     let (cache, count, fails) = failing(true);
-    let accounts = ["kept", "renewed", "forgotten"];
+    let accounts = ["kept", "refreshed", "evicted"];
     for account in accounts {
         ask(&cache, request(account, &["s"])).await;
     }
     fails.store(true, Ordering::Relaxed);
-    cache.revise(&|account| match &*account.email {
-        "kept" => Fate::Keep,
-        "renewed" => Fate::Renew,
-        _ => Fate::Forget,
+    cache.invalidate(&|account| match &*account.email {
+        "kept" => Invalidation::Keep,
+        "refreshed" => Invalidation::Refresh,
+        _ => Invalidation::Evict,
     });
     assert_eq!(ask(&cache, request("kept", &["s"])).await.0, "token 0");
     assert_eq!(count.load(Ordering::Relaxed), 3);
-    assert!(cache.clone().oneshot(request("forgotten", &["s"])).await.is_err());
-    // The old one serves while the new credentials are no good.
+    assert!(cache.clone().oneshot(request("evicted", &["s"])).await.is_err());
+    // The stale token is served while the new credentials fail.
     for _ in 0..3 {
-        assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+        assert_eq!(ask(&cache, request("refreshed", &["s"])).await.0, "token 1");
         sleep(Duration::from_secs(2)).await;
     }
     assert_eq!(count.load(Ordering::Relaxed), 5);
     fails.store(false, Ordering::Relaxed);
-    advance(RETRY_AFTER).await;
-    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 1");
+    advance(BACKOFF).await;
+    assert_eq!(ask(&cache, request("refreshed", &["s"])).await.0, "token 1");
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(ask(&cache, request("renewed", &["s"])).await.0, "token 5");
+    assert_eq!(ask(&cache, request("refreshed", &["s"])).await.0, "token 5");
 }

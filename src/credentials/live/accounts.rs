@@ -1,36 +1,48 @@
-//! Which account's tokens come from where. Never from another account's.
+//! Which credentials file serves which account. An account never gets another account's tokens.
 
-use super::CredentialError;
-use super::doctor::Found;
-use super::file::{CredentialFile, Opened, Origin, Plan, Unusable};
-use super::renewed::{Made, Renewed};
-use crate::credentials::cache::Fate;
+use super::error::{CredentialError, Unusable};
+use super::file::CredentialFile;
+use super::loaded::LoadedCredentials;
+use super::location::Location;
+use super::open_context::OpenContext;
+use super::reloadable::{Loaded, Reloadable};
+use crate::credentials::cache::Invalidation;
 use crate::files;
 use gce_metadata_routes::ServiceAccount;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The accounts and their credentials files.
 pub(super) enum Accounts {
-    /// One file is the default account's, and the others have none.
+    /// One file for the default account. The others have none.
     Default(Arc<CredentialFile>),
-    /// One file is everybody's.
+    /// One file for all accounts.
     Every(Arc<CredentialFile>),
-    /// Each account has a file of its own.
+    /// A file for each account.
     Named(Box<Named>),
 }
 
+/// What is known of an account's credentials, for the log.
+#[derive(Debug)]
+pub(super) struct CredentialSummary {
+    pub(super) file: String,
+    pub(super) credential_type: &'static str,
+    pub(super) email: Option<String>,
+    pub(super) project: Option<String>,
+}
+
 impl Accounts {
-    pub(super) fn named(path: &Path, plan: &Plan) -> Result<Self, CredentialError> {
-        let files = Renewed::new(vec![path.to_owned()], || read(path, plan, &Files::new()))?;
-        Ok(Self::Named(Box::new(Named { path: path.to_owned(), plan: plan.clone(), files })))
+    pub(super) fn named(path: &Path, context: &OpenContext) -> Result<Self, CredentialError> {
+        let files = Reloadable::new(vec![path.to_owned()], || read(path, context, &Files::new()))?;
+        Ok(Self::Named(Box::new(Named { path: path.to_owned(), context: context.clone(), files })))
     }
 
     fn file(&self, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
         match self {
             Self::Default(file) => account.is_default().then(|| Arc::clone(file)),
             Self::Every(file) => Some(Arc::clone(file)),
-            Self::Named(named) => of(&named.files.current(), account),
+            Self::Named(named) => file_of(&named.files.current(), account),
         }
     }
 
@@ -41,100 +53,100 @@ impl Accounts {
         }
     }
 
-    /// What the account's tokens come from now.
-    pub(super) fn current(&self, account: &ServiceAccount) -> Option<Arc<Opened>> {
+    /// The account's current credentials.
+    pub(super) fn current(&self, account: &ServiceAccount) -> Option<Arc<LoadedCredentials>> {
         self.file(account).map(|file| file.current())
     }
 
-    /// The one file, if there is one for all.
-    pub(super) fn only(&self) -> Option<Arc<Opened>> {
+    /// The credentials of the only file; `None` if each account has its own.
+    pub(super) fn only(&self) -> Option<Arc<LoadedCredentials>> {
         match self {
             Self::Default(file) | Self::Every(file) => Some(file.current()),
             Self::Named(_) => None,
         }
     }
 
-    pub(super) fn found(&self, account: &ServiceAccount) -> Option<Found> {
+    pub(super) fn summary(&self, account: &ServiceAccount) -> Option<CredentialSummary> {
         let file = self.file(account)?;
-        let opened = file.current();
-        Some(Found {
-            file: file.origin().to_string(),
-            credential_type: opened.credential_type,
-            email: opened.email.clone(),
-            project: opened.project.clone(),
+        let loaded = file.current();
+        Some(CredentialSummary {
+            file: file.location().to_string(),
+            credential_type: loaded.credential_type,
+            email: loaded.email.clone(),
+            project: loaded.project.clone(),
         })
     }
 
-    /// All files in which a change would matter.
+    /// All files whose change means a reload.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let own = if let Self::Named(named) = self { named.files.files() } else { Vec::new() };
         own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
     }
 
-    /// Takes over what has changed on disk. Of each change `settle` learns whether it could be taken over, and what becomes of
+    /// Reloads the files that have changed. For each reload it calls `settle` with whether that succeeded, and with what happens to
     /// each account's tokens.
-    pub(super) fn renew(&self, mut settle: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Fate)) {
+    pub(super) fn reload(&self, mut settle: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Invalidation)) {
         if let Self::Named(named) = self {
             let before = named.files.current();
-            if let Some(good) = named.renew() {
+            if let Some(ok) = named.reload() {
                 let after = named.files.current();
-                let opened = |files: &Files, account: &_| of(files, account).map(|file| file.current());
-                settle(good, &|account| fate(opened(&before, account), opened(&after, account)));
+                let loaded = |files: &Files, account: &_| file_of(files, account).map(|file| file.current());
+                settle(ok, &|account| invalidation(loaded(&before, account), loaded(&after, account)));
             }
         }
         for file in self.all() {
             let before = file.current();
-            if let Some(good) = file.renew() {
+            if let Some(ok) = file.reload() {
                 let after = file.current();
                 let is_its = |account: &_| self.file(account).is_some_and(|its| Arc::ptr_eq(&its, &file));
-                settle(good, &|account| match is_its(account) {
-                    true => fate(Some(Arc::clone(&before)), Some(Arc::clone(&after))),
-                    false => Fate::Keep,
+                settle(ok, &|account| match is_its(account) {
+                    true => invalidation(Some(Arc::clone(&before)), Some(Arc::clone(&after))),
+                    false => Invalidation::Keep,
                 });
             }
         }
     }
 }
 
-/// What becomes of the tokens of an account whose credentials were these and are those.
-fn fate(before: Option<Arc<Opened>>, after: Option<Arc<Opened>>) -> Fate {
+/// What happens to the tokens of an account whose credentials `before` were replaced by `after`.
+fn invalidation(before: Option<Arc<LoadedCredentials>>, after: Option<Arc<LoadedCredentials>>) -> Invalidation {
     match (before, after) {
-        (None, None) => Fate::Keep,
-        (Some(before), Some(after)) if Arc::ptr_eq(&before, &after) => Fate::Keep,
-        (Some(before), Some(after)) if before.serves_for(&after) => Fate::Renew,
-        _ => Fate::Forget,
+        (None, None) => Invalidation::Keep,
+        (Some(before), Some(after)) if Arc::ptr_eq(&before, &after) => Invalidation::Keep,
+        (Some(before), Some(after)) if before.serves_for(&after) => Invalidation::Refresh,
+        _ => Invalidation::Evict,
     }
 }
 
-/// A file that names the others.
+/// The file that names the credentials file of each account.
 pub(super) struct Named {
     path: PathBuf,
-    plan: Plan,
-    files: Renewed<Files>,
+    context: OpenContext,
+    files: Reloadable<Files>,
 }
 
-/// By the names of their accounts.
+/// Credentials files by the e-mail or alias of their account.
 type Files = BTreeMap<String, Arc<CredentialFile>>;
 
-/// The file of an account, by whichever of its names.
-fn of(files: &Files, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
+/// The file of an account, by its e-mail or one of its aliases.
+fn file_of(files: &Files, account: &ServiceAccount) -> Option<Arc<CredentialFile>> {
     let mut names = [&account.email].into_iter().chain(&account.aliases);
     names.find_map(|name| files.get(name).cloned())
 }
 
 impl Named {
-    fn renew(&self) -> Option<bool> {
-        let renewed = self.files.renew(|before| read(&self.path, &self.plan, before))?;
-        match &renewed {
-            Ok(()) => tracing::info!(file = %self.path.display(), "new accounts"),
-            Err(error) => tracing::warn!("the accounts stay as they were: {error}"),
+    fn reload(&self) -> Option<bool> {
+        let reloaded = self.files.reload(|before| read(&self.path, &self.context, before))?;
+        match &reloaded {
+            Ok(()) => tracing::info!(file = %self.path.display(), "credentials of accounts reloaded"),
+            Err(error) => tracing::warn!("credentials of accounts not reloaded, keeping the previous ones: {error}"),
         }
-        Some(renewed.is_ok())
+        Some(reloaded.is_ok())
     }
 }
 
-/// What was open before under the same name stays so.
-fn read(path: &Path, plan: &Plan, before: &Files) -> Made<Files> {
+/// Reads the file, and opens the credentials files that it names. Those that are open under the same name stay open.
+fn read(path: &Path, context: &OpenContext, before: &Files) -> Loaded<Files> {
     let wrong_at = |place: &str, problem: String| {
         let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
@@ -143,21 +155,21 @@ fn read(path: &Path, plan: &Plan, before: &Files) -> Made<Files> {
     let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {
-        let origin = Origin::File(folder.join(file));
-        if let Some(known) = before.get(&name).filter(|known| *known.origin() == origin) {
+        let location = Location::File(folder.join(file));
+        if let Some(known) = before.get(&name).filter(|known| *known.location() == location) {
             return Ok((name, Arc::clone(known)));
         }
-        let plan = Plan {
+        let context = OpenContext {
             key_email: name.contains('@').then(|| name.clone()),
-            whose: format!("give its account's e-mail, instead of `{name}`, in {}", path.display()),
-            ..plan.clone()
+            key_email_hint: format!("give its account's e-mail, instead of `{name}`, in {}", path.display()),
+            ..context.clone()
         };
-        Ok((name, CredentialFile::open(origin, plan)?))
+        Ok((name, CredentialFile::open(location, context)?))
     };
     Ok((names.into_iter().map(open).collect::<Result<_, Unusable>>()?, Vec::new()))
 }
 
-/// The files by account, or the line and column of what is wrong, and what is.
+/// The files by account; or the line and column of a mistake, and what is wrong.
 fn names(text: &[u8]) -> Result<BTreeMap<String, PathBuf>, (String, String)> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let names = serde_path_to_error::deserialize(&mut deserializer);
@@ -167,7 +179,7 @@ fn names(text: &[u8]) -> Result<BTreeMap<String, PathBuf>, (String, String)> {
         let problem = match &*key {
             _ if !error.is_data() => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
             "." => "an object is expected: a credentials file by the e-mail of each account".to_owned(),
-            // Of what is there instead nothing is said: it could be a key.
+            // The value is not quoted: it could be a key.
             key => format!("at {key}: the path of a credentials file is expected"),
         };
         (format!(":{}:{}", error.line(), error.column()), problem)

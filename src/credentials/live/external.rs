@@ -1,5 +1,5 @@
-//! Workload and workforce identity federation: somebody else vouches for us, and Google's security token service exchanges
-//! that for a token of its own.
+//! Workload and workforce identity federation: Google's security token service exchanges the token of another identity provider
+//! for one of its own.
 
 mod aws;
 mod certificate;
@@ -7,18 +7,18 @@ mod executable;
 mod process;
 mod subject;
 
-pub use aws::AwsEnvironment;
 #[cfg(feature = "tpm")]
 pub(super) use certificate::{certificates, chain};
 
-use super::file::{GOOGLE, Opened, Plan, Problem};
+use super::error::Problem;
 use super::form::Form;
 use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
+use super::loaded::{AccessSource, GOOGLE, LoadedCredentials, Sources};
+use super::open_context::OpenContext;
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
-use super::{AccessSource, Sources};
 use crate::blocking::blocking;
-use crate::credentials::failure::Failure;
+use crate::credentials::fetch_error::FetchError;
 use crate::files;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
 use serde::Deserialize;
@@ -58,25 +58,25 @@ struct Exchange {
     audience: String,
     subject: Subject,
     subject_token_type: String,
-    /// The client's identifier and password.
+    /// The client's id and secret.
     client: Option<(String, Secret)>,
     options: Option<String>,
 }
 
 impl ExternalAccount {
-    pub(super) fn open(self, plan: &Plan) -> Result<Opened, Problem> {
+    pub(super) fn open(self, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
         let impersonated = self.service_account_impersonation_url.as_deref().map(parse_url).transpose()?;
         let email = impersonated.as_ref().map(|(_, email)| email.clone());
         let universe = self.universe_domain.unwrap_or_else(|| GOOGLE.to_owned());
-        let subject = Subject::new(self.credential_source, &self.audience, &self.subject_token_type, email, plan)?;
+        let subject = Subject::new(self.credential_source, &self.audience, &self.subject_token_type, email, context)?;
         let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.clone() };
-        let url = plan.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
+        let url = context.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
         let client = self.client_id.map(|id| (id, self.client_secret.unwrap_or_else(|| "".into())));
-        // Workforce pools bill a project; a client of their own does it already.
+        // Workforce pools bill a project; a client id names one already.
         let user_project = self.workforce_pool_user_project.filter(|_| client.is_none());
         let files = subject.files.clone();
         let exchange = Exchange {
-            upstream: subject.certificate.clone().unwrap_or_else(|| plan.upstream.clone()),
+            upstream: subject.certificate.clone().unwrap_or_else(|| context.upstream.clone()),
             url,
             audience: self.audience,
             subject,
@@ -90,25 +90,25 @@ impl ExternalAccount {
         let impersonation = Impersonation {
             target: target.clone(),
             lifetime: lifetime.map(|seconds| format!("{seconds}s")),
-            ..Impersonation::of_any(plan, plan.endpoints.iam(base, &universe), federated.clone())
+            ..Impersonation::of_any(context, context.endpoints.iam(base, &universe), federated.clone())
         };
         // A federated identity has access tokens of its own, but identity tokens are a service account's.
         let tokens = match target {
             Some(_) => impersonation.tokens(),
             None => Sources { access: Some(federated), id: Some(impersonation.id_source()) },
         };
-        let opened = Opened { universe, files, ..Opened::new("Federated", tokens) };
+        let loaded = LoadedCredentials { universe, files, ..LoadedCredentials::new("Federated", tokens) };
         Ok(match target {
-            Some(email) => opened.of(email),
-            None => opened,
+            Some(email) => loaded.of(email),
+            None => loaded,
         })
     }
 }
 
-/// The identity of whoever shows a certificate with this client.
+/// The identity of the certificate that this client presents.
 #[cfg(feature = "tpm")]
-pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, plan: &Plan) -> AccessSource {
-    let url = plan.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
+pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, context: &OpenContext) -> AccessSource {
+    let url = context.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
     let exchange = Exchange {
         upstream: upstream.clone(),
         url,
@@ -130,7 +130,7 @@ impl Exchange {
         }))
     }
 
-    async fn access_token(&self, scope: &str) -> Result<AccessToken, Failure> {
+    async fn access_token(&self, scope: &str) -> Result<AccessToken, FetchError> {
         let subject = self.subject.token().await?;
         let scope = if scope.is_empty() { CLOUD_PLATFORM } else { scope };
         let mut form = Form::new(TOKEN_EXCHANGE)
@@ -149,7 +149,7 @@ impl Exchange {
     }
 }
 
-/// A file that somebody else writes, with a token in it. Its read may block.
+/// Reads a file that another program writes a token to, on a thread that may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
     blocking(move || files::read(&path).map(Zeroizing::new)).await?

@@ -1,254 +1,122 @@
-//! A credentials file: what is in it becomes token services, and again when it has changed on disk.
+//! A credentials file: its content becomes token services, again whenever it changes on disk.
 
-mod origin;
-
-pub(super) use origin::Origin;
-
-use super::external::{AwsEnvironment, ExternalAccount};
+use super::error::{CredentialError, Problem, Unusable};
+use super::external::ExternalAccount;
 use super::iam::{self, ImpersonatedServiceAccount};
-use super::jwt_bearer::AccessTokenKind;
-use super::renewed::{Made, Renewed};
+use super::key;
+use super::loaded::LoadedCredentials;
+use super::location::Location;
+use super::open_context::OpenContext;
+use super::reloadable::{Loaded, Reloadable};
 #[cfg(feature = "tpm")]
 use super::tpm;
-use super::upstream::Upstream;
 use super::user::{self, AuthorizedUser};
-use super::{CredentialError, Endpoints, Sources, key};
 use crate::files;
 #[cfg(feature = "tpm")]
-use crate::signer::tpm::{TpmKey, TpmOptions};
+use crate::signer::tpm::TpmKey;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// What every credentials file is opened with.
-#[derive(Clone)]
-pub(super) struct Plan {
-    pub(super) upstream: Upstream,
-    pub(super) endpoints: Endpoints,
-    pub(super) kind: Option<AccessTokenKind>,
-    pub(super) allow_executables: bool,
-    pub(super) certificate_config: Option<PathBuf>,
-    pub(super) aws: AwsEnvironment,
-    #[cfg(feature = "tpm")]
-    pub(super) tpm: TpmOptions,
-    /// Whose a key without an e-mail is.
-    pub(super) key_email: Option<String>,
-    /// How to say whose it is.
-    pub(super) whose: String,
-    /// Whether the credentials are only there to act as the account that is asked for.
-    pub(super) acts_as_any: bool,
-    /// The only type that will do, at start and ever after.
-    pub(super) wanted: Option<Wanted>,
-}
-
-/// A type of credentials.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    /// The label of `credential_type`.
-    pub(super) credential_type: &'static str,
-    pub(super) in_words: &'static str,
-}
-
-impl Wanted {
-    fn check(&self, opened: Opened) -> Result<Opened, Problem> {
-        match opened.credential_type == self.credential_type {
-            true => Ok(opened),
-            false => Err(format!("credentials of another type; {} is expected here", self.in_words).into()),
-        }
-    }
-}
-
-/// Token services, and what else a file says.
-pub(super) struct Opened {
-    pub(super) tokens: Sources,
-    pub(super) email: Option<String>,
-    /// Whose the tokens are, if they are good whatever becomes of the credentials.
-    pub(super) owner: Option<Owner>,
-    pub(super) project: Option<String>,
-    /// The label of `credential_type`.
-    pub(super) credential_type: &'static str,
-    pub(super) fingerprint: Option<[u8; 32]>,
-    /// Whose APIs the tokens are for: other clouds on Google's software have a domain of their own.
-    pub(super) universe: String,
-    /// Other files that were read for it.
-    pub(super) files: Vec<PathBuf>,
-}
-
-/// Whose tokens credentials make.
-#[derive(PartialEq)]
-pub(super) enum Owner {
-    /// This account's.
-    Account(String),
-    /// Those of whichever account is asked for.
-    Asked,
-}
-
-/// The universe of everybody who doesn't say otherwise.
-pub(super) const GOOGLE: &str = "googleapis.com";
-
-impl Opened {
-    pub(super) fn new(credential_type: &'static str, tokens: Sources) -> Self {
-        Self {
-            tokens,
-            email: None,
-            owner: None,
-            project: None,
-            credential_type,
-            fingerprint: None,
-            universe: GOOGLE.to_owned(),
-            files: Vec::new(),
-        }
-    }
-
-    /// Tokens of this account, which are good whatever becomes of the credentials.
-    pub(super) fn of(self, email: String) -> Self {
-        Self { owner: Some(Owner::Account(email.clone())), email: Some(email), ..self }
-    }
-
-    /// Whether tokens of these credentials may serve where those ones make them now.
-    pub(super) fn serves_for(&self, other: &Self) -> bool {
-        self.owner.is_some() && (&self.owner, &self.universe) == (&other.owner, &other.universe)
-    }
-}
-
-/// What is wrong with credentials, without secrets.
-pub(super) struct Problem {
-    pub(super) text: String,
-    /// In which it may be put right, beside the credentials' own.
-    pub(super) files: Vec<PathBuf>,
-}
-
-impl From<String> for Problem {
-    fn from(text: String) -> Self {
-        Self { text, files: Vec::new() }
-    }
-}
-
-impl From<&str> for Problem {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
-}
-
-impl Problem {
-    /// With the place in front of it.
-    pub(super) fn at(self, place: &str) -> Self {
-        Self { text: format!("{place}: {}", self.text), ..self }
-    }
-}
-
-/// Why there are no credentials, and all files in which that may change.
-#[derive(Debug)]
-pub(super) struct Unusable {
-    pub(super) error: CredentialError,
-    pub(super) files: Vec<PathBuf>,
-}
-
-impl From<Unusable> for CredentialError {
-    fn from(unusable: Unusable) -> Self {
-        unusable.error
-    }
-}
-
-/// A file that is read again when it has changed.
+/// A credentials file that is reloaded when it changes.
 pub(super) struct CredentialFile {
-    origin: Origin,
-    plan: Plan,
-    opened: Renewed<Opened>,
+    location: Location,
+    context: OpenContext,
+    loaded: Reloadable<LoadedCredentials>,
 }
 
 impl CredentialFile {
-    pub(super) fn open(origin: Origin, plan: Plan) -> Result<Arc<Self>, Unusable> {
-        let opened = Renewed::new(origin.files(), || read(&origin, &plan))?;
-        Ok(Arc::new(Self { origin, plan, opened }))
+    pub(super) fn open(location: Location, context: OpenContext) -> Result<Arc<Self>, Unusable> {
+        let loaded = Reloadable::new(location.files(), || read(&location, &context))?;
+        Ok(Arc::new(Self { location, context, loaded }))
     }
 
-    pub(super) fn origin(&self) -> &Origin {
-        &self.origin
+    pub(super) fn location(&self) -> &Location {
+        &self.location
     }
 
-    /// All files in which a change would matter.
+    /// All files whose change means a reload.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.opened.files()
+        self.loaded.files()
     }
 
-    /// What the file said when it could last be read.
-    pub(super) fn current(&self) -> Arc<Opened> {
-        self.opened.current()
+    /// The credentials that were last loaded successfully.
+    pub(super) fn current(&self) -> Arc<LoadedCredentials> {
+        self.loaded.current()
     }
 
-    /// Takes over what has changed on disk, and says whether it could be if anything has.
-    pub(super) fn renew(&self) -> Option<bool> {
-        let renewed = self.opened.renew(|_| read(&self.origin, &self.plan))?;
-        match &renewed {
-            Ok(()) => tracing::info!(file = %self.origin, "new credentials"),
-            Err(error) => tracing::warn!("the credentials stay as they were: {error}"),
+    /// Reloads the file if it has changed, and returns whether that succeeded.
+    pub(super) fn reload(&self) -> Option<bool> {
+        let reloaded = self.loaded.reload(|_| read(&self.location, &self.context))?;
+        match &reloaded {
+            Ok(()) => tracing::info!(file = %self.location, "credentials reloaded"),
+            Err(error) => tracing::warn!("credentials not reloaded, keeping the previous ones: {error}"),
         }
-        Some(renewed.is_ok())
+        Some(reloaded.is_ok())
     }
 }
 
-fn read(origin: &Origin, plan: &Plan) -> Made<Opened> {
-    let opened = match origin {
-        Origin::File(path) => read_file(path, plan),
+fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials> {
+    let loaded = match location {
+        Location::File(path) => read_file(path, context),
         #[cfg(feature = "tpm")]
-        Origin::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), plan).map_err(Problem::from),
+        Location::Handle(handle) => tpm::open(TpmKey::Persistent(*handle), context).map_err(Problem::from),
         #[cfg(feature = "tpm")]
-        Origin::Certificate { key, certificate, audience } => {
-            // Its errors are of one file or the other, and its type is the only one there is.
-            let opened = tpm::federated(key.clone(), certificate, audience, plan);
-            let opened = opened.map_err(|error| Unusable { error, files: origin.files() })?;
-            return Ok((opened, Vec::new()));
+        Location::Certificate { key, certificate, audience } => {
+            // Its errors name the file that they are about, and it has only one type.
+            let loaded = tpm::federated(key.clone(), certificate, audience, context);
+            let loaded = loaded.map_err(|error| Unusable { error, files: location.files() })?;
+            return Ok((loaded, Vec::new()));
         }
     };
-    let opened = opened.and_then(|opened| match &plan.wanted {
-        Some(wanted) => wanted.check(opened),
-        None => Ok(opened),
+    let loaded = loaded.and_then(|loaded| match &context.expected {
+        Some(expected) => expected.check(loaded),
+        None => Ok(loaded),
     });
-    let opened = opened.map_err(|Problem { text, files }| Unusable {
-        error: CredentialError::File { place: origin.to_string(), problem: text },
-        files: [origin.files(), files].concat(),
+    let loaded = loaded.map_err(|Problem { text, files }| Unusable {
+        error: CredentialError::File { place: location.to_string(), problem: text },
+        files: [location.files(), files].concat(),
     })?;
-    let opened = if plan.acts_as_any { iam::as_any(opened, plan) } else { opened };
-    let files = opened.files.clone();
-    Ok((opened, files))
+    let loaded = if context.acts_as_any { iam::as_any(loaded, context) } else { loaded };
+    let files = loaded.files.clone();
+    Ok((loaded, files))
 }
 
-fn read_file(path: &Path, plan: &Plan) -> Result<Opened, Problem> {
+fn read_file(path: &Path, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
     let bytes = files::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
-    // Where a key in a TPM is expected, whatever else it is is wrong in the same way.
-    if text.contains("-----BEGIN TSS2") || plan.wanted.as_ref().is_some_and(|it| it.credential_type == "TPM") {
+    // If a key in a TPM is expected, the reader of those reports any other content.
+    if text.contains("-----BEGIN TSS2") || context.expected.as_ref().is_some_and(|it| it.credential_type == "TPM") {
         #[cfg(feature = "tpm")]
-        return Ok(tpm::open(TpmKey::File(path.to_owned()), plan)?);
+        return Ok(tpm::open(TpmKey::File(path.to_owned()), context)?);
         #[cfg(not(feature = "tpm"))]
         return Err("a key of a TPM, which this build does not know: build with --features tpm".into());
     }
     match text.trim_start().starts_with("-----BEGIN") {
-        true => Ok(key::bare(text, plan)?),
-        false => open(text.trim_start_matches('\u{feff}'), plan),
+        true => Ok(key::bare(text, context)?),
+        false => open(text.trim_start_matches('\u{feff}'), context),
     }
 }
 
-/// The sources of the kinds that Application Default Credentials have.
-pub(super) fn open(json: &str, plan: &Plan) -> Result<Opened, Problem> {
+/// Opens credentials of the types that Application Default Credentials have.
+fn open(json: &str, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(default)]
         r#type: Value,
     }
-    // An error of serde's could quote what it stumbled over.
+    // serde's own error could quote a secret.
     let kind: Kind = serde_json::from_str(json).map_err(|error| match error.is_data() {
         true => "a JSON object or a key in PEM is expected".to_owned(),
         false => format!("neither JSON nor a key in PEM (line {}, column {})", error.line(), error.column()),
     })?;
     match kind.r#type.as_str() {
-        Some("service_account") => Ok(key::open(typed(json)?, plan)?),
-        Some("authorized_user") => Ok(user::open(typed::<AuthorizedUser>(json)?, plan)),
-        Some("external_account") => typed::<ExternalAccount>(json)?.open(plan),
-        Some("impersonated_service_account") => typed::<ImpersonatedServiceAccount<'_>>(json)?.open(plan),
+        Some("service_account") => Ok(key::open(typed(json)?, context)?),
+        Some("authorized_user") => Ok(user::open(typed::<AuthorizedUser>(json)?, context)),
+        Some("external_account") => typed::<ExternalAccount>(json)?.open(context),
+        Some("impersonated_service_account") => typed::<ImpersonatedServiceAccount<'_>>(json)?.open(context, open),
         _ => {
             Err("type: service_account, authorized_user, external_account or impersonated_service_account is expected"
                 .into())
@@ -256,7 +124,7 @@ pub(super) fn open(json: &str, plan: &Plan) -> Result<Opened, Problem> {
     }
 }
 
-/// Says what is missing or at which place something is of the wrong type, and never what is there instead.
+/// Deserializes credentials. Errors name the field that is missing or of the wrong type, and never quote its value.
 fn typed<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| {
         let (place, problem) = (error.path().to_string(), error.inner().to_string());

@@ -1,4 +1,4 @@
-//! A form for a token endpoint, which knows which of its values are secret.
+//! A form for a token endpoint. It records which of its values are secret.
 
 use super::redact::Redactions;
 use base64::Engine;
@@ -12,7 +12,7 @@ pub(super) struct Form {
     pub(super) body: String,
     /// HTTP Basic credentials in base64.
     pub(super) basic: Option<Secret>,
-    /// What must not be quoted of the answer.
+    /// The secrets that must not be quoted of the answer.
     pub(super) redactions: Redactions,
 }
 
@@ -23,7 +23,7 @@ impl Form {
         form.field("grant_type", grant_type)
     }
 
-    /// Adds a value that anyone may see.
+    /// Adds a value that is not secret.
     pub(super) fn field(mut self, name: &str, value: &str) -> Self {
         Serializer::new(&mut self.body).append_pair(name, value);
         self

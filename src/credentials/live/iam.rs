@@ -1,11 +1,12 @@
-//! Impersonation: the IAM Credentials API makes tokens of a service account for whoever may act as it.
+//! Impersonation: the IAM Credentials API makes tokens of a service account for an identity that may act as it.
 
-use super::file::{self, GOOGLE, Opened, Owner, Plan, Problem};
+use super::error::Problem;
+use super::loaded::{AccessSource, GOOGLE, IdSource, LoadedCredentials, Owner, Sources};
+use super::open_context::OpenContext;
 use super::sts::name;
 use super::upstream::{Upstream, unavailable};
-use super::{AccessSource, IdSource, Sources};
 use crate::credentials::cache::{CacheTokens, CacheTokensLayer};
-use crate::credentials::failure::Failure;
+use crate::credentials::fetch_error::FetchError;
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret};
 use http::StatusCode;
@@ -22,19 +23,19 @@ pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-p
 const LIFETIME: &str = "3600s";
 const ACCOUNTS: &str = "/v1/projects/-/serviceAccounts/";
 
-/// Who acts as whom.
+/// One identity that acts as another.
 #[derive(Clone)]
 pub(super) struct Impersonation {
     pub(super) upstream: Upstream,
-    /// Access tokens of the one who acts.
+    /// The identity that acts.
     pub(super) actor: Actor,
-    /// Where the API is, such as `https://iamcredentials.googleapis.com`.
+    /// The URL of the API, such as `https://iamcredentials.googleapis.com`.
     pub(super) base: String,
-    /// The account, unless it is the one that a request names.
+    /// The impersonated account; `None` for the account of each request.
     pub(super) target: Option<String>,
-    /// Accounts in between, each of which may act as the next.
+    /// The delegation chain: accounts in between, each of which may act as the next.
     pub(super) delegates: Vec<String>,
-    /// How long access tokens are to live, such as `3600s`.
+    /// The lifetime of access tokens, such as `3600s`.
     pub(super) lifetime: Option<String>,
 }
 
@@ -51,31 +52,36 @@ pub(super) struct ImpersonatedServiceAccount<'a> {
 }
 
 impl ImpersonatedServiceAccount<'_> {
-    pub(super) fn open(self, plan: &Plan) -> Result<Opened, Problem> {
+    /// The token services. `open_source` opens the source credentials, which may be of any type.
+    pub(super) fn open(
+        self,
+        context: &OpenContext,
+        open_source: impl FnOnce(&str, &OpenContext) -> Result<LoadedCredentials, Problem>,
+    ) -> Result<LoadedCredentials, Problem> {
         let (base, email) = parse_url(&self.service_account_impersonation_url)?;
-        let actor = file::open(self.source_credentials.get(), plan);
+        let actor = open_source(self.source_credentials.get(), context);
         let actor = actor.map_err(|problem| problem.at("source_credentials"))?;
         let universe = self.universe_domain.unwrap_or(actor.universe);
-        let base = plan.endpoints.iam(Some(base), &universe);
+        let base = context.endpoints.iam(Some(base), &universe);
         let impersonation = Impersonation {
             target: Some(email.clone()),
             delegates: self.delegates,
-            ..Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing))
+            ..Impersonation::of_any(context, base, actor.tokens.access.unwrap_or_else(no_source))
         };
-        let opened = Opened::new("Impersonated", impersonation.tokens());
-        Ok(Opened { universe, files: actor.files, ..opened.of(email) })
+        let loaded = LoadedCredentials::new("Impersonated", impersonation.tokens());
+        Ok(LoadedCredentials { universe, files: actor.files, ..loaded.of(email) })
     }
 }
 
-/// Tokens of whichever account is asked for, by somebody who may act as it.
-pub(super) fn as_any(actor: Opened, plan: &Plan) -> Opened {
-    let base = plan.endpoints.iam(None, &actor.universe);
-    let impersonation = Impersonation::of_any(plan, base, actor.tokens.access.unwrap_or_else(nothing));
-    let opened = Opened::new("Impersonated", impersonation.tokens());
-    Opened { owner: Some(Owner::Asked), universe: actor.universe, files: actor.files, ..opened }
+/// Tokens of the account of each request, by credentials that may act as it.
+pub(super) fn as_any(actor: LoadedCredentials, context: &OpenContext) -> LoadedCredentials {
+    let base = context.endpoints.iam(None, &actor.universe);
+    let impersonation = Impersonation::of_any(context, base, actor.tokens.access.unwrap_or_else(no_source));
+    let loaded = LoadedCredentials::new("Impersonated", impersonation.tokens());
+    LoadedCredentials { owner: Some(Owner::Requested), universe: actor.universe, files: actor.files, ..loaded }
 }
 
-/// The access tokens of whoever acts as another, each used for as many of the other's as it lasts.
+/// The access tokens of the identity that acts, cached, because each serves for many tokens of the other account.
 #[derive(Clone)]
 pub(super) struct Actor {
     tokens: CacheTokens<AccessSource, AccessTokenRequest>,
@@ -89,16 +95,16 @@ impl Actor {
         Self { tokens: CacheTokensLayer::new().layer(source), request }
     }
 
-    async fn bearer(&self) -> Result<Secret, Failure> {
+    async fn bearer(&self) -> Result<Secret, FetchError> {
         Ok(self.tokens.clone().oneshot(self.request.clone()).await?.token)
     }
 
-    fn forget(&self, bearer: &Secret) {
-        self.tokens.forget(&self.request, |known| known.token == *bearer);
+    fn evict(&self, bearer: &Secret) {
+        self.tokens.evict_if(&self.request, |known| known.token == *bearer);
     }
 }
 
-fn nothing() -> AccessSource {
+fn no_source() -> AccessSource {
     let none = || std::future::ready(Err(unavailable("credentials without access tokens".to_owned())));
     AccessSource::new(service_fn(move |_| none()))
 }
@@ -128,9 +134,9 @@ struct IdTokenAnswer {
 }
 
 impl Impersonation {
-    /// Of whichever account is asked for, by whoever has these access tokens. They are cached.
-    pub(super) fn of_any(plan: &Plan, base: String, actor: AccessSource) -> Self {
-        let (upstream, actor) = (plan.upstream.clone(), Actor::new(actor));
+    /// Impersonation of the account of each request by the identity of these access tokens, which are cached.
+    pub(super) fn of_any(context: &OpenContext, base: String, actor: AccessSource) -> Self {
+        let (upstream, actor) = (context.upstream.clone(), Actor::new(actor));
         Self { upstream, actor, base, target: None, delegates: Vec::new(), lifetime: None }
     }
 
@@ -155,7 +161,7 @@ impl Impersonation {
         }))
     }
 
-    async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, Failure> {
+    async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessToken, FetchError> {
         let body = json!({
             "delegates": self.delegates(),
             "scope": *request.scopes,
@@ -168,7 +174,7 @@ impl Impersonation {
         Ok(AccessToken::new(answer.access_token, expires_in))
     }
 
-    async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, Failure> {
+    async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, FetchError> {
         let body = json!({
             "delegates": self.delegates(),
             "audience": request.audience,
@@ -179,12 +185,12 @@ impl Impersonation {
         Ok(IdToken::new(answer.token))
     }
 
-    /// Asks with a token of the actor's. One that was kept may have been revoked since: then with another one.
-    async fn ask<T: DeserializeOwned>(&self, url: &str, body: &Value) -> Result<T, Failure> {
+    /// Calls the API with a token of the actor's. If a cached one was revoked since, it is evicted and another one is tried.
+    async fn ask<T: DeserializeOwned>(&self, url: &str, body: &Value) -> Result<T, FetchError> {
         let bearer = self.actor.bearer().await?;
         match self.upstream.post_json(url, &bearer, body).await {
             Err(failure) if failure.status == Some(StatusCode::UNAUTHORIZED) => {
-                self.actor.forget(&bearer);
+                self.actor.evict(&bearer);
                 self.upstream.post_json(url, &self.actor.bearer().await?, body).await
             }
             answer => answer,

@@ -1,43 +1,35 @@
-//! A service account's own key: an assertion signed with it is a token already, or is exchanged for one.
+//! A service account's own key: an assertion that it signs is a token, or is exchanged for one.
 //!
-//! It takes any signer, and so serves keys in files and keys in chips alike.
+//! It takes any signer, so keys in files and keys in TPMs share it.
 
 use super::form::Form;
+use super::loaded::{AccessSource, IdSource, Sources};
+use super::options::AccessTokenKind;
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
-use super::{AccessSource, IdSource, Sources};
-use crate::credentials::failure::Failure;
+use crate::credentials::fetch_error::FetchError;
 use crate::jws::{self, Assertion};
 use crate::signer::{BoxSigner, JwsAlgorithm};
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret};
 use tower::service_fn;
 
-/// What an access token is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessTokenKind {
-    /// The assertion is exchanged for a token at the key's token endpoint.
-    Oauth,
-    /// The assertion is the token: nothing is asked, and Google's own APIs take it.
-    Jwt,
-}
-
+/// Makes tokens with a signer.
 #[derive(Clone)]
-pub(crate) struct JwtBearer {
-    pub(crate) signer: BoxSigner,
-    /// The `kid` that Google knows the key by. Of a key that it has not made itself it is not known here, and then Google
-    /// tries all that the account has.
-    pub(crate) key_id: Option<String>,
-    /// Whose the key is: nobody but the account that it was asked for says so of a key without a file.
-    pub(crate) email: Option<String>,
-    pub(crate) token_uri: String,
-    pub(crate) kind: AccessTokenKind,
-    pub(crate) upstream: Upstream,
+pub(super) struct JwtBearer {
+    pub(super) signer: BoxSigner,
+    /// `kid` of the key; `None` if Google did not create it: Google then tries every key of the account.
+    pub(super) key_id: Option<String>,
+    /// The account of the key; `None` for the account of each request.
+    pub(super) email: Option<String>,
+    pub(super) token_uri: String,
+    pub(super) kind: AccessTokenKind,
+    pub(super) upstream: Upstream,
 }
 
 impl JwtBearer {
     /// The token services.
-    pub(crate) fn tokens(self) -> Sources {
+    pub(super) fn tokens(self) -> Sources {
         let (access, id) = (self.clone(), self);
         Sources {
             access: Some(AccessSource::new(service_fn(move |request: AccessTokenRequest| {
@@ -55,7 +47,7 @@ impl JwtBearer {
         self.email.as_deref().unwrap_or(&account.email)
     }
 
-    async fn access_token(&self, email: &str, scope: &str) -> Result<AccessToken, Failure> {
+    async fn access_token(&self, email: &str, scope: &str) -> Result<AccessToken, FetchError> {
         match self.kind {
             AccessTokenKind::Jwt => {
                 let token = self.signed(&Assertion::as_access_token(email, scope)).await?;
@@ -69,13 +61,13 @@ impl JwtBearer {
         }
     }
 
-    async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, Failure> {
+    async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, FetchError> {
         let assertion = self.signed(&Assertion::for_id_token(email, &self.token_uri, audience)).await?;
         let form = Form::new(JWT_BEARER).secret("assertion", &assertion).redact(audience);
         sts::id_token(&self.upstream, &self.token_uri, form).await
     }
 
-    async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, Failure> {
+    async fn signed(&self, assertion: &Assertion<'_>) -> Result<Secret, FetchError> {
         let signed = jws::sign(self.signer.clone(), JwsAlgorithm::Rs256, self.key_id.as_deref(), assertion).await;
         signed.map_err(|error| unavailable(error.to_string()))
     }

@@ -1,18 +1,18 @@
-//! Whose live tokens, and how they are had.
+//! The options of live tokens: the credentials, and how tokens are made with them.
 
-use super::{AccessTokenKind, AwsEnvironment};
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::{TpmKey, TpmOptions};
+use gce_metadata_routes::token::Secret;
 use std::path::PathBuf;
 
-/// How live tokens are had.
+/// How live tokens are made.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LiveOptions {
-    /// Whose credentials.
+    /// The credentials.
     pub source: LiveSource,
-    /// What a service account key's access tokens are, instead of what is usual: OAuth tokens for a key in a file, tokens of
-    /// its own signature for a key in a TPM.
+    /// How a service account key makes access tokens. By default a key in a file exchanges them (OAuth), and a key in a TPM signs
+    /// them itself (JWT).
     pub access_token_kind: Option<AccessTokenKind>,
     /// URLs that override those of the credentials.
     pub endpoints: Endpoints,
@@ -20,15 +20,15 @@ pub struct LiveOptions {
     pub allow_executables: bool,
     /// gcloud's `certificate_config.json`.
     pub certificate_config: Option<PathBuf>,
-    /// What AWS' own variables say, for a workload there.
+    /// The values of AWS' own variables, for a workload there.
     pub aws: AwsEnvironment,
-    /// Where the TPM is that keys are in, and how they are used.
+    /// The TPM that keys are in, and how the use of a key is authorised.
     #[cfg(feature = "tpm")]
     pub tpm: TpmOptions,
 }
 
 impl LiveOptions {
-    /// The usual ways with this source.
+    /// The defaults, with these credentials.
     pub fn new(source: LiveSource) -> Self {
         Self {
             source,
@@ -43,55 +43,78 @@ impl LiveOptions {
     }
 }
 
-/// Whose credentials.
+/// The credentials that make live tokens.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LiveSource {
-    /// Those of a service account are the default account's.
+    /// A service account's key, for the default account.
     Key {
-        /// A key as Google gives it out, or in bare PEM.
+        /// A key in Google's JSON, or in bare PEM.
         path: PathBuf,
-        /// Whose a bare one is.
+        /// The account of a bare key.
         email: Option<String>,
     },
-    /// Those of whoever may act as any account of the config.
+    /// Credentials that may impersonate each account of the config.
     Impersonate {
         /// Application Default Credentials.
         path: PathBuf,
     },
-    /// Those of an external account are the default account's.
+    /// Workload identity federation, for the default account.
     Federate {
         /// A file of `type` `external_account`.
         path: PathBuf,
     },
-    /// Those of the service account whose key is in a TPM are the default account's.
+    /// A service account's key in a TPM, for the default account.
     #[cfg(feature = "tpm")]
     Tpm {
-        /// Which key.
+        /// The key.
         key: TpmKey,
     },
-    /// A workload whose certificate's key is in a TPM: its identity acts as the default account.
+    /// A workload's certificate whose key is in a TPM. Its identity impersonates the default account.
     #[cfg(feature = "tpm")]
     TpmFederated {
-        /// Which key.
+        /// The key.
         key: TpmKey,
-        /// Its certificate in PEM, with those that lead to its root.
+        /// The certificate and its intermediates in PEM.
         certificate: PathBuf,
-        /// The workload identity pool's provider that knows it.
+        /// The provider of the workload identity pool, as an audience.
         audience: String,
     },
-    /// A file of their own for each account: a JSON object of files by e-mail or alias. The others have none.
+    /// A credentials file for each account, from a JSON object of paths by e-mail or alias. Other accounts have none.
     PerAccount {
-        /// Where the object is. Relative paths in it begin at its folder.
+        /// The file of the object. Paths in it are relative to its folder.
         path: PathBuf,
     },
+}
+
+/// How a service account key makes access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessTokenKind {
+    /// A signed assertion is exchanged for a token at the key's token endpoint.
+    Oauth,
+    /// The signed assertion is the token. No endpoint is asked, and Google's own APIs accept it.
+    Jwt,
+}
+
+/// The values of AWS' own variables. They take precedence over the instance's metadata.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct AwsEnvironment {
+    /// `AWS_REGION`, or `AWS_DEFAULT_REGION`.
+    pub region: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`
+    pub access_key_id: Option<String>,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret_access_key: Option<Secret>,
+    /// `AWS_SESSION_TOKEN`
+    pub session_token: Option<Secret>,
 }
 
 /// URLs that override those of the credentials, for other universes, private endpoints and tests.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Endpoints {
-    /// The token endpoint of keys and of people, instead of `https://oauth2.googleapis.com/token`.
+    /// The token endpoint of keys and users, instead of `https://oauth2.googleapis.com/token`.
     pub token_url: Option<String>,
     /// The security token service, instead of `https://sts.googleapis.com/v1/token`.
     pub sts_url: Option<String>,

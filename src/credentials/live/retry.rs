@@ -1,4 +1,4 @@
-//! When a request is sent again: after what may pass, a few times, a little later each time and never all at once.
+//! The retry policy: transient failures are retried a few times, with exponential backoff and jitter.
 
 use super::upstream::{NoAnswer, UpstreamRequest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -10,10 +10,10 @@ use tower::retry::Policy;
 
 const RETRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// An attempt that has less time than this is none. The answer that is there says more than a time-out.
-const LEAST_ATTEMPT: Duration = Duration::from_secs(1);
-/// Whoever asked us has long left by then.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// An attempt with less time than this is not made: the answer of the last one says more than a time-out.
+const MIN_ATTEMPT: Duration = Duration::from_secs(1);
+/// A longer Retry-After is not waited for: the clients have left by then.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub(super) struct Retry {
@@ -22,12 +22,12 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// The retries of one request, for which there is time until then.
+    /// The retries of one request, until `end`.
     pub(super) fn until(end: Instant) -> Self {
         Self { retried: 0, end }
     }
 
-    /// Twice as long each time, half of it at random.
+    /// The backoff: doubled each time, half of it random.
     fn wait(&self) -> Duration {
         let longest = FIRST_WAIT * 2_u32.pow(self.retried);
         let mut random = [u8::MAX];
@@ -47,14 +47,14 @@ impl Policy<UpstreamRequest, Response<Bytes>, NoAnswer> for Retry {
     ) -> Option<Self::Future> {
         let told = match outcome {
             Err(_) => None,
-            Ok(answer) if may_pass(answer.status()) => retry_after(answer),
+            Ok(answer) if is_transient(answer.status()) => retry_after(answer),
             Ok(_) => return None,
         };
-        if self.retried == RETRIES || told.is_some_and(|told| told > LONGEST_WAIT) {
+        if self.retried == RETRIES || told.is_some_and(|told| told > MAX_WAIT) {
             return None;
         }
         let next = Instant::now() + self.wait() + told.unwrap_or_default();
-        if next + LEAST_ATTEMPT > self.end {
+        if next + MIN_ATTEMPT > self.end {
             return None;
         }
         self.retried += 1;
@@ -66,7 +66,7 @@ impl Policy<UpstreamRequest, Response<Bytes>, NoAnswer> for Retry {
     }
 }
 
-fn may_pass(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 

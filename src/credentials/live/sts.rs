@@ -1,8 +1,8 @@
-//! The OAuth token endpoints: what comes back from each of the grants.
+//! The OAuth token endpoints: the answers to each of the grants.
 
 use super::form::Form;
 use super::upstream::{Upstream, unavailable};
-use crate::credentials::failure::Failure;
+use crate::credentials::fetch_error::FetchError;
 use gce_metadata_routes::token::{AccessToken, IdToken, Secret};
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(super) const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// What Google grants where an answer does not say it.
+/// The lifetime of a token whose answer does not say it.
 const LIFETIME: u64 = 3600;
 
 #[derive(Deserialize)]
@@ -33,20 +33,20 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sec
     String::deserialize(deserializer).map(Secret::from)
 }
 
-/// A name that is as good as none if it is empty, such as that of a universe.
+/// A name, such as that of a universe; `None` if it is empty.
 pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|name| name.filter(|name| !name.is_empty()))
 }
 
 /// The access token that this form is exchanged for.
-pub(super) async fn access_token(upstream: &Upstream, url: &str, form: Form) -> Result<AccessToken, Failure> {
+pub(super) async fn access_token(upstream: &Upstream, url: &str, form: Form) -> Result<AccessToken, FetchError> {
     let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
     Ok(AccessToken::new(token, Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME))))
 }
 
 /// The identity token that this form is exchanged for.
-pub(super) async fn id_token(upstream: &Upstream, url: &str, form: Form) -> Result<IdToken, Failure> {
+pub(super) async fn id_token(upstream: &Upstream, url: &str, form: Form) -> Result<IdToken, FetchError> {
     let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;
     Ok(IdToken::new(token))

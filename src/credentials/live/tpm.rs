@@ -1,10 +1,13 @@
 //! Credentials whose private key is in a TPM: a service account's, or a workload's certificate.
 
-use super::CredentialError;
+use super::error::CredentialError;
 use super::external;
-use super::file::{GOOGLE, Opened, Origin, Plan};
 use super::iam::Impersonation;
-use super::jwt_bearer::{AccessTokenKind, JwtBearer};
+use super::jwt_bearer::JwtBearer;
+use super::loaded::{GOOGLE, LoadedCredentials};
+use super::location::Location;
+use super::open_context::OpenContext;
+use super::options::AccessTokenKind;
 use super::upstream::Upstream;
 use crate::blocking::no_thread;
 use crate::signer::tpm::{TpmError, TpmKey, TpmSigner};
@@ -21,33 +24,37 @@ use std::sync::Arc;
 use std::thread;
 use tower::ServiceExt;
 
-/// What is signed to see how the TPM does it.
+/// A message that is signed to find out how long the TPM's salts are.
 const SAMPLE: &[u8] = b"how long is the salt";
 
-/// A service account's key. Whose it is nobody but the config can say.
-pub(super) fn open(key: TpmKey, plan: &Plan) -> Result<Opened, String> {
-    let signer = opened(key, plan)?;
+/// A service account's key. Its account is the default account of the config.
+pub(super) fn open(key: TpmKey, context: &OpenContext) -> Result<LoadedCredentials, String> {
+    let signer = opened(key, context)?;
     let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
         signer: signer.boxed(),
         key_id: None,
-        email: plan.key_email.clone(),
-        token_uri: plan.endpoints.token(None),
-        kind: plan.kind.unwrap_or(AccessTokenKind::Jwt),
-        upstream: plan.upstream.clone(),
+        email: context.key_email.clone(),
+        token_uri: context.endpoints.token(None),
+        kind: context.kind.unwrap_or(AccessTokenKind::Jwt),
+        upstream: context.upstream.clone(),
     };
-    Ok(Opened { email: plan.key_email.clone(), fingerprint, ..Opened::new("TPM", bearer.tokens()) })
+    Ok(LoadedCredentials {
+        email: context.key_email.clone(),
+        fingerprint,
+        ..LoadedCredentials::new("TPM", bearer.tokens())
+    })
 }
 
-/// A workload's certificate: shown to the security token service, it makes an identity that acts as the account.
-/// An error names the one of the two that it is about.
+/// A workload's certificate. The security token service makes an identity of it, which impersonates the account. An error names
+/// the key or the certificate.
 pub(super) fn federated(
     key: TpmKey,
     certificate: &Path,
     audience: &str,
-    plan: &Plan,
-) -> Result<Opened, CredentialError> {
-    let signer = opened(key.clone(), plan).map_err(about(&Origin::of(key)))?;
+    context: &OpenContext,
+) -> Result<LoadedCredentials, CredentialError> {
+    let signer = opened(key.clone(), context).map_err(about(&Location::of(key)))?;
     let fingerprint = Some(signer.info().spki_sha256);
     let of_certificate = about(&certificate.display());
     let chain = external::certificates(certificate).map_err(&of_certificate)?;
@@ -56,17 +63,17 @@ pub(super) fn federated(
     }
     let subject = external::chain(&chain);
     let makes_pss = signer.supports(JwsAlgorithm::Ps256) && makes_pss(&signer.clone().boxed(), signer.public_key());
-    // TLS 1.3 insists on PSS, so a key that is bound to the older padding can't speak it.
+    // TLS 1.3 demands PSS, so a key that is bound to the older padding can't be used with it.
     let versions: &[_] = if makes_pss { &[&TLS13, &TLS12] } else { &[&TLS12] };
     let resolver = Arc::new(InTpm { chain, signer: signer.boxed(), makes_pss });
     let upstream =
         Upstream::with_resolver(resolver, versions).map_err(|error| CredentialError::Tls(error.to_string()))?;
-    let identity = external::certified(upstream, subject, audience, plan);
-    let impersonation = Impersonation::of_any(plan, plan.endpoints.iam(None, GOOGLE), identity);
-    Ok(Opened { fingerprint, ..Opened::new("Federated", impersonation.tokens()) })
+    let identity = external::certified(upstream, subject, audience, context);
+    let impersonation = Impersonation::of_any(context, context.endpoints.iam(None, GOOGLE), identity);
+    Ok(LoadedCredentials { fingerprint, ..LoadedCredentials::new("Federated", impersonation.tokens()) })
 }
 
-/// A problem with what is there. Who has found it may have named it already.
+/// Turns a problem into an error that names the place once.
 fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
     let place = place.to_string();
     move |problem| {
@@ -75,15 +82,15 @@ fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
     }
 }
 
-fn opened(key: TpmKey, plan: &Plan) -> Result<TpmSigner, String> {
-    TpmSigner::open(key, plan.tpm.clone()).map_err(|error| match error {
-        // Whoever reads the error knows the file already.
+fn opened(key: TpmKey, context: &OpenContext) -> Result<TpmSigner, String> {
+    TpmSigner::open(key, context.tpm.clone()).map_err(|error| match error {
+        // The caller adds the file.
         TpmError::File { problem, .. } => problem,
         error => error.to_string(),
     })
 }
 
-/// Whether this is the PSS of TLS, whose salt is as long as the digest: chips have been seen to take all the room there is.
+/// Whether the TPM makes PSS signatures as TLS wants them, with a salt as long as the digest: some chips use the longest possible.
 fn makes_pss(signer: &BoxSigner, spki: &[u8]) -> bool {
     let signed = sign(signer, JwsAlgorithm::Ps256, SAMPLE);
     let verified = signed.and_then(|signature| {
@@ -99,7 +106,7 @@ fn is_of(chain: &[CertificateDer<'_>], spki: &[u8]) -> bool {
     first.is_some_and(|(_, certificate)| certificate.public_key().raw == spki)
 }
 
-/// What rustls asks for a certificate, and for signatures of its key.
+/// The certificate and the signing key that rustls asks for.
 #[derive(Debug, Clone)]
 struct InTpm {
     chain: Vec<CertificateDer<'static>>,
@@ -109,7 +116,7 @@ struct InTpm {
 
 impl ResolvesClientCert for InTpm {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Without a signature that both know the service would say why it wants nothing of us.
+        // Without a common signature scheme no certificate is sent, and the service answers why it refuses the client.
         self.choose_scheme(schemes)?;
         Some(Arc::new(CertifiedKey::new(self.chain.clone(), Arc::new(self.clone()))))
     }
@@ -154,7 +161,7 @@ impl Signer for HandshakeSigner {
     }
 }
 
-/// Waits for the TPM, on a thread that may: rustls wants the signature at once.
+/// Waits for the TPM on another thread: rustls calls this synchronously, within a runtime that must not block.
 fn sign(signer: &BoxSigner, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
     let signing = signer.clone().oneshot(SignRequest { alg, message: message.to_vec().into() });
     let signed = thread::scope(|scope| {

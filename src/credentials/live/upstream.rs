@@ -1,6 +1,6 @@
-//! The way to Google, and to whoever vouches for us there: an HTTP client with a limit to how long it tries.
+//! The HTTP client for Google and other identity providers, with retries and a total time-out.
 //!
-//! Its errors name the host and what the host said. They never hold a secret of the request, even if the host echoes it.
+//! Its errors name the host and quote its answer. They never contain a secret of the request, even if the host echoes it.
 
 mod attempt;
 mod resolve;
@@ -8,7 +8,7 @@ mod resolve;
 use super::form::Form;
 use super::redact::Redactions;
 use super::retry::{Retry, retry_after};
-use crate::credentials::failure::{Failure, LONGEST_PAUSE};
+use crate::credentials::fetch_error::{FetchError, MAX_RETRY_AFTER};
 #[cfg(feature = "tpm")]
 use attempt::aside;
 use attempt::{Attempts, attempts, trusting};
@@ -26,7 +26,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 use zeroize::Zeroizing;
 
-/// All attempts together, and the waits between them.
+/// The total time-out: all attempts and the backoff between them.
 const TOTAL: Duration = Duration::from_secs(30);
 
 /// The HTTP client. Clones share its connections.
@@ -52,8 +52,7 @@ impl Upstream {
         Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_client_auth_cert(chain, key)?)))
     }
 
-    /// The same, with a certificate whose key takes its time: handshakes happen on a thread of their own, where nobody else
-    /// waits for them.
+    /// The same, with a certificate whose key is slow. Handshakes block, so they run on a thread of their own.
     #[cfg(feature = "tpm")]
     pub(super) fn with_resolver(
         resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
@@ -64,13 +63,13 @@ impl Upstream {
         Ok(Self::over(aside))
     }
 
-    /// Over whatever makes a single attempt.
+    /// A client that makes its attempts with this service.
     fn over(attempt: impl Attempts) -> Self {
         Self { attempt: BoxCloneSyncService::new(attempt) }
     }
 
-    /// POSTs a form, as token endpoints want it, and reads the JSON that comes back.
-    pub(super) async fn post_form<T: DeserializeOwned>(&self, url: &str, form: Form) -> Result<T, Failure> {
+    /// POSTs a form to a token endpoint, and reads its JSON answer.
+    pub(super) async fn post_form<T: DeserializeOwned>(&self, url: &str, form: Form) -> Result<T, FetchError> {
         let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let request = match &form.basic {
             Some(basic) => request.header(header::AUTHORIZATION, sensitive(&["Basic ", basic.expose()])?),
@@ -79,13 +78,13 @@ impl Upstream {
         self.json(url, request, form.body.into(), form.redactions).await
     }
 
-    /// POSTs JSON with a bearer token, as Google's APIs want it, and reads the JSON that comes back.
+    /// POSTs JSON with a bearer token to one of Google's APIs, and reads its JSON answer.
     pub(super) async fn post_json<T: DeserializeOwned>(
         &self,
         url: &str,
         bearer: &Secret,
         body: &serde_json::Value,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, FetchError> {
         let request = builder(Method::POST, url)?
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, sensitive(&["Bearer ", bearer.expose()])?);
@@ -93,13 +92,13 @@ impl Upstream {
         self.json(url, request, body.to_string().into(), redactions).await
     }
 
-    /// The body of an answer, whatever it is.
+    /// Sends a request without a body, and returns the body of its answer.
     pub(super) async fn fetch(
         &self,
         method: Method,
         url: &str,
         headers: impl IntoIterator<Item = (&str, &str)>,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Bytes, FetchError> {
         let (mut request, mut redactions) = (builder(method, url)?, Redactions::default());
         for (name, value) in headers {
             request = request.header(name, sensitive(&[value])?);
@@ -114,9 +113,9 @@ impl Upstream {
         request: http::request::Builder,
         body: Bytes,
         redactions: Redactions,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, FetchError> {
         let answer = self.send(url, request, body, redactions).await?;
-        // What serde would say of it could quote a token.
+        // serde's own error could quote a token.
         serde_json::from_slice(&answer)
             .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
     }
@@ -127,7 +126,7 @@ impl Upstream {
         request: http::request::Builder,
         body: Bytes,
         redactions: Redactions,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Bytes, FetchError> {
         let redactions = redactions.text(url.split_once('?').map_or("", |(_, query)| query));
         let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
         let end = Instant::now() + TOTAL;
@@ -144,8 +143,8 @@ impl Upstream {
     }
 }
 
-fn builder(method: Method, url: &str) -> Result<http::request::Builder, Failure> {
-    // There may be a secret anywhere in what is not even a URL.
+fn builder(method: Method, url: &str) -> Result<http::request::Builder, FetchError> {
+    // An invalid URL is not quoted: any part of it may be a secret.
     let uri: Uri = url.parse().map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(refused(format!(
@@ -153,7 +152,7 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, Failure>
             host(url)
         )));
     }
-    // hyper's debug lines have the authority.
+    // hyper's debug log contains the authority.
     let uri = without_userinfo(uri).map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
     Ok(Request::builder()
         .method(method)
@@ -161,8 +160,8 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, Failure>
         .header(header::USER_AGENT, concat!("gce-metadata-server/", env!("CARGO_PKG_VERSION"))))
 }
 
-/// A header that no `Debug` shows.
-fn sensitive(parts: &[&str]) -> Result<HeaderValue, Failure> {
+/// A header value that `Debug` does not show.
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, FetchError> {
     let text = Zeroizing::new(parts.concat());
     let mut value =
         HeaderValue::from_str(&text).map_err(|_| refused("a secret that no header can carry".to_owned()))?;
@@ -178,27 +177,27 @@ fn without_userinfo(uri: Uri) -> Result<Uri, http::Error> {
     Ok(Uri::from_parts(parts)?)
 }
 
-/// The host and port of a URL. What stands before and after them might hold a secret.
+/// The host and port of a URL. The rest of it may contain a secret.
 fn host(url: &str) -> String {
     let uri = url.parse::<Uri>().ok();
     let authority = uri.as_ref().and_then(Uri::authority).map_or("?", |authority| authority.as_str());
     authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
-/// A refusal for good is a 4xx; anything else may pass.
-fn refusal(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> Failure {
+/// Most 4xx are refusals for good; other failures may pass.
+fn refusal(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
     let status = answer.status();
     let said = said(answer.body()).map(|said| redactions.quote(&said)).filter(|said| !said.is_empty());
     let said = said.map(|said| format!(": {said}")).unwrap_or_default();
     let reason = format!("{} answered {}{said}", host(url), status.as_u16());
     let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
-    // Whoever says how long may say anything.
-    let not_before = retry_after(answer).map(|wait| Instant::now() + wait.min(LONGEST_PAUSE));
-    Failure { not_before, status: Some(status), ..failure }
+    // A host may send any number.
+    let retry_at = retry_after(answer).map(|wait| Instant::now() + wait.min(MAX_RETRY_AFTER));
+    FetchError { retry_at, status: Some(status), ..failure }
 }
 
-/// What the error fields of Google's two shapes say: OAuth's `error` and `error_description`, and the APIs' `error.message`.
+/// The error of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs' `error.message`.
 fn said(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
@@ -206,11 +205,11 @@ fn said(body: &[u8]) -> Option<String> {
     Some(said.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
-pub(super) fn unavailable(reason: String) -> Failure {
+pub(super) fn unavailable(reason: String) -> FetchError {
     TokenError::Unavailable { reason }.into()
 }
 
-pub(super) fn refused(reason: String) -> Failure {
+pub(super) fn refused(reason: String) -> FetchError {
     TokenError::Refused { reason }.into()
 }
 

@@ -1,9 +1,9 @@
-//! A person, by what gcloud stores of them. A person has access tokens, but no identity tokens of a service account.
+//! A user's credentials, as gcloud stores them. They make access tokens, but no identity tokens of a service account.
 
-use super::file::{GOOGLE, Opened, Plan};
 use super::form::Form;
+use super::loaded::{AccessSource, GOOGLE, LoadedCredentials, Sources};
+use super::open_context::OpenContext;
 use super::sts::{self, name, required, secret};
-use super::{AccessSource, Sources};
 use gce_metadata_routes::token::{AccessTokenRequest, Secret};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tower::service_fn;
 #[derive(Deserialize)]
 pub(super) struct AuthorizedUser {
     client_id: String,
-    /// Clients that can't keep one have none.
+    /// Public clients have none.
     #[serde(default, deserialize_with = "secret")]
     client_secret: Option<Secret>,
     #[serde(deserialize_with = "required")]
@@ -22,10 +22,10 @@ pub(super) struct AuthorizedUser {
     universe_domain: Option<String>,
 }
 
-pub(super) fn open(user: AuthorizedUser, plan: &Plan) -> Opened {
-    let url = plan.endpoints.token(user.token_uri.clone());
+pub(super) fn open(user: AuthorizedUser, context: &OpenContext) -> LoadedCredentials {
+    let url = context.endpoints.token(user.token_uri.clone());
     let universe = user.universe_domain.clone().unwrap_or_else(|| GOOGLE.to_owned());
-    let (user, upstream) = (Arc::new(user), plan.upstream.clone());
+    let (user, upstream) = (Arc::new(user), context.upstream.clone());
     let access = service_fn(move |_: AccessTokenRequest| {
         let (user, upstream, url) = (Arc::clone(&user), upstream.clone(), url.clone());
         async move {
@@ -38,7 +38,7 @@ pub(super) fn open(user: AuthorizedUser, plan: &Plan) -> Opened {
         }
     });
     let tokens = Sources { access: Some(AccessSource::new(access)), id: None };
-    Opened { universe, ..Opened::new("AuthorizedUser", tokens) }
+    LoadedCredentials { universe, ..LoadedCredentials::new("AuthorizedUser", tokens) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A workload on AWS: its signature under a question that only it could have asked is the token. Google asks AWS the same
-//! question with it, and so learns who signed.
+//! A workload on AWS. The subject token is a signed GetCallerIdentity request, which Google sends to AWS to learn who signed it.
 
-use crate::credentials::failure::Failure;
-use crate::credentials::live::file::Plan;
+use crate::credentials::fetch_error::FetchError;
+use crate::credentials::live::open_context::OpenContext;
+use crate::credentials::live::options::AwsEnvironment;
 use crate::credentials::live::sts::required;
 use crate::credentials::live::upstream::{Upstream, unavailable};
 use aws_credential_types::Credentials;
@@ -14,24 +14,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::time::SystemTime;
 
-/// What AWS' own variables say. It goes before what the instance's metadata say.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct AwsEnvironment {
-    /// `AWS_REGION`, or `AWS_DEFAULT_REGION`.
-    pub region: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`
-    pub access_key_id: Option<String>,
-    /// `AWS_SECRET_ACCESS_KEY`
-    pub secret_access_key: Option<Secret>,
-    /// `AWS_SESSION_TOKEN`
-    pub session_token: Option<Secret>,
-}
-
-/// What `credential_source` says beside its `environment_id`.
+/// The URLs of a `credential_source` with `environment_id`.
 pub(super) struct AwsUrls {
     pub(super) region_url: Option<String>,
-    /// Where the instance's role and its keys are.
+    /// The instance metadata's URL of the role and its keys.
     pub(super) url: Option<String>,
     pub(super) verification_url: Option<String>,
     pub(super) session_url: Option<String>,
@@ -56,19 +42,24 @@ struct Keys {
 }
 
 impl Aws {
-    pub(super) fn new(environment_id: &str, mut urls: AwsUrls, audience: &str, plan: &Plan) -> Result<Self, String> {
+    pub(super) fn new(
+        environment_id: &str,
+        mut urls: AwsUrls,
+        audience: &str,
+        context: &OpenContext,
+    ) -> Result<Self, String> {
         if environment_id != "aws1" {
             return Err("credential_source.environment_id: `aws1` is expected".to_owned());
         }
         let verification_url = urls.verification_url.take();
         let verification_url =
             verification_url.ok_or("credential_source: missing field `regional_cred_verification_url`")?;
-        let (environment, upstream) = (plan.aws.clone(), plan.upstream.clone());
+        let (environment, upstream) = (context.aws.clone(), context.upstream.clone());
         Ok(Self { urls, verification_url, environment, audience: audience.to_owned(), upstream })
     }
 
-    /// The signed question, as a text.
-    pub(super) async fn token(&self) -> Result<Secret, Failure> {
+    /// The signed request, serialized.
+    pub(super) async fn token(&self) -> Result<Secret, FetchError> {
         let session = self.session().await?;
         let region = self.region(session.as_ref()).await?;
         let keys = self.keys(session.as_ref()).await?;
@@ -79,8 +70,8 @@ impl Aws {
         Ok(utf8_percent_encode(&token.to_string(), NON_ALPHANUMERIC).to_string().into())
     }
 
-    /// What the instance's metadata server wants to see, if it is asked at all.
-    async fn session(&self) -> Result<Option<Secret>, Failure> {
+    /// A session token of AWS' metadata server (IMDSv2), if that has to be asked and wants one.
+    async fn session(&self) -> Result<Option<Secret>, FetchError> {
         let needs = self.environment.region.is_none() || self.keys_of_environment().is_none();
         let Some(url) = self.urls.session_url.as_ref().filter(|_| needs) else { return Ok(None) };
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", "300")];
@@ -88,20 +79,20 @@ impl Aws {
         Ok(Some(String::from_utf8_lossy(&token).trim().into()))
     }
 
-    async fn ask(&self, url: &str, session: Option<&Secret>) -> Result<String, Failure> {
+    async fn ask(&self, url: &str, session: Option<&Secret>) -> Result<String, FetchError> {
         let headers = session.map(|session| ("x-aws-ec2-metadata-token", session.expose()));
         let body = self.upstream.fetch(Method::GET, url, headers).await?;
         Ok(String::from_utf8_lossy(&body).trim().to_owned())
     }
 
-    async fn region(&self, session: Option<&Secret>) -> Result<String, Failure> {
+    async fn region(&self, session: Option<&Secret>) -> Result<String, FetchError> {
         if let Some(region) = &self.environment.region {
             return Ok(region.clone());
         }
         let url = self.urls.region_url.as_ref();
         let url =
             url.ok_or_else(|| unavailable("AWS: neither AWS_REGION nor region_url says the region".to_owned()))?;
-        // A zone is its region and a letter.
+        // The name of a zone is that of its region and a letter.
         let zone = self.ask(url, session).await?;
         Ok(zone.trim_end_matches(|last: char| last.is_ascii_alphabetic()).to_owned())
     }
@@ -118,7 +109,7 @@ impl Aws {
         ))
     }
 
-    async fn keys(&self, session: Option<&Secret>) -> Result<Credentials, Failure> {
+    async fn keys(&self, session: Option<&Secret>) -> Result<Credentials, FetchError> {
         if let Some(keys) = self.keys_of_environment() {
             return Ok(keys);
         }
@@ -142,11 +133,11 @@ impl Aws {
     }
 }
 
-/// The headers of a signed request to AWS' token service, in the order of their names.
+/// The headers of a signed request to AWS' token service, sorted by name.
 fn signed(url: &str, region: &str, keys: Credentials, audience: &str) -> Result<Vec<(String, String)>, String> {
     let host = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
     let host = host.ok_or("AWS: regional_cred_verification_url is no URL")?;
-    // Without it, whoever sees the token could show it to another pool.
+    // Binds the token to this audience: another pool does not accept it.
     let own = [("host", &*host), ("x-goog-cloud-target-resource", audience)];
     let identity = keys.into();
     let settings = SigningSettings::default();

@@ -1,6 +1,7 @@
-//! A certificate is the token: TLS proves that we have its key, and the chain says who we are.
+//! A certificate as the subject token: TLS proves the possession of its key, and its chain names the identity.
 
-use crate::credentials::live::file::{Plan, Problem};
+use crate::credentials::live::error::Problem;
+use crate::credentials::live::open_context::OpenContext;
 use crate::credentials::live::upstream::Upstream;
 use crate::files;
 use base64::Engine;
@@ -37,20 +38,20 @@ struct Workload {
     key_path: PathBuf,
 }
 
-/// What the source comes to.
-pub(super) struct Opened {
-    /// The client that shows the certificate.
+/// An opened certificate.
+pub(super) struct CertificateIdentity {
+    /// The client that presents the certificate.
     pub(super) upstream: Upstream,
     /// The chain as a subject token: a JSON list of DER in base64, the leaf first.
     pub(super) chain: Secret,
     pub(super) files: Vec<PathBuf>,
 }
 
-pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, Problem> {
+pub(super) fn open(source: &CertificateSource, context: &OpenContext) -> Result<CertificateIdentity, Problem> {
     let location = match (&source.certificate_config_location, source.use_default_certificate_config) {
         (Some(location), false) => location.clone(),
         (None, true) => {
-            plan.certificate_config.clone().ok_or("credential_source.certificate: no default configuration")?
+            context.certificate_config.clone().ok_or("credential_source.certificate: no default configuration")?
         }
         _ => {
             return Err("credential_source.certificate: either certificate_config_location or \
@@ -61,12 +62,12 @@ pub(super) fn open(source: &CertificateSource, plan: &Plan) -> Result<Opened, Pr
     let trust_chain = source.trust_chain_path.as_deref();
     let mut files = [Some(&*location), trust_chain].into_iter().flatten().map(Path::to_owned).collect();
     match load(&location, trust_chain, &mut files) {
-        Ok((upstream, chain)) => Ok(Opened { upstream, chain, files }),
+        Ok((upstream, chain)) => Ok(CertificateIdentity { upstream, chain, files }),
         Err(text) => Err(Problem { text, files }),
     }
 }
 
-/// The client and its chain. What the configuration names joins the files as soon as it is known.
+/// The client and its chain. Files that the configuration names are added to `files` as soon as they are known.
 fn load(location: &Path, trust_chain: Option<&Path>, files: &mut Vec<PathBuf>) -> Result<(Upstream, Secret), String> {
     let config: Config = serde_json::from_slice(&read(location)?).map_err(|_| {
         format!("{}: cert_configs.workload with cert_path and key_path is expected", location.display())

@@ -1,10 +1,10 @@
-//! A program says the subject token. It is run only where the environment allows it, for the file that names it may come
-//! from anywhere.
+//! A program that prints the subject token. It is run only if the environment allows it, because the file that names it may come
+//! from an untrusted place.
 
 use super::process::run;
 use crate::config::PASSWORDS;
-use crate::credentials::failure::Failure;
-use crate::credentials::live::file::Plan;
+use crate::credentials::fetch_error::FetchError;
+use crate::credentials::live::open_context::OpenContext;
 use crate::credentials::live::redact::Redactions;
 use crate::credentials::live::sts::secret;
 use crate::credentials::live::upstream::{refused, unavailable};
@@ -36,7 +36,7 @@ pub(super) struct Executable {
     runtime: Handle,
 }
 
-/// What the program prints or, if it prints nothing, leaves in the output file.
+/// The output of the program, printed or, if it prints nothing, in the output file.
 #[derive(Deserialize)]
 struct Output {
     version: u64,
@@ -56,9 +56,9 @@ impl Executable {
         audience: &str,
         token_type: &str,
         email: Option<String>,
-        plan: &Plan,
+        context: &OpenContext,
     ) -> Result<Self, String> {
-        if !plan.allow_executables {
+        if !context.allow_executables {
             return Err("credential_source.executable: set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 to have it run"
                 .to_owned());
         }
@@ -81,7 +81,7 @@ impl Executable {
         Ok(Self { words, timeout, output_file: source.output_file, environment, runtime })
     }
 
-    pub(super) async fn token(&self) -> Result<Secret, Failure> {
+    pub(super) async fn token(&self) -> Result<Secret, FetchError> {
         if let Some(token) = self.left_in_file().await {
             return Ok(token);
         }
@@ -120,7 +120,7 @@ impl Executable {
         }
     }
 
-    /// What an earlier run left, if it is still good.
+    /// The token that an earlier run left in the output file, if it is still valid.
     async fn left_in_file(&self) -> Option<Secret> {
         let bytes = super::read(self.output_file.as_ref()?).await.ok()?;
         let output: Output = serde_json::from_slice(&bytes).ok()?;
@@ -136,7 +136,7 @@ impl Output {
         self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
     }
 
-    /// The tokens that it has, and words that look like others.
+    /// The tokens of the output, and words that look like tokens.
     fn redactions(&self) -> Redactions {
         let tokens = self.id_token.iter().chain(&self.saml_response);
         tokens.fold(Redactions::default().tokens(), Redactions::secret)

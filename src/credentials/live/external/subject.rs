@@ -1,10 +1,11 @@
-//! Where the token of somebody else comes from: a file, a URL, a program, a certificate, AWS.
+//! The subject token: from a file, a URL, a program, a certificate, or AWS.
 
 use super::aws::{Aws, AwsUrls};
 use super::certificate::{self, CertificateSource};
 use super::executable::{Executable, ExecutableSource};
-use crate::credentials::failure::Failure;
-use crate::credentials::live::file::{Plan, Problem};
+use crate::credentials::fetch_error::FetchError;
+use crate::credentials::live::error::Problem;
+use crate::credentials::live::open_context::OpenContext;
 use crate::credentials::live::upstream::{Upstream, unavailable};
 use gce_metadata_routes::token::Secret;
 use http::Method;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// `credential_source` of a file. Exactly one of its kinds must be there.
+/// `credential_source` of a credentials file. It must have exactly one of the kinds.
 #[derive(Deserialize)]
 pub(super) struct Source {
     file: Option<PathBuf>,
@@ -36,12 +37,12 @@ struct Format {
     subject_token_field_name: Option<String>,
 }
 
-/// How a subject token is had.
+/// A source of subject tokens.
 pub(super) struct Subject {
     kind: Kind,
-    /// The client whose TLS certificate is who we are.
+    /// The client whose TLS certificate is the identity.
     pub(super) certificate: Option<Upstream>,
-    /// What was read for it.
+    /// Files that were read.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -59,7 +60,7 @@ impl Subject {
         audience: &str,
         token_type: &str,
         email: Option<String>,
-        plan: &Plan,
+        context: &OpenContext,
     ) -> Result<Self, Problem> {
         let field = match source.format.kind.as_deref() {
             None | Some("text") => None,
@@ -69,7 +70,7 @@ impl Subject {
             }
             Some(_) => return Err("credential_source.format.type: `text` or `json` is expected".into()),
         };
-        let upstream = plan.upstream.clone();
+        let upstream = context.upstream.clone();
         let (mut certificate, mut files) = (None, Vec::new());
         let kind = match (source.environment_id, source.file, source.url, source.executable, source.certificate) {
             (Some(id), None, url, None, None) => {
@@ -77,17 +78,17 @@ impl Subject {
                 let verification_url = source.regional_cred_verification_url;
                 let session_url = source.imdsv2_session_token_url;
                 let urls = AwsUrls { region_url, url, verification_url, session_url };
-                Kind::Aws(Aws::new(&id, urls, audience, plan)?)
+                Kind::Aws(Aws::new(&id, urls, audience, context)?)
             }
             (None, Some(path), None, None, None) => Kind::File { path, field },
             (None, None, Some(url), None, None) => Kind::Url { upstream, url, headers: source.headers, field },
             (None, None, None, Some(executable), None) => {
-                Kind::Executable(Executable::new(executable, audience, token_type, email, plan)?)
+                Kind::Executable(Executable::new(executable, audience, token_type, email, context)?)
             }
             (None, None, None, None, Some(source)) => {
-                let opened = certificate::open(&source, plan)?;
-                (certificate, files) = (Some(opened.upstream), opened.files);
-                Kind::Certificate { chain: opened.chain }
+                let identity = certificate::open(&source, context)?;
+                (certificate, files) = (Some(identity.upstream), identity.files);
+                Kind::Certificate { chain: identity.chain }
             }
             _ => {
                 let problem = "one of environment_id, file, url, executable or certificate is expected";
@@ -97,14 +98,14 @@ impl Subject {
         Ok(Self { kind, certificate, files })
     }
 
-    /// A certificate that this client shows.
+    /// The certificate that this client presents.
     #[cfg(feature = "tpm")]
     pub(super) fn certificate(chain: Secret, upstream: Upstream) -> Self {
         Self { kind: Kind::Certificate { chain }, certificate: Some(upstream), files: Vec::new() }
     }
 
-    /// The token as it is now: whoever issues it puts a new one in its place from time to time.
-    pub(super) async fn token(&self) -> Result<Secret, Failure> {
+    /// The current token. It is read each time, because its issuer replaces it.
+    pub(super) async fn token(&self) -> Result<Secret, FetchError> {
         match &self.kind {
             Kind::File { path, field } => {
                 let place = path.display().to_string();
@@ -124,7 +125,7 @@ impl Subject {
     }
 }
 
-fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, Failure> {
+fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, FetchError> {
     let token = match field {
         None => text.trim().to_owned(),
         Some(field) => {

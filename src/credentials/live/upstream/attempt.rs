@@ -1,4 +1,4 @@
-//! A single attempt to reach somebody: a connection that is trusted, a request, an answer, in time.
+//! A single attempt: connection, request and answer, within a time-out.
 
 use super::resolve::connector;
 #[cfg(feature = "tpm")]
@@ -21,10 +21,10 @@ use tower::ServiceExt;
 use tower::{Service, service_fn};
 
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// No answer that is a token is larger.
-const MOST_BYTES: usize = 1024 * 1024;
+/// No answer with a token is larger.
+const MAX_BYTES: usize = 1024 * 1024;
 
-/// What is sent. It may be sent again.
+/// A request, which may be sent again.
 pub(in crate::credentials::live) type UpstreamRequest = Request<Full<Bytes>>;
 
 /// Why there is no answer.
@@ -34,7 +34,7 @@ pub(in crate::credentials::live) enum NoAnswer {
     TimedOut,
 }
 
-/// Whatever makes a single attempt.
+/// A service that makes a single attempt.
 pub(super) trait Attempts:
     Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer, Future: Send> + Clone + Send + Sync + 'static
 {
@@ -49,7 +49,7 @@ impl<S> Attempts for S where
 {
 }
 
-/// Where whoever is called must lead to: the system's roots, or Mozilla's in an image without any.
+/// A TLS configuration that trusts the system's roots, or Mozilla's in an image without any.
 pub(super) fn trusting(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
@@ -61,7 +61,7 @@ pub(super) fn trusting(
     }
 }
 
-/// A single attempt, for as long as it may take.
+/// Makes single attempts, each within the time-out.
 pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector());
@@ -89,11 +89,11 @@ pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
     Ok(service_fn(move |request| aside.attempt(request)))
 }
 
-/// A request, and who waits for its answer.
+/// A request and the sender of its answer.
 #[cfg(feature = "tpm")]
 type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
 
-/// The way to that thread.
+/// A handle of that thread.
 #[cfg(feature = "tpm")]
 #[derive(Clone)]
 struct Aside {
@@ -121,12 +121,12 @@ where
 {
     let answer = client.request(request).await.map_err(|error| unreachable_for(&error))?;
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, MOST_BYTES).collect().await;
+    let body = Limited::new(body, MAX_BYTES).collect().await;
     let body = body.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
     Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
-/// With its causes, down to the one that tells something.
+/// The error with all its causes, of which the last one is the most precise.
 fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
     let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))

@@ -34,12 +34,12 @@ fn echoing(echo: fn(&str) -> String) -> Upstream {
 }
 
 /// The words of the error, in the simplest of their encodings.
-fn told(error: Failure) -> String {
+fn told(error: FetchError) -> String {
     let told = error.to_string().replace("\\u0001", "").replace(['\\', '+', ' '], "");
     percent_encoding::percent_decode_str(&told.replace("%25", "%")).decode_utf8_lossy().replace(['\\', '+', ' '], "")
 }
 
-fn assert_redacted(error: Failure, secrets: &[&str]) {
+fn assert_redacted(error: FetchError, secrets: &[&str]) {
     let told = told(error);
     assert!(told.contains("answered400:invalid_request:") && told.contains("[redacted]"), "{told}");
     for secret in secrets {

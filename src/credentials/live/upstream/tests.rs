@@ -22,7 +22,7 @@ fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, 
     (Upstream::over(attempt), count)
 }
 
-async fn ask(upstream: &Upstream) -> Result<Bytes, Failure> {
+async fn ask(upstream: &Upstream) -> Result<Bytes, FetchError> {
     upstream.fetch(Method::GET, "http://sts.example.com/token?key=secret", []).await
 }
 
@@ -97,7 +97,7 @@ async fn retry_after_may_be_a_date() {
 }
 
 /// An upstream that is always busy and says for how long.
-async fn ask_a_busy_one(seconds: &str) -> (Failure, usize, Duration) {
+async fn ask_a_busy_one(seconds: &str) -> (FetchError, usize, Duration) {
     let (upstream, count) = answering(&[429], Some(seconds));
     let start = Instant::now();
     let error = ask(&upstream).await.unwrap_err();
@@ -111,7 +111,7 @@ async fn who_asks_for_more_time_than_is_left_is_remembered() {
         assert_eq!(count, asked, "{seconds}");
         assert_eq!(error.status, Some(StatusCode::TOO_MANY_REQUESTS), "{seconds}: {error}");
         assert!(took < TOTAL, "{seconds}: {took:?}");
-        assert_eq!(error.not_before, Some(Instant::now() + Duration::from_secs(seconds)));
+        assert_eq!(error.retry_at, Some(Instant::now() + Duration::from_secs(seconds)));
     }
 }
 
@@ -119,6 +119,6 @@ async fn who_asks_for_more_time_than_is_left_is_remembered() {
 async fn who_asks_for_more_time_than_there_is_gets_as_much_as_anybody() {
     for seconds in ["18446744073709551615", "301"] {
         let (error, count, _) = ask_a_busy_one(seconds).await;
-        assert_eq!((count, error.not_before), (1, Some(Instant::now() + LONGEST_PAUSE)));
+        assert_eq!((count, error.retry_at), (1, Some(Instant::now() + MAX_RETRY_AFTER)));
     }
 }

@@ -1,4 +1,4 @@
-//! Where credentials are.
+//! The location of credentials: a file, or a key in a TPM.
 
 #[cfg(feature = "tpm")]
 use crate::signer::tpm::TpmKey;
@@ -6,12 +6,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::credentials::live) enum Origin {
+pub(super) enum Location {
     File(PathBuf),
-    /// A key in a TPM that no file stands for.
+    /// A key in a TPM at a persistent handle.
     #[cfg(feature = "tpm")]
     Handle(u32),
-    /// A certificate, and its key in a TPM.
+    /// A certificate whose key is in a TPM.
     #[cfg(feature = "tpm")]
     Certificate {
         key: TpmKey,
@@ -20,9 +20,9 @@ pub(in crate::credentials::live) enum Origin {
     },
 }
 
-impl Origin {
+impl Location {
     #[cfg(feature = "tpm")]
-    pub(in crate::credentials::live) fn of(key: TpmKey) -> Self {
+    pub(super) fn of(key: TpmKey) -> Self {
         match key {
             TpmKey::Persistent(handle) => Self::Handle(handle),
             TpmKey::File(path) => Self::File(path),
@@ -42,7 +42,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),

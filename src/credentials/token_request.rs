@@ -1,34 +1,35 @@
-//! What the two kinds of tokens have in common, for whoever treats them alike: the cache and the counters.
+//! The common interface of the two kinds of token requests, for the layers that serve both: cache, metrics, logs.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gce_metadata_routes::ServiceAccount;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest};
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A request for either kind of token. Equal requests are answered with the same token.
 pub trait TokenRequest: Clone + Eq + Hash + Send + Sync + 'static {
-    /// What it is answered with.
+    /// The token that answers it.
     type Token: Token;
-    /// What logs and metrics call the kind.
+    /// The name of the kind in logs and metrics.
     const KIND: &'static str;
-    /// Whose token.
-    fn account(&self) -> &ServiceAccount;
+    /// The account whose token is requested.
+    fn account(&self) -> &Arc<ServiceAccount>;
 }
 
 /// A token of either kind.
 pub trait Token: Clone + Send + Sync + 'static {
-    /// For how long a new one is good.
+    /// The time from now to the expiry of a token that was just made.
     fn lifetime(&self) -> Duration;
-    /// The same token when only so much of its life is left.
+    /// The same token with so much of its lifetime left.
     fn with_left(self, left: Duration) -> Self;
 }
 
 impl TokenRequest for AccessTokenRequest {
     type Token = AccessToken;
     const KIND: &'static str = "access";
-    fn account(&self) -> &ServiceAccount {
+    fn account(&self) -> &Arc<ServiceAccount> {
         &self.account
     }
 }
@@ -36,7 +37,7 @@ impl TokenRequest for AccessTokenRequest {
 impl TokenRequest for IdTokenRequest {
     type Token = IdToken;
     const KIND: &'static str = "identity";
-    fn account(&self) -> &ServiceAccount {
+    fn account(&self) -> &Arc<ServiceAccount> {
         &self.account
     }
 }
@@ -51,7 +52,7 @@ impl Token for AccessToken {
 }
 
 impl Token for IdToken {
-    /// Until its `exp`. One that can't be read has no life, and so is never served again.
+    /// Until its `exp`; zero if that can't be read, so that the token is not cached.
     fn lifetime(&self) -> Duration {
         let expiry = exp(self.token.expose()).map(Duration::from_secs).and_then(|exp| UNIX_EPOCH.checked_add(exp));
         expiry.and_then(|expiry| expiry.duration_since(SystemTime::now()).ok()).unwrap_or_default()
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_token_says_itself_how_long_it_lives() {
+    fn the_lifetime_of_an_identity_token_ends_at_its_exp_claim() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", now + 1000));
         let lifetime = |token: String| IdToken::new(token).lifetime();

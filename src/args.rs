@@ -25,16 +25,12 @@ use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use std::time::Duration;
 use tls::Tls;
 use values::{address, file_mode, host, port, positive};
 
 const BASE: &str = "Base Options";
 const MISC: &str = "Misc Options";
-
-/// One thread answers tens of thousands of requests a second.
-const MOST_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 const DEFAULT_CONFIG: &str = "config.json";
 
@@ -139,6 +135,8 @@ impl Args {
     pub(crate) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
+            // The program's runtime has nothing else to do.
+            .on_current_runtime()
             .threads(self.threads())
             .most_waiters(self.max_waiters)
             .drain(Duration::from_secs(self.drain_timeout));
@@ -161,8 +159,7 @@ impl Args {
 
     /// As many threads as serve connections. What waits for somebody else needs none.
     fn threads(&self) -> NonZeroUsize {
-        let processors = || available_parallelism().map_or(NonZeroUsize::MIN, |it| it.min(MOST_THREADS));
-        self.threads.unwrap_or_else(processors)
+        self.threads.unwrap_or_else(ServerBuilder::default_threads)
     }
 
     /// The config file: the one that is named, or the default one if it exists.

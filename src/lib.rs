@@ -36,6 +36,7 @@ pub mod signer;
 mod stack;
 #[cfg(feature = "tpm")]
 mod threads;
+mod vm;
 
 pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 #[cfg(feature = "live")]
@@ -49,5 +50,8 @@ pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};
 pub use guest_attributes::GuestAttributesError;
 pub use reload::ReloadCounts;
-pub use server::{Address, Certificates, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError};
-pub use stack::{Stack, metadata_stack};
+pub use server::{
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+};
+pub use stack::{InnerService, Stack, metadata_stack};
+pub use vm::{Vm, VmBuilder, VmTasks};

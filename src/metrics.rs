@@ -10,6 +10,8 @@ mod tokens;
 pub(crate) use state::State;
 pub(crate) use tokens::has_account;
 
+use crate::guest_attributes::SaveEvents;
+use crate::vm::Monitoring;
 use gce_metadata_layers::{Answered, MatchedPath, Record};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder,
@@ -89,12 +91,6 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Guest attributes that were written to their file, or could not be.
-    pub(crate) fn guest_attributes_saved(&self, good: bool) {
-        let outcome = if good { "good" } else { "bad" };
-        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
-    }
-
     /// Everything that was counted, and the state at this moment.
     pub(crate) fn render(&self, state: &State) -> String {
         self.counted() + &state.render(&self.0.token_expiries.get())
@@ -150,6 +146,19 @@ impl Record for Metrics {
             Some(MatchedPath::Below(directory)) => self.count(directory, answered.status, answered.latency),
             _ => self.count(UNMATCHED, answered.status, answered.latency),
         }
+    }
+}
+
+impl SaveEvents for Metrics {
+    fn saved(&self, ok: bool) {
+        let outcome = if ok { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
+    }
+}
+
+impl From<Metrics> for Monitoring {
+    fn from(metrics: Metrics) -> Self {
+        Self { tokens: Arc::new(metrics.clone()), saves: Arc::new(metrics) }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::accounts::ServiceAccount;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tower::Service;
 use tower::util::BoxCloneSyncService;
 use zeroize::Zeroizing;
 
@@ -172,13 +173,27 @@ pub struct TokenSources {
 
 impl TokenSources {
     /// With this source of access tokens.
-    pub fn with_access(self, source: AccessTokenSource) -> Self {
-        Self { access: Some(source), ..self }
+    pub fn with_access(
+        self,
+        source: impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { access: Some(AccessTokenSource::new(source)), ..self }
     }
 
     /// With this source of identity tokens.
-    pub fn with_id(self, source: IdTokenSource) -> Self {
-        Self { id: Some(source), ..self }
+    pub fn with_id(
+        self,
+        source: impl Service<IdTokenRequest, Response = IdToken, Error = TokenError, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { id: Some(IdTokenSource::new(source)), ..self }
     }
 }
 

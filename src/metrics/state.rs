@@ -4,6 +4,7 @@ use super::tokens;
 use crate::credentials::SourceInfo;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
+use crate::vm::Vm;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_layers::Waiters;
@@ -25,6 +26,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The state of a server that plays this machine.
+    pub(crate) fn new(vm: &Vm, waiters: Waiters, connections: OpenConnections) -> Self {
+        let (reader, reloads, info) = (vm.reader(), Arc::clone(&vm.reloads), vm.source.clone());
+        Self { reader, waiters, connections, reloads, info }
+    }
+
     /// In Prometheus' text form. The recorder lives as long as the scrape, and so does every label.
     pub(super) fn render(&self, expiries: &HashMap<String, Instant>) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();

@@ -1,8 +1,8 @@
 //! Warnings at the start: who can get live tokens, and that tokens are not live where live ones may be expected.
 
-use super::builder::{Served, Tokens};
 use super::listener::Address;
 use crate::credentials::CredentialSource;
+use crate::vm::{Served, Tokens};
 use std::net::IpAddr;
 
 /// What a server tells the log of its tokens.

@@ -1,15 +1,16 @@
 //! From a socket to the stack: accept, a task per connection, hyper, drain.
 
 use super::Lifecycle;
+use super::body::IncomingBody;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
-use super::runtimes::Runtimes;
 use super::socket::Socket;
+use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
 use gce_metadata_layers::{Connection, Query, Rejection, RequestHead};
 use http::{HeaderValue, Request, Response, Version, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +21,6 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_io_timeout::TimeoutStream;
@@ -44,14 +44,14 @@ pub(super) fn spawn<S, B>(
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
-    runtimes: Runtimes,
+    threads: ConnectionThreads,
     lifecycle: &Lifecycle,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    lifecycle.tasks.spawn(accept(listener, tls, service, limits, runtimes, lifecycle.clone()));
+    lifecycle.tasks.spawn(accept(listener, tls, service, limits, threads, lifecycle.clone()));
 }
 
 async fn accept<S, B>(
@@ -59,10 +59,10 @@ async fn accept<S, B>(
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
-    runtimes: Runtimes,
+    threads: ConnectionThreads,
     lifecycle: Lifecycle,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
@@ -100,7 +100,7 @@ async fn accept<S, B>(
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());
-        runtimes.spawn(async move {
+        threads.spawn(async move {
             match accepted.open() {
                 Ok(socket) => server.serve(socket, connection, service).await,
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
@@ -129,7 +129,7 @@ impl Connections {
     /// One connection from its first byte to its last.
     async fn serve<S, B>(&self, socket: Socket, connection: Connection, service: S)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
@@ -142,7 +142,7 @@ impl Connections {
 
     async fn serve_https<S, B>(&self, tls: &Tls, socket: Socket, connection: Connection, service: S)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
@@ -165,7 +165,7 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
         P: Peer,
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
@@ -173,7 +173,7 @@ impl Connections {
         let service = Arc::new(Mutex::new(service));
         let watched = socket.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(RequestBody::Incoming);
+            let mut request = request.map(IncomingBody::from);
             let mut connection = connection.clone();
             let trusted = peer.is_trusted().then(|| peer.clone());
             if trusted.is_none() {
@@ -224,12 +224,12 @@ enum Unanswered {
 async fn answer<S, B, P>(
     socket: Socket,
     service: Arc<Mutex<S>>,
-    request: Request<RequestBody>,
+    request: Request<IncomingBody>,
     trusted: Option<P>,
 ) -> Result<Response<Either<B, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
 {
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
@@ -290,39 +290,5 @@ async fn half_a_request(socket: &Socket) {
     tokio::time::sleep(LAST_REQUEST).await;
     if socket.is_busy() {
         pending().await
-    }
-}
-
-/// A request body that can also be none, for a request that is asked again.
-#[derive(Debug, Default)]
-pub(crate) enum RequestBody {
-    #[default]
-    None,
-    Incoming(Incoming),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::None => Poll::Ready(None),
-            Self::Incoming(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Incoming(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::None => SizeHint::with_exact(0),
-            Self::Incoming(body) => body.size_hint(),
-        }
     }
 }

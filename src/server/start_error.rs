@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::credentials::SourceError;
 use crate::guest_attributes::GuestAttributesError;
 use gce_metadata_layers::InvalidHost;
+use gce_metadata_routes::RouteConflict;
 use std::io;
 
 /// Why a server could not be started. Nothing of it runs then.
@@ -20,13 +21,24 @@ pub enum StartError {
     /// A name of [`ServerBuilder::allow_host`](crate::ServerBuilder::allow_host) is not a host name.
     #[error("allowed hosts: {0}")]
     Host(InvalidHost),
+    /// A route of [`ServerBuilder::with_route`](crate::ServerBuilder::with_route) conflicts with another.
+    #[error("route {path}: {conflict}")]
+    Route {
+        /// The route's path.
+        path: String,
+        /// The other route.
+        conflict: RouteConflict,
+    },
+    /// Work that may block had no thread, or panicked.
+    #[error("{0}")]
+    Blocking(io::Error),
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
     Tls(TlsError),
     /// The source of tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] SourceError),
-    /// The threads that were asked for can't be had.
+    /// The threads of the server can't be had.
     #[error(
         "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
     )]

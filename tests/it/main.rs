@@ -13,6 +13,7 @@ mod live_clients;
 mod live_program;
 #[cfg(feature = "cli")]
 mod live_secrets;
+mod machines;
 mod mtls;
 mod oslogin;
 mod prometheus;
@@ -20,6 +21,7 @@ mod protocol;
 mod rate_limits;
 mod reload;
 mod support;
+mod threads;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;

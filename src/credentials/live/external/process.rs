@@ -118,7 +118,8 @@ mod tests {
             let running = tokio::spawn(run(background.command(redirection, &lines)));
             background.started().await;
             tokio::fs::write(end, "\n").await.unwrap();
-            let (status, printed) = running.await.unwrap().unwrap();
+            let ran = timeout(Duration::from_secs(60), running).await.expect("stdout is held open");
+            let (status, printed) = ran.unwrap().unwrap();
             assert_eq!((status.success(), &**printed), (true, &b"printed\n"[..]), "{redirection}");
             background.ended().await;
         }

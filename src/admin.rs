@@ -48,7 +48,7 @@ impl Admin {
     /// Why the server should not be sent requests now.
     fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
         let snapshot = self.state.reader.snapshot();
-        let is_source_ready = self.state.info.health.is_ready(|account| has_account(snapshot.tree(), account));
+        let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
         let unsaved = self.guest_attributes.as_ref().and_then(|keeper| keeper.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),

@@ -9,7 +9,5 @@ mod locate;
 mod twice;
 
 pub use check::Remark;
-#[cfg(feature = "live")]
-pub(crate) use env::PASSWORDS;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

@@ -2,18 +2,12 @@
 
 mod temporary;
 
+pub(crate) use gce_metadata_support::file::read;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use temporary::Temporary;
-
-/// Reads a file whose end comes, and which is there the next time too: a pipe would be waited for.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(path)?.is_file() {
-        true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    }
-}
 
 /// Writes a file so that whoever reads it, after a power failure too, finds all of the old or all of the new one.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {

@@ -12,7 +12,6 @@ pub(crate) use builder::{Served, Tokens};
 pub(crate) use load::LoadedVm;
 pub(crate) use monitoring::Monitoring;
 
-use crate::credentials::{Attend, SourceInfo};
 use crate::guest_attributes::Keeper;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -20,6 +19,7 @@ use crate::stack::Stack;
 use gce_metadata_layers::LimitRateLayer;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::{Publisher, Reader, RouteConflict, Router};
+use gce_metadata_tokens::{Credentials, SourceInfo};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -108,7 +108,7 @@ impl Vm {
 pub struct VmTasks {
     reader: Reader,
     reload: Option<Reload>,
-    attend: Option<Attend>,
+    credentials: Credentials,
     guest_attributes: Option<Arc<Keeper>>,
 }
 
@@ -121,17 +121,13 @@ impl fmt::Debug for VmTasks {
 impl VmTasks {
     /// Runs until `stop` is cancelled and the last guest attributes are saved. Must be polled in a tokio runtime.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { reader, reload, attend, guest_attributes } = self;
+        let Self { reader, reload, credentials, guest_attributes } = self;
         let reloading = async {
             if let Some(reload) = reload {
                 stop.run_until_cancelled(reload.run()).await;
             }
         };
-        let attending = async {
-            if let Some(attend) = attend {
-                stop.run_until_cancelled(attend(reader)).await;
-            }
-        };
+        let attending = stop.run_until_cancelled(credentials.attend(reader));
         let saving = async {
             if let Some(keeper) = guest_attributes {
                 keeper.keep(stop.clone()).await;

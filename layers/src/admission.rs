@@ -44,6 +44,7 @@ impl<F> Admission<F> {
     }
 
     /// A refusal that is counted as one of this directory's.
+    #[cfg(feature = "rate-limit")]
     pub(crate) fn refused_below(directory: &'static str, rejection: Rejection, head: RequestHead) -> Self {
         let counted_as = Some(MatchedPath::Below(directory));
         Self { state: State::Refused { refusal: Some(Refusal { rejection, head, counted_as }) } }

@@ -1,7 +1,6 @@
 //! The state of a server at the moment of a scrape.
 
 use super::tokens;
-use crate::credentials::SourceInfo;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
 use crate::vm::Vm;
@@ -9,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_layers::Waiters;
 use gce_metadata_routes::Reader;
+use gce_metadata_tokens::SourceInfo;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ impl State {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
-        gauge!("credential_type", "type" => self.info.credential_type).set(1);
+        gauge!("credential_type", "type" => self.info.credential_type()).set(1);
         describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
         if let Some(hash) = self.info.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);

@@ -1,9 +1,10 @@
 //! The metrics of tokens: requests, fetches, expiry.
 
 use super::Metrics;
-use crate::credentials::{Clock, Moment, TokenEvents, TokenOutcome};
 use gce_metadata_routes::Tree;
 use gce_metadata_routes::token::TokenError;
+use gce_metadata_support::clock::{Clock, Moment};
+use gce_metadata_tokens::{TokenEvents, TokenOutcome};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -115,7 +116,7 @@ pub(crate) fn has_account(tree: &Tree, account: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::movable;
+    use gce_metadata_support::clock::movable;
 
     #[test]
     fn a_lifetime_beyond_the_range_of_time_is_left_out() {

@@ -1,7 +1,7 @@
 //! Where a machine reports to monitoring. It gets no answer: monitoring decides nothing.
 
-use crate::credentials::SharedTokenEvents;
 use crate::guest_attributes::SaveEvents;
+use gce_metadata_tokens::SharedTokenEvents;
 use std::sync::Arc;
 
 /// The receivers of a machine's events. By default events are ignored.

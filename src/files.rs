@@ -2,7 +2,7 @@
 
 mod temporary;
 
-pub(crate) use gce_metadata_support::file::read;
+pub(crate) use gce_metadata_support::file::{Limit, read};
 
 use std::fs;
 use std::io;

@@ -9,7 +9,7 @@ pub(crate) use lock::Lock;
 
 use crate::blocking::blocking;
 use crate::config::json::{self, Mistake};
-use crate::files;
+use crate::files::{self, Limit};
 use gce_metadata_routes::{GuestAttributes, Node, Reader, SaveGuestAttributes, Tree};
 use std::fmt;
 use std::fs;
@@ -70,7 +70,7 @@ pub enum GuestAttributesError {
 
 /// The tree with what the file has; as it is, while there is no file.
 pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributesError> {
-    let stored = match files::read(path) {
+    let stored = match files::read(path, Limit::GUEST_ATTRIBUTES) {
         Ok(stored) => stored,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(tree.clone()),
         Err(error) => return Err(GuestAttributesError::Unreadable { path: path.to_owned(), error }),

@@ -33,7 +33,7 @@ mod server;
 mod stack;
 mod vm;
 
-pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
+pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};

@@ -2,6 +2,7 @@
 
 mod above;
 mod body;
+mod body_budget;
 mod guest_attributes;
 pub(crate) mod legacy;
 mod maintenance;
@@ -15,6 +16,7 @@ pub use guest_attributes::SaveGuestAttributes;
 pub use maintenance::NoMaintenance;
 
 pub(crate) use above::Above;
+pub(crate) use body_budget::BodyBudget;
 pub(crate) use guest_attributes::WritableAttributes;
 pub(crate) use maintenance::UpcomingMaintenance;
 pub(crate) use published::Published;
@@ -52,7 +54,7 @@ pub struct Call<'a> {
     pub head: &'a RequestHead,
     /// The path.
     pub path: MetadataPath<'a>,
-    /// The body, for the few who read it.
+    /// The body, unread.
     pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
     /// What found the endpoint, for those that stand for another one.

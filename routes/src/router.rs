@@ -3,7 +3,7 @@
 //! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
 //! it, so a stack that renders in the wrong place does not compile.
 
-use crate::endpoint::{Answer, Call, Endpoint, NoMaintenance, Reply, RequestBody, SaveGuestAttributes};
+use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, NoMaintenance, Reply, RequestBody, SaveGuestAttributes};
 use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use crate::v1;
@@ -39,9 +39,10 @@ use tower::Service;
 #[derive(Clone)]
 pub struct Router {
     routes: Arc<matchit::Router<Arc<dyn Endpoint>>>,
+    bodies: BodyBudget,
 }
 
-/// What is up to whoever runs the server.
+/// Settings of a [`Router`].
 ///
 /// ```
 /// use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources};
@@ -50,7 +51,7 @@ pub struct Router {
 /// options.legacy_endpoints = true;
 /// Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
     /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
@@ -61,6 +62,25 @@ pub struct RouterOptions {
     /// Saves guest attributes before a write of them is answered: 200, or 503 if it fails. Without it, a write is answered as
     /// soon as it is published.
     pub save_guest_attributes: Option<SaveGuestAttributes>,
+    /// The memory of all request bodies that are being received, in bytes; 8 MiB by default. A body that would need more is
+    /// answered 503. Clones of the router share it.
+    pub max_body_bytes_in_flight: usize,
+}
+
+impl RouterOptions {
+    /// The memory of all request bodies that are being received, in bytes, unless another limit is set.
+    pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            legacy_endpoints: false,
+            no_maintenance: NoMaintenance::default(),
+            save_guest_attributes: None,
+            max_body_bytes_in_flight: Self::MAX_BODY_BYTES_IN_FLIGHT,
+        }
+    }
 }
 
 impl Router {
@@ -71,16 +91,15 @@ impl Router {
 
     /// The same, with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        Self::of(v1::routes(&publisher, &tokens, &options).into_iter().chain(v1::above(
-            &publisher.reader(),
-            &tokens,
-            &options,
-        )))
+        let above = v1::above(&publisher.reader(), &tokens, &options);
+        let bodies = BodyBudget::new(options.max_body_bytes_in_flight);
+        Self { bodies, ..Self::of(v1::routes(&publisher, &tokens, &options).into_iter().chain(above)) }
     }
 
     pub(crate) fn of<'a>(routes: impl IntoIterator<Item = (&'a str, Arc<dyn Endpoint>)>) -> Self {
         // The lists are constants of this crate, and tests walk them: none of their routes conflicts with another.
-        routes.into_iter().fold(Self { routes: Arc::default() }, |router, (path, endpoint)| {
+        let empty = Self { routes: Arc::default(), bodies: BodyBudget::new(RouterOptions::MAX_BODY_BYTES_IN_FLIGHT) };
+        routes.into_iter().fold(empty, |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router)
         })
     }
@@ -136,7 +155,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = RequestHead::split(request);
-        ResponseFuture(self.route(&head, head.path().as_str(), RequestBody::new(body)))
+        ResponseFuture(self.route(&head, head.path().as_str(), RequestBody::new(body, &self.bodies)))
     }
 }
 

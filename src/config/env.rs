@@ -55,7 +55,7 @@ impl Overrides {
         Self { account_if_none: self.account_if_none.or(email), ..self }
     }
 
-    /// What is odd about them, for the log.
+    /// A warning about a suspicious value, for the log.
     pub(crate) fn doubt(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
         Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))

@@ -1,8 +1,9 @@
 //! The config file: from its bytes to metadata, or to an error that names the place.
 
+use super::document::ConfigDocument;
 use super::env::Overrides;
 use super::json::{self, Mistake};
-use crate::files;
+use crate::files::{self, Limit};
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
@@ -67,16 +68,17 @@ impl ConfigFile {
     }
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        files::read(&self.path).map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
+        files::read(&self.path, Limit::CONFIG)
+            .map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
     /// Makes metadata of what was read.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
-        let metadata = Metadata::from_json(self.json(bytes)?).map_err(|error| {
+        let document = ConfigDocument::from_json(self.json(bytes)?).map_err(|error| {
             let (line, column) = json::locate(bytes, error.path());
             ConfigError::NotMetadata { path: self.path.clone(), line, column, error }
         })?;
-        Ok(self.overrides.apply(metadata))
+        Ok(self.overrides.apply(document.metadata))
     }
 
     /// Makes JSON of what was read.

@@ -81,7 +81,7 @@ impl Default for ServerBuilder {
 impl ServerBuilder {
     /// Connections at a time, unless another cap is set.
     pub const MOST_CONNECTIONS: usize = 16_000;
-    /// Requests that wait for a change at a time, unless another cap is set.
+    /// Requests that wait for a change at a time, unless another cap is set or there are fewer connections.
     pub const MOST_WAITERS: usize = 12_000;
     /// How long a client may take for the head of a request, and be idle between two, unless another time is set.
     pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -227,9 +227,15 @@ impl ServerBuilder {
         Self { most_connections, ..self }
     }
 
-    /// Caps the requests that wait for a change at a time; more are answered 503.
+    /// Caps the requests that wait for a change at a time; more are answered 503. However large this cap is, at most three
+    /// quarters of the [connections](Self::most_connections) may wait, but one always: the rest is for other requests.
     pub fn most_waiters(self, most_waiters: usize) -> Self {
         Self { most_waiters, ..self }
+    }
+
+    /// Caps the memory of all request bodies that are being received, in bytes: see [`VmBuilder::max_body_bytes_in_flight`].
+    pub fn max_body_bytes_in_flight(self, bytes: usize) -> Self {
+        self.vm(|vm| vm.max_body_bytes_in_flight(bytes))
     }
 
     /// Sets how long a client may take for the head of a request, and be idle between two. Waiting for a change is not

@@ -23,6 +23,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
@@ -75,8 +76,8 @@ async fn accept<S, B>(
         // A client may close its sending side after its request, as `nc -N` does, and still wait for the answer.
         .half_close(true)
         .title_case_headers(true);
-    let ConnectionLimits { connections, write_timeout, .. } = limits;
-    let server = Arc::new(Connections { http, tls, write_timeout, lifecycle: lifecycle.clone() });
+    let ConnectionLimits { connections, header_timeout, write_timeout, .. } = limits;
+    let server = Arc::new(Connections { http, tls, header_timeout, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -121,6 +122,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 struct Connections {
     http: http1::Builder,
     tls: Option<Tls>,
+    header_timeout: Duration,
     write_timeout: Duration,
     lifecycle: Lifecycle,
 }
@@ -134,10 +136,20 @@ impl Connections {
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
         match &self.tls {
-            None => self.serve_http(self.timed(&socket), socket, connection, PlainPeer, service).await,
+            None if self.has_begun(&socket).await => {
+                self.serve_http(self.timed(&socket), socket, connection, PlainPeer, service).await
+            }
+            None => {}
             // Boxed, so that the many that are not encrypted need no room for it.
             Some(tls) => Box::pin(self.serve_https(tls, socket, connection, service)).await,
         }
+    }
+
+    /// Waits for the first byte: hyper allocates its buffers, 16 KiB, before it looks for one. A client that sends nothing
+    /// for as long as the head of a request may take is cut off.
+    async fn has_begun(&self, socket: &Socket) -> bool {
+        let readable = timeout(self.header_timeout, socket.readable());
+        matches!(self.lifecycle.stop.run_until_cancelled(readable).await, Some(Ok(())))
     }
 
     async fn serve_https<S, B>(&self, tls: &Tls, socket: Socket, connection: Connection, service: S)

@@ -22,8 +22,27 @@ impl OpenConnections {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
+    /// How many of them may wait for a change at a time: three quarters, so that long polls leave connections for other
+    /// requests, but one always.
+    pub(super) fn max_waiters(&self) -> usize {
+        (self.most * 3 / 4).max(1)
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.most - self.room.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_quarters_of_the_connections_may_wait() {
+        for (connections, waiters) in [(16_000, 12_000), (8, 6), (5, 3), (2, 1), (1, 1), (0, 1)] {
+            assert_eq!(OpenConnections::at_most(connections).max_waiters(), waiters, "{connections}");
+        }
+        assert!(OpenConnections::at_most(usize::MAX).max_waiters() > usize::MAX / 16, "no overflow");
     }
 }

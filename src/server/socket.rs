@@ -122,6 +122,11 @@ impl Socket {
         let _ = either!(self, stream => stream.ready(Interest::ERROR).await);
     }
 
+    /// Waits until there is something to read, or the connection has ended. Reading tells which.
+    pub(super) async fn readable(&self) {
+        let _ = either!(self, stream => stream.readable().await);
+    }
+
     pub(super) fn set_answering(&self, answering: bool) {
         self.0.answering.store(answering, Ordering::Relaxed);
     }

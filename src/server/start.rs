@@ -105,7 +105,11 @@ impl ServerBuilder {
             header_timeout: self.header_timeout,
             write_timeout: self.write_timeout,
         };
-        let waiters = Waiters::at_most(self.most_waiters);
+        let max_waiters = self.most_waiters.min(connections.max_waiters());
+        if max_waiters < self.most_waiters {
+            tracing::info!(max_waiters, "requests that wait for a change may use three quarters of the connections");
+        }
+        let waiters = Waiters::at_most(max_waiters);
         let stack = vm
             .stack()
             .until(lifecycle.stop.clone())

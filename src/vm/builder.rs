@@ -173,6 +173,13 @@ impl VmBuilder {
         Self { enforces_rate_limits: true, ..self }
     }
 
+    /// Caps the memory of all request bodies that are being received, in bytes ([8 MiB](RouterOptions::MAX_BODY_BYTES_IN_FLIGHT)
+    /// by default). A body that would need more is answered 503.
+    pub fn max_body_bytes_in_flight(mut self, bytes: usize) -> Self {
+        self.router.max_body_bytes_in_flight = bytes;
+        self
+    }
+
     /// Opens the machine. Must be called in a tokio runtime; files are read, and a TPM is opened, on another thread.
     ///
     /// # Errors

@@ -121,6 +121,37 @@ async fn what_is_too_large_is_413_and_what_is_no_text_400() {
     assert_eq!(get(&server, KEY).await.body, "abcde");
 }
 
+/// Sends the head of a write and this much of its body, and leaves it at that.
+async fn half_a_write(server: &Server, sent: usize, announced: usize) -> TcpStream {
+    let Address::Tcp(address) = server.address() else { panic!() };
+    let head = format!("PUT {V1}/{KEY} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{head}Content-Length: {announced}\r\n\r\n{}", "x".repeat(sent));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn unfinished_bodies_share_a_memory_budget_and_the_next_write_is_503() {
+    const KIB: usize = 1024;
+    let metadata = Metadata::from_json(vm(json!({}))).unwrap();
+    let server = Server::builder().metadata(metadata).max_body_bytes_in_flight(64 * KIB).start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    // Announced, and not sent: the budget is for what has arrived.
+    let silent = half_a_write(&server, 0, 200 * KIB).await;
+    put(&mut client, KEY, &"x".repeat(60 * KIB)).await;
+    let unfinished = half_a_write(&server, 40 * KIB, 41 * KIB).await;
+    let status = async || {
+        let mut client = Client::connect(&server).await;
+        write(&mut client, "PUT", KEY, &"x".repeat(40 * KIB)).await.status.as_u16()
+    };
+    eventually("no room", async || status().await == 503).await;
+    // Other requests need no room.
+    assert_eq!(client.get("instance/name").await.body, "vm-1");
+    drop((silent, unfinished));
+    eventually("room again", async || status().await == 200).await;
+}
+
 fn save(path: &Path, config: &Value) {
     let new = path.with_extension("new");
     std::fs::write(&new, config.to_string()).unwrap();

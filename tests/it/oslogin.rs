@@ -1,7 +1,7 @@
 //! OS Login over sockets: what the conformance table can't say.
 
 use crate::support::{Client, admin, eventually, repository, request};
-use gce_metadata_server::{Metadata, Server};
+use gce_metadata_server::{ConfigDocument, Server};
 use serde_json::{Value, json};
 
 const START: &str = "/computeMetadata/v1/oslogin/authenticate/sessions/start";
@@ -17,7 +17,7 @@ async fn post(client: &mut Client, path: &str, body: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_second_factor_is_asked_for_and_accepted() {
-    let metadata = Metadata::from_json(config()).unwrap();
+    let metadata = ConfigDocument::from_json(config()).unwrap().metadata;
     let server =
         Server::builder().metadata(metadata).admin(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
@@ -40,7 +40,8 @@ async fn a_second_factor_is_asked_for_and_accepted() {
 
 #[tokio::test]
 async fn more_than_a_question_is_not_read() {
-    let server = Server::builder().metadata(Metadata::from_json(config()).unwrap()).start().await.unwrap();
+    let server =
+        Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let (status, _) = post(&mut client, START, &format!("{{\"email\": \"{}\"}}", "a".repeat(16 * 1024))).await;
     assert_eq!(status, 413);
@@ -70,7 +71,8 @@ async fn a_reload_changes_who_may_log_in() {
 
 #[tokio::test]
 async fn no_form_of_the_tree_shows_anything_of_it() {
-    let server = Server::builder().metadata(Metadata::from_json(config()).unwrap()).start().await.unwrap();
+    let server =
+        Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     for path in ["?recursive=true", "?recursive=true&alt=text", "oslogin/?recursive=true", "oslogin/", ""] {
         let body = client.get(path).await.body;

@@ -116,6 +116,31 @@ async fn a_client_that_leaves_frees_its_place() {
     until_this_many_wait(&server, 0).await;
 }
 
+#[tokio::test]
+async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
+    // Scraping is done on the other listener.
+    let server = watched_vm().most_connections(8).start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    let waiting = waiters(&server, "instance/attributes/a", 6).await;
+    until_this_many_wait(&server, 6).await;
+    let refused = client.get("instance/attributes/a?wait_for_change=true").await;
+    assert_eq!(refused.status, 503);
+    // The same connection and a new one still have answers.
+    assert_eq!(client.get("instance/attributes/a").await.body, "1");
+    assert_eq!(get(&server, "instance/attributes/a").await.body, "1");
+    server.publisher().set("instance/attributes/a", "2").unwrap();
+    assert!(bodies(waiting).await.iter().all(|body| body == "2"));
+}
+
+#[tokio::test]
+async fn the_cap_of_waiters_counts_where_it_is_lower() {
+    let server = watched_vm().most_connections(8).most_waiters(2).start().await.unwrap();
+    let waiting = waiters(&server, "instance/attributes/a", 2).await;
+    until_this_many_wait(&server, 2).await;
+    assert_eq!(get(&server, "instance/attributes/a?wait_for_change=true").await.status, 503);
+    drop(waiting);
+}
+
 /// hyper does not look at a socket while it has something of it in store. A client may leave all the same.
 #[tokio::test]
 async fn a_client_that_sent_more_than_its_request_is_noticed_when_it_leaves() {

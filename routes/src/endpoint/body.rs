@@ -1,6 +1,7 @@
-//! The body of a request: read by the endpoint that wants it, bounded in size and time, and nobody else's concern.
+//! The body of a request: read only by an endpoint that needs it, within limits of size, time and memory.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use super::body_budget::BodyBudget;
+use bytes::Bytes;
 use gce_metadata_layers::Rejection;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -14,27 +15,31 @@ const TIME: Duration = Duration::from_secs(60);
 
 type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Rejection>> + Send>>;
 
-/// A body that nobody has read yet. Without one, as with nearly all requests, it costs nothing.
+/// A request body that has not been read yet. An empty one, as nearly all requests have, costs nothing.
 pub struct RequestBody(Option<Box<dyn FnOnce(usize) -> Reading + Send>>);
 
 impl RequestBody {
-    pub(crate) fn new<B>(body: B) -> Self
+    /// A body whose bytes count against this budget while they are buffered.
+    pub(crate) fn new<B>(body: B, budget: &BodyBudget) -> Self
     where
         B: Body<Data: Send> + Send + 'static,
     {
         if body.is_end_stream() {
             return Self(None);
         }
-        Self(Some(Box::new(move |most| Box::pin(in_time(read(body, most))))))
+        let budget = budget.clone();
+        Self(Some(Box::new(move |max| Box::pin(in_time(read(body, max, budget))))))
     }
 
-    /// All of it.
+    /// Reads the whole body. Its bytes count against
+    /// [`RouterOptions::max_body_bytes_in_flight`](crate::RouterOptions::max_body_bytes_in_flight) until they are dropped.
     ///
     /// # Errors
-    /// 413 for more than `most` bytes, 408 for one that does not come in time, 400 for one that breaks off.
-    pub async fn read(self, most: usize) -> Result<Bytes, Rejection> {
+    /// 413 for more than `max` bytes, 503 if the bodies in flight leave no room for it, 408 for one that does not arrive in
+    /// time, 400 for one that breaks off.
+    pub async fn read(self, max: usize) -> Result<Bytes, Rejection> {
         match self.0 {
-            Some(read) => read(most).await,
+            Some(read) => read(max).await,
             None => Ok(Bytes::new()),
         }
     }
@@ -48,21 +53,19 @@ impl RequestBody {
     }
 }
 
-async fn read<B: Body>(body: B, most: usize) -> Result<Bytes, Rejection> {
-    // What a client announces need not be read to be refused.
-    if body.size_hint().lower() > most as u64 {
+async fn read<B: Body>(body: B, max: usize, budget: BodyBudget) -> Result<Bytes, Rejection> {
+    // A length that is announced is refused before a byte is read.
+    if body.size_hint().lower() > max as u64 {
         return Err(Rejection::TooLarge);
     }
+    let max = body.size_hint().upper().and_then(|length| usize::try_from(length).ok()).map_or(max, |it| it.min(max));
     let mut body = pin!(body);
-    let mut whole = BytesMut::new();
+    let mut buffer = budget.buffer(max);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Rejection::BadRequest)?.into_data() else { continue };
-        if data.remaining() > most - whole.len() {
-            return Err(Rejection::TooLarge);
-        }
-        whole.put(data);
+        buffer.put(data)?;
     }
-    Ok(whole.freeze())
+    Ok(buffer.freeze())
 }
 
 async fn in_time(reading: impl Future<Output = Result<Bytes, Rejection>>) -> Result<Bytes, Rejection> {
@@ -94,7 +97,11 @@ mod tests {
                 Poll::Ready(self.0.next())
             }
         }
-        RequestBody::new(Frames(frames.into_iter()))
+        unread(Frames(frames.into_iter()))
+    }
+
+    fn unread(body: impl Body<Data: Send> + Send + 'static) -> RequestBody {
+        RequestBody::new(body, &BodyBudget::new(100))
     }
 
     fn data(bytes: &'static [u8]) -> io::Result<Frame<Bytes>> {
@@ -104,15 +111,26 @@ mod tests {
     #[tokio::test]
     async fn what_fits_comes_whole() {
         assert_eq!(frames(vec![data(b"ab"), data(b""), data(b"c")]).read(3).await.unwrap(), "abc");
-        assert_eq!(RequestBody::new(Full::<Bytes>::from("abc")).read(3).await.unwrap(), "abc");
-        assert_eq!(RequestBody::new(Empty::<Bytes>::new()).read(0).await.unwrap(), "");
-        assert!(RequestBody::new(Full::<Bytes>::default()).0.is_none(), "nothing is boxed for nothing");
+        assert_eq!(unread(Full::<Bytes>::from("abc")).read(3).await.unwrap(), "abc");
+        assert_eq!(unread(Empty::<Bytes>::new()).read(0).await.unwrap(), "");
+        assert!(unread(Full::<Bytes>::default()).0.is_none(), "nothing is boxed for nothing");
     }
 
     #[tokio::test]
     async fn one_byte_too_many_is_too_many() {
         assert_eq!(frames(vec![data(b"ab"), data(b"cd")]).read(3).await, Err(Rejection::TooLarge));
-        assert_eq!(RequestBody::new(Full::<Bytes>::from("abcd")).read(3).await, Err(Rejection::TooLarge));
+        assert_eq!(unread(Full::<Bytes>::from("abcd")).read(3).await, Err(Rejection::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_budget_is_503() {
+        let budget = BodyBudget::new(3);
+        let read = async |body: &'static str| RequestBody::new(Full::<Bytes>::from(body), &budget).read(10).await;
+        assert_eq!(read("abcd").await, Err(Rejection::Unavailable));
+        let first = read("ab").await.unwrap();
+        assert_eq!(read("cd").await, Err(Rejection::Unavailable));
+        drop(first);
+        assert_eq!(read("abc").await.unwrap(), "abc");
     }
 
     #[tokio::test]
@@ -131,6 +149,6 @@ mod tests {
                 Poll::Pending
             }
         }
-        assert_eq!(RequestBody::new(Never).read(3).await, Err(Rejection::RequestTimeout));
+        assert_eq!(unread(Never).read(3).await, Err(Rejection::RequestTimeout));
     }
 }

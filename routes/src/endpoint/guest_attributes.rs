@@ -59,9 +59,11 @@ impl WritableAttributes {
             };
         }
         Reply::later(async move {
-            let value = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
-            let value = String::from_utf8(value.into()).map_err(|_| NO_TEXT)?;
+            let body = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let value = std::str::from_utf8(&body).map_err(|_| NO_TEXT)?.to_owned();
             let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value));
+            // In flight until it is published, and no longer: a save may take its time.
+            drop(body);
             saved(outcome, save).await
         })
     }

@@ -7,7 +7,7 @@ mod sessions;
 pub(crate) use sessions::{ContinueSession, Sessions, StartSession};
 
 use super::{Answer, Call, Endpoint, Published, Reply};
-use crate::os_login::{OsLogin, POLICIES, Page};
+use crate::os_login::{OsLogin, POLICIES, Page, SWITCH};
 use crate::snapshot::Reader;
 use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Tree};
@@ -15,9 +15,6 @@ use gce_metadata_layers::Rejection;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// The attribute that switches it on.
-const SWITCH: &str = "enable-oslogin";
 
 /// Profiles or groups of a page whose size nobody asked for.
 const PAGE: usize = 1000;

@@ -8,7 +8,7 @@ use super::public::RsaPublic;
 use super::{ENDORSEMENT_KEYS, TpmKey, TpmOptions};
 use crate::JwsAlgorithm;
 use aws_lc_rs::digest;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use tss_esapi::constants::SessionType;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Kind;
 use tss_esapi::constants::tss::{TPM2_RH_NULL, TPM2_ST_HASHCHECK};
@@ -59,7 +59,7 @@ impl LoadedKey {
             }
             TpmKey::File(path) => {
                 let wrong = |problem: String| TpmError::File { path: path.clone(), problem };
-                let bytes = file::read(path).map_err(|error| wrong(error.to_string()))?;
+                let bytes = file::read(path, Limit::PEM).map_err(|error| wrong(error.to_string()))?;
                 let file = KeyFile::from_pem(&bytes).map_err(wrong)?;
                 let handle = device.load(&file, options)?;
                 Ok((handle, file.public))

@@ -3,10 +3,12 @@
 use super::client_trust::ClientRoots;
 use super::serving::{ServerPair, Serving, server_pair};
 use super::tls_error::TlsError;
+use crate::files::{self, Limit};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 /// Where the certificates are.
 #[derive(Debug)]
@@ -89,20 +91,20 @@ impl Files {
 
     fn pair(&self) -> Result<ServerPair, TlsError> {
         const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
-        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY)?.swap_remove(0);
-        let chain = all::<CertificateDer<'static>>(&self.certificate, "CERTIFICATE")?;
+        let key = all::<PrivateKeyDer<'static>>(&self.key, KEY, Limit::PEM)?.swap_remove(0);
+        let chain = all::<CertificateDer<'static>>(&self.certificate, "CERTIFICATE", Limit::PEM)?;
         server_pair(chain, key)
             .map_err(|error| TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())))
     }
 
     fn roots(&self) -> Result<ClientRoots, TlsError> {
-        let certificates = all(&self.client_roots, "CERTIFICATE")?;
+        let certificates = all(&self.client_roots, "CERTIFICATE", Limit::ROOTS)?;
         ClientRoots::new(certificates).map_err(|error| TlsError::at(&self.client_roots, error))
     }
 
     fn revoked(&self, roots: &ClientRoots) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
         let Some(path) = &self.revoked else { return Ok(Vec::new()) };
-        let revoked = all(path, "X509 CRL")?;
+        let revoked = all(path, "X509 CRL", Limit::REVOCATION_LIST)?;
         roots.verifier(&revoked).map_err(|problem| TlsError::at(path, problem))?;
         Ok(revoked)
     }
@@ -137,8 +139,8 @@ impl Reloaded {
 }
 
 /// All items of this kind in a PEM file. A file without any is an error.
-fn all<T: PemObject>(path: &Path, label: &str) -> Result<Vec<T>, TlsError> {
-    let read = T::pem_file_iter(path).and_then(|items| items.collect::<Result<Vec<_>, _>>());
-    let items = read.map_err(|error| TlsError::at(path, error))?;
+fn all<T: PemObject>(path: &Path, label: &str, limit: Limit) -> Result<Vec<T>, TlsError> {
+    let pem = files::read(path, limit).map(Zeroizing::new).map_err(|error| TlsError::at(path, error))?;
+    let items = T::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| TlsError::at(path, error))?;
     if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
 }

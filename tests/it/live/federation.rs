@@ -29,6 +29,11 @@ async fn a_workload_is_federated() {
     assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
     assert_eq!(status(&server, "default/token").await, 503);
     std::fs::remove_file(&token).unwrap();
+    // A token is never this large.
+    std::fs::File::create(&token).unwrap().set_len(1024 * 1024 + 1).unwrap();
+    let asked = google.asked("/v1/token");
+    assert_eq!((status(&server, "default/token").await, google.asked("/v1/token")), (503, asked));
+    std::fs::remove_file(&token).unwrap();
     // The next request reads the file again.
     std::fs::write(&token, format!("{SUBJECT_TOKEN}\n")).unwrap();
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");

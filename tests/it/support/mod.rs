@@ -8,7 +8,7 @@ pub(crate) mod program;
 pub(crate) mod swtpm;
 
 use bytes::Bytes;
-use gce_metadata_server::{Address, Metadata, Server};
+use gce_metadata_server::{Address, ConfigDocument, Server};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -29,9 +29,10 @@ pub(crate) fn dump() -> String {
     std::fs::read_to_string(repository("tests/conformance/vm.json")).unwrap()
 }
 
-/// A server of this metadata.
+/// A server of this config or dump.
 pub(crate) async fn serve(json: Value) -> Server {
-    Server::builder().metadata(Metadata::from_json(json).unwrap()).start().await.unwrap()
+    let metadata = ConfigDocument::from_json(json).unwrap().metadata;
+    Server::builder().metadata(metadata).start().await.unwrap()
 }
 
 /// One keep-alive connection.

@@ -8,7 +8,7 @@ use super::open_context::OpenContext;
 use super::reloadable::{Loaded, Reloadable};
 use crate::cache::Invalidation;
 use gce_metadata_routes::ServiceAccount;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,7 +151,7 @@ fn read(path: &Path, context: &OpenContext, before: &Files) -> Loaded<Files> {
         let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
         Unusable { error, files: Vec::new() }
     };
-    let text = file::read(path).map_err(|error| wrong_at("", error.to_string()))?;
+    let text = file::read(path, Limit::CREDENTIALS).map_err(|error| wrong_at("", error.to_string()))?;
     let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {

@@ -20,7 +20,7 @@ use super::upstream::Upstream;
 use crate::fetch_error::FetchError;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, Secret};
 use gce_metadata_support::blocking::blocking;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use serde::Deserialize;
 use std::io;
 use std::path::Path;
@@ -152,5 +152,5 @@ impl Exchange {
 /// Reads a file that another program writes a token to, on a thread that may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
-    blocking(move || file::read(&path).map(Zeroizing::new)).await?
+    blocking(move || file::read(&path, Limit::SUBJECT_TOKEN).map(Zeroizing::new)).await?
 }

@@ -13,7 +13,7 @@ use super::tpm;
 use super::user::{self, AuthorizedUser};
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::TpmKey;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials>
 }
 
 fn read_file(path: &Path, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
-    let bytes = file::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
+    let bytes = file::read(path, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
     // If a key in a TPM is expected, the reader of those reports any other content.
     if text.contains("-----BEGIN TSS2") || context.expected.as_ref().is_some_and(|it| it.credential_type == "TPM") {

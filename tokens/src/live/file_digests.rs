@@ -1,7 +1,7 @@
 //! Digests of files, which tell whether they have changed since they were last read.
 
 use aws_lc_rs::digest;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl FileDigests {
 }
 
 fn digest_of(file: &Path) -> Result<Vec<u8>, ErrorKind> {
-    let bytes = file::read(file).map(Zeroizing::new).map_err(|error| error.kind())?;
+    let bytes = file::read(file, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.kind())?;
     Ok(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec())
 }
 

@@ -6,7 +6,7 @@ use crate::live::upstream::Upstream;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::token::Secret;
-use gce_metadata_support::file;
+use gce_metadata_support::file::{self, Limit};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
@@ -69,13 +69,13 @@ pub(super) fn open(source: &CertificateSource, context: &OpenContext) -> Result<
 
 /// The client and its chain. Files that the configuration names are added to `files` as soon as they are known.
 fn load(location: &Path, trust_chain: Option<&Path>, files: &mut Vec<PathBuf>) -> Result<(Upstream, Secret), String> {
-    let config: Config = serde_json::from_slice(&read(location)?).map_err(|_| {
+    let config: Config = serde_json::from_slice(&read(location, Limit::CREDENTIALS)?).map_err(|_| {
         format!("{}: cert_configs.workload with cert_path and key_path is expected", location.display())
     })?;
     let Workload { cert_path, key_path } = config.cert_configs.workload;
     files.extend([cert_path.clone(), key_path.clone()]);
     let leaf = certificates(&cert_path)?;
-    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path)?))
+    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path, Limit::PEM)?))
         .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
     let mut shown = leaf.iter().take(1).cloned().collect::<Vec<_>>();
     if let Some(path) = trust_chain {
@@ -93,11 +93,11 @@ pub(in crate::live) fn chain(certificates: &[CertificateDer<'_>]) -> Secret {
 }
 
 pub(in crate::live) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path, Limit::PEM)?).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     found.ok_or_else(|| format!("{}: no certificates in PEM", path.display()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    file::read(path).map_err(|error| format!("{}: {error}", path.display()))
+fn read(path: &Path, limit: Limit) -> Result<Vec<u8>, String> {
+    file::read(path, limit).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -62,7 +62,10 @@ mod tests {
     use std::time::Duration;
     use tempfile::TempDir;
     use tokio::net::unix::pipe::{OpenOptions, Receiver};
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
+
+    type Printed = (ExitStatus, Zeroizing<Vec<u8>>);
 
     /// A named pipe that a background process of a script holds open for as long as it lives.
     struct Background {
@@ -91,11 +94,16 @@ mod tests {
             command
         }
 
-        /// Waits until the process runs.
-        async fn started(&mut self) {
+        /// Waits until the process runs. The program must not end before that.
+        async fn started(&mut self, program: &mut JoinHandle<io::Result<Printed>>) {
             // A pipe that has no writer yet is at its end.
             let writer = OpenOptions::new().open_sender(&self.pipe).unwrap();
-            assert_eq!(self.receiver.read_u8().await.unwrap(), b'\n');
+            tokio::select! {
+                byte = timeout(Duration::from_secs(60), self.receiver.read_u8()) => {
+                    assert_eq!(byte.expect("the background process has not started").unwrap(), b'\n');
+                }
+                ended = program => panic!("the program has ended: {ended:?}"),
+            }
             drop(writer);
         }
 
@@ -115,8 +123,8 @@ mod tests {
             let end = background.folder.path().join("end");
             assert!(std::process::Command::new("mkfifo").arg(&end).status().unwrap().success());
             let lines = format!("echo printed; read end <'{}'", end.display());
-            let running = tokio::spawn(run(background.command(redirection, &lines)));
-            background.started().await;
+            let mut running = tokio::spawn(run(background.command(redirection, &lines)));
+            background.started(&mut running).await;
             tokio::fs::write(end, "\n").await.unwrap();
             let ran = timeout(Duration::from_secs(60), running).await.expect("stdout is held open");
             let (status, printed) = ran.unwrap().unwrap();
@@ -128,8 +136,8 @@ mod tests {
     #[tokio::test]
     async fn a_background_process_ends_when_the_program_prints_too_much() {
         let mut background = Background::new();
-        let running = tokio::spawn(run(background.command("", "yes")));
-        background.started().await;
+        let mut running = tokio::spawn(run(background.command("", "yes")));
+        background.started(&mut running).await;
         assert!(running.await.unwrap().is_err());
         background.ended().await;
     }
@@ -137,8 +145,8 @@ mod tests {
     #[tokio::test]
     async fn a_background_process_ends_when_nothing_waits_for_the_program() {
         let mut background = Background::new();
-        let running = tokio::spawn(run(background.command("", "sleep 600")));
-        background.started().await;
+        let mut running = tokio::spawn(run(background.command("", "sleep 600")));
+        background.started(&mut running).await;
         running.abort();
         background.ended().await;
     }

@@ -1,6 +1,5 @@
-//! What some endpoints do that is not the config's to say.
+//! Behaviour of some endpoints that the config does not control.
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use gce_metadata_server::{NoMaintenance, ServerBuilder};
 use std::path::PathBuf;
@@ -14,9 +13,7 @@ pub(crate) struct Endpoints {
     guest_attributes_file: Option<PathBuf>,
 
     /// Answer a write of guest attributes when it is on disk, and 503 if it can't be saved
-    #[arg(long, requires_ifs = [("true", "guest_attributes_file")], num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
-        value_parser = BoolishValueParser::new())]
+    #[arg(long, requires_ifs = [("true", "guest_attributes_file")])]
     guest_attributes_sync: bool,
 
     /// What instance/upcoming-maintenance answers while the config has none
@@ -24,13 +21,11 @@ pub(crate) struct Endpoints {
     without_maintenance: Answer,
 
     /// Serve /0.1/ and /computeMetadata/v1beta1/, which demand no header and GCE refuses
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     enable_legacy_endpoints: bool,
 
     /// Answer 429 where GCE would: guest attributes, OS Login, identity tokens, uncached access tokens
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     enforce_rate_limits: bool,
 }
 

@@ -1,14 +1,15 @@
-//! All that is to be said about a config file, for those who write one.
+//! All findings in a config file, each with its line and column, for `check-config`.
 
+use super::document::ConfigDocument;
+use super::duplicate_keys::duplicate_keys;
 use super::file::{ConfigError, ConfigFile};
 use super::json::utf8;
 use super::locate::locate_all;
-use super::twice::keys_that_are_there_twice;
-use gce_metadata_routes::{Metadata, Severity};
+use gce_metadata_routes::Severity;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing to be said about a config file, and where: it prints as compilers print it, on one line.
+/// A finding in a config file. It prints on one line, as a compiler's diagnostics do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// The file.
@@ -17,7 +18,7 @@ pub struct Remark {
     pub line: usize,
     /// The column, from 1, in bytes.
     pub column: usize,
-    /// How much it matters.
+    /// How severe it is.
     pub severity: Severity,
     /// The place in the JSON and what is wrong there.
     pub text: String,
@@ -36,7 +37,7 @@ impl fmt::Display for Remark {
 }
 
 impl ConfigFile {
-    /// All that is to be said about the file, from its top down.
+    /// All findings in the file, in the order of its lines.
     ///
     /// # Errors
     /// If it can't be read.
@@ -51,14 +52,14 @@ impl ConfigFile {
             Err(other) => return Err(other),
         };
         let text = utf8(&bytes).unwrap_or_default();
-        let found = Metadata::check(json);
+        let found = ConfigDocument::check(json);
         let found = found.iter().map(|finding| (finding.severity(), finding.path().to_vec(), finding.to_string()));
-        let twice = keys_that_are_there_twice(text).into_iter().map(|path| {
+        let duplicates = duplicate_keys(text).into_iter().map(|path| {
             let place = path.join(".").replace(".[", "[");
             let said = format!("{place}: the object has this key twice, and only the last one counts: remove one");
             (Severity::Warning, path, said)
         });
-        let said: Vec<_> = found.chain(twice).collect();
+        let said: Vec<_> = found.chain(duplicates).collect();
         let places: Vec<_> = said.iter().map(|(_, path, _)| path.as_slice()).collect();
         let places = locate_all(text, &places);
         let mut remarks: Vec<_> = said

@@ -1,13 +1,29 @@
-//! Go's way with flags, so that command lines, Dockerfiles and manifests written for the Go emulator work as they stand.
+//! The syntax of Go's flags, so that command lines, Dockerfiles and manifests for the Go emulator work unchanged.
 
-use super::Args;
-use clap::CommandFactory;
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction};
 use std::ffi::OsString;
 
-/// Doubles the dash of long options that have a single one, and leaves out those with an empty value, which in Go is as
-/// good as none: manifests are full of `--domainsocket=$NOT_SET`.
-pub(crate) fn normalized(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let command = Args::command();
+/// Makes a switch take a value too, as Go's boolean flags do: `--tpm`, `--tpm=true`, `--tpm=false`. Other arguments stay as they
+/// are. A `bool` in a struct of options is declared with `#[arg(long)]` alone.
+pub(super) fn boolean(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("BOOL")
+        .value_parser(BoolishValueParser::new())
+}
+
+/// Doubles the dash of long options that have a single one, and drops options with an empty value, which Go takes as unset:
+/// manifests are full of `--domainsocket=$NOT_SET`.
+pub(super) fn normalized(command: &clap::Command, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args = args.peekable();
     let mut normalized: Vec<OsString> = args.next().into_iter().collect();
     while let Some(arg) = args.next() {
@@ -16,20 +32,20 @@ pub(crate) fn normalized(args: impl Iterator<Item = OsString>) -> Vec<OsString> 
             normalized.extend(args);
             break;
         }
-        let arg = doubled(&command, arg);
+        let arg = doubled(command, arg);
         let next_is_empty = args.peek().is_some_and(|next| next.is_empty());
         match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-            Some(option) if option.strip_suffix('=').is_some_and(|name| goes_if_empty(&command, name)) => {}
-            Some(option) if next_is_empty && goes_if_empty(&command, option) => _ = args.next(),
+            Some(option) if option.strip_suffix('=').is_some_and(|name| is_dropped_if_empty(command, name)) => {}
+            Some(option) if next_is_empty && is_dropped_if_empty(command, option) => _ = args.next(),
             _ => normalized.push(arg),
         }
     }
     normalized
 }
 
-/// An empty interface is not none, but all of them; an allow-list without a name must not let in everybody; and what is no option
-/// is to be told.
-fn goes_if_empty(command: &clap::Command, option: &str) -> bool {
+/// Whether the option is dropped if its value is empty. An empty interface means all of them, an empty allow-list must not allow
+/// every client, and an unknown option must reach the parser.
+fn is_dropped_if_empty(command: &clap::Command, option: &str) -> bool {
     let keeps = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
     !keeps && is_known(command, option)
 }
@@ -53,14 +69,4 @@ fn doubled(command: &clap::Command, arg: OsString) -> OsString {
     let is_short = command.get_arguments().any(has_letter);
     let is_long = bare.len() > 1 && (command.get_arguments().any(|known| is_called(known, bare)) || !is_short);
     if is_long { format!("-{text}").into() } else { arg }
-}
-
-/// What is wrong with the options, and what may have been meant, without the usage.
-pub(crate) fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    // What is listed stands on lines of its own.
-    let told = told.join("; ").replace(":; ", ": ");
-    format!("{} (see --help)", told.trim_start_matches("error: "))
 }

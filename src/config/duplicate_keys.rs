@@ -1,13 +1,13 @@
-//! Keys that stand in one JSON object twice: JSON allows it, and the last one silently wins.
+//! Duplicate keys of a JSON object: JSON allows them, and the last one silently wins.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
 
-/// The paths of such keys: keys, and indices as `[0]`.
-pub(super) fn keys_that_are_there_twice(json: &str) -> Vec<Vec<String>> {
+/// The paths of duplicate keys: keys, and indices as `[0]`. Text that is not JSON has none.
+pub(super) fn duplicate_keys(json: &str) -> Vec<Vec<String>> {
     let (mut path, mut found) = (Vec::new(), Vec::new());
-    // What is no JSON is told of elsewhere.
+    // A syntax error is reported by the parser of the config.
     let _ = Search { path: &mut path, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(json));
     found
 }
@@ -93,10 +93,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_named_by_its_path() {
+    fn duplicate_keys_are_named_by_their_path() {
         let json = r#"{"a": 1, "b": [{"c": 1, "d": null, "c": "x"}, -1, 0.5, true], "a": {}}"#;
-        let found: Vec<_> = keys_that_are_there_twice(json).iter().map(|path| path.join(".")).collect();
+        let found: Vec<_> = duplicate_keys(json).iter().map(|path| path.join(".")).collect();
         assert_eq!(found, ["b.[0].c", "a"]);
-        assert!(keys_that_are_there_twice(r#"{"a": {"a": 1}, "b": {"a": 1}}"#).is_empty());
+        assert!(duplicate_keys(r#"{"a": {"a": 1}, "b": {"a": 1}}"#).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Log lines go to standard error, as text or as JSON.
 
-use crate::args::{LogFormat, Logging};
+use super::options::{LogFormat, Logging};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -10,16 +10,16 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// Starts logging. `RUST_LOG` goes before `-v`.
-pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
+/// Starts logging. `RUST_LOG` overrides `-v`.
+pub(super) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
     let filter = match rust_log {
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is no filter such as debug or hyper=trace")
         })?,
-        // What it has to say is in the errors, and its connections come and go.
+        // tss-esapi's messages are in our errors already, and it logs each connection that it opens.
         None => logging.filter().with_target("tss_esapi", LevelFilter::OFF),
     };
-    // A log file beside the config file is an event in the watched folder: a line for that would be the next event.
+    // A log file in the folder of the config causes an event of the watch; a log line for that would cause the next event.
     let filter = filter.with_target("notify", Level::INFO);
     let filter = filter.and(filter_fn(is_harmless).with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer().with_writer(std::io::stderr);
@@ -31,7 +31,7 @@ pub(crate) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result
     Ok(())
 }
 
-/// What signs for AWS logs all that it signs, a session token among it. No filter that names its modules brings that back.
+/// Whether the event may be logged at all: aws_sigv4 logs requests with their session token at levels below info.
 fn is_harmless(event: &Metadata<'_>) -> bool {
     !event.target().starts_with("aws_sigv4") || *event.level() <= Level::INFO
 }

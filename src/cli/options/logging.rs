@@ -1,6 +1,5 @@
-//! What is logged, and how.
+//! Level and format of the log.
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -17,14 +16,12 @@ pub(crate) struct Logging {
     log_format: LogFormat,
 
     /// Accepted for compatibility: logs always go to stderr
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-        hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    logtostderr: Option<bool>,
+    #[arg(long)]
+    logtostderr: bool,
 
     /// Accepted for compatibility: logs always go to stderr
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-        hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    alsologtostderr: Option<bool>,
+    #[arg(long)]
+    alsologtostderr: bool,
 
     /// glog's other options, which have nothing to set here
     #[arg(long, hide = true, aliases = ["log_dir", "log_link", "log_backtrace_at", "vmodule", "logbuflevel"])]

@@ -1,4 +1,4 @@
-//! Where something goes to that exists nowhere else: looked at before it is made, so that it can be put there then.
+//! Output path of a new key or certificate, checked for writability before the TPM makes the key.
 
 use anyhow::{Context, anyhow};
 use gce_metadata_server::certs::create_file;
@@ -7,15 +7,17 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A new file. Until there is something to put into it nothing is there, for the program may be ended while it waits.
-pub(super) struct Place<'a> {
+/// A file to be created. It does not exist until its content does, because the program may be stopped in between.
+pub(super) struct OutputFile<'a> {
     path: &'a Path,
     mode: u32,
 }
 
-impl<'a> Place<'a> {
-    pub(super) fn find(path: &'a Path, mode: u32) -> anyhow::Result<Self> {
-        rehearse(path, mode).map_err(|error| match error.kind() {
+impl<'a> OutputFile<'a> {
+    /// # Errors
+    /// If the file exists, or can't be created.
+    pub(super) fn checked(path: &'a Path, mode: u32) -> anyhow::Result<Self> {
+        try_create(path, mode).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => {
                 anyhow!("{} is there already: remove it, or choose another file", path.display())
             }
@@ -25,24 +27,24 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        real(path).is_ok_and(|path| real(self.path).is_ok_and(|own| own == path))
+        canonical(path).is_ok_and(|path| canonical(self.path).is_ok_and(|own| own == path))
     }
 
-    pub(super) fn fill(self, content: &str) -> anyhow::Result<()> {
+    pub(super) fn write(self, content: &str) -> anyhow::Result<()> {
         create_file(self.path, content, self.mode).with_context(|| self.path.display().to_string())
     }
 }
 
-/// Makes such a file, and takes it away again at once.
-fn rehearse(path: &Path, mode: u32) -> io::Result<()> {
+/// Creates such a file and removes it at once.
+fn try_create(path: &Path, mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let allowed = file.set_permissions(Permissions::from_mode(mode));
     fs::remove_file(path)?;
     allowed
 }
 
-/// The path of a file that need not be there, whatever links lead to its folder.
-fn real(path: &Path) -> io::Result<PathBuf> {
+/// The path of a file that need not exist, with the links to its folder resolved.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default()))
 }

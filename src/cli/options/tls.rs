@@ -1,10 +1,10 @@
 //! HTTPS with client certificates.
 
 use super::tpm::Tpm;
-use super::values::{address, file_mode, port};
+use crate::cli::file;
+use crate::cli::values::{address, file_mode, port};
 use anyhow::{Context, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::{Certificates, Environment, MdsFolder, MtlsOptions, ServerBuilder};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 #[command(next_help_heading = "mTLS Options")]
 pub(crate) struct Tls {
     /// Serve HTTPS, to clients with certificates, instead of HTTP
-    #[arg(long, visible_alias = "usemTLS", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
-        value_parser = BoolishValueParser::new())]
+    #[arg(long, visible_alias = "usemTLS")]
     use_mtls: bool,
 
     /// Serve HTTPS at this port, beside HTTP, as GCE does at 443
@@ -120,7 +118,7 @@ impl Tls {
             return tpm.is_configured().then(|| tpm.endorsement_key(environment)).transpose();
         };
         let named = || format!("--mds-ek {}", path.display());
-        let pem = std::fs::read(path).with_context(named)?;
-        EndorsementKey::from_pem(&pem).map(Some).with_context(named)
+        let pem = file::read(path).with_context(named)?;
+        EndorsementKey::from_pem(pem.as_bytes()).map(Some).with_context(named)
     }
 }

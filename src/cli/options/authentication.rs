@@ -1,15 +1,14 @@
-//! Where tokens come from.
+//! The source of tokens.
 
 use super::tpm::Tpm;
-use super::values::url;
+use crate::cli::file;
+use crate::cli::values::url;
 use anyhow::{Context, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use gce_metadata_server::signer::PemSigner;
 use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOptions, LiveSource, OfflineOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
@@ -23,13 +22,11 @@ pub(crate) struct Authentication {
     service_account_email: Option<String>,
 
     /// Act as the config's accounts, with Application Default Credentials
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     impersonate: bool,
 
     /// Take the default account's tokens from the external account of Application Default Credentials
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     federate: bool,
 
     /// Credentials of several accounts: a JSON object of credentials files by e-mail
@@ -70,9 +67,9 @@ pub(crate) struct Authentication {
 }
 
 impl Authentication {
-    /// The source that was asked for, on the command line or by the environment.
+    /// The source of tokens that the command line or the environment names.
     pub(super) fn source(&self, environment: &Environment) -> anyhow::Result<CredentialSource> {
-        // As in the Go emulator: nothing else is looked at then.
+        // As in the Go emulator, these come before all options.
         if let Some(fixed) = &environment.fixed_tokens {
             return Ok(fixed.clone());
         }
@@ -96,7 +93,7 @@ impl Authentication {
         Ok(CredentialSource::from(options))
     }
 
-    /// The one source of live tokens that was asked for.
+    /// The source of live tokens, if one is configured. More than one is an error.
     fn live(&self, environment: &Environment) -> anyhow::Result<Option<LiveSource>> {
         let default_credentials = |option: &str| {
             environment.application_credentials.clone().with_context(|| {
@@ -144,6 +141,5 @@ impl Authentication {
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {
     let named = || format!("--offline-key {}", path.display());
-    let pem = std::fs::read_to_string(path).map(Zeroizing::new).with_context(named)?;
-    PemSigner::from_pem(&pem).with_context(named)
+    PemSigner::from_pem(&file::read(path).with_context(named)?).with_context(named)
 }

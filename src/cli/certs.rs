@@ -1,6 +1,7 @@
 //! `certs init FOLDER`: a root, a server's and a client's certificate, such as those of GCE; `certs renew FOLDER`: the latter two
 //! again, by the same root.
 
+use super::file;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, value_parser};
 use gce_metadata_server::certs::{Authority, create_file, peer_identity, replace_files};
@@ -95,10 +96,10 @@ fn renew(folder: &Path, lifetime: &Lifetime) -> anyhow::Result<()> {
     let read = |name: &str| {
         let path = folder.join(name);
         let needed = || format!("{}: needed to renew; make certificates anew with `certs init`", path.display());
-        std::fs::read_to_string(&path).with_context(needed)
+        file::read(&path).with_context(needed)
     };
     let at = |name: &str| folder.join(name).display().to_string();
-    let (root, key) = (read("root.crt")?, zeroize::Zeroizing::new(read("root.key")?));
+    let (root, key) = (read("root.crt")?, read("root.key")?);
     let authority = lifetime.of(Authority::from_pem(&root, &key).with_context(|| at("root.crt"))?);
     let old = CertificateDer::from_pem_slice(read("client.crt")?.as_bytes()).with_context(|| at("client.crt"))?;
     let client = peer_identity(&[old]).with_context(|| at("client.crt"))?;

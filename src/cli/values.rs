@@ -1,6 +1,5 @@
-//! What the values of options may be.
+//! Parsers of option values.
 
-use super::tpm::Hex;
 use anyhow::Context;
 use gce_metadata_server::layers::AllowedHosts;
 use gce_metadata_server::routes::token::Secret;
@@ -41,7 +40,7 @@ pub(super) fn positive(number: &str) -> Result<usize, String> {
     number.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on is needed".to_owned())
 }
 
-/// The address that an option names; none is all of them.
+/// The address that an option names; an empty name is all addresses.
 pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     if name.is_empty() {
@@ -50,7 +49,7 @@ pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<Soc
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok((ip, port).into());
     }
-    // The start has a thread that may block.
+    // Resolving blocks; a start has a thread of its own for that.
     let mut found = (name, port)
         .to_socket_addrs()
         .with_context(|| format!("{option} {name}: neither an IP address nor a name that has one"))?;
@@ -62,7 +61,7 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(text.into())
 }
 
-pub(crate) fn tpm_handle(text: &str) -> Result<u32, String> {
+pub(super) fn tpm_handle(text: &str) -> Result<u32, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => u32::from_str_radix(hex, 16),
         None => text.parse(),
@@ -70,6 +69,11 @@ pub(crate) fn tpm_handle(text: &str) -> Result<u32, String> {
     let known = parsed.ok().filter(|handle| (0x8100_0000..=0x81ff_ffff).contains(handle));
     known.ok_or_else(|| "a persistent handle is a number from 0x81000000 to 0x81ffffff".to_owned())
 }
+
+/// Bytes that were given in hex.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+pub(super) struct Hex(pub(super) Vec<u8>);
 
 pub(super) fn hex(text: &str) -> Result<Hex, String> {
     let text = text.trim_start_matches("0x");

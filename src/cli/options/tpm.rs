@@ -1,16 +1,17 @@
 //! Keys in a Trusted Platform Module.
 //!
-//! The options are there in every build, so that one without the feature `tpm` can say what it lacks.
+//! Every build has the options, so that one without the feature `tpm` can print a helpful error.
 
-use super::values::{hex, secret, tpm_handle};
+use crate::cli::values::{Hex, hex, secret, tpm_handle};
 use anyhow::bail;
-use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args};
 use gce_metadata_server::Environment;
 use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::routes::token::Secret;
 use std::path::PathBuf;
 
+#[cfg(feature = "tpm")]
+use crate::cli::file;
 #[cfg(feature = "tpm")]
 use anyhow::Context;
 #[cfg(feature = "tpm")]
@@ -50,7 +51,8 @@ pub(crate) struct TpmAccess {
     pcrs: Option<String>,
 }
 
-/// A TPM and its parents are there for more than the default account's key, and for nothing where nobody uses them.
+/// The default account's key in a TPM. The TPM and its parent's password also serve `--credentials` and `--mds-mtls-dir`; without any
+/// of these, they are an error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TPM Authentication Options")]
 #[command(group = ArgGroup::new("a TPM").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
@@ -58,8 +60,7 @@ pub(crate) struct TpmAccess {
 #[command(group = ArgGroup::new("who uses it").args(["tpm", "credentials", "mds_mtls_dir"]).multiple(true))]
 pub(crate) struct Tpm {
     /// The default account's key is in a TPM
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-        hide_default_value = true, hide_possible_values = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub(super) tpm: bool,
 
     /// The key's persistent handle, such as 0x81010002
@@ -74,9 +75,7 @@ pub(crate) struct Tpm {
     pub(super) access: TpmAccess,
 
     /// The file's key is a child of the RSA endorsement key
-    #[arg(long, visible_alias = "useEKParent", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
-        value_parser = BoolishValueParser::new())]
+    #[arg(long, visible_alias = "useEKParent")]
     use_ek_parent: bool,
 
     /// Encrypt what is sent to the TPM for the endorsement key of this name, in hex
@@ -84,15 +83,11 @@ pub(crate) struct Tpm {
     tpm_session_encrypt_with_name: Option<Hex>,
 
     /// Have Google's token endpoint make the access tokens, instead of signing them with the key
-    #[arg(long, visible_alias = "useOauthToken", num_args = 0..=1, require_equals = true,
-        default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true,
-        value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long, visible_alias = "useOauthToken")]
     pub(super) use_oauth_token: bool,
 
     /// The key is that of a federated workload's certificate
-    #[arg(long, visible_alias = "useTPMmTLS", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
-        value_parser = BoolishValueParser::new(), requires_ifs = [("true", "project_number"), ("true", "pool_id"),
+    #[arg(long, visible_alias = "useTPMmTLS", requires_ifs = [("true", "project_number"), ("true", "pool_id"),
         ("true", "provider_id"), ("true", "pub_cert")])]
     use_tpm_mtls: bool,
 
@@ -113,11 +108,6 @@ pub(crate) struct Tpm {
     pub_cert: Option<PathBuf>,
 }
 
-/// Bytes that were given in hex.
-#[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "tpm"), allow(dead_code))]
-pub(crate) struct Hex(pub(crate) Vec<u8>);
-
 #[cfg(feature = "tpm")]
 impl TpmAccess {
     pub(crate) fn options(&self, environment: &Environment) -> anyhow::Result<TpmOptions> {
@@ -136,13 +126,13 @@ impl TpmAccess {
 }
 
 impl Tpm {
-    /// Whether there is a TPM, as far as the command line says.
+    /// Whether the command line names a TPM.
     pub(super) fn is_configured(&self) -> bool {
         self.tpm || self.access.tpm_path.is_some()
     }
 
-    /// Complains of an option that was given for nothing: somebody takes the tokens to be those of a key in a TPM. Keys of
-    /// several accounts may be in one too, and a key in a file says itself that its tokens are OAuth's.
+    /// Refuses options that have no effect, because their user expects tokens of a key in a TPM. `of_several`: keys of several
+    /// accounts, which may be in a TPM too. `of_file`: a key in a file, for which `--use-oauth-token` has an effect.
     pub(super) fn check(&self, of_several: bool, of_file: bool) -> anyhow::Result<()> {
         let Self { access, .. } = self;
         let name_it = [
@@ -199,7 +189,7 @@ impl Tpm {
         })
     }
 
-    /// The source, if it was asked for.
+    /// The source of tokens, if `--tpm` is set.
     pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
         if !self.tpm {
             return Ok(None);
@@ -221,52 +211,13 @@ impl Tpm {
     }
 }
 
-/// Without the line's end that editors leave.
+/// Reads a password from a file, without the newline that editors append.
 #[cfg(feature = "tpm")]
 fn read_password(path: &Path) -> anyhow::Result<Secret> {
-    let text =
-        std::fs::read_to_string(path).map(zeroize::Zeroizing::new).with_context(|| path.display().to_string())?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    Ok(file::read(path).with_context(|| path.display().to_string())?.trim_end_matches(['\r', '\n']).into())
 }
 
-/// What a build without the feature says when a TPM is asked for.
+/// The error of a build without the feature `tpm` when a TPM is needed.
 #[cfg(not(feature = "tpm"))]
 pub(crate) const MISSING: &str =
     "this program was built without TPM support: build it with `cargo build --release --features tpm`";
-
-#[cfg(test)]
-mod tests {
-    use crate::args::{Args, normalized, one_line};
-    use clap::Parser;
-    use std::ffi::OsString;
-
-    /// What is wrong with these options.
-    fn refused(line: &str) -> Option<String> {
-        let words = ["gce-metadata-server"].into_iter().chain(line.split(' ')).map(OsString::from);
-        let args = Args::try_parse_from(normalized(words)).map_err(|error| one_line(&error));
-        let checked = args.and_then(|args| args.authentication.tpm.check(false, false).map_err(|it| it.to_string()));
-        checked.err()
-    }
-
-    #[test]
-    fn an_option_that_does_nothing_is_refused() {
-        for (line, without) in [
-            ("--key-pass x", "--tpm"),
-            ("--use-tpm-mtls --projectNumber 1 --poolID p --providerID q --pubCert c", "--tpm"),
-            ("--projectNumber 1", "--use-tpm-mtls"),
-            ("--tpm --poolID p", "--use-tpm-mtls"),
-            ("--tpm --providerID q --use-tpm-mtls=false", "--use-tpm-mtls"),
-            ("--tpm --persistentHandle 0x81010002 --projectNumber 1 --pubCert c", "--use-tpm-mtls"),
-        ] {
-            let error = refused(line).unwrap_or_default();
-            assert!(error.ends_with(&format!("does nothing without {without}")), "{line}: {error}");
-        }
-        for option in ["--tpm-path /dev/tpm0", "--parent-pass x", "--parent-pass-file x"] {
-            let error = refused(option).unwrap_or_default();
-            assert!(error.contains("--tpm") && error.contains("--mds-mtls-dir"), "{option}: {error}");
-            for user in ["--tpm", "--credentials all.json", "--mds-mtls-dir mds"] {
-                assert_eq!(refused(&format!("{option} {user}")), None);
-            }
-        }
-    }
-}

@@ -1,25 +1,24 @@
-//! The command line.
+//! The options of serving: [`ServeOptions`], from which [`ServeOptions::server`] makes a server's builder.
 //!
-//! Options are in kebab-case. The Go emulator's spellings are aliases of them, and what is Go's own about flags is taken
-//! care of in one place. Each heading of `--help` is a file of this folder.
+//! Options are in kebab-case; the Go emulator's spellings are aliases. Each heading of `--help` is a file of this folder.
 
 mod authentication;
 mod endpoints;
-mod go;
 mod logging;
 mod monitoring;
 mod tls;
-pub(crate) mod tpm;
-mod values;
+mod tpm;
 
-pub(crate) use go::{normalized, one_line};
-pub(crate) use logging::{LogFormat, Logging};
+pub(super) use logging::{LogFormat, Logging};
+#[cfg(not(feature = "tpm"))]
+pub(super) use tpm::MISSING as MISSING_TPM;
 #[cfg(feature = "tpm")]
-pub(crate) use values::tpm_handle;
+pub(super) use tpm::TpmAccess;
 
-use crate::commands::Command;
+use super::go;
+use super::values::{address, file_mode, host, port, positive};
 use authentication::Authentication;
-use clap::{ArgAction, Parser};
+use clap::Args;
 use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
@@ -27,9 +26,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tls::Tls;
-use values::{address, file_mode, host, port, positive};
 
-const BASE: &str = "Base Options";
+pub(super) const BASE: &str = "Base Options";
 const MISC: &str = "Misc Options";
 
 const DEFAULT_CONFIG: &str = "config.json";
@@ -56,14 +54,10 @@ Environment Variables:
                              passwords of a key in a TPM and of its parent
   RUST_LOG                   what to log, such as debug or hyper=trace; overrides -v";
 
-/// An emulator of Google Compute Engine's metadata server.
-#[derive(Debug, Parser)]
-#[command(name = "gce-metadata-server", version, after_help = ENVIRONMENT, disable_help_flag = true, disable_version_flag = true,
-    args_override_self = true, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
-
+/// How a server serves. Commands that start one flatten this into their own options.
+#[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT, mut_args = go::boolean)]
+pub(crate) struct ServeOptions {
     /// Configuration file; changes of it are followed [default: config.json if there is one, else a built-in sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
@@ -75,14 +69,6 @@ pub(crate) struct Args {
     /// Port to listen at; a colon before it changes nothing, and 0 is any free one
     #[arg(long, default_value = "8080", value_name = "PORT", value_parser = port, help_heading = BASE)]
     port: u16,
-
-    /// Print version
-    #[arg(long, short = 'V', action = ArgAction::Version, help_heading = BASE)]
-    version: Option<bool>,
-
-    /// Print help
-    #[arg(long, short, global = true, action = ArgAction::Help, help_heading = BASE)]
-    help: Option<bool>,
 
     /// Host name that clients may call the server by, a suffix such as .example.com, or * for any; may be repeated. IP addresses,
     /// names of GCE's, of one label, below .internal, .localhost and .svc always are; others are answered 403 [DNS rebinding]
@@ -118,7 +104,7 @@ pub(crate) struct Args {
         help_heading = MISC)]
     max_connections: usize,
 
-    /// Requests that wait for a change at a time; more are answered 503
+    /// Requests that wait for a change at a time, three quarters of the connections at most; more are answered 503
     #[arg(long, default_value_t = ServerBuilder::MOST_WAITERS, value_name = "NUMBER", help_heading = MISC)]
     max_waiters: usize,
 
@@ -127,12 +113,12 @@ pub(crate) struct Args {
     drain_timeout: u64,
 
     #[command(flatten)]
-    pub(crate) logging: Logging,
+    pub(super) logging: Logging,
 }
 
-impl Args {
-    /// The server that was asked for.
-    pub(crate) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
+impl ServeOptions {
+    /// A server with these options.
+    pub(super) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
             // The program's runtime has nothing else to do.
@@ -148,7 +134,7 @@ impl Args {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", &self.interface, self.port)?),
         };
-        // A name that is listened at is one that clients call the server by.
+        // Clients call the server by the name that it listens at.
         let interface = Some(&self.interface).filter(|name| host(name).is_ok());
         let builder = interface.into_iter().chain(&self.allow_host).fold(builder, ServerBuilder::allow_host);
         let builder = self.endpoints.apply(builder);
@@ -157,7 +143,7 @@ impl Args {
         Ok(builder.credentials(self.authentication.source(environment)?))
     }
 
-    /// As many threads as serve connections. What waits for somebody else needs none.
+    /// How many threads serve connections.
     fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(ServerBuilder::default_threads)
     }
@@ -168,13 +154,13 @@ impl Args {
         self.config_file.as_deref().or_else(|| default.exists().then_some(default))
     }
 
-    /// What is served, for people.
-    pub(crate) fn served(&self) -> String {
+    /// The name of the config file, or of what is served without one.
+    pub(super) fn config_name(&self) -> String {
         self.config().map_or_else(|| "the built-in sample".to_owned(), |file| file.display().to_string())
     }
 
-    /// The cap on connections, given how many files may be open.
-    pub(crate) fn most_connections(&self, open_files: Option<usize>) -> usize {
+    /// The cap on connections, given how many of them the limit on open files allows.
+    pub(super) fn max_connections(&self, open_files: Option<usize>) -> usize {
         match open_files {
             Some(open_files) if open_files < self.max_connections => {
                 tracing::warn!(
@@ -189,92 +175,4 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-    use std::ffi::OsString;
-    use tracing::Level;
-    use tracing_subscriber::filter::Targets;
-
-    fn parse(line: &str) -> Result<Args, String> {
-        let words = ["gce-metadata-server"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));
-        Args::try_parse_from(normalized(words.map(OsString::from))).map_err(|error| one_line(&error))
-    }
-
-    #[test]
-    fn options_are_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn the_go_emulators_command_lines_are_understood() {
-        let debug = Targets::new().with_default(Level::DEBUG);
-        for line in [
-            "-logtostderr --configFile=x.json -alsologtostderr -v 5 -port :9090 -interface 0.0.0.0",
-            "--logtostderr=true -configFile x.json --alsologtostderr -v=5 --port=:9090 --interface=0.0.0.0",
-            "--config-file x.json -v5 --port 9090 -interface=0.0.0.0 -stderrthreshold=INFO -log_dir /tmp",
-        ] {
-            let args = parse(line).unwrap();
-            assert_eq!(args.config_file.as_deref(), Some(Path::new("x.json")), "{line}");
-            assert_eq!(
-                (args.port, &*args.interface, args.logging.filter()),
-                (9090, "0.0.0.0", debug.clone()),
-                "{line}"
-            );
-        }
-        let args = parse("-domainsocket /tmp/metadata.sock --socket-mode 0660").unwrap();
-        assert_eq!(
-            (args.domain_socket.as_deref(), args.socket_mode),
-            (Some(Path::new("/tmp/metadata.sock")), Some(0o660))
-        );
-    }
-
-    #[test]
-    fn what_is_empty_is_not_given_and_the_last_one_counts() {
-        let words =
-            ["x", "--domainsocket=", "-configFile", "", "-offline-key=", "-port", ":1", "--port=2", "-interface", ""];
-        let args = Args::try_parse_from(normalized(words.map(OsString::from).into_iter())).unwrap();
-        assert_eq!((args.domain_socket, args.config_file, args.port, &*args.interface), (None, None, 2, ""));
-        let args = parse("-logtostderr -logtostderr=false -v 1 -v 10 --interface=").unwrap();
-        assert_eq!(args.logging.filter(), Targets::new().with_default(Level::TRACE));
-    }
-
-    #[tokio::test]
-    async fn no_interface_is_all_of_them() {
-        assert_eq!(address("--interface", "", 80).unwrap().to_string(), "0.0.0.0:80");
-        assert_eq!(address("--interface", "[::1]", 80).unwrap().to_string(), "[::1]:80");
-    }
-
-    #[test]
-    fn a_bad_option_is_one_line() {
-        assert_eq!(
-            parse("--prot 8080").unwrap_err(),
-            "unexpected argument '--prot' found; tip: a similar argument exists: '--port' (see --help)"
-        );
-        assert_eq!(parse("-nothing").unwrap_err(), "unexpected argument '--nothing' found (see --help)");
-        let error = parse("-port http").unwrap_err();
-        assert_eq!(
-            error,
-            "invalid value 'http' for '--port <PORT>': a port is a number from 0 to 65535, such as 8080 or :8080 (see --help)"
-        );
-        assert!(parse("--socket-mode 999").unwrap_err().contains("octal"));
-        assert!(parse("--offline-token-lifetime 0").is_err());
-        assert!(parse("extra").unwrap_err().contains("unrecognized subcommand 'extra'"));
-    }
-
-    #[test]
-    fn verbosity_is_a_level() {
-        for (v, level) in [(0, Level::INFO), (1, Level::DEBUG), (5, Level::DEBUG), (10, Level::TRACE)] {
-            let args = parse(&format!("-v {v}")).unwrap();
-            assert_eq!(args.logging.filter(), Targets::new().with_default(level), "{v}");
-        }
-    }
-
-    #[test]
-    fn open_files_cap_the_connections() {
-        let args = parse("--max-connections 100").unwrap();
-        assert_eq!(args.most_connections(None), 100);
-        assert_eq!(args.most_connections(Some(1000)), 100);
-        assert_eq!(args.most_connections(Some(50)), 50);
-    }
-}
+mod tests;

@@ -1,17 +1,14 @@
-//! The second listener.
+//! The listener of metrics and health.
 
-use super::values::{address, metrics_path, port};
+use crate::cli::values::{address, metrics_path, port};
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use gce_metadata_server::ServerBuilder;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Monitoring Options")]
 pub(crate) struct Monitoring {
     /// Serve metrics, /healthz and /readyz on a listener of their own
-    #[arg(long, visible_alias = "metricsEnabled", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL",
-        value_parser = BoolishValueParser::new())]
+    #[arg(long, visible_alias = "metricsEnabled")]
     metrics_enabled: bool,
 
     /// Address, or name of one, of that listener

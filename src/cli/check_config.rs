@@ -28,7 +28,7 @@ impl CheckConfig {
         let remarks = ConfigFile::new(&self.file, Overrides::default()).check()?;
         let mut out = std::io::stdout();
         for remark in &remarks {
-            // A reader that has seen enough, such as head, changes nothing of the verdict.
+            // A reader that closes the pipe early, such as head, does not change the exit status.
             let _ = writeln!(out, "{remark}");
         }
         Ok(match remarks.iter().map(|remark| remark.severity).max() {

@@ -1,21 +1,22 @@
 //! `tpm import`, `generate`, `certify`, `show`, `ek-name`: keys for a TPM without any other tool.
 
-mod place;
+mod output_file;
 
-use crate::args::tpm::TpmAccess;
+use super::file;
+use super::options::TpmAccess;
+use super::values::tpm_handle;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
 use gce_metadata_server::signer::tpm::{
     Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
 };
-use place::Place;
-use std::fs;
+use output_file::OutputFile;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A key file is of no use without its TPM, but with it to whoever can read it.
+/// A key file is useless without its TPM; with the TPM, every user who can read the file can use the key.
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
 
@@ -85,7 +86,7 @@ pub(crate) struct New {
     out: PathBuf,
 
     /// Keep the key in the TPM as well, at this handle
-    #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle)]
+    #[arg(long, value_name = "HANDLE", value_parser = tpm_handle)]
     persistent: Option<u32>,
 
     /// Under which key it is kept: h2 is the owner's primary, ek the RSA endorsement key
@@ -100,7 +101,7 @@ pub(crate) struct Which {
     key: Option<PathBuf>,
 
     /// The key's persistent handle
-    #[arg(long, value_name = "HANDLE", value_parser = crate::args::tpm_handle, conflicts_with = "key")]
+    #[arg(long, value_name = "HANDLE", value_parser = tpm_handle, conflicts_with = "key")]
     persistent: Option<u32>,
 
     /// The file's key is a child of the RSA endorsement key
@@ -139,8 +140,8 @@ impl New {
         }
     }
 
-    fn done(&self, place: Place<'_>, made: &Made) -> anyhow::Result<()> {
-        place.fill(&made.file)?;
+    fn done(&self, output: OutputFile<'_>, made: &Made) -> anyhow::Result<()> {
+        output.write(&made.file)?;
         print(&made.shown);
         let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
         if let Some(handle) = self.persistent {
@@ -163,8 +164,8 @@ impl Which {
 }
 
 impl Certificate {
-    fn done(&self, place: Place<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
-        place.fill(&certificate(key, options, &self.name)?)?;
+    fn done(&self, output: OutputFile<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
+        output.write(&certificate(key, options, &self.name)?)?;
         let cert = self.cert.display();
         say(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
         Ok(())
@@ -175,21 +176,21 @@ impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
             Self::Import { key, new, access } => {
-                let place = Place::find(&new.out, PRIVATE)?;
+                let output = OutputFile::checked(&new.out, PRIVATE)?;
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
-                new.done(place, &made.with_context(|| key.display().to_string())?)
+                new.done(output, &made.with_context(|| key.display().to_string())?)
             }
             Self::Generate { bits, certificate, new, access } => {
-                let place = Place::find(&new.out, PRIVATE)?;
-                if place.is_at(&certificate.cert) {
+                let output = OutputFile::checked(&new.out, PRIVATE)?;
+                if output.is_at(&certificate.cert) {
                     bail!("--out and --cert are one file, and the certificate would take the key's place");
                 }
-                let of_certificate = Place::find(&certificate.cert, PUBLIC)?;
+                let of_certificate = OutputFile::checked(&certificate.cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
-                new.done(place, &made)?;
+                new.done(output, &made)?;
                 let certified = certificate.done(of_certificate, &TpmKey::File(new.out.clone()), &options);
                 certified.with_context(|| {
                     let (key, cert) = (new.out.display(), certificate.cert.display());
@@ -197,9 +198,9 @@ impl Tpm {
                 })
             }
             Self::Certify { which, certificate, access } => {
-                let place = Place::find(&certificate.cert, PUBLIC)?;
+                let output = OutputFile::checked(&certificate.cert, PUBLIC)?;
                 let (key, options) = which.of(access.options(environment)?)?;
-                certificate.done(place, &key, &options)
+                certificate.done(output, &key, &options)
             }
             Self::Show { which, access } => {
                 let (key, options) = which.of(access.options(environment)?)?;
@@ -220,7 +221,7 @@ impl Tpm {
 
 /// The PEM in a service account's file, or the file itself.
 fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = fs::read_to_string(path).map(Zeroizing::new).with_context(|| path.display().to_string())?;
+    let text = file::read(path).with_context(|| path.display().to_string())?;
     if !text.trim_start().starts_with('{') {
         return Ok(text);
     }
@@ -242,7 +243,7 @@ fn print(shown: &Shown) {
     say(shown.public_key.trim_end());
 }
 
-/// On standard output. Nobody may be reading.
+/// Prints a line; a closed standard output is no error.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -11,7 +11,5 @@ mod locate;
 
 pub use diagnostics::Remark;
 pub use document::ConfigDocument;
-#[cfg(feature = "live")]
-pub(crate) use env::PASSWORDS;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

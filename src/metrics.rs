@@ -11,6 +11,8 @@ mod tokens;
 pub(crate) use listener::{Monitored, Pages};
 pub(crate) use state::State;
 
+use crate::guest_attributes::SaveEvents;
+use crate::vm::Monitoring;
 use gce_metadata_layers::{Answered, PathLabel, Record};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder,
@@ -42,7 +44,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     recorder: PrometheusRecorder,
     paths: RwLock<HashMap<Box<str>, PathSeries>>,
-    accounts: tokens::Accounts,
+    token_expiries: tokens::TokenExpiries,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
@@ -73,7 +75,8 @@ impl Metrics {
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
             );
         });
-        Self(Arc::new(Inner { recorder, paths: RwLock::default(), accounts: tokens::Accounts::default() }))
+        let token_expiries = tokens::TokenExpiries::default();
+        Self(Arc::new(Inner { recorder, paths: RwLock::default(), token_expiries }))
     }
 
     /// Counts a TLS handshake with this outcome.
@@ -87,15 +90,9 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Counts a write of the file of guest attributes, by whether it succeeded.
-    pub(crate) fn guest_attributes_saved(&self, good: bool) {
-        let outcome = if good { "good" } else { "bad" };
-        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
-    }
-
     /// All metrics in Prometheus' text format: counters, histograms, and gauges of the current state.
     pub(crate) fn render(&self, state: &State) -> String {
-        self.counted() + &state.render(&self.0.accounts.expiries())
+        self.counted() + &state.render(&self.0.token_expiries.get())
     }
 
     pub(crate) fn counted(&self) -> String {
@@ -148,6 +145,19 @@ impl Record for Metrics {
             Some(PathLabel::Below(directory)) => self.count(directory, answered.status, answered.latency),
             _ => self.count(UNMATCHED, answered.status, answered.latency),
         }
+    }
+}
+
+impl SaveEvents for Metrics {
+    fn saved(&self, ok: bool) {
+        let outcome = if ok { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
+    }
+}
+
+impl From<Metrics> for Monitoring {
+    fn from(metrics: Metrics) -> Self {
+        Self { tokens: Arc::new(metrics.clone()), saves: Arc::new(metrics) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::blocking::retrying;
 use crate::config::ConfigFile;
-use crate::follow::Follow;
 use gce_metadata_routes::{Publisher, Tree};
+use gce_metadata_tokens::follow::Follow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;

@@ -1,12 +1,13 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
 mod own_layers;
+mod record;
 
 pub use own_layers::InnerService;
 pub(crate) use own_layers::OwnLayers;
+pub(crate) use record::SharedRecord;
 
 use crate::hosts;
-use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
 use crate::server::IncomingBody;
 use crate::trace::TraceRequestsLayer;
@@ -88,7 +89,7 @@ pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
     router: Router,
     stop: CancellationToken,
     waiters: Waiters,
-    metrics: Option<Metrics>,
+    record: Option<SharedRecord>,
     hosts: AllowedHosts,
     peers: Option<AllowedPeers>,
     limits: Option<LimitRateLayer<EndpointLimits>>,
@@ -102,7 +103,7 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             router: self.router.clone(),
             stop: self.stop.clone(),
             waiters: self.waiters.clone(),
-            metrics: self.metrics.clone(),
+            record: self.record.clone(),
             hosts: self.hosts.clone(),
             peers: self.peers.clone(),
             limits: self.limits.clone(),
@@ -116,7 +117,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     pub fn new(reader: Reader, router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
         let hosts = hosts::allowed();
-        Self { reader, router, stop, waiters, metrics: None, hosts, peers: None, limits: None, own: None }
+        Self { reader, router, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
     }
 
     /// Answers every request that waits for a change when `stop` is cancelled.
@@ -150,8 +151,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { hosts, ..self }
     }
 
-    pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
-        Self { metrics, ..self }
+    pub(crate) fn record(self, record: Option<SharedRecord>) -> Self {
+        Self { record, ..self }
     }
 
     /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
@@ -204,7 +205,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
             // Outermost, so that refusals are counted too.
-            .option_layer(self.metrics.map(RecordLatencyLayer::new))
+            .option_layer(self.record.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.

@@ -5,12 +5,13 @@
 
 mod builder;
 mod load;
+mod monitoring;
 
 pub use builder::VmBuilder;
 pub(crate) use builder::{Served, Tokens};
 pub(crate) use load::LoadedVm;
+pub(crate) use monitoring::Monitoring;
 
-use crate::credentials::{Attend, SourceFacts};
 use crate::guest_attributes::Keeper;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -18,6 +19,7 @@ use crate::stack::Stack;
 use gce_metadata_layers::LimitRateLayer;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::{Publisher, Reader, RouteConflict, Router};
+use gce_metadata_tokens::{Credentials, SourceInfo};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -48,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Vm {
     publisher: Publisher,
     router: Router,
-    pub(crate) facts: SourceFacts,
+    pub(crate) source: SourceInfo,
     pub(crate) guest_attributes: Option<Arc<Keeper>>,
     rate_limits: Option<LimitRateLayer<EndpointLimits>>,
     pub(crate) reloads: Arc<ReloadCounts>,
@@ -57,7 +59,7 @@ pub struct Vm {
 
 impl fmt::Debug for Vm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vm").field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("Vm").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -106,7 +108,7 @@ impl Vm {
 pub struct VmTasks {
     reader: Reader,
     reload: Option<Reload>,
-    attend: Option<Attend>,
+    credentials: Credentials,
     guest_attributes: Option<Arc<Keeper>>,
 }
 
@@ -119,17 +121,13 @@ impl fmt::Debug for VmTasks {
 impl VmTasks {
     /// Runs until `stop` is cancelled and the last guest attributes are saved. Must be polled in a tokio runtime.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { reader, reload, attend, guest_attributes } = self;
+        let Self { reader, reload, credentials, guest_attributes } = self;
         let reloading = async {
             if let Some(reload) = reload {
                 stop.run_until_cancelled(reload.run()).await;
             }
         };
-        let attending = async {
-            if let Some(attend) = attend {
-                stop.run_until_cancelled(attend(reader)).await;
-            }
-        };
+        let attending = stop.run_until_cancelled(credentials.attend(reader));
         let saving = async {
             if let Some(keeper) = guest_attributes {
                 keeper.keep(stop.clone()).await;

@@ -9,7 +9,7 @@
 //! | [`RequireHost`] | no `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
-//! | [`LimitRate`] | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
+//! | `LimitRate` (feature `rate-limit`) | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
 //! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
 //! | [`Etag`] | `ETag` | needs bytes |
 //! | [`Render`] | a node becomes bytes | the only place where it does |
@@ -59,6 +59,7 @@ mod test_support;
 
 pub mod abort;
 pub mod etag;
+#[cfg(feature = "rate-limit")]
 pub mod limit_rate;
 pub mod record_latency;
 pub mod render;
@@ -72,6 +73,7 @@ pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer}
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
+#[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use path::MetadataPath;
 pub use query::{Format, Query, parse_bool};

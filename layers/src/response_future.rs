@@ -44,6 +44,7 @@ impl<F> ResponseFuture<F> {
     }
 
     /// A refusal whose metrics label is this directory.
+    #[cfg(feature = "rate-limit")]
     pub(crate) fn refused_below(directory: &'static str, rejection: Rejection, head: RequestHead) -> Self {
         let label = Some(PathLabel::Below(directory));
         Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label }) } }

@@ -1,5 +1,6 @@
 //! The metrics listener: metrics, liveness and readiness, on an address of their own.
 
+use super::tokens::has_account;
 use super::{Metrics, State};
 use crate::guest_attributes::Keeper;
 use bytes::Bytes;
@@ -117,11 +118,13 @@ impl Monitored {
 
     /// Why the server should not be sent requests now.
     fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
+        let snapshot = self.state.reader.snapshot();
+        let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
         let unsaved = self.guest_attributes.as_ref().and_then(|keeper| keeper.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
-            (!self.metrics.tokens_are_well(), "the token source failed when it was last asked"),
+            (!is_source_ready, "the token source failed when it was last asked"),
         ]
         .into_iter()
         .filter_map(|(fails, reason)| fails.then_some(reason.into()))

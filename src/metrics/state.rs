@@ -1,7 +1,6 @@
 //! Gauges, which are read from the state of a server at each scrape.
 
 use super::tokens;
-use crate::credentials::SourceFacts;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
 use crate::vm::Vm;
@@ -9,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_layers::Waiters;
 use gce_metadata_routes::Reader;
+use gce_metadata_tokens::SourceInfo;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::collections::HashMap;
@@ -22,14 +22,14 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     pub(crate) connections: OpenConnections,
     pub(crate) reloads: Arc<ReloadCounts>,
-    pub(crate) facts: SourceFacts,
+    pub(crate) info: SourceInfo,
 }
 
 impl State {
     /// The state of a server that plays this machine.
     pub(crate) fn new(vm: &Vm, waiters: Waiters, connections: OpenConnections) -> Self {
-        let (reader, reloads, facts) = (vm.reader(), Arc::clone(&vm.reloads), vm.facts.clone());
-        Self { reader, waiters, connections, reloads, facts }
+        let (reader, reloads, info) = (vm.reader(), Arc::clone(&vm.reloads), vm.source.clone());
+        Self { reader, waiters, connections, reloads, info }
     }
 
     /// The gauges in Prometheus' text format. Each scrape has a recorder of its own, so that no label outlives it.
@@ -43,7 +43,9 @@ impl State {
                 "Seconds until the current access token of an account expires."
             );
             let (now, snapshot) = (Instant::now(), self.reader.snapshot());
-            for (account, expiry) in expiries.iter().filter(|(account, _)| tokens::has(snapshot.tree(), account)) {
+            for (account, expiry) in
+                expiries.iter().filter(|(account, _)| tokens::has_account(snapshot.tree(), account))
+            {
                 let left = expiry.saturating_duration_since(now).as_secs_f64();
                 gauge!("metadata_token_expiry_seconds", "account" => account.clone()).set(left);
             }
@@ -59,9 +61,9 @@ impl State {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
-        gauge!("credential_type", "type" => self.facts.credential_type).set(1);
+        gauge!("credential_type", "type" => self.info.credential_type()).set(1);
         describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
-        if let Some(hash) = self.facts.spki_sha256() {
+        if let Some(hash) = self.info.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);
         }
         describe_gauge!("service_account_name", "The e-mail of the default service account.");
@@ -84,7 +86,7 @@ impl State {
         describe_gauge!("metadata_connections", "Connections that are open now.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
         describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
-        counter!("metadata_token_cache_hits_total").absolute(self.facts.cache_hits());
+        counter!("metadata_token_cache_hits_total").absolute(self.info.cache_hits());
     }
 }
 

@@ -13,7 +13,8 @@ use super::{Lifecycle, Running, Server};
 use crate::blocking::blocking;
 use crate::hosts;
 use crate::metrics::{Metrics, Monitored, Pages, State};
-use crate::vm::LoadedVm;
+use crate::stack::SharedRecord;
+use crate::vm::{LoadedVm, Monitoring};
 use gce_metadata_layers::{AllowedPeers, Waiters};
 use tokio::runtime::Handle;
 
@@ -59,15 +60,15 @@ impl ServerBuilder {
         let (https_place, https) = self.mtls.take().unzip();
 
         // Load: reads only. It may block, on a disk or on a TPM.
-        let (settings, counted, listed) = (self.vm, metrics.clone(), https.as_ref().and_then(MtlsOptions::listed));
+        let (settings, listed) = (self.vm, https.as_ref().and_then(MtlsOptions::listed));
+        let monitoring = metrics.clone().map_or_else(Monitoring::default, Monitoring::from);
         let runtime = Handle::current();
         let load = move || {
             let _context = runtime.enter();
-            LoadedVm::load(settings, counted.as_ref(), listed)
+            LoadedVm::load(settings, monitoring, listed)
         };
         let loaded = blocking(load).await.map_err(StartError::Blocking)??;
         let (reader, advice) = (loaded.reader(), loaded.advice());
-        metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
 
         // Bind.
         let sockets = Sockets::bind(self.place, https_place.flatten(), self.metrics.as_ref()).await?;
@@ -79,7 +80,7 @@ impl ServerBuilder {
             Some(count) => ConnectionThreads::start(count, &lifecycle.tasks).map_err(StartError::Threads)?,
             None => ConnectionThreads::current(&lifecycle.tasks),
         };
-        let (mut vm, tasks) = loaded.open(metrics.clone()).await?;
+        let (mut vm, tasks) = loaded.open().await?;
         // The last that can fail: another server may be using the certificates that this replaces.
         let (tls, peers) = match https {
             None => (None, AllowedPeers::everybody()),
@@ -114,7 +115,7 @@ impl ServerBuilder {
             .stack()
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(metrics.clone())
+            .record(metrics.clone().map(SharedRecord::new))
             .hosts(hosts)
             .own_layers(self.own_layers);
         let is_encrypted = tls.is_some();

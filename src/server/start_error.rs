@@ -2,10 +2,10 @@
 
 use super::tls::TlsError;
 use crate::config::ConfigError;
-use crate::credentials::SourceError;
 use crate::guest_attributes::GuestAttributesError;
 use gce_metadata_layers::InvalidHost;
 use gce_metadata_routes::RouteConflict;
+use gce_metadata_tokens::SourceError;
 use std::io;
 
 /// Why a server could not be started. Nothing of it runs then.

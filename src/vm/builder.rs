@@ -1,14 +1,15 @@
 //! The settings of a virtual machine.
 
 use super::load::LoadedVm;
+use super::monitoring::Monitoring;
 use super::{Vm, VmTasks};
 use crate::blocking::blocking;
 use crate::config::Overrides;
-use crate::credentials::{CredentialSource, OfflineOptions};
 use crate::server::StartError;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, NoMaintenance, RouterOptions, TokenSources};
+use gce_metadata_tokens::{CredentialSource, OfflineOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -187,8 +188,8 @@ impl VmBuilder {
         let runtime = Handle::current();
         let loaded = blocking(move || {
             let _context = runtime.enter();
-            LoadedVm::load(self, None, None)
+            LoadedVm::load(self, Monitoring::default(), None)
         });
-        loaded.await.map_err(StartError::Blocking)??.open(None).await
+        loaded.await.map_err(StartError::Blocking)??.open().await
     }
 }

@@ -2,16 +2,15 @@
 //! the file of guest attributes is written, which a start that fails before must not do.
 
 use super::builder::{Served, Tokens, VmBuilder};
-use super::{Vm, VmTasks};
+use super::{Monitoring, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
-use crate::credentials::{Credentials, SourceError};
-use crate::guest_attributes::{self, Keeper, Lock};
-use crate::metrics::Metrics;
+use crate::guest_attributes::{self, Keeper, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::server::StartError;
 use gce_metadata_layers::LimitRateLayer;
 use gce_metadata_routes::{Metadata, Publisher, Reader, Router, RouterOptions, Tree};
+use gce_metadata_tokens::{Credentials, SharedTokenEvents, SourceError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -27,6 +26,7 @@ pub(crate) struct LoadedVm {
     rate_limits: Option<EndpointLimits>,
     guest_attributes: Option<(PathBuf, Lock)>,
     guest_attributes_sync: bool,
+    saves: Arc<dyn SaveEvents>,
 }
 
 /// The config file, and the content that was read.
@@ -37,12 +37,12 @@ impl LoadedVm {
     /// called in the context of a tokio runtime.
     pub(crate) fn load(
         settings: VmBuilder,
-        metrics: Option<&Metrics>,
+        monitoring: Monitoring,
         computed: Option<&'static str>,
     ) -> Result<Self, StartError> {
         let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::of_gce);
-        let credentials = open_credentials(settings.tokens, metrics, rate_limits.as_ref())?;
-        let overrides = settings.overrides.with_account_if_none(credentials.default_email.clone());
+        let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
+        let overrides = settings.overrides.with_account_if_none(credentials.default_email().map(str::to_owned));
         let (metadata, followed) = read(settings.served, overrides)?;
         let of_config = metadata.tree();
         // Locked before it is read: another server could write it in between.
@@ -64,6 +64,7 @@ impl LoadedVm {
             rate_limits,
             guest_attributes: guest_attributes.map(|(lock, path)| (path, lock)),
             guest_attributes_sync: settings.guest_attributes_sync,
+            saves: monitoring.saves,
         })
     }
 
@@ -73,15 +74,15 @@ impl LoadedVm {
 
     /// What the source of tokens tells whoever runs the server.
     pub(crate) fn advice(&self) -> Option<&'static str> {
-        self.credentials.advice
+        self.credentials.advice()
     }
 
     /// Writes the file of guest attributes for the first time, and puts everything together.
-    pub(crate) async fn open(self, metrics: Option<Metrics>) -> Result<(Vm, VmTasks), StartError> {
-        let Credentials { tokens, routes, facts, attend, .. } = self.credentials;
+    pub(crate) async fn open(self) -> Result<(Vm, VmTasks), StartError> {
+        let credentials = self.credentials;
         let (publisher, reader) = (self.publisher.clone(), self.publisher.reader());
         let guest_attributes = match self.guest_attributes {
-            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), metrics).await?),
+            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), self.saves).await?),
             None => None,
         };
         let mut options = self.options;
@@ -89,15 +90,15 @@ impl LoadedVm {
             options.save_guest_attributes = guest_attributes.clone().map(Keeper::service);
         }
         let mut vm = Vm {
-            router: Router::with_options(publisher.clone(), tokens, options),
+            router: Router::with_options(publisher.clone(), credentials.tokens(), options),
             publisher,
-            facts,
+            source: credentials.info().clone(),
             guest_attributes: guest_attributes.clone(),
             rate_limits: self.rate_limits.map(LimitRateLayer::new),
             reloads: Arc::<ReloadCounts>::default(),
             reload_wanted: Arc::<Notify>::default(),
         };
-        let of_source = routes.into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
+        let of_source = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
         for (path, endpoint) in of_source.chain(self.routes.0) {
             let added = vm.with_route(&path, endpoint);
             vm = added.inspect_err(|_| guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
@@ -106,18 +107,18 @@ impl LoadedVm {
             let (counts, wanted) = (Arc::clone(&vm.reloads), Arc::clone(&vm.reload_wanted));
             Reload::new(file, bytes, self.of_config, vm.publisher.clone(), counts, wanted)
         });
-        Ok((vm, VmTasks { reader, reload, attend, guest_attributes }))
+        Ok((vm, VmTasks { reader, reload, credentials, guest_attributes }))
     }
 }
 
 fn open_credentials(
     tokens: Tokens,
-    metrics: Option<&Metrics>,
+    events: SharedTokenEvents,
     limits: Option<&EndpointLimits>,
 ) -> Result<Credentials, SourceError> {
     match tokens {
-        Tokens::From(source) => source.open_with(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
-        Tokens::Given(tokens) => Ok(Credentials::given(tokens, metrics)),
+        Tokens::From(source) => source.open_with(events, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
+        Tokens::Given(tokens) => Ok(Credentials::given(tokens, &events)),
     }
 }
 

@@ -63,7 +63,7 @@ async fn clients(address: String) {
 async fn measure() {
     let server = Server::builder()
         .metadata(Metadata::sample())
-        .admin(([127, 0, 0, 1], 0).into(), "/metrics")
+        .metrics(([127, 0, 0, 1], 0).into(), "/metrics")
         .most_waiters(WAITERS)
         // As the program has it.
         .threads(std::thread::available_parallelism().unwrap())
@@ -102,7 +102,7 @@ async fn measure() {
 }
 
 async fn scrape(server: &Server) -> String {
-    let mut stream = TcpStream::connect(server.admin_address().unwrap().to_string()).await.unwrap();
+    let mut stream = TcpStream::connect(server.metrics_address().unwrap().to_string()).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n").await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -1,71 +1,17 @@
-//! Work that may block, on threads that end with it. A thread that can't be made is an error: tokio's own pool panics then.
-
-use std::io;
-use std::time::Duration;
-use tokio::time::sleep;
-
-/// How long [`retrying`] waits after a failure.
-const RETRY: Duration = Duration::from_secs(5);
+//! Work that may block, on threads that end with it.
 
 /// Runs `work` on a thread that may block.
-///
-/// # Errors
-/// If no thread can be made, or `work` panics.
 #[cfg(not(test))]
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let (sender, done) = tokio::sync::oneshot::channel();
-    let spawned = std::thread::Builder::new().name("blocking".to_owned()).spawn(move || _ = sender.send(work()));
-    spawned.map_err(|error| io::Error::new(error.kind(), no_thread(&error)))?;
-    done.await.map_err(|_| io::Error::other("the work has panicked"))
-}
+pub(crate) use gce_metadata_support::blocking::blocking;
 
 /// The same for unit tests, on tokio's pool: their paused clock advances by itself unless that pool works.
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)
 }
 
-/// Runs `work` on a thread that may block, again after a while if no thread can be made: a limit on processes that is
-/// reached now may not be reached later. The log has a line for each failure.
+/// Runs `work` on a thread that may block, again after a while if no thread can be made.
 pub(crate) async fn retrying<T: Send + 'static>(work: impl Fn() -> T + Clone + Send + 'static) -> T {
-    loop {
-        match blocking(work.clone()).await {
-            Ok(done) => return done,
-            Err(error) => tracing::error!("{error}; trying again in {} s", RETRY.as_secs()),
-        }
-        sleep(RETRY).await;
-    }
-}
-
-/// What to say when the system refuses a thread.
-#[cfg_attr(test, allow(dead_code))]
-pub(crate) fn no_thread(error: &io::Error) -> String {
-    format!(
-        "can't start a thread: {error}; raise the limit on processes and threads of this user (ulimit -u) or container"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    #[tokio::test]
-    async fn work_that_panics_is_an_error() {
-        assert_eq!(blocking(|| 7).await.unwrap(), 7);
-        assert!(blocking(|| panic!("made-up")).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failed_work_is_tried_again() {
-        let tries = Arc::new(AtomicU32::new(0));
-        let trying = Arc::clone(&tries);
-        let done = retrying(move || match trying.fetch_add(1, Ordering::Relaxed) {
-            0 => panic!("made-up"),
-            tries => tries,
-        });
-        assert_eq!(done.await, 1);
-    }
+    gce_metadata_support::blocking::retrying(move || blocking(work.clone())).await
 }

@@ -1,11 +1,9 @@
 //! Certificates of one's own making, with the properties of those that GCE gives its VMs.
 
-mod endorsement;
 mod from_pem;
 mod peer;
 
-pub(crate) use endorsement::SealError;
-pub use endorsement::{EndorsementKey, EndorsementKeyError};
+pub use gce_metadata_signer::{EndorsementKey, EndorsementKeyError, SealError};
 pub use peer::{NoClient, peer_identity};
 pub(crate) use peer::{not_after, system_time};
 

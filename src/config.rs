@@ -1,15 +1,15 @@
-//! What a server is told from outside: the config file, which says *what* is served, and the environment. The program's
-//! options, which say *how* it runs, are `args.rs`'.
+//! The config file, which says *what* is served, and the environment. The program's options, which say *how* it runs, are in
+//! `cli/`.
 
-mod check;
+mod diagnostics;
+mod document;
+mod duplicate_keys;
 mod env;
 mod file;
 pub(crate) mod json;
 mod locate;
-mod twice;
 
-pub use check::Remark;
-#[cfg(feature = "live")]
-pub(crate) use env::PASSWORDS;
+pub use diagnostics::Remark;
+pub use document::ConfigDocument;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

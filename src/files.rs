@@ -1,9 +1,8 @@
 //! Files that are read again and again, and files that are replaced while others read them.
 
-mod bounded;
 mod temporary;
 
-pub(crate) use bounded::{Limit, read};
+pub(crate) use gce_metadata_support::file::{Limit, read};
 
 use std::fs;
 use std::io;

@@ -10,8 +10,8 @@ pub(crate) use lock::Lock;
 use crate::blocking::blocking;
 use crate::config::json::{self, Mistake};
 use crate::files::{self, Limit};
-use crate::metrics::Metrics;
 use gce_metadata_routes::{GuestAttributes, Node, Reader, SaveGuestAttributes, Tree};
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,21 +93,35 @@ fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
+/// Receives the outcome of each save, for monitoring.
+pub(crate) trait SaveEvents: Send + Sync {
+    fn saved(&self, ok: bool) {
+        _ = ok;
+    }
+}
+
+impl SaveEvents for () {}
+
 /// Writes the file, at once and whenever there is another state.
-#[derive(Debug)]
 pub(crate) struct Keeper {
     path: PathBuf,
     /// Whether there was no file before.
     is_new: bool,
     _lock: Lock,
     reader: Reader,
-    metrics: Option<Metrics>,
+    events: Arc<dyn SaveEvents>,
     /// How many attempts to save have begun.
     begun: AtomicU64,
     /// Locked while an attempt lasts, so that none overwrites a newer state.
     last: Arc<tokio::sync::Mutex<Attempt>>,
     /// Why the current state is not on disk.
     problem: Mutex<Option<Arc<io::Error>>>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// The last attempt to save.
@@ -126,7 +140,7 @@ impl Keeper {
         path: PathBuf,
         lock: Lock,
         reader: Reader,
-        metrics: Option<Metrics>,
+        events: Arc<dyn SaveEvents>,
     ) -> Result<Arc<Self>, GuestAttributesError> {
         let path = resolved(&path);
         let last = Attempt { number: 0, outcome: Ok(()), saved: None };
@@ -135,7 +149,7 @@ impl Keeper {
             path,
             _lock: lock,
             reader,
-            metrics,
+            events,
             begun: AtomicU64::new(0),
             last: Arc::new(tokio::sync::Mutex::new(last)),
             problem: Mutex::default(),
@@ -232,9 +246,7 @@ impl Keeper {
         }
         let json = current.map(|node| node.json());
         let written = files::replace(&self.path, json.as_deref().unwrap_or(b"{}"), MODE);
-        if let Some(metrics) = &self.metrics {
-            metrics.guest_attributes_saved(written.is_ok());
-        }
+        self.events.saved(written.is_ok());
         written
     }
 

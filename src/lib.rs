@@ -3,7 +3,8 @@
 //! - [`Server`] runs one in this process: in a test, beside an application, or as the program of this package does.
 //! - [`metadata_stack`] is the whole thing as one [`tower::Service`], for a server that exists already, and [`Stack`] the same
 //!   with all that can be set.
-//! - [`layers`] has each concern as a layer of its own, [`routes`] the metadata tree below them.
+//! - [`layers`] has each concern as a layer of its own, [`routes`] the metadata tree below them, [`tokens`] the sources of tokens,
+//!   and [`signer`] the keys that sign. They are crates of their own; this one re-exports them.
 //!
 //! # Features
 //!
@@ -16,38 +17,38 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod admin;
 mod blocking;
 #[cfg(test)]
 mod captured_log;
 pub mod certs;
 mod config;
-mod credentials;
 mod files;
-mod follow;
 mod guest_attributes;
 mod hosts;
-mod jws;
 mod metrics;
 mod rate_limits;
 mod reload;
 mod server;
-pub mod signer;
 mod stack;
-#[cfg(feature = "tpm")]
-mod threads;
+mod trace;
+mod vm;
 
-pub use config::{ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
-#[cfg(feature = "live")]
-pub use credentials::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
-pub use credentials::{
-    CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, Credentials, Failure, OfflineOptions, SourceError,
-    Token, TokenRequest,
-};
+pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};
+pub use gce_metadata_signer as signer;
+pub use gce_metadata_tokens as tokens;
+#[cfg(feature = "live")]
+pub use gce_metadata_tokens::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
+pub use gce_metadata_tokens::{
+    CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, Credentials, FetchError, OfflineOptions, SourceError,
+    Token, TokenEvents, TokenOutcome, TokenRequest,
+};
 pub use guest_attributes::GuestAttributesError;
 pub use reload::ReloadCounts;
-pub use server::{Address, Certificates, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError};
-pub use stack::{Stack, metadata_stack};
+pub use server::{
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+};
+pub use stack::{InnerService, Stack, metadata_stack};
+pub use vm::{Vm, VmBuilder, VmTasks};

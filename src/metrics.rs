@@ -1,15 +1,19 @@
-//! What is counted, and its form for Prometheus.
+//! The metrics of a server, in Prometheus' text format.
 //!
-//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own: two in
-//! one process don't mix. What happens is counted as it happens; what merely *is* (the generation, who waits, which key
-//! signs) is looked up at each scrape, so that it is never stale and no series outlives what it tells of.
+//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own, so that two in one
+//! process count apart. Counters and histograms are updated by events; gauges (the generation, waiting requests, the signing key) are
+//! read at each scrape, so they are never stale, and their series end with what they describe.
 
+mod listener;
 mod state;
 mod tokens;
 
+pub(crate) use listener::{Monitored, Pages};
 pub(crate) use state::State;
 
-use gce_metadata_layers::{Answered, MatchedPath, Record};
+use crate::guest_attributes::SaveEvents;
+use crate::vm::Monitoring;
+use gce_metadata_layers::{Answered, PathLabel, Record};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder,
 };
@@ -30,32 +34,33 @@ const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The label of every path that names nothing.
+/// The label of every path that does not exist.
 const UNMATCHED: &str = "unmatched";
 
-/// What one server has counted. Clones count together.
+/// The metrics of one server. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
     recorder: PrometheusRecorder,
-    endpoints: RwLock<HashMap<Box<str>, Endpoint>>,
-    accounts: tokens::Accounts,
+    paths: RwLock<HashMap<Box<str>, PathSeries>>,
+    token_expiries: tokens::TokenExpiries,
 }
 
 /// The series of one path. A registered handle is six times as fast as a look-up by labels.
-struct Endpoint {
+struct PathSeries {
     latency: Histogram,
     requests: Vec<(u16, Counter)>,
 }
 
 impl Metrics {
+    #[expect(clippy::expect_used, reason = "the buckets are constants")]
     pub(crate) fn new() -> Self {
         let builder = [LATENCY, tokens::REQUEST_LATENCY, tokens::FETCH_LATENCY].into_iter().fold(
             PrometheusBuilder::new(),
             |builder, name| {
-                // Without buckets a histogram would be rendered as a summary. It fails for an empty list only.
-                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).unwrap_or_default()
+                // Without buckets a histogram would be rendered as a summary.
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).expect("the list is not empty")
             },
         );
         let recorder = builder.build_recorder();
@@ -70,29 +75,24 @@ impl Metrics {
                 "Times that guest attributes were written to their file, partitioned by whether they could be."
             );
         });
-        Self(Arc::new(Inner { recorder, endpoints: RwLock::default(), accounts: tokens::Accounts::default() }))
+        let token_expiries = tokens::TokenExpiries::default();
+        Self(Arc::new(Inner { recorder, paths: RwLock::default(), token_expiries }))
     }
 
-    /// A TLS handshake that came to this end.
+    /// Counts a TLS handshake with this outcome.
     pub(crate) fn tls_handshake(&self, outcome: &'static str) {
         with_local_recorder(&self.0.recorder, || counter!(TLS_HANDSHAKES, "outcome" => outcome).increment(1));
     }
 
-    /// Certificates that changed, for the better or not.
+    /// Counts a reload of certificates, by whether it succeeded.
     pub(crate) fn tls_reload(&self, good: bool) {
         let outcome = if good { "good" } else { "bad" };
         with_local_recorder(&self.0.recorder, || counter!(TLS_RELOADS, "outcome" => outcome).increment(1));
     }
 
-    /// Guest attributes that were written to their file, or could not be.
-    pub(crate) fn guest_attributes_saved(&self, good: bool) {
-        let outcome = if good { "good" } else { "bad" };
-        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
-    }
-
-    /// Everything that was counted, and the state at this moment.
+    /// All metrics in Prometheus' text format: counters, histograms, and gauges of the current state.
     pub(crate) fn render(&self, state: &State) -> String {
-        self.counted() + &state.render(&self.0.accounts.expiries())
+        self.counted() + &state.render(&self.0.token_expiries.get())
     }
 
     pub(crate) fn counted(&self) -> String {
@@ -111,40 +111,53 @@ impl Metrics {
     fn count(&self, path: &str, status: http::StatusCode, latency: Duration) {
         let code = status.as_u16();
         {
-            let endpoints = self.0.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(endpoint) = endpoints.get(path)
-                && let Some((_, requests)) = endpoint.requests.iter().find(|(known, _)| *known == code)
+            let paths = self.0.paths.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(series) = paths.get(path)
+                && let Some((_, requests)) = series.requests.iter().find(|(known, _)| *known == code)
             {
-                endpoint.latency.record(latency);
+                series.latency.record(latency);
                 requests.increment(1);
                 return;
             }
         }
-        let mut endpoints = self.0.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        let mut paths = self.0.paths.write().unwrap_or_else(PoisonError::into_inner);
         with_local_recorder(&self.0.recorder, || {
-            let endpoint = endpoints.entry(path.into()).or_insert_with(|| Endpoint {
+            let series = paths.entry(path.into()).or_insert_with(|| PathSeries {
                 latency: histogram!(LATENCY, "path" => path.to_owned()),
                 requests: Vec::new(),
             });
             let reason = status.canonical_reason().unwrap_or("Unknown");
             let requests = counter!(REQUESTS, "code" => reason, "path" => path.to_owned());
             requests.increment(1);
-            endpoint.latency.record(latency);
-            endpoint.requests.push((code, requests));
+            series.latency.record(latency);
+            series.requests.push((code, requests));
         });
     }
 }
 
-/// A path that names something is a label, in the one way it is rightly written. There are as many as there are nodes.
+/// A path that exists is a label, in its canonical spelling; so there are at most as many labels as nodes.
 impl Record for Metrics {
     fn record(&self, answered: &Answered<'_>) {
         let path = answered.path.as_str();
-        match answered.matched {
-            Some(MatchedPath::AsRequested) => self.count(path, answered.status, answered.latency),
-            Some(MatchedPath::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
-            Some(MatchedPath::Below(directory)) => self.count(directory, answered.status, answered.latency),
+        match answered.label {
+            Some(PathLabel::AsRequested) => self.count(path, answered.status, answered.latency),
+            Some(PathLabel::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
+            Some(PathLabel::Below(directory)) => self.count(directory, answered.status, answered.latency),
             _ => self.count(UNMATCHED, answered.status, answered.latency),
         }
+    }
+}
+
+impl SaveEvents for Metrics {
+    fn saved(&self, ok: bool) {
+        let outcome = if ok { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(GUEST_ATTRIBUTES_SAVES, "outcome" => outcome).increment(1));
+    }
+}
+
+impl From<Metrics> for Monitoring {
+    fn from(metrics: Metrics) -> Self {
+        Self { tokens: Arc::new(metrics.clone()), saves: Arc::new(metrics) }
     }
 }
 

@@ -25,7 +25,6 @@ pub(crate) struct EndpointLimits {
 impl EndpointLimits {
     /// Those of GCE.
     pub(crate) fn of_gce() -> Self {
-        let times = |times| NonZeroU32::new(times).unwrap_or(NonZeroU32::MIN);
         let per_second = |number| RateLimit::per_second(times(number));
         Self {
             guest_attributes: per_second(3).and_per_minute(times(10)),
@@ -34,6 +33,12 @@ impl EndpointLimits {
             uncached_tokens: Arc::new(per_second(50)),
         }
     }
+}
+
+/// A number of times, which is not zero.
+#[expect(clippy::expect_used, reason = "the limits are constants")]
+fn times(times: u32) -> NonZeroU32 {
+    NonZeroU32::new(times).expect("a limit is not zero")
 }
 
 impl RateLimits for EndpointLimits {

@@ -2,8 +2,8 @@
 
 use crate::blocking::retrying;
 use crate::config::ConfigFile;
-use crate::follow::Follow;
 use gce_metadata_routes::{Publisher, Tree};
+use gce_metadata_tokens::follow::Follow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -129,7 +129,7 @@ impl Reload {
             if !is_asked_for {
                 return rebased;
             }
-            // A tree that was made of a config has a place for them.
+            // Fails where an embedder has a computed leaf in their place.
             let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
             of_config.unwrap_or_else(|_| self.of_config.clone())
         })

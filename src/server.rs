@@ -1,40 +1,41 @@
 //! A running server: its sockets, the task that follows its config, and how it stops.
 
 mod advice;
+mod bind;
+mod body;
 mod builder;
 mod connection;
 mod listener;
 mod open_connections;
-mod runtimes;
 mod socket;
 mod start;
 mod start_error;
+mod threads;
 mod tls;
 
+pub use body::IncomingBody;
 pub use builder::ServerBuilder;
 pub use listener::Address;
 pub(crate) use open_connections::OpenConnections;
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
-use crate::guest_attributes::Keeper;
 use crate::reload::ReloadCounts;
+use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// As long as whoever watches a stopped server may take for the last answer.
+/// How long a stopped server waits for the last answers of the metrics listener.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A metadata server that runs in this process.
 ///
-/// Two of them don't know of each other. Dropping one stops it; [`shutdown`](Self::shutdown) also waits until its
-/// connections are done.
+/// It runs on threads of its own, so it makes progress while the caller's thread is blocked. Several servers in one process
+/// share nothing. Dropping one stops it; [`shutdown`](Self::shutdown) also waits until its connections are done.
 ///
 /// ```
 /// use gce_metadata_server::{Metadata, Server};
@@ -51,16 +52,26 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     address: Address,
-    admin_address: Option<Address>,
+    metrics_address: Option<Address>,
     tls_address: Option<Address>,
-    publisher: Publisher,
-    keeper: Option<Arc<Keeper>>,
-    lifecycle: Lifecycle,
-    /// That of the second listener: who watches the server sees it stop.
-    watching: Lifecycle,
+    vm: Vm,
+    running: Running,
     drain: Duration,
-    reloads: Arc<ReloadCounts>,
-    reload_wanted: Arc<Notify>,
+}
+
+/// The tasks of a server. Dropping it ends them.
+#[derive(Debug, Default)]
+struct Running {
+    lifecycle: Lifecycle,
+    /// That of the metrics listener, which ends last: a monitor sees the server stop.
+    watching: Lifecycle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lifecycle.end();
+        self.watching.end();
+    }
 }
 
 /// How the tasks of a server are told to end, in two steps.
@@ -110,9 +121,9 @@ impl Server {
         &self.address
     }
 
-    /// Where metrics and health are, if they are anywhere.
-    pub fn admin_address(&self) -> Option<&Address> {
-        self.admin_address.as_ref()
+    /// The address of the metrics listener; `None` without one.
+    pub fn metrics_address(&self) -> Option<&Address> {
+        self.metrics_address.as_ref()
     }
 
     /// Where HTTPS with client certificates is, if it is anywhere; this may be [`address`](Self::address) itself.
@@ -126,21 +137,24 @@ impl Server {
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
-    /// How to change what is served. What is set stays when the config file changes, unless it changes there too:
-    /// see [`Tree::rebased`](gce_metadata_routes::Tree::rebased).
+    /// The virtual machine that is served.
+    pub fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// Changes what is served: see [`Vm::publisher`].
     pub fn publisher(&self) -> &Publisher {
-        &self.publisher
+        self.vm.publisher()
     }
 
-    /// How often a changed config file was loaded.
+    /// How often the config file was reloaded.
     pub fn reloads(&self) -> &ReloadCounts {
-        &self.reloads
+        self.vm.reloads()
     }
 
-    /// Loads the config file now, if there is one, whether or not it has changed. All that was set at run time is undone, but
-    /// for guest attributes.
+    /// Reloads the config file: see [`Vm::reload`].
     pub fn reload(&self) {
-        self.reload_wanted.notify_one();
+        self.vm.reload();
     }
 
     /// The variables that point Google's client libraries and gcloud at this server. None for a Unix socket.
@@ -163,19 +177,12 @@ impl Server {
     /// Stops: accepts nothing new, answers whoever waits for a change, and lets requests finish until the drain time is
     /// up. Says whether all did.
     pub async fn shutdown(self) -> bool {
-        let drained = self.lifecycle.drain(self.drain).await;
+        let drained = self.running.lifecycle.drain(self.drain).await;
         // What the last requests wrote.
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &self.vm.guest_attributes {
             let _ = timeout(self.drain, keeper.save_or_log()).await;
         }
-        self.watching.drain(LAST_LOOK).await;
+        self.running.watching.drain(LAST_LOOK).await;
         drained
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.lifecycle.end();
-        self.watching.end();
     }
 }

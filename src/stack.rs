@@ -1,10 +1,16 @@
 //! The stack: every concern of the metadata server, one layer each, in the one order that works.
 
-mod trace;
+mod own_layers;
+mod record;
+
+pub use own_layers::InnerService;
+pub(crate) use own_layers::OwnLayers;
+pub(crate) use record::SharedRecord;
 
 use crate::hosts;
-use crate::metrics::Metrics;
 use crate::rate_limits::EndpointLimits;
+use crate::server::IncomingBody;
+use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
     AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
@@ -13,11 +19,11 @@ use gce_metadata_layers::{
 use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use std::convert::Infallible;
 use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder};
-use trace::TraceRequestsLayer;
+use tower::{Layer, Service, ServiceBuilder};
 
 /// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
 ///
@@ -51,7 +57,7 @@ where
     ReqBody: Body<Data: Send> + Default + Send + 'static,
     ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
 {
-    Stack::new(publisher.reader(), Router::new(publisher, tokens)).service::<ReqBody, ResBody>()
+    Stack::<ReqBody, ResBody>::new(publisher.reader(), Router::new(publisher, tokens)).service()
 }
 
 /// The same for those who set more than [`metadata_stack`] does: further routes, an end to all waiting, limits, who is
@@ -70,30 +76,48 @@ where
 /// options.legacy_endpoints = true;
 /// let router = Router::with_options(publisher.clone(), TokenSources::default(), options);
 /// let stop = CancellationToken::new();
-/// let service = Stack::new(publisher.reader(), router)
+/// let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router)
 ///     .until(stop.clone())
 ///     .waiters(Waiters::at_most(100))
 ///     .enforce_rate_limits()
-///     .service::<Full<Bytes>, Full<Bytes>>();
+///     .service();
 /// # drop(service);
 /// ```
-#[derive(Debug, Clone)]
-pub struct Stack {
+#[derive(Debug)]
+pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
     reader: Reader,
     router: Router,
     stop: CancellationToken,
     waiters: Waiters,
-    metrics: Option<Metrics>,
+    record: Option<SharedRecord>,
     hosts: AllowedHosts,
     peers: Option<AllowedPeers>,
     limits: Option<LimitRateLayer<EndpointLimits>>,
+    own: Option<OwnLayers<ReqBody, ResBody>>,
 }
 
-impl Stack {
+impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
+    fn clone(&self) -> Self {
+        Self {
+            reader: self.reader.clone(),
+            router: self.router.clone(),
+            stop: self.stop.clone(),
+            waiters: self.waiters.clone(),
+            record: self.record.clone(),
+            hosts: self.hosts.clone(),
+            peers: self.peers.clone(),
+            limits: self.limits.clone(),
+            own: self.own.clone(),
+        }
+    }
+}
+
+impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// A stack around these routes. Whoever waits is woken by what the reader sees.
     pub fn new(reader: Reader, router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
-        Self { reader, router, stop, waiters, metrics: None, hosts: hosts::allowed(), peers: None, limits: None }
+        let hosts = hosts::allowed();
+        Self { reader, router, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
     }
 
     /// Answers every request that waits for a change when `stop` is cancelled.
@@ -127,8 +151,8 @@ impl Stack {
         Self { hosts, ..self }
     }
 
-    pub(crate) fn metrics(self, metrics: Option<Metrics>) -> Self {
-        Self { metrics, ..self }
+    pub(crate) fn record(self, record: Option<SharedRecord>) -> Self {
+        Self { record, ..self }
     }
 
     /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
@@ -141,8 +165,29 @@ impl Stack {
         Self { limits, ..self }
     }
 
-    /// The stack as one service, for these bodies of requests and responses.
-    pub fn service<ReqBody, ResBody>(
+    /// Adds a layer of the caller's own, inside of those that refuse requests and outside of those that answer: it sees each
+    /// request that is let in once, a long poll included. The layer that is added first sees requests first.
+    pub fn layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<InnerService<ReqBody, ResBody>> + Send + Sync + 'static,
+        L::Service: Service<Request<ReqBody>, Response = Response<ResBody>, Error = Infallible, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        ReqBody: 'static,
+        ResBody: 'static,
+    {
+        let own = Some(OwnLayers::inside(self.own, layer));
+        Self { own, ..self }
+    }
+
+    pub(crate) fn own_layers(self, own: Option<OwnLayers<ReqBody, ResBody>>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// The stack as one service.
+    pub fn service(
         self,
     ) -> impl Service<
         Request<ReqBody>,
@@ -160,7 +205,7 @@ impl Stack {
         let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
             // Outermost, so that refusals are counted too.
-            .option_layer(self.metrics.map(RecordLatencyLayer::new))
+            .option_layer(self.record.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
@@ -173,6 +218,8 @@ impl Stack {
             .layer(RequireFlavorLayer::new())
             // A request that waits is one, however often it is asked again below.
             .option_layer(self.limits)
+            // Inside of all refusals, outside of all answers.
+            .option_layer(self.own)
             // Compares tags, and asks all below again.
             .layer(wait_for_change)
             // Needs bytes.
@@ -187,7 +234,7 @@ impl Stack {
 mod tests {
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
-    use http_body_util::{BodyExt, Full};
+    use http_body_util::BodyExt;
     use serde_json::json;
     use std::time::Duration;
     use tower::ServiceExt;
@@ -221,7 +268,7 @@ mod tests {
         let publisher = Publisher::new(Metadata::sample().tree());
         let router = Router::new(publisher.clone(), TokenSources::default());
         let limits = LimitRateLayer::new(EndpointLimits::of_gce());
-        let service = Stack::new(publisher.reader(), router).limits(Some(limits)).service::<Full<Bytes>, Full<Bytes>>();
+        let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");
             let request = if has_flavor { request.header("Metadata-Flavor", "Google") } else { request };

@@ -53,14 +53,14 @@ pub enum EntityTag {
 /// assert_eq!(entity_tag(b"TRUE"), entity_tag(b"TRUE"));
 /// assert_ne!(entity_tag(b"TRUE"), entity_tag(b"FALSE"));
 /// ```
+#[expect(clippy::expect_used, reason = "hex digits are a valid header value")]
 pub fn entity_tag(value: &[u8]) -> HeaderValue {
     let hash = XxHash3_64::oneshot(value).to_be_bytes();
     let mut digits = [0; 16];
     for (byte, pair) in hash.iter().zip(digits.chunks_exact_mut(2)) {
         pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
     }
-    // Hex digits are always a valid header value; the empty one can't be reached.
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&digits).expect("hex digits are a valid header value")
 }
 
 fn hex_digit(nibble: u8) -> u8 {
@@ -140,6 +140,7 @@ where
 {
     type Output = F::Output;
 
+    #[expect(clippy::expect_used, reason = "a broken state must not look like a body that failed")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
@@ -167,12 +168,13 @@ where
                 }
                 Projected::Reading { parts, body } => {
                     let read = ready!(body.poll(cx)).map(Collected::to_bytes);
-                    return Poll::Ready(Ok(match (read, parts.take()) {
-                        (Ok(bytes), Some(mut parts)) => {
+                    let mut parts = parts.take().expect("`ResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(match read {
+                        Ok(bytes) => {
                             parts.headers.insert(header::ETAG, entity_tag(&bytes));
                             Response::from_parts(parts, B::from(bytes))
                         }
-                        _ => {
+                        Err(_) => {
                             let mut failed = Response::new(B::from(Bytes::new()));
                             *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                             failed

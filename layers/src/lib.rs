@@ -9,10 +9,12 @@
 //! | [`RequireHost`] | no `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
 //! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
-//! | [`LimitRate`] | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
+//! | `LimitRate` (feature `rate-limit`) | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
 //! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
 //! | [`Etag`] | `ETag` | needs bytes |
 //! | [`Render`] | a node becomes bytes | the only place where it does |
+//!
+//! A layer of your own may reset a connection: see [`abort`].
 //!
 //! Below [`Render`] stands a service whose response bodies are nodes: anything that is [`Represent`]. The crate
 //! `gce-metadata-routes` has one for a VM's metadata tree; a service of your own will do as well.
@@ -45,17 +47,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod admission;
 mod allowed_hosts;
 mod connection;
 mod path;
 mod query;
 mod rejection;
 mod request_head;
+mod response_future;
 #[cfg(test)]
 mod test_support;
 
+pub mod abort;
 pub mod etag;
+#[cfg(feature = "rate-limit")]
 pub mod limit_rate;
 pub mod record_latency;
 pub mod render;
@@ -65,19 +69,21 @@ pub mod require_peer;
 pub mod set_server_headers;
 pub mod wait_for_change;
 
-pub use admission::Admission;
+pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer};
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
+#[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use path::MetadataPath;
-pub use query::{Format, Query, boolean};
-pub use record_latency::{Answered, MatchedPath, Record, RecordLatency, RecordLatencyLayer};
+pub use query::{Format, Query, parse_bool};
+pub use record_latency::{Answered, PathLabel, Record, RecordLatency, RecordLatencyLayer};
 pub use rejection::Rejection;
 pub use render::{Render, RenderLayer, Represent, Representation};
 pub use request_head::RequestHead;
 pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
 pub use require_host::{RequireHost, RequireHostLayer};
-pub use require_peer::{AllowedPeers, Policy, RequirePeer, RequirePeerLayer};
+pub use require_peer::{AllowedPeers, PeerPolicy, RequirePeer, RequirePeerLayer};
+pub use response_future::ResponseFuture;
 pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
 pub use wait_for_change::{WaitForChange, WaitForChangeLayer, Waiters};

@@ -27,10 +27,10 @@
 //! # }
 //! ```
 
-use crate::admission::Admission;
 use crate::path::MetadataPath;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
+use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -149,7 +149,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = Admission<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -158,9 +158,9 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.limits.of(&MetadataPath::new(request.uri().path())) {
             Some((limit, directory)) if !limit.admits() => {
-                Admission::refused_below(directory, Rejection::TooManyRequests, RequestHead::of(&request))
+                ResponseFuture::refused_below(directory, Rejection::TooManyRequests, RequestHead::of(&request))
             }
-            _ => Admission::admitted(self.inner.call(request)),
+            _ => ResponseFuture::admitted(self.inner.call(request)),
         }
     }
 }
@@ -168,7 +168,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record_latency::MatchedPath;
+    use crate::record_latency::PathLabel;
     use crate::test_support::{mock_exchange, mock_refusal};
 
     const DIRECTORY: &str = "/limited/";
@@ -199,7 +199,7 @@ mod tests {
     async fn refuses(layer: &LimitRateLayer<Below>) {
         let answer = mock_refusal::<_, Bytes>(layer.clone(), request("/limited/x")).await;
         assert_eq!(answer.status(), 429);
-        assert_eq!(answer.extensions().get(), Some(&MatchedPath::Below(DIRECTORY)));
+        assert_eq!(answer.extensions().get(), Some(&PathLabel::Below(DIRECTORY)));
     }
 
     #[tokio::test(start_paused = true)]

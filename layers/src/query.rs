@@ -50,9 +50,9 @@ impl Query {
         let (mut recursive, mut alt, mut wait, mut timeout) = (None, None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "recursive" => _ = recursive.get_or_insert_with(|| boolean(&value).unwrap_or(false)),
+                "recursive" => _ = recursive.get_or_insert_with(|| parse_bool(&value).unwrap_or(false)),
                 "alt" => _ = alt.get_or_insert_with(|| format(&value)),
-                "wait_for_change" => _ = wait.get_or_insert_with(|| boolean(&value).unwrap_or(false)),
+                "wait_for_change" => _ = wait.get_or_insert_with(|| parse_bool(&value).unwrap_or(false)),
                 "timeout_sec" => _ = timeout.get_or_insert_with(|| value.parse().ok().map(Duration::from_secs)),
                 "last_etag" => _ = parsed.last_etag.get_or_insert_with(|| value.into_owned()),
                 _ => {}
@@ -66,17 +66,17 @@ impl Query {
     }
 }
 
-/// Reads a boolean parameter as the metadata server does: `true`, `t`, `yes`, `y` and `1` or their opposites, in any
-/// case, and with the slash that some clients glue to the last value of a URL. `None` is neither.
+/// Parses a boolean parameter as the metadata server does: `true`, `t`, `yes`, `y` and `1`, or `false`, `f`, `no`, `n` and `0`, in
+/// any case, also with the slash that some clients append to the last value of a URL. `None` for any other value.
 ///
 /// ```
-/// use gce_metadata_layers::boolean;
+/// use gce_metadata_layers::parse_bool;
 ///
-/// assert_eq!(boolean("TRUE/"), Some(true));
-/// assert_eq!(boolean("No"), Some(false));
-/// assert_eq!(boolean("perhaps"), None);
+/// assert_eq!(parse_bool("TRUE/"), Some(true));
+/// assert_eq!(parse_bool("No"), Some(false));
+/// assert_eq!(parse_bool("perhaps"), None);
 /// ```
-pub fn boolean(value: &str) -> Option<bool> {
+pub fn parse_bool(value: &str) -> Option<bool> {
     let value = value.trim_end_matches('/');
     let is_one_of = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
     if is_one_of(&["true", "t", "yes", "y", "1"]) {

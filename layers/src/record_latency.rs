@@ -1,6 +1,6 @@
-//! How long each answer took, for whoever counts.
+//! Records the status and the latency of each answer.
 //!
-//! The layer knows no exporter: it tells a [`Record`]. It stands outermost, so that refusals are recorded too.
+//! The layer knows no exporter: it calls a [`Record`]. It is the outermost layer, so that refusals are recorded too.
 //!
 //! ```
 //! use gce_metadata_layers::{Answered, RecordLatencyLayer};
@@ -28,36 +28,36 @@ use std::time::{Duration, Instant};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Left in the extensions of a response by whoever knows, the router or a layer that refuses: the request's path names
-/// something that exists. Without it the path is the client's invention, and must not become a label.
+/// The metrics label for the path of a request. The router, or a layer that refuses, puts it into the extensions of its response
+/// if the path exists. Any other path must not become a label: a client could create as many as it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum MatchedPath {
-    /// The path is as it should be.
+pub enum PathLabel {
+    /// The path of the request.
     AsRequested,
-    /// The path lacks the slash of its directory.
+    /// The path of the request with a slash at its end: it names a directory.
     WithoutSlash,
-    /// The path is below this directory, whose names clients may make up.
+    /// This directory: clients choose the names below it.
     Below(&'static str),
 }
 
-/// One answer, as a [`Record`] is told of it.
+/// One answer, for a [`Record`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answered<'a> {
     /// The path of the request.
     pub path: MetadataPath<'a>,
-    /// Whether the path names something; `None` if nothing is known of it.
-    pub matched: Option<MatchedPath>,
+    /// The label for the path; `None` if the path does not exist.
+    pub label: Option<PathLabel>,
     /// The status of the answer.
     pub status: StatusCode,
     /// From the moment the request was read to the moment the answer was made. A long poll takes as long as it waits.
     pub latency: Duration,
 }
 
-/// Whoever counts answers. Any `Fn(&Answered)` is one.
+/// Records answers. Every `Fn(&Answered)` does.
 pub trait Record {
-    /// Takes note of one answer.
+    /// Records one answer.
     fn record(&self, answered: &Answered<'_>);
 }
 
@@ -74,7 +74,7 @@ pub struct RecordLatencyLayer<R> {
 }
 
 impl<R> RecordLatencyLayer<R> {
-    /// A layer that tells this one.
+    /// A layer that calls this record.
     pub fn new(record: R) -> Self {
         Self { record }
     }
@@ -88,7 +88,7 @@ impl<S, R: Clone> Layer<S> for RecordLatencyLayer<R> {
     }
 }
 
-/// Tells a [`Record`] of every answer of the inner service.
+/// Calls a [`Record`] for each answer of the inner service.
 #[derive(Debug, Clone)]
 pub struct RecordLatency<S, R> {
     inner: S,
@@ -140,7 +140,7 @@ where
         let response = ready!(this.inner.poll(cx))?;
         this.record.record(&Answered {
             path: MetadataPath::new(this.path),
-            matched: response.extensions().get().copied(),
+            label: response.extensions().get().copied(),
             status: response.status(),
             latency: this.start.elapsed(),
         });
@@ -160,14 +160,14 @@ mod tests {
         let record = Arc::clone(&told);
         let layer = RecordLatencyLayer::new(move |answered: &Answered<'_>| {
             let path = answered.path.as_str().to_owned();
-            record.lock().unwrap().push((path, answered.matched, answered.status.as_u16()));
+            record.lock().unwrap().push((path, answered.label, answered.status.as_u16()));
         });
         let request = || Request::get("/computeMetadata//v1/instance?recursive=true").body(()).unwrap();
-        let mut matched = Response::builder().status(301).body(()).unwrap();
-        matched.extensions_mut().insert(MatchedPath::WithoutSlash);
-        mock_exchange(layer.clone(), request(), matched).await;
+        let mut labelled = Response::builder().status(301).body(()).unwrap();
+        labelled.extensions_mut().insert(PathLabel::WithoutSlash);
+        mock_exchange(layer.clone(), request(), labelled).await;
         mock_exchange(layer, request(), Response::builder().status(404).body(()).unwrap()).await;
         let path = || "/computeMetadata/v1/instance".to_owned();
-        assert_eq!(*told.lock().unwrap(), [(path(), Some(MatchedPath::WithoutSlash), 301), (path(), None, 404)]);
+        assert_eq!(*told.lock().unwrap(), [(path(), Some(PathLabel::WithoutSlash), 301), (path(), None, 404)]);
     }
 }

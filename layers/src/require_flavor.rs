@@ -21,10 +21,10 @@
 //! # }
 //! ```
 
-use crate::admission::Admission;
 use crate::path::MetadataPath;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
+use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::task::{Context, Poll};
@@ -98,7 +98,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = Admission<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -106,8 +106,8 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.check(&request) {
-            Ok(()) => Admission::admitted(self.inner.call(request)),
-            Err(rejection) => Admission::refused(rejection, RequestHead::of(&request)),
+            Ok(()) => ResponseFuture::admitted(self.inner.call(request)),
+            Err(rejection) => ResponseFuture::refused(rejection, RequestHead::of(&request)),
         }
     }
 }

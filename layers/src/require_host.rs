@@ -22,10 +22,10 @@
 //! # Ok(()) }
 //! ```
 
-use crate::admission::Admission;
 use crate::allowed_hosts::AllowedHosts;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
+use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,7 +112,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = Admission<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -120,9 +120,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         if self.shared.allows(&request) {
-            Admission::admitted(self.inner.call(request))
+            ResponseFuture::admitted(self.inner.call(request))
         } else {
-            Admission::refused(Rejection::HostNotAllowed, RequestHead::from_request(request))
+            ResponseFuture::refused(Rejection::HostNotAllowed, RequestHead::from_request(request))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Turns away clients that have not shown who they are, or are not the right ones.
+//! Refuses clients without a verified certificate, or with one that is not allowed.
 //!
-//! A client's certificate was verified in the TLS handshake, by whoever accepted the connection and put a [`Connection`]
-//! into the request's extensions. Whether that client is welcome is decided here. It stands before anything else is told:
-//! to a stranger every path is the same 403.
+//! The server verifies a client's certificate in the TLS handshake, and puts a [`Connection`] into the extensions of its requests. This
+//! layer decides which of these clients are admitted. It comes before the path is looked at, so that other clients get the same 403
+//! for every path.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -25,47 +25,47 @@
 //! # }
 //! ```
 
-use crate::admission::Admission;
 use crate::connection::{Connection, PeerIdentity};
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
+use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use http::{Request, Response};
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Decides who is welcome. Any `Fn(&PeerIdentity) -> bool` does.
-pub trait Policy {
-    /// Whether this client is.
+/// Decides which clients are admitted. Every `Fn(&PeerIdentity) -> bool` is a policy.
+pub trait PeerPolicy {
+    /// Whether this client is admitted.
     fn admits(&self, peer: &PeerIdentity) -> bool;
 }
 
-impl<F: Fn(&PeerIdentity) -> bool> Policy for F {
+impl<F: Fn(&PeerIdentity) -> bool> PeerPolicy for F {
     fn admits(&self, peer: &PeerIdentity) -> bool {
         self(peer)
     }
 }
 
-/// Who is welcome, of those who were verified.
+/// The verified peers that are admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedPeers {
     names: Option<Vec<String>>,
 }
 
 impl AllowedPeers {
-    /// Everybody.
+    /// All verified peers.
     pub fn everybody() -> Self {
         Self { names: None }
     }
 
-    /// Whoever is called by one of these names, as [`PeerIdentity::is_called`] has it. An empty list is nobody.
+    /// Peers with one of these names: see [`PeerIdentity::is_called`]. An empty list admits none.
     pub fn only(names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { names: Some(names.into_iter().map(Into::into).collect()) }
     }
 }
 
-impl Policy for AllowedPeers {
+impl PeerPolicy for AllowedPeers {
     fn admits(&self, peer: &PeerIdentity) -> bool {
         self.names.as_ref().is_none_or(|names| names.iter().any(|name| peer.is_called(name)))
     }
@@ -78,7 +78,7 @@ pub struct RequirePeerLayer<P> {
 }
 
 impl<P> RequirePeerLayer<P> {
-    /// A layer that admits whom this policy does.
+    /// A layer that admits the peers that this policy admits.
     pub fn new(policy: P) -> Self {
         Self { policy }
     }
@@ -92,7 +92,7 @@ impl<S, P: Clone> Layer<S> for RequirePeerLayer<P> {
     }
 }
 
-/// Answers 403 to whoever did not show a certificate, or the wrong one.
+/// Answers 403 to clients without a certificate, or that the policy does not admit.
 #[derive(Debug, Clone)]
 pub struct RequirePeer<S, P> {
     inner: S,
@@ -102,12 +102,12 @@ pub struct RequirePeer<S, P> {
 impl<S, P, ReqBody, ResBody> Service<Request<ReqBody>> for RequirePeer<S, P>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    P: Policy,
+    P: PeerPolicy,
     ResBody: From<Bytes>,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = Admission<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -116,8 +116,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let peer = request.extensions().get::<Connection>().and_then(|connection| connection.peer.as_deref());
         match peer.is_some_and(|peer| self.policy.admits(peer)) {
-            true => Admission::admitted(self.inner.call(request)),
-            false => Admission::refused(Rejection::Forbidden, RequestHead::from_request(request)),
+            true => ResponseFuture::admitted(self.inner.call(request)),
+            false => ResponseFuture::refused(Rejection::Forbidden, RequestHead::from_request(request)),
         }
     }
 }

@@ -57,28 +57,28 @@ pub struct WaitForChangeLayer<T> {
     waiters: Waiters,
 }
 
-/// The requests that wait at the moment. Clones count the same ones.
+/// Counts and limits the requests that wait. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Waiters {
     room: Arc<Semaphore>,
-    most: usize,
+    max: usize,
 }
 
 impl Waiters {
-    /// Room for this many.
-    pub fn at_most(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(most)), most }
+    /// At most `max` requests may wait.
+    pub fn at_most(max: usize) -> Self {
+        let max = max.min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// How many wait now.
+    /// The number of requests that wait now.
     pub fn count(&self) -> usize {
-        self.most - self.room.available_permits()
+        self.max - self.room.available_permits()
     }
 }
 
 impl Default for Waiters {
-    /// Room for all that come.
+    /// No limit.
     fn default() -> Self {
         Self::at_most(usize::MAX)
     }
@@ -218,21 +218,19 @@ impl<S, T> Waiter<S, T> {
     }
 }
 
-/// The same head in memory of its own. As it comes it is part of the server's read buffer, which it would keep for as long
-/// as it waits, while the server gets itself another one.
+/// Copies a head into memory of its own. The server parses heads in place: a head that waits would keep the server's read buffer,
+/// and the server would allocate another.
+#[expect(clippy::expect_used, reason = "the parts of a valid head are valid")]
 fn detached(mut parts: request::Parts) -> request::Parts {
-    let target = parts.uri.path_and_query().and_then(|target| PathAndQuery::try_from(target.to_string()).ok());
-    let authority = parts.uri.authority().and_then(|authority| Authority::try_from(authority.to_string()).ok());
+    let copy = |target: &PathAndQuery| target.as_str().to_owned().try_into().expect("a valid target");
+    let target = parts.uri.path_and_query().map(copy);
+    let copy = |authority: &Authority| authority.as_str().to_owned().try_into().expect("a valid authority");
+    let authority = parts.uri.authority().map(copy);
     let mut uri = uri::Parts::default();
     (uri.scheme, uri.authority, uri.path_and_query) = (parts.uri.scheme().cloned(), authority, target);
-    // What came apart goes together again.
-    if let Ok(uri) = Uri::from_parts(uri) {
-        parts.uri = uri;
-    }
+    parts.uri = Uri::from_parts(uri).expect("the parts of a valid URI");
     for value in parts.headers.values_mut() {
-        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
-            *value = copy;
-        }
+        *value = HeaderValue::from_bytes(value.as_bytes()).expect("a valid header value");
     }
     parts
 }

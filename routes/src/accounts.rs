@@ -3,7 +3,7 @@
 //! gcloud looks for the e-mail among the lines of `service-accounts/`, the client libraries ask for `default`. A real dump
 //! has both, and nothing is added to it.
 
-use crate::derived::Derived;
+use crate::memo::Memo;
 use crate::tree::{Dir, Leaf, Node, Tree};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ impl ServiceAccount {
 }
 
 /// The accounts of a tree by all their names.
-pub(crate) type Accounts = Arc<Derived<BTreeMap<Box<str>, Arc<ServiceAccount>>>>;
+pub(crate) type Accounts = Arc<Memo<BTreeMap<Box<str>, Arc<ServiceAccount>>>>;
 
 impl Tree {
     /// The account with this e-mail or alias.

@@ -78,18 +78,18 @@ pub(crate) mod tests {
 
     #[test]
     fn json_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
-        let config = |levels| {
-            let mut config = json!({"computeMetadata": {"v1": {"instance": {}}}});
-            config["computeMetadata"]["v1"]["instance"]["odd"] = nested(levels);
-            config
+        let vm = |levels| {
+            let mut vm = json!({"instance": {}});
+            vm["instance"]["odd"] = nested(levels);
+            vm
         };
-        let tree = Metadata::from_json(config(96)).unwrap().tree();
+        let tree = Metadata::from_json(vm(98)).unwrap().tree();
         assert_eq!(tree.with_merged("", &json!({"instance": {"id": 1}})).unwrap().text("instance/id").unwrap(), "1");
-        for levels in [97, 100_000] {
-            let error = Metadata::from_json(config(levels)).unwrap_err();
-            assert_eq!((error.path().len(), &*error.path()[3]), (101, "odd"));
+        for levels in [99, 100_000] {
+            let error = Metadata::from_json(vm(levels)).unwrap_err();
+            assert_eq!((error.path().len(), &*error.path()[1]), (101, "odd"));
             assert!(error.to_string().ends_with(": nested more than 100 levels deep: flatten it"), "{error}");
-            assert_eq!(Metadata::check(config(levels)).len(), 1);
+            assert_eq!(Metadata::check(vm(levels)).len(), 1);
         }
         assert!(OsLogin::from_json(nested(100_000)).is_err());
         assert!(GuestAttributes::from_json(nested(100_000)).is_err());

@@ -1,30 +1,30 @@
-//! What stands at the end of a route.
+//! Endpoints: each answers the requests of a route.
 
-mod above;
 mod body;
 mod body_budget;
 mod guest_attributes;
-pub(crate) mod legacy;
 mod maintenance;
 pub(crate) mod os_login;
-mod published;
+mod static_listing;
 mod tokens;
+mod tree_endpoint;
+mod v01_listing;
 mod workload_certificates;
 
 pub use body::RequestBody;
 pub use guest_attributes::SaveGuestAttributes;
 pub use maintenance::NoMaintenance;
 
-pub(crate) use above::Above;
 pub(crate) use body_budget::BodyBudget;
 pub(crate) use guest_attributes::WritableAttributes;
 pub(crate) use maintenance::UpcomingMaintenance;
-pub(crate) use published::Published;
+pub(crate) use static_listing::StaticListing;
 pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
+pub(crate) use tree_endpoint::TreeEndpoint;
+pub(crate) use v01_listing::V01Listing;
 pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;
-use crate::router::Router;
 use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Node, Tree};
 use bytes::Bytes;
@@ -47,18 +47,27 @@ pub trait Endpoint: Send + Sync {
     fn call(&self, call: Call<'_>) -> Reply;
 }
 
+/// An endpoint may be shared by several routes.
+impl<E: Endpoint + ?Sized> Endpoint for Arc<E> {
+    fn allows(&self, method: &Method) -> bool {
+        (**self).allows(method)
+    }
+
+    fn call(&self, call: Call<'_>) -> Reply {
+        (**self).call(call)
+    }
+}
+
 /// A request as an endpoint sees it.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// Method, query and host.
     pub head: &'a RequestHead,
-    /// The path.
+    /// The path in v1, also if the request came through an older API.
     pub path: MetadataPath<'a>,
     /// The body, unread.
     pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
-    /// What found the endpoint, for those that stand for another one.
-    pub(crate) router: &'a Router,
 }
 
 impl Call<'_> {
@@ -68,27 +77,33 @@ impl Call<'_> {
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// What the route's placeholder of this name stands for.
+    /// The part of the path that the route's placeholder of this name matched.
     pub fn placeholder(&self, name: &str) -> Option<&str> {
         self.params.get(name)
     }
 
+    /// The placeholder of an endpoint of this crate.
+    #[expect(clippy::expect_used, reason = "the table of routes is a constant")]
+    fn own_placeholder(&self, name: &str) -> &str {
+        self.placeholder(name).expect("the route of the endpoint has its placeholder")
+    }
+
     /// The service account that the route's `{account}` names.
     fn account(&self, tree: &Tree) -> Result<Arc<ServiceAccount>, Rejection> {
-        self.placeholder("account").and_then(|name| tree.service_account(name)).ok_or(Rejection::NotFound)
+        tree.service_account(self.own_placeholder("account")).ok_or(Rejection::NotFound)
     }
 }
 
-/// The outcome of a call: at hand, or on its way.
+/// The answer to a call, or a future of it. Polling it after its completion panics.
 pub struct Reply {
     outcome: Outcome,
     pub(crate) counted_as: Option<&'static str>,
 }
 
 enum Outcome {
-    /// It needed nothing but memory.
+    /// Ready; `None` once it was polled.
     Now(Option<Result<Answer, Rejection>>),
-    /// It asks somebody else first.
+    /// In the making.
     Later(Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>),
 }
 
@@ -113,9 +128,10 @@ impl From<Result<Answer, Rejection>> for Reply {
 impl Future for Reply {
     type Output = Result<Answer, Rejection>;
 
+    #[expect(clippy::expect_used, reason = "a future that is polled again would hang for ever without it")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.outcome {
-            Outcome::Now(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
+            Outcome::Now(outcome) => Poll::Ready(outcome.take().expect("`Reply` polled after completion")),
             Outcome::Later(future) => future.as_mut().poll(cx),
         }
     }
@@ -193,6 +209,15 @@ impl fmt::Debug for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "`Reply` polled after completion")]
+    fn a_reply_that_is_polled_after_completion_panics() {
+        let mut reply = Reply::from(Ok(Answer::text("once")));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut reply).poll(&mut cx).is_ready());
+        let _ = Pin::new(&mut reply).poll(&mut cx);
+    }
 
     #[test]
     fn what_is_made_for_a_request_is_not_printed() {

@@ -1,6 +1,6 @@
 //! The metadata of a Google Compute Engine VM: its tree, its routes, and the ports that its tokens come through.
 //!
-//! - [`Metadata`] is a VM as JSON: a config, or the dump of a real one. [`Metadata::tree`] makes the [`Tree`] of it.
+//! - [`Metadata`] is a VM as JSON, such as the dump of a real one. [`Metadata::tree`] makes the [`Tree`] of it.
 //! - [`Publisher`] holds the current tree and is how it changes; a [`Reader`] is how it is read.
 //! - [`OsLogin`] is who may log in to the VM; it stands beside the tree.
 //! - [`Router`] is a [`tower::Service`] from a request to the node that its path names.
@@ -17,10 +17,12 @@
 
 mod accounts;
 mod depth;
-mod derived;
 pub mod endpoint;
+mod memo;
 mod metadata;
+mod options;
 mod os_login;
+mod paths;
 mod router;
 mod sample;
 mod schema;
@@ -31,10 +33,11 @@ mod v1;
 
 pub use accounts::ServiceAccount;
 pub use endpoint::{NoMaintenance, SaveGuestAttributes};
-pub use metadata::{Finding, Metadata, MetadataError, Severity};
+pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
+pub use options::RouterOptions;
 pub use os_login::OsLogin;
-pub use router::{Resolved, ResponseFuture, RouteConflict, Router, RouterOptions};
+pub use paths::below_v1;
+pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
 pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, Tree};
-pub use v1::below_v1;

@@ -9,11 +9,11 @@ mod walk;
 
 pub use finding::{Finding, MetadataError, Severity};
 pub(crate) use gce_types::conform;
-pub(crate) use walk::Walk;
+pub use walk::Walk;
 
 use crate::accounts;
 use crate::depth;
-use crate::os_login::OsLogin;
+use crate::os_login::{self, OsLogin};
 use crate::schema;
 use crate::tree::Tree;
 use serde_json::{Map, Value, json};
@@ -26,8 +26,8 @@ use std::sync::Arc;
 /// use gce_metadata_routes::Metadata;
 /// use serde_json::json;
 ///
-/// let config = json!({"computeMetadata": {"v1": {"project": {"projectId": "my-project"}}}});
-/// let tree = Metadata::from_json(config).unwrap().with_project_id("another").tree();
+/// let v1 = json!({"project": {"projectId": "my-project"}});
+/// let tree = Metadata::from_json(v1).unwrap().with_project_id("another").tree();
 /// assert_eq!(tree.text("project/project-id").unwrap(), "another");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -37,29 +37,22 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads a config (`{"computeMetadata":{"v1":{…}}}`) or a bare dump of a VM's `?recursive=true`.
+    /// Reads what stands at `/computeMetadata/v1/`, such as the dump of a VM's `?recursive=true`.
     ///
     /// Keys that differ from GCE's own in case only become GCE's own. A service account that the JSON names in one way is
-    /// completed so that it is served in all: by e-mail and by alias.
+    /// completed so that it is served under its e-mail and all its aliases.
     ///
     /// # Errors
-    /// If it is neither a config nor a dump, or a value can't be what its place says it is, such as a list where an object
+    /// If it has none of the keys that metadata has, or a value can't be what its place says it is, such as a list where an object
     /// belongs, or it nests more than [`Tree::MAX_DEPTH`] levels deep; the error names the place.
-    pub fn from_json(json: Value) -> Result<Self, MetadataError> {
+    pub fn from_json(v1: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
-        let (v1, os_login) = read(json, &mut walk);
-        let metadata = Self::complete(v1);
-        match walk.first_error() {
-            Some(error) => Err(error),
-            None => Ok(match os_login {
-                Some(os_login) => metadata.with_os_login(os_login),
-                None => metadata,
-            }),
-        }
+        let metadata = Self::read_dump(v1, &mut walk);
+        walk.first_error().map_or(Ok(metadata), Err)
     }
 
-    /// All that is to be said about a config or a dump: the errors for which [`from_json`](Self::from_json) refuses it, what it
-    /// takes though GCE would not serve it so, and keys that GCE is not known to have.
+    /// All findings in such JSON: the errors for which [`from_json`](Self::from_json) refuses it, values that it takes though GCE
+    /// would not serve them, and keys that GCE is not known to have.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Severity};
@@ -69,10 +62,33 @@ impl Metadata {
     /// assert_eq!(findings[0].severity(), Severity::Warning);
     /// assert_eq!(findings[0].path(), ["instance", "preempted"]);
     /// ```
-    pub fn check(json: Value) -> Vec<Finding> {
+    pub fn check(v1: Value) -> Vec<Finding> {
         let mut walk = Walk::thorough();
-        read(json, &mut walk);
-        walk.findings
+        Self::read_dump(v1, &mut walk);
+        walk.into_findings()
+    }
+
+    /// Whether an object has a key that metadata has at its top, in any case.
+    pub fn is_like(object: &Map<String, Value>) -> bool {
+        const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
+        ROOTS.iter().any(|root| object.keys().any(|key| key.eq_ignore_ascii_case(root)))
+    }
+
+    /// Reads the object that stands at `/computeMetadata/v1/` as a part of a larger document. The walk gets the findings; after
+    /// an error the metadata is incomplete. The document must have been [bounded](Walk::bounded).
+    pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
+        Self::complete(canonical(v1, walk))
+    }
+
+    fn read_dump(v1: Value, walk: &mut Walk) -> Self {
+        let bounded = walk.bounded(v1);
+        let Some(v1) = bounded.and_then(|v1| walk.object(v1)) else { return Self::complete(Value::Null) };
+        if v1.contains_key("computeMetadata") {
+            walk.error("a config, not metadata: pass the object at `computeMetadata.v1`");
+        } else if !Self::is_like(&v1) {
+            walk.error("no metadata, which has instance and project");
+        }
+        Self::read(v1, walk)
     }
 
     /// Checks a value that is to stand at this path of the tree, and gives its keys GCE's spelling.
@@ -165,6 +181,11 @@ impl Metadata {
         self
     }
 
+    /// Whether the attribute `enable-oslogin` of the instance, or else of the project, switches OS Login on.
+    pub fn enables_os_login(&self) -> bool {
+        Tree::from_json(&self.v1).is_switched_on(os_login::SWITCH)
+    }
+
     /// Puts a value where these keys lead, making objects on the way, and gives back what was there.
     fn put(&mut self, keys: &[&str], value: Value) -> Value {
         let place = keys.iter().fold(&mut self.v1, |node, key| {
@@ -189,52 +210,10 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// The key of the section that no part of the tree is made of.
-const OS_LOGIN: &str = "osLogin";
-
-/// What stands at `/computeMetadata/v1/`, as GCE would have written it, and beside it.
-fn read(json: Value, walk: &mut Walk) -> (Value, Option<OsLogin>) {
-    const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
-    let bounded = walk.bounded(json);
-    let Some(mut document) = bounded.and_then(|json| walk.object(json)) else { return (Value::Null, None) };
-    let Some(outer) = document.remove("computeMetadata") else {
-        if !ROOTS.iter().any(|root| document.keys().any(|key| key.eq_ignore_ascii_case(root))) {
-            walk.error("neither a config, which has computeMetadata.v1, nor a dump, which has instance and project");
-        }
-        return (canonical(document, walk), None);
-    };
-    let v1 = walk.below("computeMetadata", |walk| {
-        let Some(mut outer) = walk.object(outer) else { return Value::Null };
-        let Some(v1) = outer.remove("v1") else {
-            walk.error("`v1` is missing: it holds instance and project");
-            return Value::Null;
-        };
-        walk.below("v1", |walk| walk.object(v1).map_or(Value::Null, |v1| canonical(v1, walk)))
-    });
-    let section = document.remove(OS_LOGIN);
-    let os_login = walk.below(OS_LOGIN, |walk| section.map(|section| OsLogin::read(section, walk)));
-    if walk.is_thorough() && os_login.is_some() && !Tree::from_json(&v1).is_switched_on("enable-oslogin") {
-        walk.below(OS_LOGIN, |walk| {
-            walk.warn(
-                "OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it",
-            );
-        });
-    }
-    for (key, _) in document {
-        let is_section = key.eq_ignore_ascii_case(OS_LOGIN);
-        walk.below(key, |walk| match is_section {
-            true => walk.error(format!("this key is spelled `{OS_LOGIN}`: rename it, or remove it")),
-            false if walk.is_thorough() => walk.note("nothing looks at this key"),
-            false => {}
-        });
-    }
-    (v1, os_login)
-}
-
 fn canonical(v1: Map<String, Value>, walk: &mut Walk) -> Value {
     // It would become a part of GCE's own `oslogin`, and be served, secrets and all.
     let is_misplaced = |(key, value): &(&String, &Value)| {
-        key.eq_ignore_ascii_case(OS_LOGIN) && OsLogin::KEYS.iter().any(|key| value.get(key).is_some())
+        key.eq_ignore_ascii_case("oslogin") && OsLogin::KEYS.iter().any(|key| value.get(key).is_some())
     };
     for (key, _) in v1.iter().filter(is_misplaced) {
         let remedy = "it stands beside `computeMetadata`; put a dump into {\"computeMetadata\": {\"v1\": …}} first";
@@ -255,29 +234,17 @@ mod tests {
     }
 
     #[test]
-    fn a_config_and_a_dump_are_the_same() {
-        let v1 = json!({"instance": {"id": 1}, "project": {"projectId": "p"}});
-        let config = json!({"computeMetadata": {"v1": v1.clone()}});
-        assert_eq!(Metadata::from_json(config).unwrap(), Metadata::from_json(v1).unwrap());
-        assert!(Metadata::from_json(json!({"computeMetadata": {"v1": {}}})).is_ok(), "a VM may have nothing to say");
-    }
-
-    #[test]
     fn a_mistake_is_named_with_its_place() {
         assert_eq!(error(json!([])), ".: an object is expected, not a list");
-        assert!(error(json!({"computeMetdata": {}})).starts_with(".: neither a config"));
+        assert_eq!(error(json!({"instanec": {}})), ".: no metadata, which has instance and project");
         assert_eq!(
-            error(json!({"computeMetadata": {"v2": {}}})),
-            "computeMetadata: `v1` is missing: it holds instance and project"
+            error(json!({"computeMetadata": {"v1": {"instance": {}}}})),
+            ".: a config, not metadata: pass the object at `computeMetadata.v1`"
         );
-        let config = |v1| json!({"computeMetadata": {"v1": v1}});
+        assert_eq!(error(json!({"instance": 5})), "instance: an object is expected, not a number");
         assert_eq!(
-            error(config(json!({"instance": 5}))),
-            "computeMetadata.v1.instance: an object is expected, not a number"
-        );
-        assert_eq!(
-            error(config(json!({"instance": {"networkInterfaces": [{"accessConfigs": {}}]}}))),
-            "computeMetadata.v1.instance.networkInterfaces[0].accessConfigs: a list is expected, not an object"
+            error(json!({"instance": {"networkInterfaces": [{"accessConfigs": {}}]}})),
+            "instance.networkInterfaces[0].accessConfigs: a list is expected, not an object"
         );
         assert_eq!(
             error(json!({"instance": {"ServiceAccounts": {"default": "a@example.com"}}})),
@@ -292,43 +259,26 @@ mod tests {
             "challenges": {"ada@example.com": [{"type": "SECURITY_KEY_OTP", "code": "hidden"}]},
         });
         let v1 = json!({"instance": {"id": 1, "workloadIdentities": "hidden"}});
-        let config = json!({"computeMetadata": {"v1": v1}, "osLogin": section.clone()});
-        let metadata = Metadata::from_json(config).unwrap();
+        let os_login = OsLogin::from_json(section.clone()).unwrap();
+        let metadata = Metadata::from_json(v1).unwrap().with_os_login(os_login);
         assert!(!format!("{metadata:?}").contains("hidden"));
         let tree = metadata.tree();
         assert_eq!(tree.get("").unwrap().json(), r#"{"instance":{"id":1},"oslogin":{"authenticate":{"sessions":{}}}}"#);
         assert!(!format!("{tree:?}").contains("hidden"));
-        for misplaced in [
-            json!({"instance": {}, "OSlogin": section.clone()}),
-            json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}}),
-        ] {
+        for key in ["OSlogin", "oslogin"] {
+            let mut misplaced = json!({"instance": {}});
+            misplaced[key] = section.clone();
             assert!(error(misplaced).contains("login: it stands beside `computeMetadata`"));
         }
-        assert!(
-            error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))
-                .starts_with("osLogin.loginProfiles[0]: `name` is missing")
-        );
     }
 
     #[test]
-    fn a_section_is_read_by_its_own_name_and_no_other_is_passed_over() {
-        for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
-            let mut config =
-                json!({"computeMetadata": {"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}}});
-            config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
-            assert_eq!(Metadata::check(config.clone()).len(), 1);
-            assert!(error(config).ends_with("ogin: this key is spelled `osLogin`: rename it, or remove it"));
-        }
-    }
-
-    #[test]
-    fn a_section_that_is_switched_off_is_warned_of() {
-        let check = |switch: &str| {
-            let attributes = json!({"enable-oslogin": switch});
-            let v1 = json!({"instance": {"attributes": attributes}});
-            Metadata::check(json!({"computeMetadata": {"v1": v1}, "osLogin": {}})).len()
-        };
-        assert_eq!((check("TRUE"), check("FALSE")), (0, 1));
+    fn os_login_is_enabled_by_an_attribute_of_the_instance_or_the_project() {
+        let enabled = |v1| Metadata::from_json(v1).unwrap().enables_os_login();
+        let attributes = |switch: &str| json!({"attributes": {"enable-oslogin": switch}});
+        assert!(enabled(json!({"instance": attributes("TRUE")})) && enabled(json!({"project": attributes("TRUE")})));
+        assert!(!enabled(json!({"instance": attributes("FALSE"), "project": attributes("TRUE")})));
+        assert!(!enabled(json!({"instance": {}})));
     }
 
     #[test]

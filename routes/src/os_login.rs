@@ -10,6 +10,9 @@ pub(crate) use read::POLICIES;
 
 use serde_json::{Value, json};
 
+/// The attribute that switches OS Login on.
+pub(crate) const SWITCH: &str = "enable-oslogin";
+
 /// The people and groups that OS Login knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsLogin {

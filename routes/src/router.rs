@@ -1,14 +1,16 @@
 //! From a request to the endpoint that answers it, over matchit.
 //!
-//! The response's body is what the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
+//! The response's body is the node that the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
 //! it, so a stack that renders in the wrong place does not compile.
 
-use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, NoMaintenance, Reply, RequestBody, SaveGuestAttributes};
-use crate::snapshot::Publisher;
+use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, Reply, RequestBody};
+use crate::options::RouterOptions;
+use crate::paths::{self, Api};
+use crate::snapshot::{Publisher, Reader};
 use crate::token::TokenSources;
 use crate::v1;
-use gce_metadata_layers::{MatchedPath, MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
-use http::{Request, Response};
+use gce_metadata_layers::{MetadataPath, PathLabel, Query, Rejection, Represent, Representation, RequestHead};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::convert::Infallible;
 use std::fmt;
@@ -38,102 +40,128 @@ use tower::Service;
 /// ```
 #[derive(Clone)]
 pub struct Router {
-    routes: Arc<matchit::Router<Arc<dyn Endpoint>>>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    routes: Routes,
+    /// Whether the older APIs are served, unless an attribute disables them.
+    serves_older_apis: bool,
+    reader: Reader,
     bodies: BodyBudget,
 }
 
-/// Settings of a [`Router`].
-///
-/// ```
-/// use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources};
-///
-/// let mut options = RouterOptions::default();
-/// options.legacy_endpoints = true;
-/// Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options);
-/// ```
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RouterOptions {
-    /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` switches
-    /// them off again.
-    pub legacy_endpoints: bool,
-    /// What `instance/upcoming-maintenance` answers while there is none.
-    pub no_maintenance: NoMaintenance,
-    /// Saves guest attributes before a write of them is answered: 200, or 503 if it fails. Without it, a write is answered as
-    /// soon as it is published.
-    pub save_guest_attributes: Option<SaveGuestAttributes>,
-    /// The memory of all request bodies that are being received, in bytes; 8 MiB by default. A body that would need more is
-    /// answered 503. Clones of the router share it.
-    pub max_body_bytes_in_flight: usize,
-}
-
-impl RouterOptions {
-    /// The memory of all request bodies that are being received, in bytes, unless another limit is set.
-    pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
-}
-
-impl Default for RouterOptions {
-    fn default() -> Self {
-        Self {
-            legacy_endpoints: false,
-            no_maintenance: NoMaintenance::default(),
-            save_guest_attributes: None,
-            max_body_bytes_in_flight: Self::MAX_BODY_BYTES_IN_FLIGHT,
-        }
-    }
-}
+type Routes = matchit::Router<Arc<dyn Endpoint>>;
 
 impl Router {
-    /// The routes of `/computeMetadata/v1/` and of what stands above it. What clients write is published there.
+    /// A router for `/computeMetadata/v1/` and the directories above it. Writes of clients go to the publisher.
     pub fn new(publisher: Publisher, tokens: TokenSources) -> Self {
         Self::with_options(publisher, tokens, RouterOptions::default())
     }
 
-    /// The same, with these options.
+    /// A router with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        let above = v1::above(&publisher.reader(), &tokens, &options);
-        let bodies = BodyBudget::new(options.max_body_bytes_in_flight);
-        Self { bodies, ..Self::of(v1::routes(&publisher, &tokens, &options).into_iter().chain(above)) }
+        let routes = from_table(v1::routes(&publisher, &tokens, &options));
+        let inner = Inner {
+            routes,
+            serves_older_apis: options.legacy_endpoints,
+            reader: publisher.reader(),
+            bodies: BodyBudget::new(options.max_body_bytes_in_flight),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    pub(crate) fn of<'a>(routes: impl IntoIterator<Item = (&'a str, Arc<dyn Endpoint>)>) -> Self {
-        // The lists are constants of this crate, and tests walk them: none of their routes conflicts with another.
-        let empty = Self { routes: Arc::default(), bodies: BodyBudget::new(RouterOptions::MAX_BODY_BYTES_IN_FLIGHT) };
-        routes.into_iter().fold(empty, |router, (path, endpoint)| {
-            router.with_route(path, endpoint).unwrap_or_else(|(router, _)| router)
-        })
-    }
-
-    /// With one more route, in matchit's syntax: `/{name}` for a segment, `/{*rest}` for all that follows.
+    /// Adds a route. Its path has matchit's syntax: `/{name}` is one segment, `/{*rest}` is all that follows. A path below
+    /// `/computeMetadata/v1/` is also served by the older APIs.
+    ///
+    /// ```
+    /// use gce_metadata_layers::Rejection;
+    /// use gce_metadata_routes::endpoint::{Answer, Call, Endpoint, Reply};
+    /// use gce_metadata_routes::{Leaf, Metadata, Publisher, Router, TokenSources};
+    /// use http::HeaderValue;
+    ///
+    /// struct Method;
+    ///
+    /// impl Endpoint for Method {
+    ///     fn call(&self, call: Call<'_>) -> Reply {
+    ///         let leaf = Leaf::text_by_default(call.head.method().as_str());
+    ///         Ok(Answer::computed(leaf, HeaderValue::from_static("application/text"))).into()
+    ///     }
+    /// }
+    ///
+    /// let publisher = Publisher::new(Metadata::sample().tree());
+    /// let router = Router::new(publisher, TokenSources::default()).with_route("/my/method", Method)?;
+    /// assert!(router.with_route("/my/{name}/", Method)?.with_route("/my/method", Method).is_err());
+    /// # Ok::<_, gce_metadata_routes::RouteConflict>(())
+    /// ```
     ///
     /// # Errors
-    /// If the route conflicts with another; the router comes back without it.
-    pub fn with_route(mut self, path: &str, endpoint: Arc<dyn Endpoint>) -> Result<Self, (Self, RouteConflict)> {
-        match Arc::make_mut(&mut self.routes).insert(path, endpoint) {
+    /// If the path conflicts with another route, or is not in matchit's syntax.
+    pub fn with_route(
+        mut self,
+        path: impl Into<String>,
+        endpoint: impl Endpoint + 'static,
+    ) -> Result<Self, RouteConflict> {
+        let path = path.into();
+        match Arc::make_mut(&mut self.inner).routes.insert(path.as_str(), Arc::new(endpoint)) {
             Ok(()) => Ok(self),
-            Err(conflict) => Err((self, RouteConflict(conflict.to_string()))),
+            Err(error) => Err(RouteConflict { path, problem: error.to_string() }),
         }
     }
 
-    /// What the endpoint at this path, which need not be that of the head, makes of the request.
-    pub(crate) fn route(&self, head: &RequestHead, path: &str, body: RequestBody) -> Reply {
+    /// Routes a request to its endpoint.
+    pub(crate) fn route(&self, head: &RequestHead, body: RequestBody) -> Reply {
+        let path = head.path();
         // A target without a path, such as CONNECT's, names the root.
-        let path = if path.is_empty() { "/" } else { path };
-        match self.routes.at(path) {
+        let path = if path.as_str().is_empty() { "/" } else { path.as_str() };
+        let (api, path) = paths::resolve(path);
+        if api == Api::Older
+            && let Err(rejection) = self.inner.check_older_api(head.method())
+        {
+            return Err(rejection).into();
+        }
+        match self.inner.routes.at(&path) {
             Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
-            Ok(found) => {
-                let path = MetadataPath::new(path);
-                found.value.call(Call { head, path, body, params: found.params, router: self })
-            }
+            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(&path), body, params: found.params }),
             Err(_) => Err(Rejection::NotFound).into(),
         }
     }
 }
 
+impl Inner {
+    /// The older APIs require no header, which is why GCE closed them. They only ever read.
+    fn check_older_api(&self, method: &Method) -> Result<(), Rejection> {
+        if method != Method::GET && method != Method::HEAD {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        if !self.serves_older_apis || self.reader.snapshot().tree().is_switched_on("disable-legacy-endpoints") {
+            return Err(Rejection::LegacyEndpoint);
+        }
+        Ok(())
+    }
+}
+
+/// The router of a table of this crate.
+#[expect(
+    clippy::expect_used,
+    reason = "the tables are constants: a conflict is a bug, which every test of the router finds"
+)]
+fn from_table(table: Vec<(&'static str, Arc<dyn Endpoint>)>) -> Routes {
+    let mut routes = Routes::new();
+    for (path, endpoint) in table {
+        routes.insert(path, endpoint).expect("the routes of the table do not conflict");
+    }
+    routes
+}
+
 /// Why a route could not be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RouteConflict(String);
+#[error("route {path}: {problem}")]
+pub struct RouteConflict {
+    path: String,
+    problem: String,
+}
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +183,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = RequestHead::split(request);
-        ResponseFuture(self.route(&head, head.path().as_str(), RequestBody::new(body, &self.bodies)))
+        let body = RequestBody::new(body, &self.inner.bodies);
+        ResponseFuture(self.route(&head, body))
     }
 }
 
@@ -173,27 +202,27 @@ impl Future for ResponseFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|outcome| {
-            let matched = matched(&outcome, self.0.counted_as);
+            let label = label(&outcome, self.0.counted_as);
             let mut response = Response::new(Resolved(outcome));
-            if let Some(matched) = matched {
-                response.extensions_mut().insert(matched);
+            if let Some(label) = label {
+                response.extensions_mut().insert(label);
             }
             Ok(response)
         })
     }
 }
 
-/// Whether the path names something. Where it doesn't, or nobody looked, it is the client's invention.
-fn matched(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<MatchedPath> {
+/// The metrics label for the path; `None` if it does not exist, or was not looked up.
+fn label(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<PathLabel> {
     match (outcome, counted_as) {
         (Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint), _) => None,
-        (_, Some(directory)) => Some(MatchedPath::Below(directory)),
-        (Err(Rejection::MissingSlash), None) => Some(MatchedPath::WithoutSlash),
-        _ => Some(MatchedPath::AsRequested),
+        (_, Some(directory)) => Some(PathLabel::Below(directory)),
+        (Err(Rejection::MissingSlash), None) => Some(PathLabel::WithoutSlash),
+        _ => Some(PathLabel::AsRequested),
     }
 }
 
-/// What the path named, or why nothing.
+/// The answer that the path names, or the refusal: the body of the router's responses.
 #[derive(Debug)]
 pub struct Resolved(Result<Answer, Rejection>);
 
@@ -203,5 +232,71 @@ impl Represent for Resolved {
             Ok(answer) => answer.represent(query),
             Err(rejection) => Err(rejection.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Metadata;
+
+    struct Mine;
+
+    impl Endpoint for Mine {
+        fn call(&self, _: Call<'_>) -> Reply {
+            Ok(Answer::text("mine")).into()
+        }
+    }
+
+    fn router(legacy_endpoints: bool) -> Router {
+        let options = RouterOptions { legacy_endpoints, ..RouterOptions::default() };
+        Router::with_options(Publisher::new(Metadata::sample().tree()), TokenSources::default(), options)
+    }
+
+    async fn status(router: &Router, method: &str, path: &str) -> u16 {
+        let head = RequestHead::of(&Request::builder().method(method).uri(path).body(()).unwrap());
+        let outcome = router.route(&head, RequestBody::made(Default::default)).await;
+        outcome.map_or_else(|rejection| rejection.status().as_u16(), |_| 200)
+    }
+
+    #[tokio::test]
+    async fn a_route_that_is_added_to_v1_is_served_by_v1beta1_too() {
+        let router = router(true).with_route("/computeMetadata/v1/instance/mine", Mine).unwrap();
+        assert_eq!(status(&router, "GET", "/computeMetadata/v1/instance/mine").await, 200);
+        assert_eq!(status(&router, "GET", "/computeMetadata/v1beta1/instance/mine").await, 200);
+    }
+
+    #[tokio::test]
+    async fn older_apis_are_read_only_and_closed_by_default() {
+        for (path, served) in [
+            ("/0.1", 301),
+            ("/0.1/", 200),
+            ("/0.1/meta-data", 301),
+            ("/0.1/meta-data/", 200),
+            ("/0.1/meta-data/zone", 200),
+            ("/0.1/none", 404),
+            ("/computeMetadata/v1beta1", 301),
+            ("/computeMetadata/v1beta1/", 200),
+            ("/computeMetadata/v1beta1/none", 404),
+        ] {
+            assert_eq!(status(&router(true), "GET", path).await, served, "{path}");
+            assert_eq!(status(&router(false), "GET", path).await, 403, "{path}");
+            assert_eq!(status(&router(true), "PUT", path).await, 405, "{path}");
+            assert_eq!(status(&router(false), "PUT", path).await, 405, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_conflicting_route_is_an_error_that_names_it() {
+        let conflict = router(false).with_route("/computeMetadata/v1/{*rest}", Mine).unwrap_err();
+        assert!(conflict.to_string().starts_with("route /computeMetadata/v1/{*rest}: "), "{conflict}");
+        let shared: Arc<dyn Endpoint> = Arc::new(Mine);
+        assert!(router(false).with_route(String::from("/mine"), shared).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "the routes of the table do not conflict")]
+    fn a_conflict_in_a_table_panics() {
+        from_table(vec![("/{a}", Arc::new(Mine)), ("/{b}", Arc::new(Mine))]);
     }
 }

@@ -3,12 +3,13 @@
 //! A source is a [`tower::Service`] for each of the two kinds of token. Where it gets them from (a key, a TPM, another
 //! service, nowhere real) is the source's own affair.
 
+pub use gce_metadata_support::Secret;
+
 use crate::accounts::ServiceAccount;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tower::Service;
 use tower::util::BoxCloneSyncService;
-use zeroize::Zeroizing;
 
 /// A source of access tokens.
 pub type AccessTokenSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, TokenError>;
@@ -131,36 +132,6 @@ pub enum TokenError {
     },
 }
 
-/// A string that no log prints, and that is wiped when its last clone is dropped. Clones share it, for a token is asked for far
-/// more often than it is made.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<Zeroizing<String>>);
-
-impl Secret {
-    /// The secret itself, for the answer that it goes into.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(secret: String) -> Self {
-        Self(Arc::new(Zeroizing::new(secret)))
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(secret: &str) -> Self {
-        Self::from(secret.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 /// The sources that the router asks. Without a source of a kind its endpoint answers 404.
 #[derive(Debug, Clone, Default)]
 pub struct TokenSources {
@@ -172,13 +143,27 @@ pub struct TokenSources {
 
 impl TokenSources {
     /// With this source of access tokens.
-    pub fn with_access(self, source: AccessTokenSource) -> Self {
-        Self { access: Some(source), ..self }
+    pub fn with_access(
+        self,
+        source: impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { access: Some(AccessTokenSource::new(source)), ..self }
     }
 
     /// With this source of identity tokens.
-    pub fn with_id(self, source: IdTokenSource) -> Self {
-        Self { id: Some(source), ..self }
+    pub fn with_id(
+        self,
+        source: impl Service<IdTokenRequest, Response = IdToken, Error = TokenError, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { id: Some(IdTokenSource::new(source)), ..self }
     }
 }
 

@@ -6,6 +6,7 @@
 mod build;
 mod edit;
 mod guest_attributes;
+mod merge;
 mod rebase;
 pub(crate) mod represent;
 
@@ -15,11 +16,11 @@ pub use guest_attributes::GuestAttributes;
 
 use crate::accounts::Accounts;
 use crate::depth;
-use crate::derived::Derived;
+use crate::memo::Memo;
 use crate::os_login::OsLogin;
 use crate::schema::{self, Rule};
 use bytes::Bytes;
-use gce_metadata_layers::{Format, boolean};
+use gce_metadata_layers::{Format, parse_bool};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,21 +67,24 @@ impl Tree {
     }
 
     /// The text of the leaf at this path.
+    #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub fn text(&self, path: &str) -> Option<String> {
         match &**self.get(path)? {
-            Node::Leaf(leaf) => String::from_utf8(leaf.text().to_vec()).ok(),
+            Node::Leaf(leaf) => Some(String::from_utf8(leaf.text().into()).expect("the text of a leaf is UTF-8")),
             _ => None,
         }
     }
 
-    /// Whether an attribute switches something on: the instance's if it has it, else the project's.
+    /// Whether an attribute is true: the instance's, or else the project's.
+    #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub(crate) fn is_switched_on(&self, attribute: &str) -> bool {
         let of = |owner| match &**self.get(owner)?.child(attribute)? {
             Node::Leaf(leaf) => Some(leaf.text()),
             _ => None,
         };
         let value = of("instance/attributes").or_else(|| of("project/attributes"));
-        value.is_some_and(|value| str::from_utf8(&value).ok().and_then(boolean) == Some(true))
+        value
+            .is_some_and(|value| parse_bool(str::from_utf8(&value).expect("the text of a leaf is UTF-8")) == Some(true))
     }
 }
 
@@ -126,7 +130,7 @@ pub struct Dir {
     entries: BTreeMap<Box<str>, Entry>,
     /// Recursion that comes from above finds it empty.
     is_closed: bool,
-    forms: Forms,
+    cache: RenderCache,
 }
 
 impl Dir {
@@ -141,24 +145,24 @@ impl Dir {
 struct Entry {
     json_key: Box<str>,
     node: Arc<Node>,
-    shown: Shown,
+    visibility: Visibility,
 }
 
-/// Where a directory shows an entry. It is served all the same.
+/// Where a directory shows an entry. Each entry is served by its own path, shown or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum Visibility {
     /// In listings and in recursion.
     Everywhere,
-    /// Tokens and private keys: recursion leaves them out.
+    /// In listings only: tokens and private keys.
     ListingOnly,
-    /// A key that no request line can carry, such as one with a slash: a listing must not promise it.
+    /// In recursion only: a key that no URL can contain, such as one with a slash.
     RecursionOnly,
-    /// A built-in default.
+    /// In neither: a built-in default.
     Nowhere,
 }
 
-impl Shown {
-    /// How an owner's entry at this path is shown.
+impl Visibility {
+    /// The visibility of an owner's entry at this path.
     fn of(path: &[&str]) -> Self {
         if schema::is(path, Rule::Secret) { Self::ListingOnly } else { Self::Everywhere }
     }
@@ -176,7 +180,7 @@ impl Shown {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Array {
     items: Vec<Arc<Node>>,
-    forms: Forms,
+    cache: RenderCache,
 }
 
 /// A value: a string, a number, a list of those, or an object that GCE serves as one.
@@ -184,7 +188,7 @@ pub struct Array {
 pub struct Leaf {
     value: Value,
     default: Format,
-    forms: Forms,
+    cache: RenderCache,
 }
 
 impl Leaf {
@@ -200,7 +204,7 @@ impl Leaf {
     }
 
     fn new(value: Value, default: Format) -> Self {
-        Self { value: depth::or_null(value, Tree::MAX_DEPTH), default, forms: Forms::default() }
+        Self { value: depth::or_null(value, Tree::MAX_DEPTH), default, cache: RenderCache::default() }
     }
 
     /// The value.
@@ -216,12 +220,12 @@ impl fmt::Debug for Leaf {
     }
 }
 
-/// The forms of a node, each made when it is first asked for and kept, because the node never changes.
+/// The rendered forms of a node: each is made at its first use and kept, because a node never changes.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Forms {
-    json: Derived<Bytes>,
-    text: Derived<Bytes>,
-    listing: Derived<Bytes>,
+struct RenderCache {
+    json: Memo<Bytes>,
+    text: Memo<Bytes>,
+    listing: Memo<Bytes>,
 }
 
 #[cfg(test)]

@@ -1,110 +1,77 @@
-//! The route lists.
+//! The table of routes.
 //!
-//! Whatever is published needs no route: the tree has it. A route of its own is for what is computed for each request, for
-//! what is written, for what has something to say where the tree has nothing, and for the little that stands above
-//! `/computeMetadata/v1/`.
+//! A node of the tree needs no route of its own. The others are computed for each request, take writes, answer where the tree has
+//! no node, or stand above `/computeMetadata/v1/`.
 
-use crate::endpoint::legacy::{self, Legacy};
-use crate::endpoint::os_login::{self, ContinueSession, Directory, Sessions, StartSession};
+use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
-    Above, Access, Acquire, Endpoint, Identity, Published, Tokens, UpcomingMaintenance, WorkloadCertificates,
-    WritableAttributes,
+    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance, V01Listing,
+    WorkloadCertificates, WritableAttributes,
 };
-use crate::router::{Router, RouterOptions};
-use crate::snapshot::{Publisher, Reader};
+use crate::options::RouterOptions;
+use crate::paths::{self, v1_path};
+use crate::snapshot::Publisher;
 use crate::token::TokenSources;
-use gce_metadata_layers::MetadataPath;
-use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Where the tree is mounted.
-pub(crate) const PREFIX: &str = "/computeMetadata/v1";
-
-/// The one path of 0.1 that leads nowhere in v1.
-const ACQUIRE: &str = "/0.1/meta-data/service-accounts/{account}/acquire";
-
+/// All routes, each path once.
 pub(crate) fn routes(
     publisher: &Publisher,
     tokens: &TokenSources,
     options: &RouterOptions,
 ) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
     let reader = publisher.reader();
-    let published = Published::new(reader.clone());
+    let tree = Arc::new(TreeEndpoint::new(reader.clone()));
     let access_tokens = Tokens::new(Access, reader.clone(), tokens.access.clone());
+    let acquire = Tokens::new(Acquire, reader.clone(), tokens.access.clone());
     let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
     let guest_attributes = WritableAttributes::new(publisher.clone(), options.save_guest_attributes.clone());
     let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance);
     let certificates = |names| -> Arc<dyn Endpoint> { Arc::new(WorkloadCertificates::new(reader.clone(), names)) };
-    let (published, guest_attributes) = (Arc::new(published), Arc::new(guest_attributes));
+    let guest_attributes = Arc::new(guest_attributes);
     let (status, anchors, identities) = (
         certificates(["gce-workload-certificates/config-status", "workload-certificates-config-status"]),
         certificates(["gce-workload-certificates/trust-anchors", "workload-trusted-root-certs"]),
         certificates(["gce-workload-certificates/workload-identities", "workload-identities"]),
     );
-    let directory =
-        |question| -> Arc<dyn Endpoint> { Arc::new(Directory::new(reader.clone(), Arc::clone(&published), question)) };
-    let (users, groups) = (directory(os_login::users), directory(os_login::groups));
-    let (authorize, authorities) = (directory(os_login::authorize), directory(os_login::certificates));
+    let os_login =
+        |query| -> Arc<dyn Endpoint> { Arc::new(OsLoginQuery::new(reader.clone(), Arc::clone(&tree), query)) };
+    let (users, groups) = (os_login(os_login::users), os_login(os_login::groups));
+    let (authorize, authorities) = (os_login(os_login::authorize), os_login(os_login::certificates));
     let sessions = Sessions::new(reader.clone());
+    let missing_slash = StaticListing::shared("");
     let continue_session = Arc::new(ContinueSession(sessions.clone()));
     vec![
         // matchit's catch-all does not match an empty rest.
-        ("/computeMetadata/v1/", published.clone()),
-        ("/computeMetadata/v1/{*path}", published),
-        ("/computeMetadata/v1/instance/gce-workload-certificates/config-status", status.clone()),
-        ("/computeMetadata/v1/instance/gce-workload-certificates/trust-anchors", anchors.clone()),
-        ("/computeMetadata/v1/instance/gce-workload-certificates/workload-identities", identities.clone()),
-        ("/computeMetadata/v1/instance/guest-attributes/", guest_attributes.clone()),
-        ("/computeMetadata/v1/instance/guest-attributes/{*path}", guest_attributes),
-        ("/computeMetadata/v1/instance/service-accounts/{account}/identity", Arc::new(id_tokens)),
-        ("/computeMetadata/v1/instance/service-accounts/{account}/token", Arc::new(access_tokens)),
-        ("/computeMetadata/v1/instance/upcoming-maintenance", Arc::new(maintenance)),
-        ("/computeMetadata/v1/instance/workload-certificates-config-status", status),
-        ("/computeMetadata/v1/instance/workload-identities", identities),
-        ("/computeMetadata/v1/instance/workload-trusted-root-certs", anchors),
-        ("/computeMetadata/v1/oslogin/authenticate/sessions/start", Arc::new(StartSession(sessions))),
-        ("/computeMetadata/v1/oslogin/authenticate/sessions/{session}/continue", continue_session),
-        ("/computeMetadata/v1/oslogin/authorize", authorize),
-        ("/computeMetadata/v1/oslogin/certificates", authorities),
-        ("/computeMetadata/v1/oslogin/groups", groups),
-        ("/computeMetadata/v1/oslogin/users", users),
+        (v1_path!(""), tree.clone()),
+        (v1_path!("{*path}"), tree),
+        (v1_path!("instance/gce-workload-certificates/config-status"), status.clone()),
+        (v1_path!("instance/gce-workload-certificates/trust-anchors"), anchors.clone()),
+        (v1_path!("instance/gce-workload-certificates/workload-identities"), identities.clone()),
+        (v1_path!("instance/guest-attributes/"), guest_attributes.clone()),
+        (v1_path!("instance/guest-attributes/{*path}"), guest_attributes),
+        (v1_path!("instance/service-accounts/{account}/identity"), Arc::new(id_tokens)),
+        (v1_path!("instance/service-accounts/{account}/token"), Arc::new(access_tokens)),
+        (v1_path!("instance/upcoming-maintenance"), Arc::new(maintenance)),
+        (v1_path!("instance/workload-certificates-config-status"), status),
+        (v1_path!("instance/workload-identities"), identities),
+        (v1_path!("instance/workload-trusted-root-certs"), anchors),
+        (v1_path!("oslogin/authenticate/sessions/start"), Arc::new(StartSession(sessions))),
+        (v1_path!("oslogin/authenticate/sessions/{session}/continue"), continue_session),
+        (v1_path!("oslogin/authorize"), authorize),
+        (v1_path!("oslogin/certificates"), authorities),
+        (v1_path!("oslogin/groups"), groups),
+        (v1_path!("oslogin/users"), users),
+        ("/", StaticListing::shared("0.1/\ncomputeMetadata/\n")),
+        ("/computeMetadata", missing_slash.clone()),
+        ("/computeMetadata/", StaticListing::shared("v1/\nv1beta1/\n")),
+        (paths::V1, missing_slash.clone()),
+        // The rest of the older APIs is resolved to paths of v1.
+        ("/computeMetadata/v1beta1", missing_slash.clone()),
+        ("/0.1", missing_slash.clone()),
+        ("/0.1/", StaticListing::shared("meta-data/\n")),
+        ("/0.1/meta-data", missing_slash),
+        ("/0.1/meta-data/", Arc::new(V01Listing::new(reader))),
+        ("/0.1/meta-data/service-accounts/{account}/acquire", Arc::new(acquire)),
     ]
-}
-
-/// The listings that stand above `v1`, and the older APIs, which lead to it.
-pub(crate) fn above(
-    reader: &Reader,
-    tokens: &TokenSources,
-    options: &RouterOptions,
-) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
-    let acquire: Arc<dyn Endpoint> = Arc::new(Tokens::new(Acquire, reader.clone(), tokens.access.clone()));
-    let own = Router::of([(ACQUIRE, acquire)]);
-    let older = Arc::new(Legacy::new(options.legacy_endpoints, reader.clone(), own));
-    vec![
-        ("/", Arc::new(Above::new("0.1/\ncomputeMetadata/\n"))),
-        ("/computeMetadata", Arc::new(Above::new(""))),
-        ("/computeMetadata/", Arc::new(Above::new("v1/\nv1beta1/\n"))),
-        ("/computeMetadata/v1", Arc::new(Above::new(""))),
-        ("/computeMetadata/v1beta1", older.clone()),
-        ("/computeMetadata/v1beta1/", older.clone()),
-        ("/computeMetadata/v1beta1/{*path}", older.clone()),
-        ("/0.1", older.clone()),
-        ("/0.1/", older.clone()),
-        ("/0.1/{*path}", older),
-    ]
-}
-
-/// What a path names below `/computeMetadata/v1/`, whichever API it goes by.
-///
-/// ```
-/// use gce_metadata_layers::MetadataPath;
-/// use gce_metadata_routes::below_v1;
-///
-/// for path in ["/computeMetadata/v1/instance/id", "/computeMetadata/v1beta1/instance/id", "/0.1/meta-data/instance-id"] {
-///     assert_eq!(below_v1(&MetadataPath::new(path)).as_deref(), Some("instance/id"));
-/// }
-/// assert_eq!(below_v1(&MetadataPath::new("/0.1/")), None);
-/// ```
-pub fn below_v1<'a>(path: &'a MetadataPath<'_>) -> Option<Cow<'a, str>> {
-    path.below(PREFIX).map(Cow::Borrowed).or_else(|| legacy::below_v1(path).map(Cow::Owned))
 }

@@ -1,20 +1,16 @@
 //! The environment: the only file that reads it.
 
-#[cfg(feature = "live")]
-use crate::credentials::AwsEnvironment;
-use crate::credentials::CredentialSource;
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Node};
+#[cfg(feature = "live")]
+use gce_metadata_tokens::AwsEnvironment;
+use gce_metadata_tokens::CredentialSource;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
 const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
-
-/// Nobody's business but this program's: whatever it runs must not inherit them.
-#[cfg(feature = "live")]
-pub(crate) const PASSWORDS: [&str; 2] = [KEY_PASSWORD, PARENT_PASSWORD];
 
 /// Values that override those of any config, whenever it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +55,7 @@ impl Overrides {
         Self { account_if_none: self.account_if_none.or(email), ..self }
     }
 
-    /// What is odd about them, for the log.
+    /// A warning about a suspicious value, for the log.
     pub(crate) fn doubt(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
         Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))
@@ -138,11 +134,13 @@ impl Environment {
                 .map(PathBuf::from)
                 .or_else(|| of_gcloud("certificate_config.json")),
             #[cfg(feature = "live")]
-            aws: AwsEnvironment {
-                region: get("AWS_REGION")?.or(get("AWS_DEFAULT_REGION")?),
-                access_key_id: get("AWS_ACCESS_KEY_ID")?,
-                secret_access_key: secret("AWS_SECRET_ACCESS_KEY")?,
-                session_token: secret("AWS_SESSION_TOKEN")?,
+            aws: {
+                let mut aws = AwsEnvironment::default();
+                aws.region = get("AWS_REGION")?.or(get("AWS_DEFAULT_REGION")?);
+                aws.access_key_id = get("AWS_ACCESS_KEY_ID")?;
+                aws.secret_access_key = secret("AWS_SECRET_ACCESS_KEY")?;
+                aws.session_token = secret("AWS_SESSION_TOKEN")?;
+                aws
             },
             overrides: Overrides {
                 project_id: get("GOOGLE_PROJECT_ID")?,
@@ -182,6 +180,14 @@ mod tests {
             panic!("{:?}", environment.fixed_tokens)
         };
         assert_eq!(token.expose(), "e30.e30.");
+    }
+
+    #[cfg(feature = "live")]
+    #[test]
+    fn programs_do_not_inherit_the_passwords_of_keys() {
+        use gce_metadata_tokens::{LiveOptions, LiveSource};
+        let options = LiveOptions::new(LiveSource::Federate { path: "workload.json".into() });
+        assert_eq!(options.withheld_variables, [KEY_PASSWORD, PARENT_PASSWORD]);
     }
 
     /// The Go emulator's README has it so.

@@ -1,5 +1,6 @@
 //! The config file: from its bytes to metadata, or to an error that names the place.
 
+use super::document::ConfigDocument;
 use super::env::Overrides;
 use super::json::{self, Mistake};
 use crate::files::{self, Limit};
@@ -73,11 +74,11 @@ impl ConfigFile {
 
     /// Makes metadata of what was read.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
-        let metadata = Metadata::from_json(self.json(bytes)?).map_err(|error| {
+        let document = ConfigDocument::from_json(self.json(bytes)?).map_err(|error| {
             let (line, column) = json::locate(bytes, error.path());
             ConfigError::NotMetadata { path: self.path.clone(), line, column, error }
         })?;
-        Ok(self.overrides.apply(metadata))
+        Ok(self.overrides.apply(document.metadata))
     }
 
     /// Makes JSON of what was read.

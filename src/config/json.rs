@@ -1,10 +1,10 @@
-//! JSON in a file that somebody wrote: the value, or what is wrong with it and where.
+//! JSON in a file that a person wrote: the value, or the error and its place.
 
 use super::locate::{self, line_and_column};
 use serde_json::Value;
 use std::str::Utf8Error;
 
-/// Why a file is no JSON. It tells no value: that may be a secret.
+/// Why a file is not JSON. It contains no value of the file, which may be a secret.
 #[derive(Debug)]
 pub(crate) struct Mistake {
     /// The line, from 1.
@@ -20,8 +20,7 @@ pub(crate) struct Mistake {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
     let mistake = |(line, column), place, problem| Mistake { line, column, place, problem };
     let text = utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        mistake(line_and_column(before), ".".to_owned(), "not UTF-8".to_owned())
+        mistake(line_and_column(&bytes[..error.valid_up_to()]), ".".to_owned(), "not UTF-8".to_owned())
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer)
@@ -30,17 +29,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
         .map_err(|(place, error)| {
             let problem = error.to_string();
             // serde_json says the place once more at the end.
-            let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+            let problem = problem.split_once(" at line ").map_or(&*problem, |(problem, _)| problem).to_owned();
             mistake((error.line(), error.column()), place, problem)
         })
 }
 
-/// Line and column of what a path through the JSON leads to; of the file, if it leads to nothing.
+/// Line and column of the value at a path; 1:1 if there is none.
 pub(crate) fn locate(bytes: &[u8], path: &[String]) -> (usize, usize) {
     locate::locate(utf8(bytes).unwrap_or_default(), path).unwrap_or((1, 1))
 }
 
-/// Some editors begin a file with a byte order mark.
+/// The text without the byte order mark that some editors write.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Utf8Error> {
     std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}'))
 }

@@ -1,4 +1,4 @@
-//! Where in a JSON text paths lead, so that a mistake that is found in the value can be shown in the file.
+//! Finds line and column of a path in a JSON text, so that an error in a value is shown in the file.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -11,7 +11,7 @@ pub(super) fn locate(json: &str, path: &[String]) -> Option<(usize, usize)> {
     locate_all(json, &[path]).pop().flatten()
 }
 
-/// The same of many paths, which take no more than one: the text is read once for each level that they lead through.
+/// The same for many paths at the cost of one: the text is read once for each level.
 pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, usize)>> {
     let mut wanted = Wanted::default();
     for (number, path) in paths.iter().enumerate() {
@@ -19,7 +19,7 @@ pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, 
         place.numbers.push(number);
     }
     let mut found = vec![None; paths.len()];
-    // What is no JSON is told of elsewhere.
+    // A syntax error is reported by the parser of the config.
     let _ =
         Search { json, wanted: &wanted, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(json));
     let line_starts: Vec<_> = iter::once(0).chain(json.match_indices('\n').map(|(end, _)| end + 1)).collect();
@@ -30,13 +30,13 @@ pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, 
     found.into_iter().map(|offset| offset.map(line_and_column)).collect()
 }
 
-/// Where the text goes on that begins with these bytes.
+/// Line and column, both from 1, of the byte that follows these.
 pub(super) fn line_and_column(before: &[u8]) -> (usize, usize) {
-    let last_line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    (before.iter().filter(|byte| **byte == b'\n').count() + 1, last_line.len() + 1)
+    let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    (before.iter().filter(|byte| **byte == b'\n').count() + 1, in_line + 1)
 }
 
-/// The paths that end at a value, by their numbers, and those that go on below it.
+/// A node in the tree of searched paths: the numbers of those that end here, and the nodes below.
 #[derive(Default)]
 struct Wanted<'p> {
     numbers: Vec<usize>,
@@ -47,7 +47,7 @@ struct Wanted<'p> {
 struct Search<'a> {
     json: &'a str,
     wanted: &'a Wanted<'a>,
-    /// Where what each path leads to begins. Of a key that is there twice, the last one counts.
+    /// Offset of each path's value. The last one of duplicate keys counts.
     found: &'a mut [Option<usize>],
 }
 
@@ -63,11 +63,11 @@ impl<'de> DeserializeSeed<'de> for Search<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let value = <&RawValue>::deserialize(deserializer)?.get();
-        // It is borrowed from the text, so the distance of the two is its place.
+        // The value is borrowed from the text, so the difference of the pointers is its offset.
         let offset = (value.as_ptr() as usize).checked_sub(self.json.as_ptr() as usize);
         self.wanted.numbers.iter().for_each(|number| self.found[*number] = offset);
         if !self.wanted.below.is_empty() {
-            // Below what is neither an object nor a list, nothing is found.
+            // A value that is neither an object nor a list has nothing below it.
             let _ = serde_json::Deserializer::from_str(value).deserialize_any(self);
         }
         Ok(())

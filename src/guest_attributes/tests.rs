@@ -8,7 +8,7 @@ const KEY: &str = "instance/guest-attributes/ns/key";
 
 async fn start(path: &Path, publisher: &Publisher) -> Result<Arc<Keeper>, GuestAttributesError> {
     let lock = Lock::acquire(path)?;
-    Keeper::start(path.to_owned(), lock, publisher.reader(), None).await
+    Keeper::start(path.to_owned(), lock, publisher.reader(), Arc::new(())).await
 }
 
 fn restore(path: &Path) -> Result<Option<String>, String> {
@@ -92,10 +92,20 @@ async fn a_broken_file_is_named_with_the_place_and_the_remedy() {
     assert!(error.to_string().contains(": can't be written: Is a directory"), "{error}");
 }
 
-/// How many saves have come to this end.
-fn saves(metrics: &Metrics, outcome: &str) -> usize {
-    let name = format!("metadata_guest_attributes_saves_total{{outcome=\"{outcome}\"}} ");
-    metrics.counted().lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+/// Counts good and bad saves.
+#[derive(Default)]
+struct Saves([AtomicU64; 2]);
+
+impl SaveEvents for Saves {
+    fn saved(&self, ok: bool) {
+        self.0[usize::from(!ok)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Saves {
+    fn counts(&self) -> [u64; 2] {
+        self.0.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
 }
 
 #[tokio::test]
@@ -104,10 +114,10 @@ async fn concurrent_saves_share_a_write_and_its_outcome() {
     let away = folder.path().join("away");
     fs::create_dir(&away).unwrap();
     let path = away.join("attributes.json");
-    let (publisher, metrics) = (Publisher::new(Metadata::sample().tree()), Metrics::new());
+    let (publisher, saves) = (Publisher::new(Metadata::sample().tree()), Arc::new(Saves::default()));
     let lock = Lock::acquire(&path).unwrap();
-    let keeper = Keeper::start(path.clone(), lock, publisher.reader(), Some(metrics.clone())).await.unwrap();
-    assert_eq!(saves(&metrics, "good"), 1);
+    let keeper = Keeper::start(path.clone(), lock, publisher.reader(), saves.clone()).await.unwrap();
+    assert_eq!(saves.counts(), [1, 0]);
     let write = async |key: usize| {
         publisher.set(&format!("instance/guest-attributes/ns/key-{key}"), "value").unwrap();
         let saved = keeper.save().await;
@@ -122,12 +132,12 @@ async fn concurrent_saves_share_a_write_and_its_outcome() {
         join(join_all(keys.map(&write)), async { drop(under_way) }).await.0
     };
     assert!(concurrent(0..30).await.iter().all(|saved| *saved));
-    assert_eq!(saves(&metrics, "good"), 2);
+    assert_eq!(saves.counts(), [2, 0]);
     assert_eq!(keeper.problem(), None);
 
     fs::remove_dir_all(&away).unwrap();
     assert!(!concurrent(100..130).await.iter().any(|saved| *saved));
-    assert_eq!(saves(&metrics, "bad"), 1);
+    assert_eq!(saves.counts(), [2, 1]);
     let problem = keeper.problem().unwrap();
     assert!(problem.ends_with("attributes.json: No such file or directory (os error 2)"), "{problem}");
     fs::create_dir(&away).unwrap();

@@ -1,42 +1,51 @@
-//! The state of a server at the moment of a scrape.
+//! Gauges, which are read from the state of a server at each scrape.
 
 use super::tokens;
-use crate::credentials::SourceFacts;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
+use crate::vm::Vm;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_layers::Waiters;
 use gce_metadata_routes::Reader;
+use gce_metadata_tokens::SourceInfo;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Where to look.
+/// The parts of a server whose state becomes gauges.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) reader: Reader,
     pub(crate) waiters: Waiters,
     pub(crate) connections: OpenConnections,
     pub(crate) reloads: Arc<ReloadCounts>,
-    pub(crate) facts: SourceFacts,
+    pub(crate) info: SourceInfo,
 }
 
 impl State {
-    /// In Prometheus' text form. The recorder lives as long as the scrape, and so does every label.
+    /// The state of a server that plays this machine.
+    pub(crate) fn new(vm: &Vm, waiters: Waiters, connections: OpenConnections) -> Self {
+        let (reader, reloads, info) = (vm.reader(), Arc::clone(&vm.reloads), vm.source.clone());
+        Self { reader, waiters, connections, reloads, info }
+    }
+
+    /// The gauges in Prometheus' text format. Each scrape has a recorder of its own, so that no label outlives it.
     pub(super) fn render(&self, expiries: &HashMap<String, Instant>) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
-            self.tell_who();
-            self.tell_what();
+            self.record_identity();
+            self.record_counts();
             describe_gauge!(
                 "metadata_token_expiry_seconds",
                 "Seconds until the current access token of an account expires."
             );
             let (now, snapshot) = (Instant::now(), self.reader.snapshot());
-            for (account, expiry) in expiries.iter().filter(|(account, _)| tokens::has(snapshot.tree(), account)) {
+            for (account, expiry) in
+                expiries.iter().filter(|(account, _)| tokens::has_account(snapshot.tree(), account))
+            {
                 let left = expiry.saturating_duration_since(now).as_secs_f64();
                 gauge!("metadata_token_expiry_seconds", "account" => account.clone()).set(left);
             }
@@ -47,14 +56,14 @@ impl State {
         recorder.handle().render()
     }
 
-    /// The Go emulator's metrics: a label says it, the value is always 1.
-    fn tell_who(&self) {
+    /// The Go emulator's metrics whose value is always 1: the label has the information.
+    fn record_identity(&self) {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
         describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
-        gauge!("credential_type", "type" => self.facts.credential_type).set(1);
+        gauge!("credential_type", "type" => self.info.credential_type()).set(1);
         describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
-        if let Some(hash) = self.facts.spki_sha256() {
+        if let Some(hash) = self.info.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);
         }
         describe_gauge!("service_account_name", "The e-mail of the default service account.");
@@ -63,7 +72,7 @@ impl State {
         }
     }
 
-    fn tell_what(&self) {
+    fn record_counts(&self) {
         describe_counter!(
             "metadata_reloads_total",
             "Changes of the config file, partitioned by whether they were taken over."
@@ -77,7 +86,7 @@ impl State {
         describe_gauge!("metadata_connections", "Connections that are open now.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
         describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
-        counter!("metadata_token_cache_hits_total").absolute(self.facts.cache_hits());
+        counter!("metadata_token_cache_hits_total").absolute(self.info.cache_hits());
     }
 }
 

@@ -1,12 +1,13 @@
-//! What is counted of tokens, and how their source is, account by account.
+//! The metrics of tokens: requests, fetches, expiry.
 
 use super::Metrics;
-use crate::credentials::{Clock, Moment};
+use gce_metadata_routes::Tree;
 use gce_metadata_routes::token::TokenError;
-use gce_metadata_routes::{Reader, Tree};
+use gce_metadata_support::clock::{Clock, Moment};
+use gce_metadata_tokens::{TokenEvents, TokenOutcome};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram, with_local_recorder};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -14,43 +15,39 @@ const REQUESTS: &str = "metadata_token_requests_total";
 pub(super) const REQUEST_LATENCY: &str = "metadata_token_request_duration_seconds";
 const FETCHES: &str = "metadata_token_fetches_total";
 pub(super) const FETCH_LATENCY: &str = "metadata_token_fetch_duration_seconds";
-#[cfg(feature = "live")]
 const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 
-/// What is known of each account's tokens.
+/// When the current access token of each account expires.
 #[derive(Default)]
-pub(super) struct Accounts {
-    /// Since when there is the token that is served to an account now, and for how long it is good.
-    expiries: Mutex<HashMap<String, (Moment, Duration)>>,
+pub(super) struct TokenExpiries {
+    /// When the token was made, and its lifetime.
+    made: Mutex<HashMap<String, (Moment, Duration)>>,
     clock: Clock,
-    /// Whether the source answered when it was last asked for a token of this account and kind. A refusal is an answer.
-    answered: Mutex<HashMap<(String, &'static str), bool>>,
-    /// Which accounts there are.
-    reader: OnceLock<Reader>,
 }
 
-impl Accounts {
-    fn answered(&self) -> MutexGuard<'_, HashMap<(String, &'static str), bool>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When those tokens will be of no more use. Whoever says how long a token lives may say anything, never included.
-    pub(super) fn expiries(&self) -> HashMap<String, Instant> {
-        let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+impl TokenExpiries {
+    /// The time of expiry by account. A source may claim any lifetime; one beyond the range of time is left out.
+    pub(super) fn get(&self) -> HashMap<String, Instant> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        let expiry =
-            |(since, good): &(Moment, Duration)| now.instant.checked_add(good.saturating_sub(now.since(*since)));
-        expiries.iter().filter_map(|(account, it)| Some((account.clone(), expiry(it)?))).collect()
+        let expiry = |(since, lifetime): &(Moment, Duration)| {
+            now.instant.checked_add(lifetime.saturating_sub(now.since(*since)))
+        };
+        made.iter().filter_map(|(account, it)| Some((account.clone(), expiry(it)?))).collect()
     }
 
-    fn minted(&self, account: &str, expires_in: Duration) {
+    fn minted(&self, account: &str, lifetime: Duration) {
         let since = self.clock.now();
-        let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        expiries.insert(account.to_owned(), (since, expires_in));
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(account.to_owned(), (since, lifetime));
+    }
+
+    fn evicted(&self, account: &str) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 }
 
-/// Must be called with the recorder that they are for.
+/// Describes the metrics. Must be called with their recorder.
 pub(super) fn describe() {
     describe_counter!(REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
     describe_histogram!(REQUEST_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
@@ -59,12 +56,11 @@ pub(super) fn describe() {
         "Times that the source was asked for a token, renewals included, whether or not anybody waited for its answer."
     );
     describe_histogram!(FETCH_LATENCY, Unit::Seconds, "How long the source took to answer.");
-    #[cfg(feature = "live")]
     describe_counter!(CREDENTIAL_RELOADS, "Changes of credentials files, partitioned by whether they were taken over.");
 }
 
-fn outcome(failure: Option<&TokenError>) -> &'static str {
-    match failure {
+fn label(error: Option<&TokenError>) -> &'static str {
+    match error {
         None => "ok",
         Some(TokenError::NoSource { .. }) => "no_source",
         Some(TokenError::Refused { .. }) => "refused",
@@ -74,130 +70,100 @@ fn outcome(failure: Option<&TokenError>) -> &'static str {
 }
 
 impl Metrics {
-    /// Says which metadata is served. Until then every account counts.
-    pub(crate) fn serving(&self, reader: Reader) {
-        _ = self.0.accounts.reader.set(reader);
-    }
-
-    /// One request for a token, as it was answered. Whoever left before that is not among them.
-    pub(crate) fn token_requested(
-        &self,
-        account: &str,
-        kind: &'static str,
-        source: &'static str,
-        failure: Option<&TokenError>,
-        latency: Duration,
-    ) {
-        self.answered([REQUESTS, REQUEST_LATENCY], account, kind, source, outcome(failure), latency);
-    }
-
-    /// One answer of the source itself, whoever still waits for it.
-    pub(crate) fn token_fetched(
-        &self,
-        account: &str,
-        kind: &'static str,
-        source: &'static str,
-        failure: Option<&TokenError>,
-        latency: Duration,
-    ) {
-        let outcome = outcome(failure);
-        match outcome {
-            "ok" | "refused" | "unavailable" => {
-                self.0.accounts.answered().insert((account.to_owned(), kind), outcome != "unavailable")
-            }
-            // Nobody was asked.
-            _ => return,
-        };
-        self.answered([FETCHES, FETCH_LATENCY], account, kind, source, outcome, latency);
-    }
-
-    /// Counts and times one answer, in these two series.
-    fn answered(
-        &self,
-        [counted, timed]: [&'static str; 2],
-        account: &str,
-        kind: &'static str,
-        source: &'static str,
-        outcome: &'static str,
-        latency: Duration,
-    ) {
-        let account = account.to_owned();
+    /// Counts and times one outcome, in these two series.
+    fn token_outcome(&self, [counted, timed]: [&'static str; 2], it: &TokenOutcome<'_>) {
+        let (account, kind, source) = (it.account.to_owned(), it.kind, it.source);
+        let outcome = label(it.error);
         with_local_recorder(&self.0.recorder, || {
             counter!(counted, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
                 .increment(1);
-            histogram!(timed, "account" => account, "kind" => kind, "source" => source).record(latency);
+            histogram!(timed, "account" => account, "kind" => kind, "source" => source).record(it.latency);
         });
     }
+}
 
-    /// A new access token for this account, good for so long.
-    pub(crate) fn token_minted(&self, account: &str, expires_in: Duration) {
-        self.0.accounts.minted(account, expires_in);
+impl TokenEvents for Metrics {
+    fn requested(&self, outcome: &TokenOutcome<'_>) {
+        self.token_outcome([REQUESTS, REQUEST_LATENCY], outcome);
     }
 
-    /// Credentials that changed, for the better or not.
-    #[cfg(feature = "live")]
-    pub(crate) fn credential_reload(&self, good: bool) {
-        let outcome = if good { "good" } else { "bad" };
-        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
+    fn fetched(&self, outcome: &TokenOutcome<'_>) {
+        self.token_outcome([FETCHES, FETCH_LATENCY], outcome);
     }
 
-    /// Tokens of this account that are not served any more, of credentials that nobody asks any more.
-    #[cfg(feature = "live")]
-    pub(crate) fn tokens_forgotten(&self, account: &str) {
-        self.0.accounts.answered().retain(|(known, _), _| known != account);
-        self.0.accounts.expiries.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
-    }
-
-    /// Whether the token source answered any account, for all kinds of tokens, when it was last asked, or has not been asked
-    /// yet. One that fails must not cost the others a server that works for them, and one that the metadata does not have any
-    /// more is nobody's.
-    pub(crate) fn tokens_are_well(&self) -> bool {
-        let answered = self.0.accounts.answered();
-        let tree = self.0.accounts.reader.get().map(|reader| reader.snapshot().tree().clone());
-        let is_there = |account: &str| tree.as_ref().is_none_or(|tree| has(tree, account));
-        let mut well = BTreeMap::new();
-        for ((account, _), it) in answered.iter().filter(|((account, _), _)| is_there(account)) {
-            *well.entry(account).or_insert(true) &= it;
+    /// Only access tokens have a gauge of their expiry: identity tokens have any number of audiences.
+    fn minted(&self, account: &str, kind: &'static str, lifetime: Duration) {
+        if kind == "access" {
+            self.0.token_expiries.minted(account, lifetime);
         }
-        well.is_empty() || well.values().any(|it| *it)
     }
 
-    /// Whether the token source answered when it was last asked for a token of this account and kind. Nobody knows of one
-    /// that has not been asked.
-    #[cfg(feature = "live")]
-    pub(crate) fn is_well(&self, account: &str, kind: &'static str) -> Option<bool> {
-        self.0.accounts.answered().get(&(account.to_owned(), kind)).copied()
+    fn evicted(&self, account: &str) {
+        self.0.token_expiries.evicted(account);
+    }
+
+    fn reloaded(&self, ok: bool) {
+        let outcome = if ok { "good" } else { "bad" };
+        with_local_recorder(&self.0.recorder, || counter!(CREDENTIAL_RELOADS, "outcome" => outcome).increment(1));
     }
 }
 
 /// Whether there is an account with this e-mail.
-pub(super) fn has(tree: &Tree, account: &str) -> bool {
+pub(crate) fn has_account(tree: &Tree, account: &str) -> bool {
     tree.service_accounts().iter().any(|known| known.email == account)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::moved;
+    use gce_metadata_support::clock::movable;
 
     #[test]
-    fn an_absurd_expiry_is_no_reason_to_panic() {
+    fn a_lifetime_beyond_the_range_of_time_is_left_out() {
         let metrics = Metrics::new();
-        metrics.token_minted("a@example.com", Duration::from_secs(3600));
-        metrics.token_minted("a@example.com", Duration::MAX);
-        assert!(metrics.0.accounts.expiries().is_empty());
+        metrics.minted("a@example.com", "access", Duration::from_secs(3600));
+        metrics.minted("a@example.com", "access", Duration::MAX);
+        assert!(metrics.0.token_expiries.get().is_empty());
+    }
+
+    #[test]
+    fn only_access_tokens_that_are_not_evicted_have_an_expiry() {
+        let metrics = Metrics::new();
+        metrics.minted("a@example.com", "identity", Duration::from_secs(3600));
+        assert!(metrics.0.token_expiries.get().is_empty());
+        metrics.minted("a@example.com", "access", Duration::from_secs(3600));
+        assert!(metrics.0.token_expiries.get().contains_key("a@example.com"));
+        metrics.evicted("a@example.com");
+        assert!(metrics.0.token_expiries.get().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_ends_while_the_machine_sleeps() {
-        let (clock, move_by) = moved();
-        let accounts = Accounts { clock, ..Accounts::default() };
-        accounts.minted("a@example.com", Duration::from_secs(3600));
-        let left = || accounts.expiries()["a@example.com"].saturating_duration_since(Instant::now()).as_secs();
+    async fn the_expiry_of_a_token_comes_closer_while_the_machine_sleeps() {
+        let (clock, move_by) = movable();
+        let expiries = TokenExpiries { clock, ..TokenExpiries::default() };
+        expiries.minted("a@example.com", Duration::from_secs(3600));
+        let left = || expiries.get()["a@example.com"].saturating_duration_since(Instant::now()).as_secs();
         assert_eq!(left(), 3600);
         move_by(3000);
         assert_eq!(left(), 600);
         move_by(3000);
         assert_eq!(left(), 0);
+    }
+
+    #[test]
+    fn fetches_are_counted_and_timed_by_account_kind_source_and_outcome() {
+        let metrics = Metrics::new();
+        let down = TokenError::Unavailable { reason: "down".into() };
+        for _ in 0..2 {
+            let outcome = TokenOutcome::new("a@example.com", "access", "test", Duration::from_secs(30));
+            metrics.fetched(&outcome.failed(&down));
+        }
+        let (labels, text) = (r#"account="a@example.com",kind="access",source="test""#, metrics.counted());
+        for series in [
+            format!("metadata_token_fetches_total{{{labels},outcome=\"unavailable\"}} 2"),
+            format!("metadata_token_fetch_duration_seconds_sum{{{labels}}} 60"),
+        ] {
+            assert!(text.contains(&series), "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Warnings at the start: who can get live tokens, and that tokens are not live where live ones may be expected.
 
-use super::builder::{Served, Tokens};
 use super::listener::Address;
-use crate::credentials::CredentialSource;
+use crate::vm::{Served, Tokens};
+use gce_metadata_tokens::CredentialSource;
 use std::net::IpAddr;
 
 /// What a server tells the log of its tokens.
@@ -63,7 +63,7 @@ fn reach(address: &Address) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::OfflineOptions;
+    use gce_metadata_tokens::OfflineOptions;
 
     #[test]
     fn addresses_beyond_loopback_are_reached_by_others() {
@@ -91,7 +91,8 @@ mod tests {
             (Served::File("config.json".into()), Served::Given(gce_metadata_routes::Metadata::sample()));
         let offline = || CredentialSource::Offline(OfflineOptions::default());
         let fixed = CredentialSource::Fixed { access_token: Some("ya29.made-up".to_owned().into()), id_token: None };
-        let issued = OfflineOptions { issuer: "https://issuer.example.com".to_owned(), ..OfflineOptions::default() };
+        let mut issued = OfflineOptions::default();
+        issued.issuer = "https://issuer.example.com".to_owned();
         let expected = |are_live, are_offline_by_default| TokenAdvice { are_live, are_offline_by_default };
         assert_eq!(advice(offline(), &file), expected(false, true));
         assert_eq!(advice(offline(), &given), expected(false, false));

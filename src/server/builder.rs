@@ -1,96 +1,78 @@
 //! The settings of a server.
 
+use super::body::IncomingBody;
+use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::config::Overrides;
-use crate::credentials::{CredentialSource, OfflineOptions};
-use gce_metadata_routes::token::Secret;
-use gce_metadata_routes::{Metadata, NoMaintenance, RouterOptions, TokenSources};
+use crate::stack::{InnerService, OwnLayers};
+use crate::vm::VmBuilder;
+use bytes::Bytes;
+use gce_metadata_routes::endpoint::Endpoint;
+use gce_metadata_routes::{Metadata, NoMaintenance, TokenSources};
+use gce_metadata_tokens::CredentialSource;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tower::{Layer, Service};
 
 /// Settings of a [`Server`](super::Server).
 #[derive(Debug)]
 pub struct ServerBuilder {
-    pub(super) served: Served,
-    pub(super) overrides: Overrides,
-    pub(super) tokens: Tokens,
-    pub(super) router: RouterOptions,
-    pub(super) guest_attributes: Option<PathBuf>,
-    pub(super) guest_attributes_sync: bool,
-    pub(super) enforces_rate_limits: bool,
+    pub(super) vm: VmBuilder,
+    pub(super) own_layers: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
     pub(super) place: Place,
     /// Host names that clients may call the server by, beside those that are always allowed.
     pub(super) hosts: Vec<String>,
     pub(super) mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
-    pub(super) admin: Option<AdminPlace>,
+    pub(super) metrics: Option<MetricsOptions>,
     pub(super) most_connections: usize,
     pub(super) most_waiters: usize,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) drain: Duration,
+    pub(super) runs_on_current: bool,
     pub(super) threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug)]
-pub(super) enum Served {
-    Given(Metadata),
-    File(PathBuf),
-}
-
-#[derive(Debug)]
-pub(super) enum Tokens {
-    From(Box<CredentialSource>),
-    Given(TokenSources),
-}
-
-impl Tokens {
-    /// The issuer of identity tokens, if it is the caller's own. Google's has a host that is not this server.
-    pub(super) fn issuer(&self) -> Option<&str> {
-        match self {
-            Self::From(source) => match &**source {
-                CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
-                _ => None,
-            },
-            Self::Given(_) => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct AdminPlace {
+pub(super) struct MetricsOptions {
     pub(super) address: SocketAddr,
-    pub(super) metrics_path: String,
+    pub(super) path: String,
 }
 
+/// Where a server listens.
 #[derive(Debug)]
 pub(super) enum Place {
     Tcp(SocketAddr),
-    Listener(TcpListener),
-    Unix { path: PathBuf, mode: Option<u32> },
+    /// Not registered with any runtime: the server has one of its own.
+    Listener(io::Result<std::net::TcpListener>),
+    Unix {
+        path: PathBuf,
+        mode: Option<u32>,
+    },
 }
 
 impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
-            served: Served::Given(Metadata::sample()),
-            overrides: Overrides::default(),
-            tokens: Tokens::From(Box::default()),
-            router: RouterOptions::default(),
-            guest_attributes: None,
-            guest_attributes_sync: false,
-            enforces_rate_limits: false,
+            vm: VmBuilder::default(),
+            own_layers: None,
             place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             hosts: Vec::new(),
             mtls: None,
-            admin: None,
+            metrics: None,
             most_connections: Self::MOST_CONNECTIONS,
             most_waiters: Self::MOST_WAITERS,
             header_timeout: Self::HEADER_TIMEOUT,
             write_timeout: Self::WRITE_TIMEOUT,
             drain: Self::DRAIN,
+            runs_on_current: false,
             threads: None,
         }
     }
@@ -110,88 +92,89 @@ impl ServerBuilder {
     /// How long a stopping server waits for its connections, unless another time is set.
     pub const DRAIN: Duration = Duration::from_secs(10);
 
-    /// Serves this metadata.
-    pub fn metadata(self, metadata: Metadata) -> Self {
-        Self { served: Served::Given(metadata), ..self }
+    /// Changes the settings of the virtual machine that is served. The methods of [`VmBuilder`] are also methods of this type.
+    fn vm(self, change: impl FnOnce(VmBuilder) -> VmBuilder) -> Self {
+        Self { vm: change(self.vm), ..self }
     }
 
-    /// Serves this config file, and what it changes to.
+    /// Serves this metadata.
+    pub fn metadata(self, metadata: Metadata) -> Self {
+        self.vm(|vm| vm.metadata(metadata))
+    }
+
+    /// Serves this config file, and follows its changes.
     pub fn metadata_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { served: Served::File(path.into()), ..self }
+        self.vm(|vm| vm.metadata_file(path))
     }
 
     /// Sets values that override those of the metadata.
     pub fn overrides(self, overrides: Overrides) -> Self {
-        Self { overrides, ..self }
+        self.vm(|vm| vm.overrides(overrides))
     }
 
-    /// Hands out this access token for the default account.
+    /// Serves this access token for the default account.
     pub fn access_token(self, token: impl Into<String>) -> Self {
-        let given = Secret::from(token.into());
-        self.fixed(|access_token, _| *access_token = Some(given))
+        self.vm(|vm| vm.access_token(token))
     }
 
-    /// Hands out this identity token for the default account.
+    /// Serves this identity token for the default account.
     pub fn id_token(self, token: impl Into<String>) -> Self {
-        let given = Secret::from(token.into());
-        self.fixed(|_, id_token| *id_token = Some(given))
+        self.vm(|vm| vm.id_token(token))
     }
 
-    /// The one token does not take the place of the other.
-    fn fixed(mut self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
-        let mut fixed = (None, None);
-        if let Tokens::From(source) = &mut self.tokens
-            && let CredentialSource::Fixed { access_token, id_token } = source.as_mut()
-        {
-            fixed = (access_token.take(), id_token.take());
-        }
-        set(&mut fixed.0, &mut fixed.1);
-        self.credentials(CredentialSource::Fixed { access_token: fixed.0, id_token: fixed.1 })
-    }
-
-    /// Takes tokens from this source. Without it the offline issuer makes them.
+    /// Takes tokens from this source. By default the offline issuer makes them.
     pub fn credentials(self, source: CredentialSource) -> Self {
-        Self { tokens: Tokens::From(Box::new(source)), ..self }
+        self.vm(|vm| vm.credentials(source))
     }
 
     /// Takes tokens from services of the caller's own.
     pub fn token_sources(self, sources: TokenSources) -> Self {
-        Self { tokens: Tokens::Given(sources), ..self }
+        self.vm(|vm| vm.token_sources(sources))
     }
 
-    /// Serves the APIs before v1, `/0.1/` and `/computeMetadata/v1beta1/`, which demand no header and GCE refuses. The
-    /// attribute `disable-legacy-endpoints` of the instance or the project switches them off again.
-    pub fn enable_legacy_endpoints(mut self) -> Self {
-        self.router.legacy_endpoints = true;
-        self
+    /// Adds an endpoint: see [`VmBuilder::with_route`]. On an HTTPS listener it finds the client's identity in
+    /// [`RequestHead::connection`](crate::layers::RequestHead::connection).
+    pub fn with_route(self, path: impl Into<String>, endpoint: impl Endpoint + 'static) -> Self {
+        self.vm(|vm| vm.with_route(path, endpoint))
+    }
+
+    /// Adds a layer of the caller's own, inside of those that refuse requests and outside of those that answer: see
+    /// [`Stack::layer`](crate::Stack::layer).
+    pub fn layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<InnerService<IncomingBody, Full<Bytes>>> + Send + Sync + 'static,
+        L::Service: Service<Request<IncomingBody>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        Self { own_layers: Some(OwnLayers::inside(self.own_layers, layer)), ..self }
+    }
+
+    /// Serves the APIs before v1: see [`VmBuilder::enable_legacy_endpoints`].
+    pub fn enable_legacy_endpoints(self) -> Self {
+        self.vm(VmBuilder::enable_legacy_endpoints)
     }
 
     /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
-    pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
-        self.router.no_maintenance = answer;
-        self
+    pub fn no_maintenance(self, answer: NoMaintenance) -> Self {
+        self.vm(|vm| vm.no_maintenance(answer))
     }
 
-    /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. While the file is not there,
-    /// the metadata says what they are. A write is answered before it is on disk, so a crash or a kill loses the last ones, unless
-    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. The file is locked by another one beside it, `FILE.lock`: a
-    /// second server with the same file does not start.
+    /// Keeps guest attributes in this file, over restarts: see [`VmBuilder::guest_attributes_file`].
     pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { guest_attributes: Some(path.into()), ..self }
+        self.vm(|vm| vm.guest_attributes_file(path))
     }
 
-    /// Answers a write of guest attributes when it is on disk, for a server with a
-    /// [file of them](Self::guest_attributes_file). Concurrent writes share one save. A write that can't be saved is answered
-    /// 503: it is served all the same, and saved as soon as the file can be written.
+    /// Answers a write of guest attributes when it is on disk: see [`VmBuilder::guest_attributes_sync`].
     pub fn guest_attributes_sync(self) -> Self {
-        Self { guest_attributes_sync: true, ..self }
+        self.vm(VmBuilder::guest_attributes_sync)
     }
 
-    /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
-    /// second of OS Login, of identity tokens, or of access tokens that are not in the cache. Access tokens of the caller's
-    /// own sources have no limit.
+    /// Answers 429 where GCE would: see [`VmBuilder::enforce_rate_limits`].
     pub fn enforce_rate_limits(self) -> Self {
-        Self { enforces_rate_limits: true, ..self }
+        self.vm(VmBuilder::enforce_rate_limits)
     }
 
     /// Listens at this address; port 0 is any free port.
@@ -211,7 +194,7 @@ impl ServerBuilder {
 
     /// Takes connections from a listener that is there already.
     pub fn listener(self, listener: TcpListener) -> Self {
-        Self { place: Place::Listener(listener), ..self }
+        Self { place: Place::Listener(listener.into_std()), ..self }
     }
 
     /// Listens at a Unix socket, whose file gets `mode` (such as `0o660`) if one is given.
@@ -229,14 +212,14 @@ impl ServerBuilder {
         Self { mtls: Some((Some(address), options)), ..self }
     }
 
-    /// Counts, and shows metrics in Prometheus' form at this path of a second listener, beside `/healthz` and `/readyz`, which
-    /// are taken.
-    pub fn admin(self, address: SocketAddr, metrics_path: impl Into<String>) -> Self {
-        let mut metrics_path = metrics_path.into();
-        if !metrics_path.starts_with('/') {
-            metrics_path.insert(0, '/');
+    /// Serves metrics in Prometheus' form at this path of a listener of their own, beside `/healthz` and `/readyz`. Another
+    /// path than these two, or the start fails.
+    pub fn metrics(self, address: SocketAddr, path: impl Into<String>) -> Self {
+        let mut path = path.into();
+        if !path.starts_with('/') {
+            path.insert(0, '/');
         }
-        Self { admin: Some(AdminPlace { address, metrics_path }), ..self }
+        Self { metrics: Some(MetricsOptions { address, path }), ..self }
     }
 
     /// Caps the connections at a time, of which there is one at least; more wait in the kernel's queue.
@@ -250,11 +233,9 @@ impl ServerBuilder {
         Self { most_waiters, ..self }
     }
 
-    /// Caps the memory of all request bodies that are being received, in bytes ([8 MiB](RouterOptions::MAX_BODY_BYTES_IN_FLIGHT)
-    /// by default). A body that would need more is answered 503.
-    pub fn max_body_bytes_in_flight(mut self, bytes: usize) -> Self {
-        self.router.max_body_bytes_in_flight = bytes;
-        self
+    /// Caps the memory of all request bodies that are being received, in bytes: see [`VmBuilder::max_body_bytes_in_flight`].
+    pub fn max_body_bytes_in_flight(self, bytes: usize) -> Self {
+        self.vm(|vm| vm.max_body_bytes_in_flight(bytes))
     }
 
     /// Sets how long a client may take for the head of a request, and be idle between two. Waiting for a change is not
@@ -273,10 +254,21 @@ impl ServerBuilder {
         Self { drain, ..self }
     }
 
-    /// Serves connections on this many threads of the server's own, each with a runtime, instead of in the runtime in which
-    /// [`start`](Self::start) is called. Up to a thousand connections without TLS are all served by the first of them, where they cost
-    /// least; more are spread.
+    /// Serves connections on this many further threads of the server's own, each with a runtime. Up to a thousand connections
+    /// without TLS are all served by the first of them, where they cost least; more are spread. By default the thread that
+    /// runs the server serves them too.
     pub fn threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
+    }
+
+    /// As many threads as serve connections best on this machine: one for each processor, four at most.
+    pub fn default_threads() -> NonZeroUsize {
+        ConnectionThreads::default_number()
+    }
+
+    /// Runs the server in the runtime in which [`start`](Self::start) is called, instead of on a thread of its own: for tests
+    /// with a paused clock, and for programs that have a runtime to spare. The server stands still while that runtime does.
+    pub fn on_current_runtime(self) -> Self {
+        Self { runs_on_current: true, ..self }
     }
 }

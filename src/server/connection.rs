@@ -1,31 +1,33 @@
 //! From a socket to the stack: accept, a task per connection, hyper, drain.
 
 use super::Lifecycle;
+use super::body::IncomingBody;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
-use super::runtimes::Runtimes;
 use super::socket::Socket;
+use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
-use gce_metadata_layers::{Connection, Query, Rejection, RequestHead};
+use gce_metadata_layers::{AbortConnection, Connection, ConnectionError, Query, Rejection, RequestHead};
 use http::{HeaderValue, Request, Response, Version, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::iter;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
-use tower::Service;
+use tower::{BoxError, Service};
 
 /// How long a stopping server waits for the rest of a request that has only begun.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
@@ -45,14 +47,14 @@ pub(super) fn spawn<S, B>(
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
-    runtimes: Runtimes,
+    threads: ConnectionThreads,
     lifecycle: &Lifecycle,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    lifecycle.tasks.spawn(accept(listener, tls, service, limits, runtimes, lifecycle.clone()));
+    lifecycle.tasks.spawn(accept(listener, tls, service, limits, threads, lifecycle.clone()));
 }
 
 async fn accept<S, B>(
@@ -60,12 +62,12 @@ async fn accept<S, B>(
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
-    runtimes: Runtimes,
+    threads: ConnectionThreads,
     lifecycle: Lifecycle,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut http = http1::Builder::new();
     // `pipeline_flush` would speed up pipelining, which no client of a metadata server does, and swallow hyper's 400s.
@@ -101,7 +103,7 @@ async fn accept<S, B>(
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());
-        runtimes.spawn(async move {
+        threads.spawn(async move {
             match accepted.open() {
                 Ok(socket) => server.serve(socket, connection, service).await,
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
@@ -131,9 +133,9 @@ impl Connections {
     /// One connection from its first byte to its last.
     async fn serve<S, B>(&self, socket: Socket, connection: Connection, service: S)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         match &self.tls {
             None if self.has_begun(&socket).await => {
@@ -154,9 +156,9 @@ impl Connections {
 
     async fn serve_https<S, B>(&self, tls: &Tls, socket: Socket, connection: Connection, service: S)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         // Each in a box of its own: what a handshake takes is gone after it.
         let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
@@ -177,15 +179,15 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
         P: Peer,
-        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         // A connection has one request at a time, so they can share what would else be cloned for each.
         let service = Arc::new(Mutex::new(service));
         let watched = socket.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(RequestBody::Incoming);
+            let mut request = request.map(IncomingBody::from);
             let mut connection = connection.clone();
             let trusted = peer.is_trusted().then(|| peer.clone());
             if trusted.is_none() {
@@ -210,6 +212,9 @@ impl Connections {
             }
         };
         if let Err(error) = outcome {
+            if is_abort(&error) {
+                socket.reset_on_close();
+            }
             // A client that leaves early or speaks no HTTP is its own affair.
             tracing::debug!("connection ended: {error}");
         }
@@ -225,6 +230,9 @@ enum Unanswered {
     /// The client's certificate was revoked, or has expired, before its answer was ready.
     #[error("the client is no longer trusted")]
     Distrusted,
+    /// A layer aborts the connection.
+    #[error("the connection is aborted by a layer")]
+    Aborted,
 }
 
 /// The answer to a request. If the client disconnects or loses its trust first, the request is dropped. A client that was not
@@ -236,12 +244,12 @@ enum Unanswered {
 async fn answer<S, B, P>(
     socket: Socket,
     service: Arc<Mutex<S>>,
-    request: Request<RequestBody>,
+    request: Request<IncomingBody>,
     trusted: Option<P>,
 ) -> Result<Response<Either<B, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
 {
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
@@ -269,8 +277,20 @@ where
     {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Ok(answer) = &outcome
+        && answer.extensions().get::<AbortConnection>().is_some()
+    {
+        socket.reset_on_close();
+        outcome = Err(Unanswered::Aborted);
+    }
     socket.set_answering(false);
     outcome
+}
+
+/// Whether a response's body aborted the connection, after the head or a part of the body was sent.
+fn is_abort(error: &hyper::Error) -> bool {
+    let causes = iter::successors(error.source(), |&error| error.source());
+    causes.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, ConnectionError::Abort))
 }
 
 /// Whether a request has one `Host`, as RFC 9112 demands of HTTP/1.1. HTTP/1.0 has requests without it.
@@ -305,36 +325,5 @@ async fn half_a_request(socket: &Socket) {
     }
 }
 
-/// A request body that can also be none, for a request that is asked again.
-#[derive(Debug, Default)]
-pub(crate) enum RequestBody {
-    #[default]
-    None,
-    Incoming(Incoming),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::None => Poll::Ready(None),
-            Self::Incoming(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Incoming(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::None => SizeHint::with_exact(0),
-            Self::Incoming(body) => body.size_hint(),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,14 @@ impl Socket {
         let _ = either!(self, stream => stream.readable().await);
     }
 
+    /// Has the connection reset (RST) when it is closed. A Unix socket knows no reset: it is closed.
+    pub(super) fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = &self.0.stream {
+            // Fails only if the client has reset the connection itself.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     pub(super) fn set_answering(&self, answering: bool) {
         self.0.answering.store(answering, Ordering::Relaxed);
     }

@@ -1,237 +1,162 @@
-//! From settings to a running server: everything is read, checked and bound before anything is served.
+//! From settings to a running server: load, bind, assemble, run. Everything is read, checked and bound before anything is
+//! written, and nothing is served before all of that has succeeded.
 
 use super::advice::TokenAdvice;
-use super::builder::{Place, Served, ServerBuilder, Tokens};
-use super::connection::{self, ConnectionLimits, RequestBody};
-use super::listener::{Address, Listener};
+use super::bind::Sockets;
+use super::builder::{MetricsOptions, ServerBuilder};
+use super::connection::{self, ConnectionLimits};
 use super::open_connections::OpenConnections;
-use super::runtimes::Runtimes;
 use super::start_error::StartError;
+use super::threads::{ConnectionThreads, on_own_thread};
 use super::tls::{self, MdsClientCertificate, MtlsOptions, Opened};
-use super::{Lifecycle, Server};
-use crate::admin::Admin;
-use crate::config::{ConfigFile, Overrides};
-use crate::credentials::{Credentials, Route, SourceError};
-use crate::guest_attributes::{self, Keeper, Lock};
+use super::{Lifecycle, Running, Server};
+use crate::blocking::blocking;
 use crate::hosts;
-use crate::metrics::{Metrics, State};
-use crate::rate_limits::EndpointLimits;
-use crate::reload::Reload;
-use crate::stack::Stack;
-use bytes::Bytes;
-use gce_metadata_layers::{AllowedPeers, LimitRateLayer, Waiters};
-use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, TokenSources, Tree};
-use http_body_util::Full;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio::net::TcpListener;
+use crate::metrics::{Metrics, Monitored, Pages, State};
+use crate::stack::SharedRecord;
+use crate::vm::{LoadedVm, Monitoring};
+use gce_metadata_layers::{AllowedPeers, Waiters};
+use tokio::runtime::Handle;
 
-/// Few watch, and none for long.
-const ADMIN_CONNECTIONS: usize = 64;
+/// Connections to the metrics listener at a time.
+const METRICS_CONNECTIONS: usize = 64;
 
 impl ServerBuilder {
-    /// Checks everything, binds the sockets, and serves. Must be called in a tokio runtime. What is read of files, and what a
-    /// TPM is asked to open a key, is waited for in place: where others use this thread, call it in one that may block.
+    /// Starts the server: everything is checked, the sockets are bound, and requests are served. The calling thread is not
+    /// blocked: files are read, and a TPM is opened, on another one.
+    ///
+    /// The server has a thread of its own, and needs no runtime of the caller's to make progress, unless
+    /// [`on_current_runtime`](Self::on_current_runtime) is set.
     ///
     /// # Errors
-    /// If the config, the key, a certificate, a socket or a thread can't be had.
+    /// If the config, the key, a certificate, a route, a socket or a thread can't be had. Nothing runs then.
     pub async fn start(self) -> Result<Server, StartError> {
-        let connections = OpenConnections::at_most(self.most_connections);
-        let limits = self.connection_limits(&connections);
-        let admin_limits = self.connection_limits(&OpenConnections::at_most(ADMIN_CONNECTIONS));
-        let hosts = hosts::allowed_with(&self.hosts, self.tokens.issuer())?;
-        let token_advice = TokenAdvice::new(&self.tokens, &self.served);
-        let doubt = self.overrides.doubt();
-        // Nobody counts where nobody looks.
-        let metrics = self.admin.is_some().then(Metrics::new);
-        let rate_limits = self.enforces_rate_limits.then(EndpointLimits::of_gce);
-        let credentials = open(self.tokens, metrics.as_ref(), rate_limits.as_ref())?;
-        let Credentials { tokens, mut routes, facts, default_email, attend, advice } = credentials;
-        let (metadata, followed) = read(self.served, self.overrides.with_account_if_none(default_email))?;
-        let of_config = metadata.tree();
-        // Locked before it is read: another server could write it in between.
-        let lock = self.guest_attributes.as_deref().map(Lock::acquire).transpose()?;
-        let tree = match &self.guest_attributes {
-            Some(path) => guest_attributes::restored(path, &of_config)?,
-            None => of_config.clone(),
-        };
-        let (https_place, https) = self.mtls.unzip();
-        let publisher = Publisher::with_computed(tree, https.as_ref().and_then(MtlsOptions::listed));
-        let reader = publisher.reader();
-        metrics.iter().for_each(|metrics| metrics.serving(reader.clone()));
-        let (listener, address) = bind(self.place, "--port").await?;
-        let (https_listener, https_address) = bind_if_any(https_place.flatten(), "--tls-port").await?.unzip();
-        let (admin_place, metrics_path) = self.admin.map(|admin| (admin.address, admin.metrics_path)).unzip();
-        let (admin_listener, admin_address) = bind_if_any(admin_place, "--metrics-port").await?.unzip();
+        if self.runs_on_current {
+            return self.start_here().await;
+        }
+        on_own_thread(self).await
+    }
 
-        // What is left is threads and files. An error drops the server, which ends what of it has been started.
-        let mut server = Server {
-            tls_address: https_address.or_else(|| https.is_some().then(|| address.clone())),
-            address,
-            admin_address,
-            publisher: publisher.clone(),
-            keeper: None,
-            lifecycle: Lifecycle::default(),
-            watching: Lifecycle::default(),
-            drain: self.drain,
-            reloads: Arc::default(),
-            reload_wanted: Arc::default(),
+    /// Starts the server as [`start`](Self::start) does, from a thread that may block and has no runtime, such as that of a plain
+    /// `#[test]`.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start). With [`on_current_runtime`](Self::on_current_runtime) there is no runtime to run in, so
+    /// that setting is ignored.
+    pub fn start_blocking(self) -> Result<Server, StartError> {
+        on_own_thread(self).blocking_wait()
+    }
+
+    /// Runs the server in the current runtime.
+    pub(super) async fn start_here(mut self) -> Result<Server, StartError> {
+        let hosts = hosts::allowed_with(&self.hosts, self.vm.tokens.issuer())?;
+        let token_advice = TokenAdvice::new(&self.vm.tokens, &self.vm.served);
+        let doubt = self.vm.overrides.doubt();
+        let path_is_taken = |options: &MetricsOptions| StartError::MetricsPath { path: options.path.clone() };
+        let pages =
+            self.metrics.as_ref().map(|it| Pages::new(&it.path).ok_or_else(|| path_is_taken(it))).transpose()?;
+        // Without a metrics listener nothing is counted.
+        let metrics = pages.is_some().then(Metrics::new);
+        let (https_place, https) = self.mtls.take().unzip();
+
+        // Load: reads only. It may block, on a disk or on a TPM.
+        let (settings, listed) = (self.vm, https.as_ref().and_then(MtlsOptions::listed));
+        let monitoring = metrics.clone().map_or_else(Monitoring::default, Monitoring::from);
+        let runtime = Handle::current();
+        let load = move || {
+            let _context = runtime.enter();
+            LoadedVm::load(settings, monitoring, listed)
         };
-        let runtimes = match self.threads {
-            Some(count) => Runtimes::on_threads(count, &server.lifecycle.tasks).map_err(StartError::Threads)?,
-            None => Runtimes::current(&server.lifecycle.tasks),
+        let loaded = blocking(load).await.map_err(StartError::Blocking)??;
+        let (reader, advice) = (loaded.reader(), loaded.advice());
+
+        // Bind.
+        let sockets = Sockets::bind(self.place, https_place.flatten(), self.metrics.as_ref()).await?;
+
+        // Assemble: threads and files. An error drops the lifecycle's guard, which ends the tasks that have been started.
+        let running = Running::default();
+        let lifecycle = &running.lifecycle;
+        let threads = match self.threads {
+            Some(count) => ConnectionThreads::start(count, &lifecycle.tasks).map_err(StartError::Threads)?,
+            None => ConnectionThreads::current(&lifecycle.tasks),
         };
-        let keeper = match self.guest_attributes.zip(lock) {
-            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), metrics.clone()).await?),
-            None => None,
-        };
+        let (mut vm, tasks) = loaded.open().await?;
         // The last that can fail: another server may be using the certificates that this replaces.
-        let opened = https.map(|MtlsOptions { certificates, allowed }| {
-            tls::open(certificates, reader.clone(), metrics.clone()).map(|opened| (opened, allowed))
-        });
-        let opened = opened.transpose().inspect_err(|_| keeper.iter().for_each(|keeper| keeper.remove_if_new()))?;
-        let (tls, peers) = match opened {
-            Some((Opened { tls, keep_fresh, mds_client_certificate }, allowed)) => {
-                server.lifecycle.spawn(keep_fresh);
-                routes.extend(mds_client_certificate.map(MdsClientCertificate::route));
+        let (tls, peers) = match https {
+            None => (None, AllowedPeers::everybody()),
+            Some(MtlsOptions { certificates, allowed }) => {
+                let (reader, metrics) = (reader.clone(), metrics.clone());
+                let opened = blocking(move || tls::open(certificates, reader, metrics)).await;
+                let opened = opened.map_err(StartError::Blocking).and_then(|opened| Ok(opened?));
+                let Opened { tls, keep_fresh, mds_client_certificate } =
+                    opened.inspect_err(|_| vm.guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
+                lifecycle.spawn(keep_fresh);
+                if let Some((path, endpoint)) = mds_client_certificate.map(MdsClientCertificate::route) {
+                    vm = vm.with_route(path, endpoint)?;
+                }
                 (Some(tls), allowed)
             }
-            None => (None, AllowedPeers::everybody()),
         };
-        let mut options = self.router;
-        if let Some(keeper) = &keeper {
-            server.keep_guest_attributes(Arc::clone(keeper));
-            options.save_guest_attributes = self.guest_attributes_sync.then(|| Arc::clone(keeper).service());
-        }
 
+        // Run.
+        let connections = OpenConnections::at_most(self.most_connections);
+        let limits = |connections: &OpenConnections| ConnectionLimits {
+            connections: connections.clone(),
+            header_bytes: Self::HEADER_BYTES,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+        };
         let max_waiters = self.most_waiters.min(connections.max_waiters());
         if max_waiters < self.most_waiters {
             tracing::info!(max_waiters, "requests that wait for a change may use three quarters of the connections");
         }
         let waiters = Waiters::at_most(max_waiters);
-        let stack = Stack::new(reader.clone(), router(publisher, tokens, options, routes))
-            .until(server.lifecycle.stop.clone())
+        let stack = vm
+            .stack()
+            .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
-            .metrics(metrics.clone())
+            .record(metrics.clone().map(SharedRecord::new))
             .hosts(hosts)
-            .limits(rate_limits.map(LimitRateLayer::new));
-        let (plain, encrypted) = match https_listener {
-            None if tls.is_some() => (None, Some(listener)),
-            beside => (Some(listener), beside),
+            .own_layers(self.own_layers);
+        let is_encrypted = tls.is_some();
+        let (address, tls_address) = match &sockets.tls {
+            Some(beside) => (sockets.main.address.clone(), Some(beside.address.clone())),
+            None => (sockets.main.address.clone(), is_encrypted.then(|| sockets.main.address.clone())),
         };
-        let lifecycle = &server.lifecycle;
-        if let Some(listener) = encrypted {
-            let service = stack.clone().peers(peers).service::<RequestBody, Full<Bytes>>();
-            connection::spawn(listener, tls, service, limits.clone(), runtimes.spread(), lifecycle);
+        let (plain, encrypted) = match sockets.tls {
+            None if is_encrypted => (None, Some(sockets.main)),
+            beside => (Some(sockets.main), beside),
+        };
+        if let Some(socket) = encrypted {
+            let service = stack.clone().peers(peers).service();
+            connection::spawn(socket.listener, tls, service, limits(&connections), threads.for_tls(), lifecycle);
         }
-        if let Some(listener) = plain {
-            token_advice.log_exposure(&server.address);
-            let service = stack.service::<RequestBody, Full<Bytes>>();
-            connection::spawn(listener, None, service, limits, runtimes, lifecycle);
+        if let Some(socket) = plain {
+            token_advice.log_exposure(&address);
+            let service = stack.service();
+            connection::spawn(socket.listener, None, service, limits(&connections), threads, lifecycle);
         }
-        if let Some(((listener, path), metrics)) = admin_listener.zip(metrics_path).zip(metrics) {
-            let (stop, reloads) = (lifecycle.stop.clone(), Arc::clone(&server.reloads));
-            let state = State { reader: reader.clone(), waiters, connections, reloads, facts };
-            let guest_attributes = keeper.clone();
-            let service = Admin { metrics: metrics.clone(), metrics_path: path.into(), state, guest_attributes, stop };
-            let here = Runtimes::current(&server.watching.tasks);
-            connection::spawn(listener, None, service, admin_limits, here, &server.watching);
-            server.watching.spawn(async move { metrics.keep_up().await });
+        let metrics_address = sockets.metrics.as_ref().map(|socket| socket.address.clone());
+        if let Some(((socket, pages), metrics)) = sockets.metrics.zip(pages).zip(metrics) {
+            let service = pages.service(Monitored {
+                metrics: metrics.clone(),
+                state: State::new(&vm, waiters, connections),
+                guest_attributes: vm.guest_attributes.clone(),
+                stop: lifecycle.stop.clone(),
+            });
+            let (here, limits) = (
+                ConnectionThreads::current(&running.watching.tasks),
+                limits(&OpenConnections::at_most(METRICS_CONNECTIONS)),
+            );
+            connection::spawn(socket.listener, None, service, limits, here, &running.watching);
+            running.watching.spawn(async move { metrics.keep_up().await });
         }
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");
         }
         token_advice.log(advice);
-        if let Some(attend) = attend {
-            lifecycle.spawn(attend(reader));
-        }
-        if let Some((file, bytes)) = followed {
-            server.follow(file, bytes, of_config);
-        }
-        Ok(server)
+        let Lifecycle { stop, abort, tasks: tracker } = lifecycle.clone();
+        tracker.spawn(async move { abort.run_until_cancelled(tasks.run(stop)).await });
+        Ok(Server { address, metrics_address, tls_address, vm, running, drain: self.drain })
     }
-
-    fn connection_limits(&self, connections: &OpenConnections) -> ConnectionLimits {
-        ConnectionLimits {
-            connections: connections.clone(),
-            header_bytes: Self::HEADER_BYTES,
-            header_timeout: self.header_timeout,
-            write_timeout: self.write_timeout,
-        }
-    }
-}
-
-impl Server {
-    /// Writes the file of guest attributes whenever there are others.
-    fn keep_guest_attributes(&mut self, keeper: Arc<Keeper>) {
-        let Lifecycle { stop, abort, tasks } = self.lifecycle.clone();
-        let keeping = Arc::clone(&keeper).keep(stop);
-        tasks.spawn(async move { abort.run_until_cancelled(keeping).await });
-        self.keeper = Some(keeper);
-    }
-
-    /// Takes over what the config file changes to.
-    fn follow(&self, file: ConfigFile, loaded: Vec<u8>, of_config: Tree) {
-        let (counts, wanted) = (Arc::clone(&self.reloads), Arc::clone(&self.reload_wanted));
-        let reload = Reload::new(file, loaded, of_config, self.publisher.clone(), counts, wanted);
-        self.lifecycle.spawn(reload.run());
-    }
-}
-
-/// All routes. What comes with a source of tokens never takes the place of what the metadata has.
-fn router(publisher: Publisher, tokens: TokenSources, options: RouterOptions, routes: Vec<Route>) -> Router {
-    routes.into_iter().fold(Router::with_options(publisher, tokens, options), |router, (path, endpoint)| {
-        router.with_route(path, endpoint).unwrap_or_else(|(router, conflict)| {
-            tracing::error!(path, "left out: {conflict}");
-            router
-        })
-    })
-}
-
-/// The source of tokens, if there is none yet.
-fn open(
-    tokens: Tokens,
-    metrics: Option<&Metrics>,
-    limits: Option<&EndpointLimits>,
-) -> Result<Credentials, SourceError> {
-    match tokens {
-        Tokens::From(source) => source.open_with(metrics, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
-        Tokens::Given(tokens) => Ok(Credentials::given(tokens, metrics)),
-    }
-}
-
-/// The config file that is followed, and what was read of it.
-type Followed = (ConfigFile, Vec<u8>);
-
-/// The metadata, and the file that it came from, with its content.
-fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Followed>), StartError> {
-    match served {
-        Served::Given(metadata) => Ok((overrides.apply(metadata), None)),
-        Served::File(path) => {
-            let file = ConfigFile::new(path, overrides);
-            let bytes = file.read()?;
-            Ok((file.parse(&bytes)?, Some((file, bytes))))
-        }
-    }
-}
-
-async fn bind_if_any(
-    address: Option<SocketAddr>,
-    option: &'static str,
-) -> Result<Option<(Listener, Address)>, StartError> {
-    match address {
-        Some(address) => bind(Place::Tcp(address), option).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// A listener and where it is. The option is the one by which the program is told.
-async fn bind(place: Place, option: &'static str) -> Result<(Listener, Address), StartError> {
-    let (address, bound) = match place {
-        Place::Tcp(address) => (address.to_string(), TcpListener::bind(address).await.map(Listener::Tcp)),
-        Place::Listener(listener) => ("the given listener".to_owned(), Ok(Listener::Tcp(listener))),
-        Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
-    };
-    let located = bound.and_then(|listener| listener.address().map(|address| (listener, address)));
-    located.map_err(|error| StartError::Listen { option, address, error })
 }

@@ -2,9 +2,10 @@
 
 use super::tls::TlsError;
 use crate::config::ConfigError;
-use crate::credentials::SourceError;
 use crate::guest_attributes::GuestAttributesError;
 use gce_metadata_layers::InvalidHost;
+use gce_metadata_routes::RouteConflict;
+use gce_metadata_tokens::SourceError;
 use std::io;
 
 /// Why a server could not be started. Nothing of it runs then.
@@ -20,17 +21,29 @@ pub enum StartError {
     /// A name of [`ServerBuilder::allow_host`](crate::ServerBuilder::allow_host) is not a host name.
     #[error("allowed hosts: {0}")]
     Host(InvalidHost),
+    /// A route of [`ServerBuilder::with_route`](crate::ServerBuilder::with_route) conflicts with another.
+    #[error("{0}")]
+    Route(RouteConflict),
+    /// Work that may block had no thread, or panicked.
+    #[error("{0}")]
+    Blocking(io::Error),
     /// HTTPS can't be served.
     #[error("HTTPS: {0}")]
     Tls(TlsError),
     /// The source of tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] SourceError),
-    /// The threads that were asked for can't be had.
+    /// The threads of the server can't be had.
     #[error(
         "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
     )]
     Threads(io::Error),
+    /// The path of the metrics is that of another page of their listener.
+    #[error("metrics: {path} is the path of another page; choose another one, such as /metrics")]
+    MetricsPath {
+        /// The path.
+        path: String,
+    },
     /// The socket can't be had.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {
@@ -47,6 +60,12 @@ pub enum StartError {
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)
+    }
+}
+
+impl From<RouteConflict> for StartError {
+    fn from(conflict: RouteConflict) -> Self {
+        Self::Route(conflict)
     }
 }
 

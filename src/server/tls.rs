@@ -20,8 +20,8 @@ pub(super) use mds_client_certificate::MdsClientCertificate;
 pub(super) use peer::{Peer, PlainPeer};
 pub use tls_error::TlsError;
 
-use crate::certs::EndorsementKey;
 use gce_metadata_layers::AllowedPeers;
+use gce_metadata_signer::EndorsementKey;
 use std::path::PathBuf;
 
 /// How HTTPS with client certificates is set up.

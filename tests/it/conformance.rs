@@ -1,7 +1,7 @@
 //! The tables in `tests/conformance`: a request each, and what the real server answers.
 
 use crate::support::{Answer, Client, dump, repository, request};
-use gce_metadata_server::{Metadata, NoMaintenance, Server};
+use gce_metadata_server::{ConfigDocument, NoMaintenance, Server};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Setup {
     async fn start(&self) -> Server {
         let config = self.config.as_ref().map(|file| std::fs::read_to_string(repository(file)).unwrap());
         let json = serde_json::from_str(&config.unwrap_or_else(dump)).unwrap();
-        let builder = Server::builder().metadata(Metadata::from_json(json).unwrap());
+        let builder = Server::builder().metadata(ConfigDocument::from_json(json).unwrap().metadata);
         let builder = if self.legacy_endpoints { builder.enable_legacy_endpoints() } else { builder };
         let builder = match self.no_maintenance.as_deref() {
             Some("object") => builder.no_maintenance(NoMaintenance::Object),

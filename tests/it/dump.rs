@@ -1,7 +1,7 @@
 //! A dump of a real VM goes in and comes back, byte for byte.
 
 use crate::support::{dump, get, repository, serve};
-use gce_metadata_server::Metadata;
+use gce_metadata_server::{ConfigDocument, Metadata};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn text_and_json_of_one_value_have_one_tag_and_the_listing_another() {
 #[test]
 fn the_built_in_sample_is_config_json() {
     let config = std::fs::read_to_string(repository("config.json")).unwrap();
-    let metadata = Metadata::from_json(serde_json::from_str(&config).unwrap()).unwrap();
+    let metadata = ConfigDocument::from_json(serde_json::from_str(&config).unwrap()).unwrap().metadata;
     assert_eq!(metadata, Metadata::sample());
 }
 

@@ -1,6 +1,6 @@
 //! What guests write: who wakes, what a reload and a restart leave of it, and how much may be written.
 
-use crate::support::{Answer, Client, V1, admin, eventually, get, request, serve};
+use crate::support::{Answer, Client, V1, ask_metrics, eventually, get, request, serve};
 use gce_metadata_server::{Address, GuestAttributesError, Metadata, Server, ServerBuilder, StartError};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -186,14 +186,14 @@ fn kept_in(file: &Path) -> ServerBuilder {
 async fn a_file_keeps_them_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let watched = kept_in(&file).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
     let server = watched.start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
     put(&mut client, KEY, "one").await;
     let content = async || std::fs::read_to_string(&file).unwrap();
     eventually("it is saved unasked", async || content().await == r#"{"ns":{"key":"one"}}"#).await;
-    let (_, metrics) = admin(&server, "/metrics").await;
+    let (_, metrics) = ask_metrics(&server, "/metrics").await;
     assert!(metrics.contains("\nmetadata_guest_attributes_saves_total{outcome=\"good\"} "), "{metrics}");
     put(&mut client, KEY, "two").await;
     drop(client);
@@ -237,23 +237,23 @@ async fn with_sync_a_write_that_can_not_be_saved_is_503_and_the_server_is_not_re
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
     let file = away.join("attributes.json");
-    let watched = kept_in(&file).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
     let server = watched.guest_attributes_sync().start().await.unwrap();
-    assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
+    assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;
     let answer = write(&mut client, "PUT", KEY, "hidden").await;
     assert_eq!(answer.status, 503);
     assert!(answer.body.starts_with("The change is served, but could not be saved"), "{}", answer.body);
     assert_eq!(client.get(KEY).await.body, "hidden", "it is served all the same");
-    let (status, reason) = admin(&server, "/readyz").await;
+    let (status, reason) = ask_metrics(&server, "/readyz").await;
     assert_eq!(status, 503);
     let wanted =
         format!("guest attributes can't be saved: {}: No such file or directory (os error 2)\n", file.display());
     assert_eq!(reason, wanted);
     std::fs::create_dir(&away).unwrap();
     put(&mut client, KEY, "hidden").await;
-    assert_eq!(admin(&server, "/readyz").await, (200, "ok\n".into()));
+    assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
 }
 
 #[tokio::test]
@@ -261,15 +261,15 @@ async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
-    let watched = kept_in(&away.join("attributes.json")).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
     let server = watched.start().await.unwrap();
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;
     put(&mut client, KEY, "one").await;
-    eventually("not ready", async || admin(&server, "/readyz").await.0 == 503).await;
+    eventually("not ready", async || ask_metrics(&server, "/readyz").await.0 == 503).await;
     std::fs::create_dir(&away).unwrap();
     put(&mut client, KEY, "two").await;
-    eventually("ready again", async || admin(&server, "/readyz").await.0 == 200).await;
+    eventually("ready again", async || ask_metrics(&server, "/readyz").await.0 == 200).await;
 }
 
 #[tokio::test]

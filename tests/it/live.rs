@@ -5,7 +5,7 @@ mod federation;
 mod outages;
 
 use crate::support::google::{self, CLOUD_PLATFORM, Google};
-use crate::support::{admin, get};
+use crate::support::{ask_metrics, get};
 use gce_metadata_server::{
     AccessTokenKind, CredentialSource, LiveOptions, LiveSource, Metadata, Server, ServerBuilder, StartError,
 };
@@ -42,7 +42,7 @@ fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOpt
     options.endpoints.iam_url = Some(google.url.clone());
     change(&mut options);
     let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::from(options));
-    builder.admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    builder.metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
 }
 
 async fn server(google: &Google, source: LiveSource) -> Server {
@@ -90,7 +90,7 @@ async fn a_key_is_exchanged_for_tokens_of_its_account() {
     assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
     // One account's key makes nobody else's tokens.
     assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
-    let metrics = admin(&server, "/metrics").await.1;
+    let metrics = ask_metrics(&server, "/metrics").await.1;
     assert!(metrics.contains(r#"credential_type{type="serviceAccountKey"} 1"#), "{metrics}");
     assert!(metrics.contains("service_account_hash{fingerprint="), "{metrics}");
 }
@@ -186,7 +186,7 @@ async fn a_person_acts_as_the_accounts() {
     let refused = get(&server, &format!("instance/service-accounts/{OTHER}/token")).await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.body, "the credentials of this service account were refused");
-    assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Impersonated"} 1"#));
+    assert!(ask_metrics(&server, "/metrics").await.1.contains(r#"credential_type{type="Impersonated"} 1"#));
 }
 
 #[tokio::test]

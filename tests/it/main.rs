@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod abort;
 mod conformance;
 mod dump;
 mod guest_attributes;
+mod listing_walk;
 #[cfg(feature = "live")]
 mod live;
 #[cfg(feature = "cli")]
@@ -13,6 +15,8 @@ mod live_clients;
 mod live_program;
 #[cfg(feature = "cli")]
 mod live_secrets;
+mod machines;
+mod metrics_and_health;
 mod mtls;
 mod oslogin;
 mod prometheus;
@@ -20,11 +24,10 @@ mod protocol;
 mod rate_limits;
 mod reload;
 mod support;
+mod threads;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;
-mod walk;
-mod watching;
 
 #[cfg(feature = "cli")]
 mod certs_renew;

@@ -5,7 +5,7 @@ mod minted;
 mod reload;
 mod revocation;
 
-use crate::support::{Answer, Client, admin, eventually, get, request};
+use crate::support::{Answer, Client, ask_metrics, eventually, get, request};
 use gce_metadata_server::certs::{Authority, Minted, replace_file};
 use gce_metadata_server::{Address, Certificates, MtlsOptions, Server, ServerBuilder};
 use rcgen::{
@@ -92,7 +92,7 @@ impl Pki {
 }
 
 fn watched() -> ServerBuilder {
-    Server::builder().admin(([127, 0, 0, 1], 0).into(), "/metrics")
+    Server::builder().metrics(([127, 0, 0, 1], 0).into(), "/metrics")
 }
 
 /// Connects with this certificate, or without any, and asks for the project.
@@ -137,13 +137,16 @@ fn config(root: &str, client: Option<&Minted>, versions: &[&'static SupportedPro
 const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
 
 async fn handshakes(server: &Server, outcome: &str) -> bool {
-    admin(server, "/metrics").await.1.contains(&format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} "))
+    ask_metrics(server, "/metrics")
+        .await
+        .1
+        .contains(&format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} "))
 }
 
 /// How many changes of certificates had this outcome.
 async fn reloads(server: &Server, outcome: &str) -> u64 {
     let series = format!("metadata_tls_reloads_total{{outcome=\"{outcome}\"}} ");
-    let metrics = admin(server, "/metrics").await.1;
+    let metrics = ask_metrics(server, "/metrics").await.1;
     metrics.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |count| count.parse().unwrap())
 }
 
@@ -292,7 +295,7 @@ async fn a_silent_client_holds_nothing_up() {
     let server = pki.serve().await;
     let Some(Address::Tcp(address)) = server.tls_address() else { panic!() };
     let _silent = TcpStream::connect(address).await.unwrap();
-    let connected = async || admin(&server, "/metrics").await.1.contains("metadata_connections 1\n");
+    let connected = async || ask_metrics(&server, "/metrics").await.1.contains("metadata_connections 1\n");
     eventually("it is connected", connected).await;
     assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "nor others");
     tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await.unwrap();

@@ -1,7 +1,7 @@
 //! OS Login over sockets: what the conformance table can't say.
 
-use crate::support::{Client, admin, eventually, repository, request};
-use gce_metadata_server::{Metadata, Server};
+use crate::support::{Client, ask_metrics, eventually, repository, request};
+use gce_metadata_server::{ConfigDocument, Server};
 use serde_json::{Value, json};
 
 const START: &str = "/computeMetadata/v1/oslogin/authenticate/sessions/start";
@@ -17,9 +17,9 @@ async fn post(client: &mut Client, path: &str, body: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_second_factor_is_asked_for_and_accepted() {
-    let metadata = Metadata::from_json(config()).unwrap();
+    let metadata = ConfigDocument::from_json(config()).unwrap().metadata;
     let server =
-        Server::builder().metadata(metadata).admin(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+        Server::builder().metadata(metadata).metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -33,14 +33,15 @@ async fn a_second_factor_is_asked_for_and_accepted() {
         assert_eq!((status, ended), (200, json!({"sessionId": session, "status": "AUTHENTICATED"})));
         seen.push(session);
     }
-    let (_, metrics) = admin(&server, "/metrics").await;
+    let (_, metrics) = ask_metrics(&server, "/metrics").await;
     assert!(metrics.contains("oslogin/authenticate/sessions/"), "{metrics}");
     assert!(seen.iter().all(|session| !metrics.contains(session)), "a path of its own for each session");
 }
 
 #[tokio::test]
 async fn more_than_a_question_is_not_read() {
-    let server = Server::builder().metadata(Metadata::from_json(config()).unwrap()).start().await.unwrap();
+    let server =
+        Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let (status, _) = post(&mut client, START, &format!("{{\"email\": \"{}\"}}", "a".repeat(16 * 1024))).await;
     assert_eq!(status, 413);
@@ -70,7 +71,8 @@ async fn a_reload_changes_who_may_log_in() {
 
 #[tokio::test]
 async fn no_form_of_the_tree_shows_anything_of_it() {
-    let server = Server::builder().metadata(Metadata::from_json(config()).unwrap()).start().await.unwrap();
+    let server =
+        Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     for path in ["?recursive=true", "?recursive=true&alt=text", "oslogin/?recursive=true", "oslogin/", ""] {
         let body = client.get(path).await.body;

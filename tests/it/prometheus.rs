@@ -1,6 +1,6 @@
 //! A real Prometheus scrapes the server, and every query of the dashboard finds something in it.
 
-use crate::support::{Client, admin, eventually, get, repository, request};
+use crate::support::{Client, ask_metrics, eventually, get, repository, request};
 use gce_metadata_server::{Address, Server};
 use serde_json::Value;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 async fn server() -> Server {
-    let server = Server::builder().admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
     traffic(&server).await;
     server
 }
@@ -26,7 +26,7 @@ async fn traffic(server: &Server) {
 #[tokio::test]
 #[ignore = "needs promtool, which scripts/test installs"]
 async fn promtool_complains_of_nothing_but_a_name_that_is_not_ours_to_choose() {
-    let metrics = admin(&server().await, "/metrics").await.1;
+    let metrics = ask_metrics(&server().await, "/metrics").await.1;
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -72,7 +72,7 @@ impl Prometheus {
 #[ignore = "needs prometheus, which scripts/test installs"]
 async fn every_query_of_the_dashboard_finds_something() {
     let server = server().await;
-    let Some(Address::Tcp(target)) = server.admin_address() else { panic!() };
+    let Some(Address::Tcp(target)) = server.metrics_address() else { panic!() };
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("prometheus.yml");
     let job = format!(

@@ -1,6 +1,6 @@
 //! HTTP as some clients write it, on the sockets that they use.
 
-use crate::support::{Client, admin, eventually, get, request, serve};
+use crate::support::{Client, ask_metrics, eventually, get, request, serve};
 use futures_util::future::join_all;
 use gce_metadata_server::{Address, Server};
 use serde_json::json;
@@ -106,7 +106,8 @@ async fn a_client_that_does_not_finish_its_request_is_cut_off() {
 /// The head of a request that never ends is given up soon after the server is told to stop, not at the end of the drain.
 #[tokio::test]
 async fn half_a_request_does_not_hold_up_a_stopping_server() {
-    let server = Server::builder().drain(Duration::from_secs(3600)).start().await.unwrap();
+    // In this runtime, whose clock is paused below.
+    let server = Server::builder().on_current_runtime().drain(Duration::from_secs(3600)).start().await.unwrap();
     let Address::Tcp(address) = *server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\nGET / HT").await.unwrap();
@@ -124,14 +125,15 @@ async fn a_client_that_takes_no_answer_is_cut_off() {
     let large = json!({"instance": {"attributes": {"a": "x".repeat(32 << 20)}}});
     let metadata = gce_metadata_server::Metadata::from_json(large).unwrap();
     let builder = Server::builder().metadata(metadata).write_timeout(Duration::from_millis(10));
-    let server = builder.admin(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+    let server = builder.metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
     let Address::Tcp(address) = *server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request =
         "GET /computeMetadata/v1/instance/attributes/a HTTP/1.1\r\nHost: a\r\nMetadata-Flavor: Google\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
-    let connections = async |count: u32| admin(&server, "/metrics").await.1.contains(&format!("connections {count}\n"));
-    eventually("it was accepted", async || admin(&server, "/metrics").await.1.contains("attributes/a")).await;
+    let connections =
+        async |count: u32| ask_metrics(&server, "/metrics").await.1.contains(&format!("connections {count}\n"));
+    eventually("it was accepted", async || ask_metrics(&server, "/metrics").await.1.contains("attributes/a")).await;
     eventually("it is cut off", async || connections(0).await).await;
 }
 

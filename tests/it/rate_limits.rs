@@ -1,6 +1,6 @@
 //! `--enforce-rate-limits`: 429 where GCE would, and nowhere else.
 
-use crate::support::{Client, admin, request};
+use crate::support::{Client, ask_metrics, request};
 use gce_metadata_server::{Metadata, Server, ServerBuilder};
 use serde_json::json;
 use std::net::Ipv4Addr;
@@ -32,7 +32,7 @@ const TOKEN: &str = "instance/service-accounts/default/token";
 
 #[tokio::test]
 async fn what_is_limited_is_refused_and_counted_and_the_rest_is_free() {
-    let server = vm().enforce_rate_limits().admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     // However slow this machine is, a minute gives back ten.
     assert!(refused(&mut client, 50, |_| "instance/guest-attributes/".into()).await >= 30);
@@ -45,7 +45,7 @@ async fn what_is_limited_is_refused_and_counted_and_the_rest_is_free() {
         written.push(answer.status.as_u16());
     }
     assert!(written.contains(&429), "{written:?}");
-    let (_, metrics) = admin(&server, "/metrics").await;
+    let (_, metrics) = ask_metrics(&server, "/metrics").await;
     let counted = "metadata_endpoint_path_requests{code=\"Too Many Requests\",\
         path=\"/computeMetadata/v1/instance/guest-attributes/\"}";
     assert!(metrics.contains(counted), "{metrics}");

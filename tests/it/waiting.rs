@@ -1,6 +1,6 @@
 //! `wait_for_change` over real sockets: many waiters, woken by their own change and by nothing else.
 
-use crate::support::{Client, admin, eventually, get, serve};
+use crate::support::{Client, ask_metrics, eventually, get, serve};
 use futures_util::future::join_all;
 use gce_metadata_server::{Address, Metadata, Server, ServerBuilder};
 use serde_json::{Value, json};
@@ -66,12 +66,12 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
 /// A server that tells how many wait.
 fn watched_vm() -> ServerBuilder {
     let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
-    Server::builder().metadata(metadata).admin((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
 }
 
 async fn until_this_many_wait(server: &Server, count: usize) {
     let wanted = format!("\nmetadata_waiters {count}\n");
-    eventually(wanted.trim(), async || admin(server, "/metrics").await.1.contains(&wanted)).await;
+    eventually(wanted.trim(), async || ask_metrics(server, "/metrics").await.1.contains(&wanted)).await;
 }
 
 #[tokio::test]

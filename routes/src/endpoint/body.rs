@@ -28,18 +28,18 @@ impl RequestBody {
             return Self(None);
         }
         let budget = budget.clone();
-        Self(Some(Box::new(move |max| Box::pin(in_time(read(body, max, budget))))))
+        Self(Some(Box::new(move |max_bytes| Box::pin(in_time(read(body, max_bytes, budget))))))
     }
 
     /// Reads the whole body. Its bytes count against
     /// [`RouterOptions::max_body_bytes_in_flight`](crate::RouterOptions::max_body_bytes_in_flight) until they are dropped.
     ///
     /// # Errors
-    /// 413 for more than `max` bytes, 503 if the bodies in flight leave no room for it, 408 for one that does not arrive in
+    /// 413 for more than `max_bytes`, 503 if the bodies in flight leave no room for it, 408 for one that does not arrive in
     /// time, 400 for one that breaks off.
-    pub async fn read(self, max: usize) -> Result<Bytes, Rejection> {
+    pub async fn read(self, max_bytes: usize) -> Result<Bytes, Rejection> {
         match self.0 {
-            Some(read) => read(max).await,
+            Some(read) => read(max_bytes).await,
             None => Ok(Bytes::new()),
         }
     }

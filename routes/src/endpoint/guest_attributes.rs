@@ -3,7 +3,8 @@
 //! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may write,
 //! what, how much, and when the write is answered.
 
-use super::{Answer, Call, Endpoint, Reply, published};
+use super::{Answer, Call, Endpoint, Reply, tree_endpoint};
+use crate::paths::v1_path;
 use crate::snapshot::{Publisher, Reader};
 use crate::tree::{GuestAttributes, Tree};
 use gce_metadata_layers::{MetadataPath, Rejection};
@@ -15,8 +16,7 @@ use tower::{BoxError, ServiceExt};
 /// published before the call is stored. The reason of a failure is the service's own to log.
 pub type SaveGuestAttributes = BoxCloneSyncService<(), (), BoxError>;
 
-const DIRECTORY: &str = "/computeMetadata/v1/instance/guest-attributes";
-const WITH_SLASH: &str = "/computeMetadata/v1/instance/guest-attributes/";
+const DIRECTORY: &str = v1_path!("instance/guest-attributes/");
 
 const DISABLED: Rejection = Rejection::worded(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
 const NO_KEY: Rejection = bad("guest attributes are written to guest-attributes/NAMESPACE/KEY");
@@ -59,7 +59,7 @@ impl WritableAttributes {
             };
         }
         Reply::later(async move {
-            let body = call.body.read(GuestAttributes::MOST_VALUE_BYTES).await?;
+            let body = call.body.read(GuestAttributes::MAX_VALUE_BYTES).await?;
             let value = std::str::from_utf8(&body).map_err(|_| NO_TEXT)?.to_owned();
             let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value));
             // In flight until it is published, and no longer: a save may take its time.
@@ -87,19 +87,20 @@ impl Endpoint for WritableAttributes {
         let reply = match (enabled(snapshot.tree()), call.head.method()) {
             (Err(disabled), _) => Err(disabled).into(),
             (Ok(_), &Method::PUT | &Method::DELETE) => self.write(call),
-            (Ok(tree), _) => published::find(tree, &call).into(),
+            (Ok(tree), _) => tree_endpoint::find(tree, &call).into(),
         };
-        reply.counted_as(WITH_SLASH)
+        reply.counted_as(DIRECTORY)
     }
 }
 
-/// The two names that a path must have to be written to.
+/// The namespace and the key of a path that is written to.
+#[expect(clippy::expect_used, reason = "the table of routes is a constant")]
 fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection> {
-    let rest = path.below(DIRECTORY).unwrap_or_default();
+    let rest = path.as_str().strip_prefix(DIRECTORY).expect("the routes of the endpoint are below guest-attributes/");
     let (namespace, key) = rest.split_once('/').ok_or(NO_KEY)?;
     match key.is_empty() || key.contains('/') {
         true => Err(NO_KEY),
-        false if namespace.len().max(key.len()) > GuestAttributes::MOST_NAME_BYTES => Err(LONG_NAME),
+        false if namespace.len().max(key.len()) > GuestAttributes::MAX_NAME_BYTES => Err(LONG_NAME),
         false => Ok((namespace, key)),
     }
 }
@@ -111,7 +112,7 @@ fn enabled(tree: &Tree) -> Result<&Tree, Rejection> {
 /// A body may take its time. What counts is what holds when it is there.
 fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tree, Rejection> {
     let written = enabled(tree)?.with_guest_attribute(namespace, key, value).map_err(|_| Rejection::Internal)?;
-    if written.guest_attribute_bytes() > GuestAttributes::MOST_BYTES {
+    if written.guest_attribute_bytes() > GuestAttributes::MAX_BYTES {
         return Err(Rejection::TooLarge);
     }
     Ok(written)
@@ -153,7 +154,7 @@ mod tests {
         let router = Router::with_options(publisher, TokenSources::default(), options);
         let ask = async |method: &str, path: &str| {
             let head = RequestHead::of(&Request::builder().method(method).uri(path).body(()).unwrap());
-            let answer = router.route(&head, path, RequestBody::made(|| "value".into())).await;
+            let answer = router.route(&head, RequestBody::made(|| "value".into())).await;
             answer.map(|_| ()).map_err(|rejection| rejection.status().as_u16())
         };
         assert_eq!(ask("PUT", KEY).await, Ok(()));
@@ -178,7 +179,7 @@ mod tests {
         let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
         let router = Router::new(publisher.clone(), TokenSources::default());
         let head = RequestHead::of(&Request::put(KEY).body(()).unwrap());
-        let put = |body| router.route(&head, KEY, body);
+        let put = |body| router.route(&head, body);
         assert!(put(RequestBody::made(|| "value".into())).await.is_ok());
         let switch = publisher.clone();
         let late = put(RequestBody::made(move || {

@@ -1,13 +1,13 @@
-//! `oslogin/…`: who may log in, as the guest's NSS and PAM modules ask for it.
+//! `oslogin/…`: the directory of OS Login, for the guest's NSS and PAM modules.
 //!
-//! Where OS Login is not set up, or not switched on, there is nothing but what the tree has: 404, as on GCE.
+//! Without OS Login, or while it is disabled, the tree answers: 404, as on GCE.
 
 mod sessions;
 
 pub(crate) use sessions::{ContinueSession, Sessions, StartSession};
 
-use super::{Answer, Call, Endpoint, Published, Reply};
-use crate::os_login::{OsLogin, POLICIES, Page};
+use super::{Answer, Call, Endpoint, Reply, TreeEndpoint};
+use crate::os_login::{OsLogin, POLICIES, Page, SWITCH};
 use crate::snapshot::Reader;
 use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Tree};
@@ -16,10 +16,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The attribute that switches it on.
-const SWITCH: &str = "enable-oslogin";
-
-/// Profiles or groups of a page whose size nobody asked for.
+/// Profiles or groups of a page by default.
 const PAGE: usize = 1000;
 
 impl Tree {
@@ -33,28 +30,29 @@ fn json_answer(value: Value) -> Answer {
     Answer::computed(Leaf::json_by_default(value), TEXT)
 }
 
-/// What is asked for: a question is a function of who may log in and of the query.
-type Question = fn(&OsLogin, &Call<'_>) -> Result<Value, Rejection>;
+/// A query of OS Login's directory: its answer follows from the directory and the request's parameters.
+type Query = fn(&OsLogin, &Call<'_>) -> Result<Value, Rejection>;
 
-/// One of the lists and questions.
-pub(crate) struct Directory {
+/// Answers one kind of query of OS Login's directory: users, groups, authorization or certificates.
+pub(crate) struct OsLoginQuery {
     reader: Reader,
-    published: Arc<Published>,
-    question: Question,
+    /// Answers while OS Login is disabled.
+    tree: Arc<TreeEndpoint>,
+    query: Query,
 }
 
-impl Directory {
-    pub(crate) fn new(reader: Reader, published: Arc<Published>, question: Question) -> Self {
-        Self { reader, published, question }
+impl OsLoginQuery {
+    pub(crate) fn new(reader: Reader, tree: Arc<TreeEndpoint>, query: Query) -> Self {
+        Self { reader, tree, query }
     }
 }
 
-impl Endpoint for Directory {
+impl Endpoint for OsLoginQuery {
     fn call(&self, call: Call<'_>) -> Reply {
         let snapshot = self.reader.snapshot();
         match snapshot.tree().enabled_os_login() {
-            Some(os_login) => (self.question)(os_login, &call).map(json_answer).into(),
-            None => self.published.call(call),
+            Some(os_login) => (self.query)(os_login, &call).map(json_answer).into(),
+            None => self.tree.call(call),
         }
     }
 }
@@ -88,7 +86,7 @@ pub(crate) fn groups(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejec
     Ok(one.ok_or(Rejection::NotFound)?.alone())
 }
 
-/// `oslogin/authorize`: whether a policy lets somebody in.
+/// `oslogin/authorize`: whether a policy admits a person.
 pub(crate) fn authorize(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejection> {
     let email = email(call).ok_or(Rejection::BadRequest)?;
     let policy =

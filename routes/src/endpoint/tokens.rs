@@ -21,25 +21,25 @@ use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-/// What tells the kinds apart: how a call becomes a request to their source, and its token an answer.
-pub(crate) trait Kind: Send + Sync + 'static {
+/// A kind of token: how a call becomes a request to its source, and a token an answer.
+pub(crate) trait TokenKind: Send + Sync + 'static {
     type Request: Send + 'static;
     type Token: Send + 'static;
 
-    /// What the call asks of the source.
+    /// The request to the source for this call.
     fn request(&self, call: &Call<'_>, tree: &Tree, account: Arc<ServiceAccount>) -> Result<Self::Request, Rejection>;
 
     fn answer(token: &Self::Token) -> Answer;
 }
 
-/// Answers with what its source makes for each call; 404 where there is no source.
-pub(crate) struct Tokens<K: Kind> {
+/// Answers each call with a token of its source; 404 without a source.
+pub(crate) struct Tokens<K: TokenKind> {
     kind: K,
     reader: Reader,
     source: Option<BoxCloneSyncService<K::Request, K::Token, TokenError>>,
 }
 
-impl<K: Kind> Tokens<K> {
+impl<K: TokenKind> Tokens<K> {
     pub(crate) fn new(
         kind: K,
         reader: Reader,
@@ -49,7 +49,7 @@ impl<K: Kind> Tokens<K> {
     }
 }
 
-impl<K: Kind> Endpoint for Tokens<K> {
+impl<K: TokenKind> Endpoint for Tokens<K> {
     /// google-auth POSTs a certificate chain here when it wants a bound token, and takes an unbound one.
     fn allows(&self, method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::POST].contains(method)
@@ -88,15 +88,16 @@ impl<T: Serialize + Send + Sync + 'static> Object<T> {
 }
 
 impl<T: Serialize> Represent for Object<T> {
+    #[expect(clippy::expect_used, reason = "their keys are strings, and a Vec takes every write")]
     fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
-        let failed = |_| Rejection::Internal;
         if query.alt == Some(Format::Text) {
-            let leaf = Leaf::json_by_default(serde_json::to_value(&self.0).map_err(failed)?);
+            let leaf =
+                Leaf::json_by_default(serde_json::to_value(&self.0).expect("the answers of this module serialize"));
             return Ok(leaf.represent(query.alt, TEXT).untagged());
         }
         // A token of Google's is about this long.
         let mut body = Vec::with_capacity(1280);
-        serde_json::to_writer(&mut body, &self.0).map_err(failed)?;
+        serde_json::to_writer(&mut body, &self.0).expect("the answers of this module serialize");
         Ok(Representation::new(body.into(), JSON).untagged())
     }
 }
@@ -106,8 +107,8 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(secret.expose())
 }
 
-/// The refusal for a token that could not be had. The client learns the status, the log the reason: in full from whoever asks
-/// the source, which is done once for many who wait, and goes on when they have left.
+/// The refusal for a failed token request. The client gets the status; the reason is logged, here at level DEBUG for each
+/// request, and in full once for each fetch.
 fn refused(error: &TokenError, account: &str) -> Rejection {
     match error {
         TokenError::NoSource { .. } => Rejection::NotFound,

@@ -1,46 +1,69 @@
-//! A walk through JSON that somebody wrote: it knows where it is, and goes on after a mistake to find the next one.
+//! A walk through JSON that a person wrote: it keeps the path to the current value, and continues after an error, so that one
+//! pass finds all of them.
 
 use super::finding::{Finding, MetadataError, Severity};
 use crate::depth;
 use crate::tree::Tree;
 use serde_json::{Map, Value};
 
-/// One walk through a config: where it is, and what it has found.
+/// One pass over a config: the path to the current value, and the findings so far.
+///
+/// Each section of a config is read with the walk of the whole document, so that findings have their path from the top.
+///
+/// ```
+/// use gce_metadata_routes::Walk;
+/// use serde_json::json;
+///
+/// let mut walk = Walk::default();
+/// walk.below("mySection", |walk| walk.object(json!(5)));
+/// assert_eq!(walk.first_error().unwrap().to_string(), "mySection: an object is expected, not a number");
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub struct Walk {
     path: Vec<String>,
-    pub(crate) findings: Vec<Finding>,
+    findings: Vec<Finding>,
     is_thorough: bool,
 }
 
 impl Walk {
-    pub(crate) fn thorough() -> Self {
+    /// A walk that also looks for values that can be served but differ from GCE's. The default one finds errors only.
+    pub fn thorough() -> Self {
         Self { is_thorough: true, ..Self::default() }
     }
 
-    /// Whether to look for what can be served, too, but is not as GCE has it.
-    pub(crate) fn is_thorough(&self) -> bool {
+    /// Whether the walk is a [thorough](Self::thorough) one.
+    pub fn is_thorough(&self) -> bool {
         self.is_thorough
     }
 
-    pub(crate) fn first_error(self) -> Option<MetadataError> {
+    /// The findings, in the order in which they were found.
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    /// The first finding that is an error.
+    pub fn first_error(self) -> Option<MetadataError> {
         self.findings.into_iter().find_map(Finding::into_error)
     }
 
-    pub(crate) fn error(&mut self, problem: impl Into<String>) {
+    /// Records an error at the current path: the document can't be served.
+    pub fn error(&mut self, problem: impl Into<String>) {
         self.findings.push(Finding::new(Severity::Error, &self.path, problem));
     }
 
-    pub(crate) fn warn(&mut self, problem: impl Into<String>) {
+    /// Records a warning at the current path: the value is served, but GCE would not serve it.
+    pub fn warn(&mut self, problem: impl Into<String>) {
         self.findings.push(Finding::new(Severity::Warning, &self.path, problem));
     }
 
-    pub(crate) fn note(&mut self, problem: impl Into<String>) {
+    /// Records a notice at the current path.
+    pub fn note(&mut self, problem: impl Into<String>) {
         self.findings.push(Finding::new(Severity::Notice, &self.path, problem));
     }
 
-    /// The value, unless it nests deeper than the tree may: that is an error at the first place that is too deep.
-    pub(crate) fn bounded(&mut self, value: Value) -> Option<Value> {
+    /// The value, or an error if it nests more than [`Tree::MAX_DEPTH`] levels deep. The other methods and the readers of sections
+    /// may recurse, so this one comes first.
+    pub fn bounded(&mut self, value: Value) -> Option<Value> {
         let Some(mut below) = depth::beyond(&value, Tree::MAX_DEPTH) else { return Some(value) };
         let depth = self.path.len();
         self.path.append(&mut below);
@@ -55,8 +78,8 @@ impl Walk {
         self.error(format!("{what} is expected, not {}", kind(instead)));
     }
 
-    /// Does something one key or index further down.
-    pub(crate) fn below<T>(&mut self, key: impl Into<String>, then: impl FnOnce(&mut Self) -> T) -> T {
+    /// Calls a function with the current path extended by a key, or by an index as `[0]`.
+    pub fn below<T>(&mut self, key: impl Into<String>, then: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(key.into());
         let done = then(self);
         self.path.pop();
@@ -103,7 +126,8 @@ impl Walk {
         }
     }
 
-    pub(crate) fn object(&mut self, value: Value) -> Option<Map<String, Value>> {
+    /// The value as an object; an error if it is something else.
+    pub fn object(&mut self, value: Value) -> Option<Map<String, Value>> {
         match value {
             Value::Object(object) => Some(object),
             other => {

@@ -37,8 +37,9 @@ impl OsLogin {
         walk.first_error().map_or(Ok(os_login), Err)
     }
 
-    /// What was read before and beside the mistakes that the walk has found.
-    pub(crate) fn read(section: Value, walk: &mut Walk) -> Self {
+    /// Reads the section as a part of a larger document. The walk gets the findings; after an error the result is incomplete. The
+    /// document must have been [bounded](Walk::bounded).
+    pub fn read(section: Value, walk: &mut Walk) -> Self {
         let mut section = walk.object(section).unwrap_or_default();
         let [profiles, groups, authorities, members, policies, challenges] =
             Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
@@ -272,7 +273,7 @@ mod tests {
         json_patch::merge(&mut section, &change);
         let mut walk = Walk::thorough();
         OsLogin::read(section, &mut walk);
-        walk.findings.iter().map(ToString::to_string).collect()
+        walk.into_findings().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! JSON becomes a tree.
 
-use super::{Array, Dir, Entry, Forms, Leaf, Node, Shown, Tree};
+use super::{Array, Dir, Entry, Leaf, Node, RenderCache, Tree, Visibility};
 use crate::schema::{self, Rule};
 use http::uri::PathAndQuery;
 use serde::Serialize;
@@ -16,16 +16,18 @@ impl Tree {
     }
 
     /// The tree with the defaults that belong below this path, where they are missing.
+    #[expect(clippy::expect_used, reason = "the defaults are constants, and every tree is built with them")]
     pub(super) fn with_defaults(mut self, below: &str) -> Self {
         let below: Vec<_> = below.split('/').filter(|segment| !segment.is_empty()).collect();
         for (path, json) in schema::defaults() {
             let belongs =
                 path.split('/').zip(&below).filter(|(segment, wanted)| segment == *wanted).count() == below.len();
-            if belongs
-                && self.get(path).is_none()
-                && let Ok(value) = serde_json::from_str(json)
-                && let Ok(with_default) = self.with_shown(path, &value, Shown::Nowhere)
-            {
+            if !belongs || self.get(path).is_some() {
+                continue;
+            }
+            let value = serde_json::from_str(json).expect("the defaults are JSON");
+            // Fails where the owner has a value above the path of the default.
+            if let Ok(with_default) = self.with_visibility(path, &value, Visibility::Nowhere) {
                 self = with_default;
             }
         }
@@ -61,13 +63,14 @@ fn array(items: &[Value], path: &mut Vec<&str>) -> Array {
     path.push("0");
     let items = items.iter().map(|item| Arc::new(node(item, path))).collect();
     path.pop();
-    Array { items, forms: Forms::default() }
+    Array { items, cache: RenderCache::default() }
 }
 
 fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
     let mut entries = BTreeMap::new();
     for name in schema::computed_in(path) {
-        let entry = Entry { json_key: name.into(), node: Arc::new(Node::Computed), shown: Shown::ListingOnly };
+        let entry =
+            Entry { json_key: name.into(), node: Arc::new(Node::Computed), visibility: Visibility::ListingOnly };
         entries.insert(Box::from(name), entry);
     }
     let segments = Segments::of(object, path);
@@ -77,11 +80,11 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
             continue;
         }
         let path = [path.as_slice(), &[&*segment]].concat();
-        let shown = if is_addressable(&segment) { Shown::of(&path) } else { Shown::RecursionOnly };
+        let visibility = if is_addressable(&segment) { Visibility::of(&path) } else { Visibility::RecursionOnly };
         let node = Arc::new(node(value, &mut path.clone()));
-        entries.insert(segment, Entry { json_key: key.as_str().into(), node, shown });
+        entries.insert(segment, Entry { json_key: key.as_str().into(), node, visibility });
     }
-    Dir { entries, is_closed: schema::is(path, Rule::Closed), forms: Forms::default() }
+    Dir { entries, is_closed: schema::is(path, Rule::Closed), cache: RenderCache::default() }
 }
 
 /// The segments of one object's keys: no two keys may get the same one, or one of them would be lost.
@@ -121,13 +124,13 @@ pub(crate) fn is_addressable(segment: &str) -> bool {
 }
 
 /// JSON as GCE writes it where it is the text of a leaf: indented by one space a level, and a line break at the end.
+#[expect(clippy::expect_used, reason = "keys are strings, a Vec takes every write, and serde_json writes UTF-8")]
 fn document(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
-    // Values can't fail to serialize: their keys are strings, and a Vec takes every write.
-    let _ = value.serialize(&mut serializer);
+    value.serialize(&mut serializer).expect("values serialize");
     text.push(b'\n');
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 pub(super) fn snake_cased(value: Value) -> Value {

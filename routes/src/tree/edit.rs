@@ -4,7 +4,7 @@ mod error;
 
 pub use error::EditError;
 
-use super::{Array, Dir, Entry, Forms, GuestAttributes, Node, Shown, Tree, build, guest_attributes};
+use super::{Array, Dir, Entry, Node, RenderCache, Tree, Visibility, build};
 use crate::accounts;
 use crate::depth;
 use crate::metadata::{self, Metadata};
@@ -42,18 +42,18 @@ impl Tree {
     }
 
     /// The tree with this value, in the types that it has, at that path.
-    fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
+    pub(super) fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         let value =
             Metadata::checked(value, &edit.segments).map_err(|error| EditError::Unfit { path: path.into(), error })?;
-        let tree = self.with_shown(path, &value, Shown::Everywhere)?;
+        let tree = self.with_visibility(path, &value, Visibility::Everywhere)?;
         let concerns_accounts = edit.segments.iter().zip(ACCOUNTS).all(|(segment, wanted)| *segment == wanted);
         let tree = if concerns_accounts { tree.with_complete_accounts()? } else { tree };
         Ok(tree.with_defaults(path))
     }
 
     /// Logs the paths of these keys that the tree does not have yet: most likely they are misspelled.
-    fn warn_of_new(&self, unknown: &[String]) {
+    pub(super) fn warn_of_new(&self, unknown: &[String]) {
         for path in unknown.iter().filter(|path| self.get(path).is_none()) {
             tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served as it stands");
         }
@@ -61,7 +61,7 @@ impl Tree {
 
     /// An account that was given by one of its names is served by all of them.
     fn with_complete_accounts(&self) -> Result<Self, EditError> {
-        let at = |path| self.explicit(path).unwrap_or_default();
+        let at = |path| self.owner_json(path).unwrap_or_default();
         let mut v1 = json!({
             "instance": {"serviceAccounts": at("instance/service-accounts")},
             "project": {"numericProjectId": at("project/numeric-project-id")},
@@ -71,84 +71,39 @@ impl Tree {
         if v1 == before {
             return Ok(self.clone());
         }
-        self.with_shown("instance/service-accounts", &v1["instance"]["serviceAccounts"], Shown::Everywhere)
+        self.with_visibility("instance/service-accounts", &v1["instance"]["serviceAccounts"], Visibility::Everywhere)
     }
 
-    /// The JSON of what is at this path, unless it is there by default only.
-    pub(super) fn explicit(&self, path: &str) -> Option<Value> {
+    /// The owner's JSON of the node at this path; `None` if there is no node, or only a default.
+    pub(super) fn owner_json(&self, path: &str) -> Option<Value> {
         let mut node = &self.root;
         for segment in segments(path) {
             if let Node::Dir(dir) = &**node
-                && dir.entries.get(segment).is_some_and(|entry| !entry.is_explicit())
+                && dir.entries.get(segment).is_some_and(|entry| !entry.is_in_owner_json())
             {
                 return None;
             }
             node = node.child(segment)?;
         }
-        Some(node.explicit())
-    }
-
-    /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
-    /// null, removes what its keys name; anything else replaces. Keys are those of the JSON, such as `maintenanceEvent`. An
-    /// empty path is the whole tree. Values are converted, and new keys logged, as in [`with`](Self::with); what the patch
-    /// does not name keeps its type.
-    ///
-    /// ```
-    /// use gce_metadata_routes::Metadata;
-    /// use serde_json::json;
-    ///
-    /// let tree = Metadata::from_json(json!({"instance": {"attributes": {"a": "1", "b": "2"}}})).unwrap().tree();
-    /// let patched = tree.with_merged("instance", &json!({"attributes": {"a": null, "c": "3"}})).unwrap();
-    /// assert_eq!(patched.get("instance/attributes").unwrap().json(), r#"{"b":"2","c":"3"}"#);
-    /// ```
-    ///
-    /// # Errors
-    /// If the path can't hold what comes of it: see [`EditError`].
-    pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
-        let segments = segments(path);
-        let (patch, unknown) = conform(path, &segments, patch)?;
-        let tree = if self.hides_guest_attributes() && !guest_attributes::are_named(&patch, &segments) {
-            let without = self.with_guest_attributes(&GuestAttributes::default())?;
-            without.merged(path, patch)?.with_guest_attributes(&self.guest_attributes())?
-        } else {
-            self.merged(path, patch)?
-        };
-        self.warn_of_new(&unknown);
-        Ok(tree)
-    }
-
-    /// The same, with everything at the path, guest attributes too, as if a config had it.
-    fn merged(&self, path: &str, mut patch: Value) -> Result<Self, EditError> {
-        let mut value = self.explicit(path).unwrap_or_default();
-        align(&mut value, &mut patch, &segments(path));
-        json_patch::merge(&mut value, &patch);
-        match Edit::new(path) {
-            Ok(_) => self.replaced(path, value),
-            Err(EditError::Root) if value.is_object() => {
-                let unfit = |error| EditError::Unfit { path: path.into(), error };
-                let everything = Metadata::complete(Metadata::checked(value, &[]).map_err(unfit)?).tree();
-                Ok(everything.with_os_login(self.os_login.clone()))
-            }
-            Err(error) => Err(error),
-        }
+        Some(node.owner_json())
     }
 
     /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
     /// is made for it.
     pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
-        self.with_node(path, Arc::new(Node::Computed), Shown::ListingOnly)
+        self.with_node(path, Arc::new(Node::Computed), Visibility::ListingOnly)
     }
 
-    pub(super) fn with_shown(&self, path: &str, value: &Value, shown: Shown) -> Result<Self, EditError> {
+    pub(super) fn with_visibility(&self, path: &str, value: &Value, visibility: Visibility) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         if let Some(segment) = edit.segments.iter().find(|segment| !build::is_addressable(segment)) {
             return Err(EditError::NotAddressable { path: path.into(), segment: (*segment).into() });
         }
-        self.with_node(path, Arc::new(build::node(value, &mut edit.segments.clone())), shown)
+        self.with_node(path, Arc::new(build::node(value, &mut edit.segments.clone())), visibility)
     }
 
-    pub(super) fn with_node(&self, path: &str, node: Arc<Node>, shown: Shown) -> Result<Self, EditError> {
-        Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, node, shown)?))
+    pub(super) fn with_node(&self, path: &str, node: Arc<Node>, visibility: Visibility) -> Result<Self, EditError> {
+        Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, node, visibility)?))
     }
 
     /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
@@ -167,14 +122,14 @@ impl Tree {
 }
 
 impl Node {
-    /// All that the JSON has that it was made of, and what edits have made of that; behind closed doors too.
-    pub(super) fn explicit(&self) -> Value {
+    /// The owner's JSON of this node, including run-time edits and guest attributes; defaults are omitted.
+    pub(super) fn owner_json(&self) -> Value {
         match self {
             Self::Dir(dir) => {
-                let entries = dir.entries.values().filter(|entry| entry.is_explicit());
-                entries.map(|entry| (String::from(&*entry.json_key), entry.node.explicit())).collect()
+                let entries = dir.entries.values().filter(|entry| entry.is_in_owner_json());
+                entries.map(|entry| (String::from(&*entry.json_key), entry.node.owner_json())).collect()
             }
-            Self::Array(array) => array.items.iter().map(|item| item.explicit()).collect(),
+            Self::Array(array) => array.items.iter().map(|item| item.owner_json()).collect(),
             Self::Leaf(leaf) => leaf.value().clone(),
             Self::Computed => Value::Null,
         }
@@ -188,15 +143,15 @@ impl Node {
 }
 
 impl Entry {
-    /// Whether it is there for another reason than that every VM has it. A guest may have filled a default.
-    fn is_explicit(&self) -> bool {
-        let is_secret = self.shown == Shown::ListingOnly && matches!(&*self.node, Node::Leaf(_));
-        self.shown.in_recursion() || is_secret || self.node.is_filled()
+    /// Whether the entry is more than a default: the owner's, or a default below which a guest has written.
+    fn is_in_owner_json(&self) -> bool {
+        let is_secret = self.visibility == Visibility::ListingOnly && matches!(&*self.node, Node::Leaf(_));
+        self.visibility.in_recursion() || is_secret || self.node.is_filled()
     }
 }
 
 /// The value or patch of an edit in GCE's types, and its keys that GCE is not known to have.
-fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
+pub(super) fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
     let levels = Tree::MAX_DEPTH.checked_sub(segments.len());
     if levels.is_none_or(|levels| depth::beyond(value, levels).is_some()) {
         return Err(EditError::TooDeep { path: path.into() });
@@ -206,26 +161,8 @@ fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<S
     Ok((value, unknown))
 }
 
-fn segments(path: &str) -> Vec<&str> {
+pub(super) fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
-}
-
-/// Gives what stands at this path and a patch to it the same shape, where the tree keeps an object as something else.
-fn align(value: &mut Value, patch: &mut Value, path: &[&str]) {
-    if schema::is(path, Rule::ObjectLeaf) {
-        *patch = build::snake_cased(patch.take());
-    } else if schema::is(path, Rule::Document) {
-        let written = value.as_str().filter(|_| patch.is_object()).map(serde_json::from_str);
-        if let Some(Ok(object @ Value::Object(_))) = written {
-            *value = object;
-        }
-    } else if let (Value::Object(value), Value::Object(patch)) = (value, patch) {
-        for (key, patch) in patch {
-            let Some(value) = value.get_mut(key) else { continue };
-            let segment = if schema::is(path, Rule::UserKeys) { key.clone() } else { schema::kebab_case(key) };
-            align(value, patch, &[path, &[&segment]].concat());
-        }
-    }
 }
 
 /// One place in a tree, and the way to it.
@@ -246,7 +183,13 @@ impl<'a> Edit<'a> {
     }
 
     /// The node at `depth`, with `new` put at the end of the path below it.
-    pub(super) fn put(&self, node: &Node, depth: usize, new: Arc<Node>, shown: Shown) -> Result<Arc<Node>, EditError> {
+    pub(super) fn put(
+        &self,
+        node: &Node,
+        depth: usize,
+        new: Arc<Node>,
+        visibility: Visibility,
+    ) -> Result<Arc<Node>, EditError> {
         let Some(&segment) = self.segments.get(depth) else { return Ok(new) };
         Ok(Arc::new(match node {
             Node::Dir(dir) => {
@@ -255,37 +198,42 @@ impl<'a> Edit<'a> {
                         return Err(EditError::Computed { path: self.path.into() });
                     }
                     Some(entry) => {
-                        let node = self.put(&entry.node, depth + 1, new, shown)?;
+                        let node = self.put(&entry.node, depth + 1, new, visibility)?;
                         let is_last = depth + 1 == self.segments.len();
                         // What was only a default is the owner's own now.
-                        let changes = shown == Shown::Everywhere || (shown == Shown::ListingOnly && is_last);
-                        let shown = if changes { self.shown(depth, shown) } else { entry.shown };
-                        Entry { node, shown, json_key: entry.json_key.clone() }
+                        let changes =
+                            visibility == Visibility::Everywhere || (visibility == Visibility::ListingOnly && is_last);
+                        let visibility = if changes { self.visibility(depth, visibility) } else { entry.visibility };
+                        Entry { node, visibility, json_key: entry.json_key.clone() }
                     }
                     None => {
                         self.is_well_spelled(depth)?;
                         // Whoever finds the directory of a default, listed or not, finds all of it.
-                        let below = if shown == Shown::Nowhere { Shown::Everywhere } else { shown };
+                        let below = if visibility == Visibility::Nowhere { Visibility::Everywhere } else { visibility };
                         let node = self.put(&self.empty(depth), depth + 1, new, below)?;
-                        Entry { node, shown: self.shown(depth, shown), json_key: self.json_key(depth).into() }
+                        Entry {
+                            node,
+                            visibility: self.visibility(depth, visibility),
+                            json_key: self.json_key(depth).into(),
+                        }
                     }
                 };
                 let mut entries = dir.entries.clone();
                 entries.insert(segment.into(), entry);
-                Node::Dir(Dir { entries, is_closed: dir.is_closed, forms: Forms::default() })
+                Node::Dir(Dir { entries, is_closed: dir.is_closed, cache: RenderCache::default() })
             }
             Node::Array(array) => {
                 let mut items = array.items.clone();
                 match super::index(segment) {
                     Some(index) if index < items.len() => {
-                        items[index] = self.put(&items[index], depth + 1, new, shown)?
+                        items[index] = self.put(&items[index], depth + 1, new, visibility)?
                     }
                     Some(index) if index == items.len() => {
-                        items.push(self.put(&self.empty(depth), depth + 1, new, shown)?);
+                        items.push(self.put(&self.empty(depth), depth + 1, new, visibility)?);
                     }
                     _ => return Err(EditError::NotAnIndex { path: self.path.into(), segment: segment.into() }),
                 }
-                Node::Array(Array { items, forms: Forms::default() })
+                Node::Array(Array { items, cache: RenderCache::default() })
             }
             Node::Leaf(_) | Node::Computed => {
                 return Err(EditError::BelowLeaf { path: self.path.into(), segment: segment.into() });
@@ -314,7 +262,7 @@ impl<'a> Edit<'a> {
                     let node = self.remove(&entry.node, depth + 1)?;
                     entries.insert(segment.into(), Entry { node, ..entry.clone() });
                 }
-                Node::Dir(Dir { entries, is_closed: dir.is_closed, forms: Forms::default() })
+                Node::Dir(Dir { entries, is_closed: dir.is_closed, cache: RenderCache::default() })
             }
             Node::Array(array) => {
                 let index = super::index(segment).filter(|index| *index < array.items.len()).ok_or_else(not_found)?;
@@ -324,13 +272,13 @@ impl<'a> Edit<'a> {
                 } else {
                     items[index] = self.remove(&items[index], depth + 1)?;
                 }
-                Node::Array(Array { items, forms: Forms::default() })
+                Node::Array(Array { items, cache: RenderCache::default() })
             }
             Node::Leaf(_) | Node::Computed => return Err(not_found()),
         }))
     }
 
-    /// Whether a name that is not there is none of the JSON's: it would stand beside the one that it means.
+    /// Rejects a new segment in camelCase; it would create a second entry beside the kebab-case one.
     fn is_well_spelled(&self, depth: usize) -> Result<(), EditError> {
         let (directory, segment) = (&self.segments[..depth], self.segments[depth]);
         let instead = schema::kebab_case(segment);
@@ -344,15 +292,15 @@ impl<'a> Edit<'a> {
     fn empty(&self, depth: usize) -> Node {
         let path = &self.segments[..=depth];
         if schema::is(path, Rule::ListDirectory) {
-            Node::Array(Array { items: Vec::new(), forms: Forms::default() })
+            Node::Array(Array { items: Vec::new(), cache: RenderCache::default() })
         } else {
             Node::Dir(Dir { is_closed: schema::is(path, Rule::Closed), ..Dir::default() })
         }
     }
 
-    /// What is asked for, but for what recursion never shows.
-    fn shown(&self, depth: usize, shown: Shown) -> Shown {
-        if shown == Shown::Everywhere { Shown::of(&self.segments[..=depth]) } else { shown }
+    /// The given visibility, except that recursion never shows secrets.
+    fn visibility(&self, depth: usize, visibility: Visibility) -> Visibility {
+        if visibility == Visibility::Everywhere { Visibility::of(&self.segments[..=depth]) } else { visibility }
     }
 
     /// The JSON key of a name that the tree does not have yet.

@@ -1,7 +1,7 @@
 //! Guest attributes: what the guest itself has written, under `instance/guest-attributes/NAMESPACE/KEY`.
 
 use super::edit::{Edit, EditError};
-use super::{Dir, Leaf, Node, Shown, Tree};
+use super::{Dir, Leaf, Node, Tree, Visibility};
 use crate::metadata::{MetadataError, Walk};
 use crate::schema;
 use serde::Serialize;
@@ -31,11 +31,11 @@ pub struct GuestAttributes(BTreeMap<String, BTreeMap<String, String>>);
 
 impl GuestAttributes {
     /// The most bytes that a guest may give a namespace or a key.
-    pub const MOST_NAME_BYTES: usize = 128;
+    pub const MAX_NAME_BYTES: usize = 128;
     /// The most bytes that it may give a value.
-    pub const MOST_VALUE_BYTES: usize = 256 * 1024;
+    pub const MAX_VALUE_BYTES: usize = 256 * 1024;
     /// The most bytes that it may write in all, names included.
-    pub const MOST_BYTES: usize = 512 * 1024;
+    pub const MAX_BYTES: usize = 512 * 1024;
 
     /// Reads what stands at `guestAttributes` of a config: `{"NAMESPACE": {"KEY": "VALUE"}}`.
     ///
@@ -129,7 +129,7 @@ impl Tree {
             let Node::Dir(dir) = &**node else { return false };
             let Some(entry) = dir.entries.get(segment) else { return false };
             node = &entry.node;
-            entry.shown == Shown::Nowhere
+            entry.visibility == Visibility::Nowhere
         })
     }
 
@@ -159,14 +159,14 @@ impl Tree {
             (namespace.clone(), values.collect::<Value>())
         });
         // A VM has them whether or not its config does, so writing one shows nothing that was not shown before.
-        self.with_shown(PLACE, &namespaces.collect::<Value>(), Shown::Nowhere)
+        self.with_visibility(PLACE, &namespaces.collect::<Value>(), Visibility::Nowhere)
     }
 
     /// The tree with this value for one of them, sharing all the others.
     pub(crate) fn with_guest_attribute(&self, namespace: &str, key: &str, value: String) -> Result<Self, EditError> {
         let leaf = Arc::new(Node::Leaf(Leaf::text_by_default(value)));
         self.edit_guest_attributes(&format!("{PLACE}/{namespace}/{key}"), |edit, place| {
-            edit.put(place, DEPTH, leaf, Shown::Everywhere)
+            edit.put(place, DEPTH, leaf, Visibility::Everywhere)
         })
     }
 
@@ -185,7 +185,7 @@ impl Tree {
         edit: impl FnOnce(&Edit<'_>, &Node) -> Result<Arc<Node>, EditError>,
     ) -> Result<Self, EditError> {
         let place = self.get(PLACE).ok_or_else(|| EditError::NotFound { path: path.to_owned() })?;
-        self.with_node(PLACE, edit(&Edit::new(path)?, place)?, Shown::Nowhere)
+        self.with_node(PLACE, edit(&Edit::new(path)?, place)?, Visibility::Nowhere)
     }
 }
 

@@ -27,6 +27,7 @@ impl Tree {
     /// assert_eq!(rebased.text("project/project-id").unwrap(), "new");
     /// assert_eq!(rebased.text("project/attributes/colour").unwrap(), "green");
     /// ```
+    #[expect(clippy::expect_used, reason = "each tree has a root")]
     pub fn rebased(&self, before: &Self, onto: &Self) -> Self {
         let [edited, was, is] = [self, before, onto].map(Self::of_owner);
         let tree = if edited == was {
@@ -34,19 +35,20 @@ impl Tree {
         } else if is == was {
             self.clone()
         } else {
-            Metadata::complete(merged(Some(&edited), Some(&was), Some(&is), &[]).unwrap_or_default()).tree()
+            let root = merged(Some(&edited), Some(&was), Some(&is), &[]);
+            Metadata::complete(root.expect("a root that is in each tree is in the merged one")).tree()
         };
         let os_login = if onto.os_login == before.os_login { &self.os_login } else { &onto.os_login };
         let tree = tree.with_os_login(os_login.clone());
         let guests = self.guest_attributes().rebased(&before.guest_attributes(), &onto.guest_attributes());
-        // A tree that was made of a config has a place for them.
+        // Fails where an embedder has a computed leaf in their place.
         tree.with_guest_attributes(&guests).unwrap_or(tree)
     }
 
     /// The JSON of all but what guests have written.
     fn of_owner(&self) -> Value {
         let without = self.with_guest_attributes(&GuestAttributes::default());
-        without.as_ref().unwrap_or(self).root.explicit()
+        without.as_ref().unwrap_or(self).root.owner_json()
     }
 }
 

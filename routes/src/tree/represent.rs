@@ -32,8 +32,8 @@ impl Node {
     /// Everything at and below the node as compact JSON, keys in byte order.
     pub fn json(&self) -> Bytes {
         match self {
-            Self::Dir(Dir { forms, .. }) | Self::Array(Array { forms, .. }) => {
-                forms.json.get_or_init(|| to_json(self)).clone()
+            Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => {
+                cache.json.get_or_init(|| to_json(self)).clone()
             }
             Self::Leaf(leaf) => leaf.json(),
             Self::Computed => Bytes::new(),
@@ -43,7 +43,7 @@ impl Node {
     /// Everything below a directory, a line per value with its path; the text of a leaf.
     pub fn text(&self) -> Bytes {
         match self {
-            Self::Dir(Dir { forms, .. }) | Self::Array(Array { forms, .. }) => forms
+            Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => cache
                 .text
                 .get_or_init(|| {
                     let mut lines = String::new();
@@ -59,11 +59,11 @@ impl Node {
     /// The names in a directory, one per line, those of directories with a slash.
     pub fn listing(&self) -> Bytes {
         match self {
-            Self::Dir(dir) => dir.forms.listing.get_or_init(|| {
-                let listed = dir.entries.iter().filter(|(_, entry)| entry.shown.in_listing());
+            Self::Dir(dir) => dir.cache.listing.get_or_init(|| {
+                let listed = dir.entries.iter().filter(|(_, entry)| entry.visibility.in_listing());
                 listed.map(|(segment, entry)| entry.node.line(segment)).collect::<String>().into()
             }),
-            Self::Array(array) => array.forms.listing.get_or_init(|| {
+            Self::Array(array) => array.cache.listing.get_or_init(|| {
                 let listed = array.items.iter().enumerate();
                 listed.map(|(index, node)| node.line(&index.to_string())).collect::<String>().into()
             }),
@@ -83,7 +83,7 @@ impl Node {
     fn flatten(&self, path: &mut String, lines: &mut String) {
         match self {
             Self::Dir(dir) => {
-                let shown = |entry: &Entry| entry.shown.in_recursion() && !entry.node.is_closed();
+                let shown = |entry: &Entry| entry.visibility.in_recursion() && !entry.node.is_closed();
                 for (segment, entry) in dir.entries.iter().filter(|(_, entry)| shown(entry)) {
                     below(path, segment, |path| entry.node.flatten(path, lines));
                 }
@@ -110,7 +110,7 @@ impl Leaf {
 
     /// The value as text: bare if it is one, a line each if it is a list or an object.
     pub fn text(&self) -> Bytes {
-        self.forms
+        self.cache
             .text
             .get_or_init(|| match &self.value {
                 Value::Array(items) => items.iter().map(|item| plain(item) + "\n").collect::<String>().into(),
@@ -126,7 +126,7 @@ impl Leaf {
 
     /// The value as compact JSON.
     pub fn json(&self) -> Bytes {
-        self.forms.json.get_or_init(|| to_json(&self.value)).clone()
+        self.cache.json.get_or_init(|| to_json(&self.value)).clone()
     }
 }
 
@@ -169,9 +169,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
+#[expect(clippy::expect_used, reason = "keys are strings, and a Vec takes every write")]
 fn to_json(value: &impl Serialize) -> Bytes {
-    // Neither nodes nor values can fail to serialize: their keys are strings, and a Vec takes every write.
-    serde_json::to_vec(value).unwrap_or_default().into()
+    serde_json::to_vec(value).expect("nodes and values serialize").into()
 }
 
 /// A list keeps its order; the keys of an object stand in byte order, which isn't that of their path segments.
@@ -179,7 +179,7 @@ impl Serialize for Node {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Dir(dir) => {
-                let mut shown: Vec<_> = dir.entries.values().filter(|entry| entry.shown.in_recursion()).collect();
+                let mut shown: Vec<_> = dir.entries.values().filter(|entry| entry.visibility.in_recursion()).collect();
                 shown.sort_unstable_by(|a, b| a.json_key.cmp(&b.json_key));
                 let mut map = serializer.serialize_map(Some(shown.len()))?;
                 shown

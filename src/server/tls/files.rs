@@ -38,11 +38,13 @@ pub(super) struct Reloaded {
     pub(super) errors: Vec<TlsError>,
 }
 
+type PairParts = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 impl Files {
     /// Reads all files for the first time. All must be usable.
     pub(super) fn load(&self) -> Result<Loaded, TlsError> {
-        let roots = self.roots()?;
-        let (revoked, pair) = (self.revoked(&roots)?, self.pair()?);
+        let (parts, roots) = (self.pair_parts()?, self.roots()?);
+        let (revoked, pair) = (self.revoked(&roots)?, self.pair_of(parts)?);
         let serving = self.serving(&pair, &roots, &revoked)?;
         Ok(Loaded { pair, roots, revoked, serving: Arc::new(serving) })
     }
@@ -90,9 +92,17 @@ impl Files {
     }
 
     fn pair(&self) -> Result<ServerPair, TlsError> {
+        self.pair_of(self.pair_parts()?)
+    }
+
+    /// Certificate and key, whether or not they belong together.
+    fn pair_parts(&self) -> Result<PairParts, TlsError> {
         const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
         let key = all::<PrivateKeyDer<'static>>(&self.key, KEY, Limit::PEM)?.swap_remove(0);
-        let chain = all::<CertificateDer<'static>>(&self.certificate, "CERTIFICATE", Limit::PEM)?;
+        Ok((all(&self.certificate, "CERTIFICATE", Limit::PEM)?, key))
+    }
+
+    fn pair_of(&self, (chain, key): PairParts) -> Result<ServerPair, TlsError> {
         server_pair(chain, key)
             .map_err(|error| TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())))
     }

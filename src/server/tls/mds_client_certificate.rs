@@ -1,13 +1,13 @@
 //! `instance/credentials/mds-client-certificate`: the client's certificate and key, sealed to the TPM of the VM, as the guest
 //! agent fetches them.
 
-use crate::certs::{EndorsementKey, SealError};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
 use aws_lc_rs::rand::fill;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gce_metadata_routes::Leaf;
 use gce_metadata_routes::endpoint::{Answer, Call, Endpoint, Reply};
+use gce_metadata_signer::{EndorsementKey, SealError};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError, RwLock};

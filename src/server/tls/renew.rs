@@ -63,9 +63,9 @@ mod tests {
     use super::super::mds_client_certificate::MdsClientCertificate;
     use super::super::{Certificates, MdsFolder};
     use super::*;
-    use crate::certs::EndorsementKey;
     use gce_metadata_layers::Connection;
     use gce_metadata_routes::{Metadata, Publisher};
+    use gce_metadata_signer::EndorsementKey;
     use rcgen::KeyPair;
     use std::path::Path;
     use std::time::SystemTime;

@@ -1,6 +1,7 @@
 //! Why HTTPS can't be served.
 
-use crate::certs::{MintError, SealError};
+use crate::certs::MintError;
+use gce_metadata_signer::SealError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::{EMAIL, OTHER, READ_ONLY, access, accounts, builder, file, key, server, status};
 use crate::support::google::{Google, SUBJECT_TOKEN};
-use crate::support::{admin, eventually, get};
+use crate::support::{ask_metrics, eventually, get};
 use gce_metadata_server::routes::token::AccessTokenRequest;
 use gce_metadata_server::{AccessTokenKind, CredentialSource, LiveOptions, LiveSource, Publisher, Server};
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
     let token = async || get(&server, "instance/service-accounts/default/token").await.json()["access_token"].clone();
     let before = token().await;
     let fingerprint = async || {
-        let metrics = admin(&server, "/metrics").await.1;
+        let metrics = ask_metrics(&server, "/metrics").await.1;
         metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
     };
     let old = fingerprint().await;
@@ -54,7 +54,7 @@ async fn a_new_key_takes_back_what_the_old_one_signed() {
 /// How often credentials files changed, for the better or not.
 async fn reloads(server: &Server, outcome: &str) -> u64 {
     let series = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} ");
-    let metrics = admin(server, "/metrics").await.1;
+    let metrics = ask_metrics(server, "/metrics").await.1;
     metrics.lines().find_map(|line| line.strip_prefix(&*series)).map_or(0, |count| count.parse().unwrap())
 }
 
@@ -107,7 +107,7 @@ async fn an_outage_takes_no_tokens_from_those_who_have_them() {
     file(&folder, "own.json", &google.service_account("third@sample-project.iam.gserviceaccount.com"));
     eventually("the key is taken", async || reloads(&server, "good").await == 2).await;
     assert_eq!((status(&server, "default/token").await, owner(&other).await), (503, OTHER.to_owned()));
-    let expiries = admin(&server, "/metrics").await.1;
+    let expiries = ask_metrics(&server, "/metrics").await.1;
     let expiries = expiries.lines().filter(|line| line.starts_with("metadata_token_expiry_seconds{"));
     assert_eq!(expiries.count(), 1);
 }
@@ -118,7 +118,7 @@ async fn new_credentials_are_no_reason_to_be_ready() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     google.fail_with(&[503; 1000]);
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
-    let ready = async || admin(&server, "/readyz").await.0;
+    let ready = async || ask_metrics(&server, "/readyz").await.0;
     eventually("the source has failed", async || ready().await == 503).await;
     file(&folder, "key.json", &google.service_account(EMAIL));
     eventually("the key is taken", async || reloads(&server, "good").await == 1).await;

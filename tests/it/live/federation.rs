@@ -1,7 +1,7 @@
 //! Workload and workforce identity federation: each kind of subject token, and what it is exchanged for.
 
 use super::{CLOUD_PLATFORM, EMAIL, OTHER, READ_ONLY, access, both, builder, file, identity, server, status};
-use crate::support::admin;
+use crate::support::ask_metrics;
 use crate::support::google::aws::SECRET_KEY;
 use crate::support::google::{CLIENT, Google, SUBJECT_TOKEN};
 use gce_metadata_server::{AwsEnvironment, LiveOptions, LiveSource, Server};
@@ -39,7 +39,7 @@ async fn a_workload_is_federated() {
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
     assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
     assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
-    assert!(admin(&server, "/metrics").await.1.contains(r#"credential_type{type="Federated"} 1"#));
+    assert!(ask_metrics(&server, "/metrics").await.1.contains(r#"credential_type{type="Federated"} 1"#));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{EMAIL, OTHER, READ_ONLY, access, file, identity, key, server, status};
 use crate::support::google::Google;
-use crate::support::{admin, eventually, get};
+use crate::support::{ask_metrics, eventually, get};
 use gce_metadata_server::LiveSource;
 use serde_json::json;
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ async fn no_network_is_no_reason_not_to_start() {
     let unreachable = get(&server, "instance/service-accounts/default/token").await;
     assert_eq!(unreachable.status, 503);
     assert_eq!(unreachable.body, "no token could be had; try again later");
-    assert_eq!(admin(&server, "/readyz").await.0, 503);
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 503);
 }
 
 /// Clients give up sooner than a source that is down.
@@ -68,7 +68,7 @@ async fn an_outage_shows_though_the_client_has_left() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
     let fetches = async |outcome| {
-        let metrics = admin(&server, "/metrics").await.1;
+        let metrics = ask_metrics(&server, "/metrics").await.1;
         let is_it = |line: &&str| line.starts_with("metadata_token_fetches_total{") && line.contains(outcome);
         metrics.lines().filter(is_it).count()
     };
@@ -78,7 +78,7 @@ async fn an_outage_shows_though_the_client_has_left() {
         status = status(&server, "default/identity?audience=a") => panic!("{status}, all too soon"),
         () = eventually("the source is asked", async || google.asked("/token") == 2) => {}
     }
-    eventually("it shows", async || admin(&server, "/readyz").await.0 == 503).await;
+    eventually("it shows", async || ask_metrics(&server, "/readyz").await.0 == 503).await;
     assert_eq!(fetches("unavailable").await, 1);
 }
 

@@ -93,5 +93,5 @@ async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
     // Whatever a writer makes of the rest.
     with.publisher().publish(Metadata::empty().tree());
     assert_eq!(get(&with, "instance/credentials/").await.body, "mds-client-certificate\n");
-    assert_eq!(crate::walk::walk(&with, &crate::walk::OLDER).await, 1);
+    assert_eq!(crate::listing_walk::walk(&with, &crate::listing_walk::OLDER).await, 1);
 }

@@ -77,7 +77,7 @@ async fn a_waiting_request_ends_when_its_client_is_revoked() {
     let path = format!("instance/tags?wait_for_change=true&last_etag={etag}");
     let [waiting, mut other] = [&mut waiting, &mut other].map(|client| Box::pin(client.try_get(&path)));
     let revoke = async {
-        let polled = async || crate::support::admin(&server, "/metrics").await.1.contains("metadata_waiters 2\n");
+        let polled = async || crate::support::ask_metrics(&server, "/metrics").await.1.contains("metadata_waiters 2\n");
         eventually("both wait", polled).await;
         pki.revoke(7);
     };

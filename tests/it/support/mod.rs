@@ -8,7 +8,7 @@ pub(crate) mod program;
 pub(crate) mod swtpm;
 
 use bytes::Bytes;
-use gce_metadata_server::{Address, Metadata, Server};
+use gce_metadata_server::{Address, ConfigDocument, Server};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -29,9 +29,10 @@ pub(crate) fn dump() -> String {
     std::fs::read_to_string(repository("tests/conformance/vm.json")).unwrap()
 }
 
-/// A server of this metadata.
+/// A server of this config or dump.
 pub(crate) async fn serve(json: Value) -> Server {
-    Server::builder().metadata(Metadata::from_json(json).unwrap()).start().await.unwrap()
+    let metadata = ConfigDocument::from_json(json).unwrap().metadata;
+    Server::builder().metadata(metadata).start().await.unwrap()
 }
 
 /// One keep-alive connection.
@@ -101,11 +102,11 @@ impl Client {
     }
 }
 
-/// A GET at the second listener.
-pub(crate) async fn admin(server: &Server, path: &str) -> (u16, String) {
-    let Some(Address::Tcp(address)) = server.admin_address() else { panic!("started without .admin()") };
+/// A GET at the metrics listener.
+pub(crate) async fn ask_metrics(server: &Server, path: &str) -> (u16, String) {
+    let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("started without .metrics()") };
     let stream = TcpStream::connect(address).await.unwrap();
-    let answer = Client::over(stream, "admin").await.send(request("GET", path, &[]), "").await;
+    let answer = Client::over(stream, "metrics").await.send(request("GET", path, &[]), "").await;
     (answer.status.as_u16(), answer.body)
 }
 
@@ -120,7 +121,7 @@ pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
     Client::over(TcpStream::connect(host).await.unwrap(), host).await.get(path).await
 }
 
-/// The metrics at the second listener of such a server.
+/// The metrics of such a server.
 #[cfg(feature = "cli")]
 pub(crate) async fn metrics_at(host: &str) -> String {
     let stream = TcpStream::connect(host).await.unwrap();

@@ -110,9 +110,9 @@ async fn an_account_of_several_has_its_key_in_the_tpm() {
 async fn another_key_file_is_taken_while_the_server_runs() {
     let setup = Setup::with(&["plain", "generated"]).await;
     let (mut program, _) = setup.start("--tpm --keyfile FOLDER/private.pem --metricsEnabled --metrics-port 0", |_| {});
-    let admin = program.says("# Metrics and health at http://");
+    let metrics_host = program.says("# Metrics and health at http://");
     let fingerprint = async || {
-        let metrics = crate::support::metrics_at(&admin).await;
+        let metrics = crate::support::metrics_at(&metrics_host).await;
         assert!(metrics.contains(r#"credential_type{type="TPM"} 1"#), "{metrics}");
         metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
     };

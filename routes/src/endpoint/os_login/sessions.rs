@@ -3,6 +3,7 @@
 use super::json_answer;
 use crate::endpoint::{Call, Endpoint, Reply, RequestBody};
 use crate::os_login::{Challenge, OsLogin, Profile};
+use crate::paths::v1_path;
 use crate::snapshot::Reader;
 use gce_metadata_layers::Rejection;
 use http::Method;
@@ -190,10 +191,10 @@ impl Endpoint for ContinueSession {
     }
 
     fn call(&self, call: Call<'_>) -> Reply {
-        let id = call.placeholder("session").unwrap_or_default().to_owned();
+        let id = call.own_placeholder("session").to_owned();
         let proceed = move |sessions: &Sessions, os_login: &OsLogin, body: &[u8]| sessions.proceed(os_login, &id, body);
-        // No two sessions have the same path.
-        self.0.clone().answer(call.body, proceed).counted_as("/computeMetadata/v1/oslogin/authenticate/sessions/")
+        // Each session has a path of its own.
+        self.0.clone().answer(call.body, proceed).counted_as(v1_path!("oslogin/authenticate/sessions/"))
     }
 }
 

@@ -1,17 +1,17 @@
 //! `service-accounts/…/token`.
 
-use super::{Answer, Call, Kind, Object, exposed};
+use super::{Answer, Call, Object, TokenKind, exposed};
 use crate::accounts::ServiceAccount;
 use crate::token::{AccessToken, AccessTokenRequest, Secret};
 use crate::tree::Tree;
-use gce_metadata_layers::{Rejection, boolean};
+use gce_metadata_layers::{Rejection, parse_bool};
 use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Access;
 
-impl Kind for Access {
+impl TokenKind for Access {
     type Request = AccessTokenRequest;
     type Token = AccessToken;
 
@@ -74,7 +74,7 @@ fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Arc<[
 /// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.
 fn is_enforced(call: &Call<'_>, tree: &Tree) -> Result<bool, Rejection> {
     let by_default = tree.is_switched_on("enable-access-token-enforce-scopes");
-    match call.parameter("enforce_scopes").map(|value| boolean(&value)) {
+    match call.parameter("enforce_scopes").map(|value| parse_bool(&value)) {
         None => Ok(by_default),
         Some(Some(true)) => Ok(true),
         Some(Some(false)) if !by_default => Ok(false),

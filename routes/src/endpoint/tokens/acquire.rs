@@ -1,6 +1,6 @@
 //! `/0.1/meta-data/service-accounts/…/acquire`: an access token in the words of the first API.
 
-use super::{Answer, Call, Kind, Object, access, exposed};
+use super::{Answer, Call, Object, TokenKind, access, exposed};
 use crate::accounts::ServiceAccount;
 use crate::token::{AccessToken, AccessTokenRequest, Secret};
 use crate::tree::Tree;
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub(crate) struct Acquire;
 
-impl Kind for Acquire {
+impl TokenKind for Acquire {
     type Request = AccessTokenRequest;
     type Token = AccessToken;
 

@@ -1,10 +1,10 @@
 //! `service-accounts/…/identity`.
 
-use super::{Answer, Call, Kind};
+use super::{Answer, Call, TokenKind};
 use crate::accounts::ServiceAccount;
 use crate::token::{IdToken, IdTokenRequest, InstanceClaims};
 use crate::tree::{Leaf, Node, Tree};
-use gce_metadata_layers::{Rejection, boolean};
+use gce_metadata_layers::{Rejection, parse_bool};
 use http::{HeaderValue, StatusCode};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ impl Identity {
     }
 }
 
-impl Kind for Identity {
+impl TokenKind for Identity {
     type Request = IdTokenRequest;
     type Token = IdToken;
 
@@ -31,7 +31,7 @@ impl Kind for Identity {
         let audience = call.parameter("audience").filter(|audience| !audience.is_empty());
         let audience = audience.ok_or(NO_AUDIENCE)?.into_owned();
         let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
-        let licenses = call.parameter("licenses").is_some_and(|licenses| boolean(&licenses) == Some(true));
+        let licenses = call.parameter("licenses").is_some_and(|licenses| parse_bool(&licenses) == Some(true));
         let instance = is_full.then(|| instance_claims(tree, self.created, licenses));
         Ok(IdTokenRequest { account, audience, instance })
     }
@@ -52,7 +52,7 @@ fn instance_claims(tree: &Tree, created: SystemTime, licenses: bool) -> Instance
         project_id: text("project/project-id"),
         project_number: text("project/numeric-project-id").parse().unwrap_or(0),
         // projects/123/zones/us-central1-a
-        zone: zone.rsplit('/').next().unwrap_or_default().to_owned(),
+        zone: zone.rsplit_once('/').map_or(&*zone, |(_, name)| name).to_owned(),
     }
 }
 

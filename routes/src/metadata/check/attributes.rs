@@ -37,26 +37,26 @@ pub(super) fn one(walk: &mut Walk, key: &str, value: &Value) {
 }
 
 pub(super) fn all_of_guest(walk: &mut Walk, namespaces: &Map<String, Value>) {
-    const MOST: usize = GuestAttributes::MOST_BYTES;
+    const MAX: usize = GuestAttributes::MAX_BYTES;
     let all: usize = namespaces.iter().map(|(name, keys)| name.len() + keys.as_object().map_or(0, bytes)).sum();
-    if all > MOST {
-        walk.warn(format!("{all} bytes of names and values, of which a guest can write {MOST} at most: remove some"));
+    if all > MAX {
+        walk.warn(format!("{all} bytes of names and values, of which a guest can write {MAX} at most: remove some"));
     }
 }
 
 /// A namespace, or a key with its value.
 pub(super) fn of_guest(walk: &mut Walk, name: &str, value: &Value) {
-    const MOST_OF_NAME: usize = GuestAttributes::MOST_NAME_BYTES;
-    const MOST_OF_VALUE: usize = GuestAttributes::MOST_VALUE_BYTES;
+    const MAX_NAME: usize = GuestAttributes::MAX_NAME_BYTES;
+    const MAX_VALUE: usize = GuestAttributes::MAX_VALUE_BYTES;
     if !is_addressable(name) {
         walk.warn("no URL can carry this name, so no guest can have written it: rename it");
     }
-    if name.len() > MOST_OF_NAME {
+    if name.len() > MAX_NAME {
         let length = name.len();
-        walk.warn(format!("a name of {length} bytes, of which a guest can write {MOST_OF_NAME} at most: shorten it"));
+        walk.warn(format!("a name of {length} bytes, of which a guest can write {MAX_NAME} at most: shorten it"));
     }
-    if let Some(length) = value.as_str().map(str::len).filter(|length| *length > MOST_OF_VALUE) {
-        walk.warn(format!("a value of {length} bytes, of which a guest can write {MOST_OF_VALUE} at most: shorten it"));
+    if let Some(length) = value.as_str().map(str::len).filter(|length| *length > MAX_VALUE) {
+        walk.warn(format!("a value of {length} bytes, of which a guest can write {MAX_VALUE} at most: shorten it"));
     }
 }
 

@@ -1,0 +1,89 @@
+//! Signers: tower services from a message to its signature.
+//!
+//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM (`tpm`, a feature)
+//! share all but the last step. [`EndorsementKey`] seals secrets to a TPM.
+//!
+//! # Features
+//!
+//! - `tpm`: keys in a Trusted Platform Module. It links tpm2-tss, which must be installed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod endorsement;
+mod pem;
+
+pub mod jws;
+#[cfg(feature = "tpm")]
+pub mod tpm;
+
+pub use endorsement::{EndorsementKey, EndorsementKeyError, ImportBlob, SealError};
+pub use gce_metadata_support::Secret;
+pub use pem::{KeyError, PemSigner};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use std::fmt;
+use tower::util::BoxCloneSyncService;
+
+/// Any signer.
+pub type BoxSigner = BoxCloneSyncService<SignRequest, Signature, SignError>;
+
+/// The signature algorithms, by their names in JSON Web Signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JwsAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256: what Google signs with and accepts.
+    Rs256,
+    /// RSASSA-PSS with SHA-256: what TLS 1.3 wants of RSA keys.
+    Ps256,
+}
+
+impl fmt::Display for JwsAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+        })
+    }
+}
+
+/// A message to sign.
+#[derive(Debug, Clone)]
+pub struct SignRequest {
+    /// The algorithm.
+    pub alg: JwsAlgorithm,
+    /// The message itself, not its digest: the signer hashes it.
+    pub message: Bytes,
+}
+
+/// A signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature(pub Bytes);
+
+/// Why there is no signature.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The key can sign, but this signature failed.
+    #[error("signing failed: {0}")]
+    Failed(String),
+}
+
+/// The public side of a signer's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// `kid`: forty hex digits, as long as those of Google's keys.
+    pub key_id: String,
+    /// The algorithm that the key signs with.
+    pub alg: JwsAlgorithm,
+    /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER.
+    pub spki_sha256: [u8; 32],
+}
+
+/// The public side of the key with this SubjectPublicKeyInfo in DER.
+fn key_info(spki: &[u8]) -> KeyInfo {
+    let mut spki_sha256 = [0; 32];
+    spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());
+    let key_id = spki_sha256.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+    KeyInfo { key_id, alg: JwsAlgorithm::Rs256, spki_sha256 }
+}

@@ -1,0 +1,173 @@
+//! An RSA key in this process' memory.
+
+use super::{JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKey};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::Service;
+
+/// Signs with an RSA key that was read from PEM, or made here. A signature takes about a quarter of a millisecond, on the thread
+/// that calls the service.
+///
+/// ```
+/// use gce_metadata_signer::{JwsAlgorithm, PemSigner, SignRequest};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let signer = PemSigner::generate().unwrap();
+/// let request = SignRequest { alg: JwsAlgorithm::Rs256, message: "signing input".into() };
+/// assert_eq!(signer.oneshot(request).await.unwrap().0.len(), 256);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PemSigner {
+    key: Arc<KeyPair>,
+    info: KeyInfo,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Not PEM, or PEM of something else.
+    #[error("no private key in PEM found (PRIVATE KEY or RSA PRIVATE KEY)")]
+    NotPem,
+    /// A key for another algorithm.
+    #[error("an elliptic-curve key: an RSA key is needed, because Google's tokens are signed with RS256")]
+    NotRsa,
+    /// An RSA key that can't be used.
+    #[error("not a usable RSA key of 2048 to 8192 bits: {0}")]
+    Rejected(String),
+    /// A new key could not be made.
+    #[error("a new RSA key could not be made")]
+    NotGenerated,
+}
+
+impl From<Unspecified> for KeyError {
+    fn from(_: Unspecified) -> Self {
+        Self::NotGenerated
+    }
+}
+
+impl PemSigner {
+    /// Reads the first private key of a PEM text, PKCS#8 or PKCS#1.
+    ///
+    /// # Errors
+    /// If there is none, or it isn't RSA.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(error.to_string());
+        match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPem)? {
+            PrivateKeyDer::Pkcs1(key) => Self::new(KeyPair::from_der(key.secret_pkcs1_der()).map_err(rejected)?),
+            PrivateKeyDer::Pkcs8(key) => Self::new(KeyPair::from_pkcs8(key.secret_pkcs8_der()).map_err(rejected)?),
+            _ => Err(KeyError::NotRsa),
+        }
+    }
+
+    /// Makes a key of 2048 bits. This takes a tenth of a second or so of computing.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn generate() -> Result<Self, KeyError> {
+        Self::new(KeyPair::generate(KeySize::Rsa2048)?)
+    }
+
+    fn new(key: KeyPair) -> Result<Self, KeyError> {
+        let spki: PublicKeyX509Der<'_> = key.public_key().as_der()?;
+        Ok(Self { info: key_info(spki.as_ref()), key: Arc::new(key) })
+    }
+
+    /// The public side.
+    pub fn info(&self) -> &KeyInfo {
+        &self.info
+    }
+
+    /// The public key.
+    pub fn public_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
+    /// Signs a message with RS256, on this thread.
+    ///
+    /// # Errors
+    /// If the library fails, which says no more.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        self.sign_with(&RSA_PKCS1_SHA256, message)
+    }
+
+    fn sign_with(&self, padding: &'static dyn RsaEncoding, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key.sign(padding, &SystemRandom::new(), message, &mut signature)?;
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for PemSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PemSigner").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+impl Service<SignRequest> for PemSigner {
+    type Response = Signature;
+    type Error = SignError;
+    type Future = Ready<Result<Signature, SignError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SignError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: SignRequest) -> Self::Future {
+        let signed = match request.alg {
+            JwsAlgorithm::Rs256 => self.sign(&request.message),
+            JwsAlgorithm::Ps256 => self.sign_with(&RSA_PSS_SHA256, &request.message),
+        };
+        ready(signed.map(|bytes| Signature(bytes.into())).map_err(|_| SignError::Failed("RSA".into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jwt_simple::algorithms::RS256KeyPair;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn pkcs8_and_pkcs1_of_one_key_sign_the_same_bytes() {
+        let pkcs8 = RS256KeyPair::generate(2048).unwrap().to_pem().unwrap();
+        let key = rsa_pkcs1_of(&pkcs8);
+        let (one, other) = (PemSigner::from_pem(&pkcs8).unwrap(), PemSigner::from_pem(&key).unwrap());
+        assert_eq!(one.info(), other.info());
+        let request = SignRequest { alg: JwsAlgorithm::Rs256, message: "signing input".into() };
+        assert_eq!(one.oneshot(request.clone()).await.unwrap(), other.oneshot(request).await.unwrap());
+    }
+
+    /// A PKCS#8 key is a PKCS#1 key in an envelope of 26 bytes.
+    fn rsa_pkcs1_of(pkcs8: &str) -> String {
+        use base64::{Engine, prelude::BASE64_STANDARD};
+        let PrivateKeyDer::Pkcs8(der) = PrivateKeyDer::from_pem_slice(pkcs8.as_bytes()).unwrap() else { panic!() };
+        let body = BASE64_STANDARD.encode(&der.secret_pkcs8_der()[26..]);
+        format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n")
+    }
+
+    #[test]
+    fn what_is_no_rsa_key_is_refused_by_name() {
+        let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        assert!(matches!(PemSigner::from_pem("nothing"), Err(KeyError::NotPem)));
+        assert!(matches!(PemSigner::from_pem(&ec), Err(KeyError::Rejected(_))));
+    }
+
+    #[test]
+    fn the_key_is_not_printed() {
+        let signer = PemSigner::generate().unwrap();
+        assert!(format!("{signer:?}").starts_with("PemSigner { info: KeyInfo { key_id: "));
+        assert_eq!(signer.info().key_id.len(), 40);
+    }
+}

@@ -1,0 +1,172 @@
+//! The command line: [`parse`] makes a [`Command`] of its words, [`Command::run`] runs it.
+//!
+//! Each command is a file of this folder: a new one is a module, a variant of [`Command`] and an arm of [`Command::run`].
+//! Serving is the default command: `gce-metadata-server --port 80` is `gce-metadata-server serve --port 80`. Its options are
+//! [`ServeOptions`], which other commands can flatten into their own.
+//!
+//! The files import downwards only: commands, then what serving consists of (`start`, `signals`, `announce`, `logging`), then
+//! `options`, then `values` and `go`.
+
+mod allocator;
+mod announce;
+mod certs;
+mod check_config;
+mod file;
+mod go;
+mod logging;
+mod options;
+mod serve;
+mod signals;
+mod start;
+#[cfg(feature = "tpm")]
+mod tpm;
+mod usage_error;
+mod values;
+
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use gce_metadata_server::Environment;
+use options::ServeOptions;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// An emulator of Google Compute Engine's metadata server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gce-metadata-server",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    // For the default command.
+    #[command(flatten)]
+    serve: Box<ServeOptions>,
+
+    /// Print version
+    #[arg(long, short = 'V', action = ArgAction::Version, help_heading = options::BASE)]
+    version: Option<bool>,
+
+    /// Print help
+    #[arg(long, short, global = true, action = ArgAction::Help, help_heading = options::BASE)]
+    help: Option<bool>,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve metadata, which is also what the program does without a command
+    Serve(Box<ServeOptions>),
+
+    /// Certificates for HTTPS
+    #[command(subcommand, arg_required_else_help = false)]
+    Certs(certs::Certs),
+
+    /// Say what is wrong with a config file
+    CheckConfig(check_config::CheckConfig),
+
+    /// Keys in a Trusted Platform Module
+    #[cfg(feature = "tpm")]
+    #[command(subcommand, arg_required_else_help = false)]
+    Tpm(Box<tpm::Tpm>),
+
+    /// Keys in a Trusted Platform Module (not in this build)
+    #[cfg(not(feature = "tpm"))]
+    Tpm {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
+}
+
+/// Parses the program's arguments, the first of which is its name.
+///
+/// # Errors
+/// Clap's, which is also how help and version are returned. [`one_line`] is its text.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let cli = Cli::try_parse_from(go::normalized(&Cli::command(), arguments))?;
+    Ok(cli.command.unwrap_or(Command::Serve(cli.serve)))
+}
+
+/// Why the command line is wrong, on one line.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    usage_error::one_line(&Cli::command(), error)
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(options) => serve::run(*options, environment)?,
+            Self::Certs(certs) => certs.run()?,
+            Self::CheckConfig(check) => return check.run(),
+            #[cfg(feature = "tpm")]
+            Self::Tpm(tpm) => tpm.run(&environment)?,
+            #[cfg(not(feature = "tpm"))]
+            Self::Tpm { .. } => anyhow::bail!(options::MISSING_TPM),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = ["gce-metadata-server"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));
+        super::parse(words.map(OsString::from)).map_err(|error| one_line(&error))
+    }
+
+    #[test]
+    fn options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        for options in ["", "--port 0", "-port :0 -v 5 --use-mtls=false", "-domainsocket m.sock -port=1 -port=2"] {
+            let (default, named) = (parse(options).unwrap(), parse(&format!("serve {options}")).unwrap());
+            assert!(matches!(default, Command::Serve(_)), "{default:?}");
+            assert_eq!(format!("{default:?}"), format!("{named:?}"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_an_error_that_lists_the_commands() {
+        for line in ["extra", "serv", "--port 0 extra"] {
+            let word = line.rsplit(' ').next().unwrap();
+            let expected =
+                format!("unexpected argument '{word}'; commands are serve, certs, check-config, tpm (see --help)");
+            assert_eq!(parse(line).unwrap_err(), expected);
+        }
+        assert_eq!(
+            parse("certs extra").unwrap_err(),
+            "unexpected argument 'extra'; commands are init, renew (see --help)"
+        );
+        assert_eq!(parse("serve extra").unwrap_err(), "unexpected argument 'extra' found (see --help)");
+    }
+
+    #[test]
+    fn an_option_before_the_command_is_an_error_that_says_where_it_goes() {
+        assert_eq!(
+            parse("--port 0 serve").unwrap_err(),
+            "options go after the command: '--port <PORT>' is before 'serve' (see --help)"
+        );
+    }
+
+    #[test]
+    fn help_lists_serving_options_by_heading_and_commands() {
+        let help = Cli::command().render_help().to_string();
+        for line in
+            ["Commands:", "  serve ", "  check-config ", "Base Options:", "mTLS Options:", "Environment Variables:"]
+        {
+            assert!(help.contains(line), "{line}: {help}");
+        }
+        assert!(help.contains("-h, --help") && help.contains("-V, --version"), "{help}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The syntax of Go's flags, so that command lines, Dockerfiles and manifests for the Go emulator work unchanged.
+
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction};
+use std::ffi::OsString;
+
+/// Makes a switch take a value too, as Go's boolean flags do: `--tpm`, `--tpm=true`, `--tpm=false`. Other arguments stay as they
+/// are. A `bool` in a struct of options is declared with `#[arg(long)]` alone.
+pub(super) fn boolean(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("BOOL")
+        .value_parser(BoolishValueParser::new())
+}
+
+/// Doubles the dash of long options that have a single one, and drops options with an empty value, which Go takes as unset:
+/// manifests are full of `--domainsocket=$NOT_SET`.
+pub(super) fn normalized(command: &clap::Command, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.peekable();
+    let mut normalized: Vec<OsString> = args.next().into_iter().collect();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            normalized.push(arg);
+            normalized.extend(args);
+            break;
+        }
+        let arg = doubled(command, arg);
+        let next_is_empty = args.peek().is_some_and(|next| next.is_empty());
+        match arg.to_str().and_then(|text| text.strip_prefix("--")) {
+            Some(option) if option.strip_suffix('=').is_some_and(|name| is_dropped_if_empty(command, name)) => {}
+            Some(option) if next_is_empty && is_dropped_if_empty(command, option) => _ = args.next(),
+            _ => normalized.push(arg),
+        }
+    }
+    normalized
+}
+
+/// Whether the option is dropped if its value is empty. An empty interface means all of them, an empty allow-list must not allow
+/// every client, and an unknown option must reach the parser.
+fn is_dropped_if_empty(command: &clap::Command, option: &str) -> bool {
+    let keeps = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
+    !keeps && is_known(command, option)
+}
+
+fn is_known(command: &clap::Command, option: &str) -> bool {
+    command.get_arguments().any(|known| is_called(known, option))
+        || command.get_subcommands().any(|command| is_known(command, option))
+}
+
+fn is_called(option: &clap::Arg, name: &str) -> bool {
+    option.get_long() == Some(name) || option.get_all_aliases().unwrap_or_default().contains(&name)
+}
+
+fn doubled(command: &clap::Command, arg: OsString) -> OsString {
+    let Some(text) = arg.to_str() else { return arg };
+    let Some(name) = text.strip_prefix('-').filter(|name| !name.is_empty() && !name.starts_with('-')) else {
+        return arg;
+    };
+    let bare = name.split('=').next().unwrap_or(name);
+    let has_letter = |known: &clap::Arg| known.get_short().is_some_and(|letter| name.starts_with(letter));
+    let is_short = command.get_arguments().any(has_letter);
+    let is_long = bare.len() > 1 && (command.get_arguments().any(|known| is_called(known, bare)) || !is_short);
+    if is_long { format!("-{text}").into() } else { arg }
+}

@@ -1,0 +1,51 @@
+//! Level and format of the log.
+
+use clap::{Args, ValueEnum};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging Options")]
+pub(crate) struct Logging {
+    /// Log verbosity: 0 is info, 1 to 9 is debug, from 10 on it is trace
+    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL")]
+    v: u32,
+
+    /// Form of log lines
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    /// Accepted for compatibility: logs always go to stderr
+    #[arg(long)]
+    logtostderr: bool,
+
+    /// Accepted for compatibility: logs always go to stderr
+    #[arg(long)]
+    alsologtostderr: bool,
+
+    /// glog's other options, which have nothing to set here
+    #[arg(long, hide = true, aliases = ["log_dir", "log_link", "log_backtrace_at", "vmodule", "logbuflevel"])]
+    stderrthreshold: Vec<String>,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Logging {
+    pub(crate) fn format(&self) -> LogFormat {
+        self.log_format
+    }
+
+    pub(crate) fn filter(&self) -> Targets {
+        let level = match self.v {
+            0 => Level::INFO,
+            1..=9 => Level::DEBUG,
+            _ => Level::TRACE,
+        };
+        Targets::new().with_default(level)
+    }
+}

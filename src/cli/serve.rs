@@ -1,0 +1,38 @@
+//! `serve`, the default command: a server that reloads on SIGHUP and drains on SIGTERM or SIGINT.
+
+use super::announce::announce;
+use super::logging;
+use super::options::ServeOptions;
+use super::signals::Stop;
+use super::start::start;
+use anyhow::Context;
+use gce_metadata_server::Environment;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn run(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
+    logging::start(&options.logging, environment.log_filter.as_deref())?;
+    // For everything but connections, which have threads of their own.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    let served = runtime.block_on(serve(options, environment));
+    // A blocked file system or TPM must not delay the exit: threads that wait for one are left behind.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
+    // Before anything is bound: an early signal must not kill a half-started server.
+    let mut stop = Stop::listen()?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let source = options.config_name();
+    let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
+    announce(&source, &server);
+    loop {
+        tokio::select! {
+            () = stop.requested() => break,
+            _ = hang_up.recv() => server.reload(),
+        }
+    }
+    stop.drain(server).await;
+    Ok(())
+}

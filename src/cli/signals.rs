@@ -1,0 +1,53 @@
+//! The signals that stop the program, and the drain that follows.
+
+use gce_metadata_server::Server;
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A terminal and a supervisor may both pass on one signal; within this time a second one counts as the same.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// SIGTERM and SIGINT.
+pub(super) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// From now on the signals no longer kill the process.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of the signals.
+    pub(super) async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Shuts the server down; a second signal ends the drain.
+    pub(super) async fn drain(&mut self, server: Server) {
+        tracing::info!("stopping");
+        let stopping = Instant::now();
+        let drain = server.shutdown();
+        tokio::pin!(drain);
+        loop {
+            tokio::select! {
+                drained = &mut drain => {
+                    if !drained {
+                        tracing::warn!("some connections did not finish in time and were closed");
+                    }
+                    return;
+                }
+                () = self.requested() => {}
+            }
+            if stopping.elapsed() > SAME_SIGNAL {
+                tracing::warn!("second signal: exiting without draining");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Errors of the command line on one line, without clap's usage.
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// The error and clap's suggestion. An unknown word where a command could be gets the list of commands.
+pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
+    let text = error.to_string();
+    let command = command_of(program, &text);
+    let commands = command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
+    let problem = match unknown_word(command, error) {
+        Some(word) if !commands.is_empty() => format!("unexpected argument '{word}'; commands are {commands}"),
+        _ => misplaced_options(error).unwrap_or_else(|| without_usage(&text)),
+    };
+    format!("{problem} (see --help)")
+}
+
+/// The command whose usage the error shows.
+fn command_of<'a>(program: &'a Command, text: &str) -> &'a Command {
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
+    usage.split(' ').skip(1).map_while(|word| program.find_subcommand(word)).last().unwrap_or(program)
+}
+
+/// A word that is neither an option nor the name of a command.
+fn unknown_word<'a>(command: &Command, error: &'a clap::Error) -> Option<&'a str> {
+    let word = match error.kind() {
+        ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => string(error, ContextKind::InvalidSubcommand),
+        ErrorKind::UnknownArgument => string(error, ContextKind::InvalidArg),
+        _ => None,
+    };
+    word.filter(|word| !word.starts_with('-') && command.find_subcommand(word).is_none())
+}
+
+/// Options of the default command before the name of a command.
+fn misplaced_options(error: &clap::Error) -> Option<String> {
+    let command = string(error, ContextKind::InvalidSubcommand)?;
+    let options = match error.get(ContextKind::PriorArg)? {
+        ContextValue::String(option) => vec![option.as_str()],
+        ContextValue::Strings(options) => options.iter().map(String::as_str).collect(),
+        _ => return None,
+    };
+    let be = if options.len() == 1 { "is" } else { "are" };
+    Some(format!("options go after the command: '{}' {be} before '{command}'", options.join("', '")))
+}
+
+fn string(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn without_usage(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let problem: Vec<_> =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    // Clap lists names on lines of their own.
+    problem.join("; ").replace(":; ", ": ").trim_start_matches("error: ").to_owned()
+}

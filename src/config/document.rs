@@ -1,0 +1,201 @@
+//! The config document: which sections it has, and which reader each of them gets.
+//!
+//! A document is `{"computeMetadata": {"v1": …}}` with further sections beside it, or the bare dump of a VM's `?recursive=true`,
+//! which has no sections. A new section is a name in `BESIDE`, a field of [`ConfigDocument`], and its reader in `sections`.
+
+use gce_metadata_routes::{Finding, Metadata, MetadataError, OsLogin, Walk};
+use serde_json::{Map, Value};
+
+const METADATA: &str = "computeMetadata";
+const OS_LOGIN: &str = "osLogin";
+
+/// The sections beside the metadata.
+const BESIDE: [&str; 1] = [OS_LOGIN];
+
+/// A config as JSON, each section of it read.
+///
+/// ```
+/// use gce_metadata_server::ConfigDocument;
+/// use serde_json::json;
+///
+/// let config = json!({"computeMetadata": {"v1": {"project": {"projectId": "my-project"}}}});
+/// let metadata = ConfigDocument::from_json(config).unwrap().metadata;
+/// assert_eq!(metadata.tree().text("project/project-id").unwrap(), "my-project");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigDocument {
+    /// The section `computeMetadata`, or the dump, with the people and groups of `osLogin`.
+    pub metadata: Metadata,
+}
+
+impl ConfigDocument {
+    /// Reads a config, or the bare dump of a VM's `?recursive=true`.
+    ///
+    /// # Errors
+    /// If it is neither, or a section can't be read; the error names the place.
+    pub fn from_json(json: Value) -> Result<Self, MetadataError> {
+        let mut walk = Walk::default();
+        let document = Self::read(json, &mut walk);
+        walk.first_error().map_or(Ok(document), Err)
+    }
+
+    /// All findings in a config: the errors for which [`from_json`](Self::from_json) refuses it, warnings and notices.
+    pub(super) fn check(json: Value) -> Vec<Finding> {
+        let mut walk = Walk::thorough();
+        Self::read(json, &mut walk);
+        walk.into_findings()
+    }
+
+    fn read(json: Value, walk: &mut Walk) -> Self {
+        let bounded = walk.bounded(json);
+        let Some(mut document) = bounded.and_then(|json| walk.object(json)) else {
+            return Self { metadata: Metadata::empty() };
+        };
+        match document.remove(METADATA) {
+            Some(section) => Self::sections(section, document, walk),
+            None => {
+                if !Metadata::is_like(&document) {
+                    walk.error(
+                        "neither a config, which has computeMetadata.v1, nor a dump, which has instance and project",
+                    );
+                }
+                Self { metadata: Metadata::read(document, walk) }
+            }
+        }
+    }
+
+    fn sections(metadata: Value, mut others: Map<String, Value>, walk: &mut Walk) -> Self {
+        let mut metadata = walk.below(METADATA, |walk| read_metadata(metadata, walk));
+        if let Some(section) = others.remove(OS_LOGIN) {
+            metadata = walk.below(OS_LOGIN, |walk| with_os_login(metadata, section, walk));
+        }
+        for (key, _) in others {
+            let section = BESIDE.into_iter().find(|section| key.eq_ignore_ascii_case(section));
+            walk.below(key, |walk| match section {
+                Some(section) => walk.error(format!("this key is spelled `{section}`: rename it, or remove it")),
+                None if walk.is_thorough() => walk.note("nothing looks at this key"),
+                None => {}
+            });
+        }
+        Self { metadata }
+    }
+}
+
+fn read_metadata(section: Value, walk: &mut Walk) -> Metadata {
+    let v1 = walk.object(section).and_then(|mut section| {
+        let v1 = section.remove("v1");
+        if v1.is_none() {
+            walk.error("`v1` is missing: it holds instance and project");
+        }
+        v1
+    });
+    walk.below("v1", |walk| Metadata::read(v1.and_then(|v1| walk.object(v1)).unwrap_or_default(), walk))
+}
+
+fn with_os_login(metadata: Metadata, section: Value, walk: &mut Walk) -> Metadata {
+    let os_login = OsLogin::read(section, walk);
+    if walk.is_thorough() && !metadata.enables_os_login() {
+        walk.warn("OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it");
+    }
+    metadata.with_os_login(os_login)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(json: Value) -> String {
+        ConfigDocument::from_json(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_config_and_a_dump_are_the_same() {
+        let v1 = json!({"instance": {"id": 1}, "project": {"projectId": "p"}});
+        let config = json!({"computeMetadata": {"v1": v1.clone()}});
+        let metadata = Metadata::from_json(v1.clone()).unwrap();
+        for json in [config, v1] {
+            assert_eq!(ConfigDocument::from_json(json).unwrap().metadata, metadata);
+        }
+        let empty = json!({"computeMetadata": {"v1": {}}});
+        assert!(ConfigDocument::from_json(empty).is_ok(), "a VM may have no metadata of its own");
+    }
+
+    #[test]
+    fn an_error_names_its_place_from_the_top_of_the_document() {
+        assert_eq!(error(json!([])), ".: an object is expected, not a list");
+        assert_eq!(ConfigDocument::check(json!([])).len(), 1);
+        assert!(error(json!({"computeMetdata": {}})).starts_with(".: neither a config"));
+        assert_eq!(
+            error(json!({"computeMetadata": {"v2": {}}})),
+            "computeMetadata: `v1` is missing: it holds instance and project"
+        );
+        assert_eq!(error(json!({"computeMetadata": 5})), "computeMetadata: an object is expected, not a number");
+        assert_eq!(
+            error(json!({"computeMetadata": {"v1": []}})),
+            "computeMetadata.v1: an object is expected, not a list"
+        );
+        let config = |v1| json!({"computeMetadata": {"v1": v1}});
+        assert_eq!(
+            error(config(json!({"instance": 5}))),
+            "computeMetadata.v1.instance: an object is expected, not a number"
+        );
+        assert!(
+            error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))
+                .starts_with("osLogin.loginProfiles[0]: `name` is missing")
+        );
+    }
+
+    #[test]
+    fn a_document_that_nests_too_deep_is_an_error() {
+        let nested = |levels| (0..levels).fold(json!(1), |value, _| Value::Array(vec![value]));
+        let config = |key: &str, value| {
+            let mut config = json!({"computeMetadata": {"v1": {"instance": {}}}});
+            config["computeMetadata"]["v1"]["instance"][key] = value;
+            config
+        };
+        assert!(ConfigDocument::from_json(config("odd", nested(96))).is_ok());
+        for levels in [97, 100_000] {
+            assert!(error(config("odd", nested(levels))).ends_with(": nested more than 100 levels deep: flatten it"));
+        }
+        let mut beside = json!({"computeMetadata": {"v1": {}}});
+        beside["other"] = nested(100_000);
+        assert_eq!(ConfigDocument::check(beside).len(), 1);
+    }
+
+    #[test]
+    fn os_login_becomes_a_part_of_the_metadata_and_no_node_of_the_tree() {
+        let section = json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}]});
+        let config = json!({"computeMetadata": {"v1": {"instance": {"id": 1}}}, "osLogin": section.clone()});
+        let metadata = ConfigDocument::from_json(config).unwrap().metadata;
+        let expected = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap();
+        assert_eq!(metadata, expected.with_os_login(OsLogin::from_json(section.clone()).unwrap()));
+        let misplaced = json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}});
+        assert!(error(misplaced).starts_with("computeMetadata.v1.oslogin: it stands beside `computeMetadata`"));
+    }
+
+    #[test]
+    fn a_section_in_another_case_is_an_error() {
+        let vm = json!({"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}});
+        for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
+            let mut config = json!({"computeMetadata": vm});
+            config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+            assert_eq!(ConfigDocument::check(config.clone()).len(), 1);
+            assert!(error(config).ends_with("ogin: this key is spelled `osLogin`: rename it, or remove it"));
+        }
+        let other = json!({"computeMetadata": vm, "comment": 1});
+        assert!(ConfigDocument::from_json(other.clone()).is_ok());
+        assert_eq!(ConfigDocument::check(other)[0].to_string(), "comment: nothing looks at this key");
+    }
+
+    #[test]
+    fn an_os_login_section_that_is_not_enabled_is_a_warning() {
+        let check = |switch: &str| {
+            let attributes = json!({"enable-oslogin": switch});
+            let v1 = json!({"instance": {"attributes": attributes}});
+            ConfigDocument::check(json!({"computeMetadata": {"v1": v1}, "osLogin": {}})).len()
+        };
+        assert_eq!((check("TRUE"), check("FALSE")), (0, 1));
+    }
+}

@@ -1,0 +1,117 @@
+//! Aborted connections, as a client sees them.
+
+use super::*;
+use crate::server::tls::{self, Certificates, MdsFolder};
+use gce_metadata_routes::{Metadata, Publisher};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use rustls_pki_types::pem::PemObject;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tower::service_fn;
+
+type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
+
+/// Aborts `/abort` at once and `/partly` in its body; the others are answered.
+async fn faulty(
+    request: Request<IncomingBody>,
+) -> Result<Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
+    let mut frames: Frames = vec![Ok(Frame::data("first".into()))];
+    if request.uri().path() == "/partly" {
+        frames.push(Err(ConnectionError::Abort.into()));
+    }
+    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)));
+    if request.uri().path() == "/abort" {
+        response.extensions_mut().insert(AbortConnection);
+    }
+    Ok(response)
+}
+
+fn serve(listener: Listener, tls: Option<Tls>) -> Lifecycle {
+    let lifecycle = Lifecycle::default();
+    let limits = ConnectionLimits {
+        connections: OpenConnections::at_most(4),
+        header_bytes: 8192,
+        header_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(60),
+    };
+    spawn(listener, tls, service_fn(faulty), limits, ConnectionThreads::current(&lifecycle.tasks), &lifecycle);
+    lifecycle
+}
+
+async fn tcp() -> (Listener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (Listener::Tcp(listener), address)
+}
+
+/// All that comes until the connection ends, and how it ends.
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> (String, Result<(), ErrorKind>) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let end = stream.read_to_end(&mut read).await.map(|_| ()).map_err(|error| error.kind());
+    (String::from_utf8(read).unwrap(), end)
+}
+
+#[tokio::test]
+async fn a_layer_resets_a_connection() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    let (read, end) = ask(TcpStream::connect(address).await.unwrap(), "/abort").await;
+    assert_eq!((read.as_str(), end), ("", Err(ErrorKind::ConnectionReset)));
+    let (read, end) = ask(TcpStream::connect(address).await.unwrap(), "/").await;
+    assert!(read.starts_with("HTTP/1.1 200 OK") && read.contains("first"), "{read}");
+    assert_eq!(end, Ok(()), "other connections go on");
+}
+
+#[tokio::test]
+async fn a_body_resets_its_connection_after_what_it_has_sent() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    let (_, end) = ask(TcpStream::connect(address).await.unwrap(), "/partly").await;
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+/// A client that trusts the authority of the folder, with the certificate that is there.
+fn client(folder: &Path) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("root.crt")).unwrap()).unwrap();
+    let chain = CertificateDer::pem_file_iter(folder.join("client.key")).unwrap().collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("client.key")).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap();
+    TlsConnector::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_layer_resets_a_connection_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let publisher = Publisher::new(Metadata::empty().tree());
+    let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
+    let opened = tls::open(certificates, publisher.reader(), None).unwrap();
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, Some(opened.tls));
+    let connect = async || {
+        let name = ServerName::from(address.ip());
+        client(folder.path()).connect(name, TcpStream::connect(address).await.unwrap()).await.unwrap()
+    };
+    let (read, end) = ask(connect().await, "/abort").await;
+    assert_eq!((read.as_str(), end), ("", Err(ErrorKind::ConnectionReset)));
+    let (read, end) = ask(connect().await, "/").await;
+    assert!(read.starts_with("HTTP/1.1 200 OK"), "{read}");
+    assert_eq!(end, Ok(()));
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_closed_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.sock");
+    let _lifecycle = serve(Listener::unix(&path, None).await.unwrap(), None);
+    assert_eq!(ask(UnixStream::connect(&path).await.unwrap(), "/abort").await, (String::new(), Ok(())));
+}

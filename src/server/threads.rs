@@ -1,0 +1,163 @@
+//! The threads of a server: the one that runs it, and those that serve connections.
+//!
+//! Each has a single-threaded runtime. The thread that runs the server accepts connections, follows files and renews tokens;
+//! without threads for connections it serves them too.
+
+mod placement;
+
+use super::Server;
+use super::builder::ServerBuilder;
+use super::start_error::StartError;
+use std::io;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll};
+use std::thread::{self, available_parallelism};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// Starts a server on a thread of its own, which ends with the server's last task.
+pub(super) fn on_own_thread(settings: ServerBuilder) -> Starting {
+    let (sender, started) = oneshot::channel();
+    let run = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = sender.send(Err(StartError::Threads(error)));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let tasks = match settings.start_here().await {
+                Ok(server) => {
+                    let tasks = [&server.running.lifecycle, &server.running.watching].map(|it| it.tasks.clone());
+                    // If the caller has given up, the server is dropped here, which ends it.
+                    let _ = sender.send(Ok(server));
+                    tasks
+                }
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+            };
+            for tasks in tasks {
+                tasks.wait().await;
+            }
+        });
+        // Work that blocks on a disk or a TPM that does not answer must not keep the thread.
+        runtime.shutdown_background();
+    };
+    let spawned = thread::Builder::new().name("gce-metadata".to_owned()).spawn(run);
+    Starting { started: spawned.map(|_| started).map_err(StartError::Threads) }
+}
+
+/// A server on its way.
+pub(super) struct Starting {
+    started: Result<oneshot::Receiver<Result<Server, StartError>>, StartError>,
+}
+
+impl Starting {
+    /// Blocks until the server has started or failed to.
+    pub(super) fn blocking_wait(self) -> Result<Server, StartError> {
+        self.started?.blocking_recv().unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+impl Future for Starting {
+    type Output = Result<Server, StartError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.started {
+            Ok(started) => Pin::new(started).poll(cx).map(|started| started.unwrap_or_else(|_| Err(panicked()))),
+            Err(error) => Poll::Ready(Err(std::mem::replace(error, panicked()))),
+        }
+    }
+}
+
+fn panicked() -> StartError {
+    StartError::Threads(io::Error::other("the server's thread has panicked"))
+}
+
+/// The runtimes that connections are served by.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionThreads {
+    handles: Arc<[Handle]>,
+    is_tls: bool,
+    tasks: TaskTracker,
+}
+
+impl ConnectionThreads {
+    /// As many as serve connections best on this machine.
+    pub(super) fn default_number() -> NonZeroUsize {
+        placement::threads_for(available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// The current runtime alone.
+    pub(super) fn current(tasks: &TaskTracker) -> Self {
+        Self::new(vec![Handle::current()], tasks)
+    }
+
+    /// So many new threads, which end with the last of these tasks once the tracker is closed.
+    pub(super) fn start(count: NonZeroUsize, tasks: &TaskTracker) -> io::Result<Self> {
+        let start = |number| {
+            // The thread makes its runtime itself: one that could not be moved there would be dropped here, where tokio panics.
+            let ((sender, made), tasks) = (channel(), tasks.clone());
+            let run = move || match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _ = sender.send(Ok(runtime.handle().clone()));
+                    runtime.block_on(tasks.wait());
+                    runtime.shutdown_background();
+                }
+                Err(error) => _ = sender.send(Err(error)),
+            };
+            thread::Builder::new().name(format!("http-{number}")).spawn(run)?;
+            made.recv().map_err(io::Error::other)?
+        };
+        let handles: io::Result<Vec<_>> = (0..count.get()).map(start).collect();
+        Ok(Self::new(handles?, tasks))
+    }
+
+    fn new(handles: Vec<Handle>, tasks: &TaskTracker) -> Self {
+        Self { handles: handles.into(), is_tls: false, tasks: tasks.clone() }
+    }
+
+    /// The same threads for connections with TLS.
+    pub(super) fn for_tls(&self) -> Self {
+        Self { is_tls: true, ..self.clone() }
+    }
+
+    /// Serves a connection on the thread that [`placement`] chooses.
+    pub(super) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let connections: Vec<_> = self.handles.iter().map(|handle| handle.metrics().num_alive_tasks()).collect();
+        let handle = &self.handles[placement::thread_for_next(&connections, self.is_tls)];
+        self.tasks.spawn_on(connection, handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn connections_run_on_the_threads_that_the_placement_chooses() {
+        let tasks = TaskTracker::new();
+        let threads = ConnectionThreads::start(NonZeroUsize::new(3).unwrap(), &tasks).unwrap().for_tls();
+        let ((begun, begins), stop) = (channel(), tokio_util::sync::CancellationToken::new());
+        for _ in 0..6 {
+            let (begun, stop) = (begun.clone(), stop.clone());
+            threads.spawn(async move {
+                begun.send(thread::current().name().map(str::to_owned)).unwrap();
+                stop.cancelled().await;
+            });
+        }
+        let names: Vec<_> = begins.iter().take(6).flatten().collect();
+        tasks.close();
+        stop.cancel();
+        Builder::new_current_thread().build().unwrap().block_on(tasks.wait());
+        assert_eq!(["http-0", "http-1", "http-2"].map(|name| names.iter().filter(|it| *it == name).count()), [2; 3]);
+    }
+}

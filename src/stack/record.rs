@@ -1,0 +1,27 @@
+//! The receiver of answers, for a stack whose answers are counted. The stack does not depend on what counts them.
+
+use gce_metadata_layers::{Answered, Record};
+use std::fmt;
+use std::sync::Arc;
+
+/// A receiver of answers. Clones are the same receiver.
+#[derive(Clone)]
+pub(crate) struct SharedRecord(Arc<dyn Record + Send + Sync>);
+
+impl SharedRecord {
+    pub(crate) fn new(record: impl Record + Send + Sync + 'static) -> Self {
+        Self(Arc::new(record))
+    }
+}
+
+impl Record for SharedRecord {
+    fn record(&self, answered: &Answered<'_>) {
+        self.0.record(answered);
+    }
+}
+
+impl fmt::Debug for SharedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedRecord").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! A span for each request and a log line for its answer, at level DEBUG.
+
+use gce_metadata_layers::Connection;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tower::{Layer, Service};
+use tracing::Span;
+use tracing::instrument::{Instrument, Instrumented};
+
+/// Adds [`TraceRequests`] to a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TraceRequestsLayer;
+
+impl<S> Layer<S> for TraceRequestsLayer {
+    type Service = TraceRequests<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TraceRequests { inner }
+    }
+}
+
+/// Runs each request in a span, and logs the status and the latency of its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct TraceRequests<S> {
+    inner: S,
+}
+
+/// The span has the path only: a query holds audiences, scopes and tags, which must not reach a log.
+fn span<B>(request: &Request<B>) -> Span {
+    let connection = request.extensions().get::<Connection>();
+    let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
+    let peer = connection.and_then(|connection| connection.peer.as_deref()).map(|peer| peer.subject.as_str());
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), remote, peer)
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TraceRequests<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let span = span(&request);
+        // Reading the clock is left out where the log does not have the span.
+        let start = (!span.is_disabled()).then(Instant::now);
+        let inner = span.in_scope(|| self.inner.call(request));
+        ResponseFuture { inner: inner.instrument(span), start }
+    }
+}
+
+pin_project! {
+    /// The future of [`TraceRequests`].
+    #[derive(Debug)]
+    pub(crate) struct ResponseFuture<F> {
+        #[pin]
+        inner: Instrumented<F>,
+        start: Option<Instant>,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let response = ready!(this.inner.as_mut().poll(cx))?;
+        if let Some(start) = this.start {
+            let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
+            this.inner.span().in_scope(|| tracing::debug!(status, seconds, "answered"));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captured_log::CapturedLog;
+    use gce_metadata_layers::PeerIdentity;
+    use std::convert::Infallible;
+    use tower::{ServiceExt, service_fn};
+
+    #[tokio::test]
+    async fn a_request_is_logged_in_its_span_without_its_query() {
+        let log = CapturedLog::start();
+        let service = TraceRequestsLayer.layer(service_fn(async |_: Request<()>| {
+            tracing::debug!("at work");
+            Ok::<_, Infallible>(Response::builder().status(404).body(()).unwrap())
+        }));
+        let mut peer = PeerIdentity::default();
+        peer.subject = "CN=vm".into();
+        let connection = Connection::from_remote(([127, 0, 0, 1], 1).into()).with_peer(peer);
+        let request = Request::get("/path?audience=hidden").extension(connection).body(()).unwrap();
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 404);
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let span = r#"request{method=GET path="/path" remote=127.0.0.1:1 peer="CN=vm"}: "#;
+        assert!(lines[0].contains(span) && lines[0].ends_with(": at work"), "{lines:?}");
+        assert!(lines[1].contains(span) && lines[1].contains(": answered status=404 seconds="), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn no_clock_is_read_for_a_request_that_is_not_logged() {
+        // Without a subscriber of its own the test would depend on those of others.
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut service =
+            TraceRequestsLayer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+        let answer = service.call(Request::new(()));
+        assert_eq!(answer.start, None);
+        answer.await.unwrap();
+    }
+}

@@ -1,0 +1,195 @@
+//! The settings of a virtual machine.
+
+use super::load::LoadedVm;
+use super::monitoring::Monitoring;
+use super::{Vm, VmTasks};
+use crate::blocking::blocking;
+use crate::config::Overrides;
+use crate::server::StartError;
+use gce_metadata_routes::endpoint::Endpoint;
+use gce_metadata_routes::token::Secret;
+use gce_metadata_routes::{Metadata, NoMaintenance, RouterOptions, TokenSources};
+use gce_metadata_tokens::{CredentialSource, OfflineOptions};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Settings of a [`Vm`]. [`ServerBuilder`](crate::ServerBuilder) has the same, and those of its sockets.
+#[derive(Debug)]
+pub struct VmBuilder {
+    pub(crate) served: Served,
+    pub(crate) overrides: Overrides,
+    pub(crate) tokens: Tokens,
+    pub(crate) router: RouterOptions,
+    pub(crate) routes: Routes,
+    pub(crate) guest_attributes: Option<PathBuf>,
+    pub(crate) guest_attributes_sync: bool,
+    pub(crate) enforces_rate_limits: bool,
+}
+
+/// Where the metadata comes from.
+#[derive(Debug)]
+pub(crate) enum Served {
+    Given(Metadata),
+    File(PathBuf),
+}
+
+/// Where tokens come from.
+#[derive(Debug)]
+pub(crate) enum Tokens {
+    From(Box<CredentialSource>),
+    Given(TokenSources),
+}
+
+impl Tokens {
+    /// The issuer of identity tokens, if it is the caller's own. Google's has a host that is not this server.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        match self {
+            Self::From(source) => match &**source {
+                CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
+                _ => None,
+            },
+            Self::Given(_) => None,
+        }
+    }
+}
+
+/// Endpoints of the embedder's own, by their routes.
+#[derive(Default)]
+pub(crate) struct Routes(pub(crate) Vec<(String, Arc<dyn Endpoint>)>);
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(path, _)| path)).finish()
+    }
+}
+
+impl Default for VmBuilder {
+    fn default() -> Self {
+        Self {
+            served: Served::Given(Metadata::sample()),
+            overrides: Overrides::default(),
+            tokens: Tokens::From(Box::default()),
+            router: RouterOptions::default(),
+            routes: Routes::default(),
+            guest_attributes: None,
+            guest_attributes_sync: false,
+            enforces_rate_limits: false,
+        }
+    }
+}
+
+impl VmBuilder {
+    /// Serves this metadata.
+    pub fn metadata(self, metadata: Metadata) -> Self {
+        Self { served: Served::Given(metadata), ..self }
+    }
+
+    /// Serves this config file, and follows its changes.
+    pub fn metadata_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { served: Served::File(path.into()), ..self }
+    }
+
+    /// Sets values that override those of the metadata.
+    pub fn overrides(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
+    }
+
+    /// Serves this access token for the default account.
+    pub fn access_token(self, token: impl Into<String>) -> Self {
+        let given = Secret::from(token.into());
+        self.fixed(|access_token, _| *access_token = Some(given))
+    }
+
+    /// Serves this identity token for the default account.
+    pub fn id_token(self, token: impl Into<String>) -> Self {
+        let given = Secret::from(token.into());
+        self.fixed(|_, id_token| *id_token = Some(given))
+    }
+
+    /// Sets one of the two tokens and keeps the other.
+    fn fixed(mut self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
+        let mut fixed = (None, None);
+        if let Tokens::From(source) = &mut self.tokens
+            && let CredentialSource::Fixed { access_token, id_token } = source.as_mut()
+        {
+            fixed = (access_token.take(), id_token.take());
+        }
+        set(&mut fixed.0, &mut fixed.1);
+        self.credentials(CredentialSource::Fixed { access_token: fixed.0, id_token: fixed.1 })
+    }
+
+    /// Takes tokens from this source. By default the offline issuer makes them.
+    pub fn credentials(self, source: CredentialSource) -> Self {
+        Self { tokens: Tokens::From(Box::new(source)), ..self }
+    }
+
+    /// Takes tokens from services of the caller's own.
+    pub fn token_sources(self, sources: TokenSources) -> Self {
+        Self { tokens: Tokens::Given(sources), ..self }
+    }
+
+    /// Adds an endpoint at this path, in matchit's syntax: `/{name}` is a segment, `/{*rest}` everything that follows. The
+    /// machine can't be opened if the route conflicts with another.
+    pub fn with_route(mut self, path: impl Into<String>, endpoint: impl Endpoint + 'static) -> Self {
+        self.routes.0.push((path.into(), Arc::new(endpoint)));
+        self
+    }
+
+    /// Serves the APIs before v1, `/0.1/` and `/computeMetadata/v1beta1/`, which demand no header and which GCE refuses. The
+    /// attribute `disable-legacy-endpoints` of the instance or the project disables them again.
+    pub fn enable_legacy_endpoints(mut self) -> Self {
+        self.router.legacy_endpoints = true;
+        self
+    }
+
+    /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
+    pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
+        self.router.no_maintenance = answer;
+        self
+    }
+
+    /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. As long as the file does not
+    /// exist, the metadata has the first attributes.
+    ///
+    /// A write is answered before it is on disk, so a crash or a kill loses the last ones, unless
+    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. The file is locked by another one beside it, `FILE.lock`: a
+    /// second machine with the same file can't be opened.
+    pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { guest_attributes: Some(path.into()), ..self }
+    }
+
+    /// Answers a write of guest attributes when it is on disk, for a machine with a [file](Self::guest_attributes_file) of them.
+    /// Concurrent writes share one save. A write that can't be saved is answered 503: it is served all the same, and saved as
+    /// soon as the file can be written.
+    pub fn guest_attributes_sync(self) -> Self {
+        Self { guest_attributes_sync: true, ..self }
+    }
+
+    /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
+    /// second of OS Login, of identity tokens, or of access tokens that are not in the cache. Access tokens of the caller's
+    /// own sources have no limit.
+    pub fn enforce_rate_limits(self) -> Self {
+        Self { enforces_rate_limits: true, ..self }
+    }
+
+    /// Caps the memory of all request bodies that are being received, in bytes ([8 MiB](RouterOptions::MAX_BODY_BYTES_IN_FLIGHT)
+    /// by default). A body that would need more is answered 503.
+    pub fn max_body_bytes_in_flight(mut self, bytes: usize) -> Self {
+        self.router.max_body_bytes_in_flight = bytes;
+        self
+    }
+
+    /// Opens the machine. Must be called in a tokio runtime; files are read, and a TPM is opened, on another thread.
+    ///
+    /// # Errors
+    /// If the config, the credentials, a route or the file of guest attributes can't be used.
+    pub async fn open(self) -> Result<(Vm, VmTasks), StartError> {
+        let runtime = Handle::current();
+        let loaded = blocking(move || {
+            let _context = runtime.enter();
+            LoadedVm::load(self, Monitoring::default(), None)
+        });
+        loaded.await.map_err(StartError::Blocking)??.open().await
+    }
+}

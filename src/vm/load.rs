@@ -1,0 +1,135 @@
+//! From settings to a machine that can be served, in two steps: everything is read and checked first, and nothing written; then
+//! the file of guest attributes is written, which a start that fails before must not do.
+
+use super::builder::{Served, Tokens, VmBuilder};
+use super::{Monitoring, Vm, VmTasks};
+use crate::config::{ConfigFile, Overrides};
+use crate::guest_attributes::{self, Keeper, Lock, SaveEvents};
+use crate::rate_limits::EndpointLimits;
+use crate::reload::{Reload, ReloadCounts};
+use crate::server::StartError;
+use gce_metadata_layers::LimitRateLayer;
+use gce_metadata_routes::{Metadata, Publisher, Reader, Router, RouterOptions, Tree};
+use gce_metadata_tokens::{Credentials, SharedTokenEvents, SourceError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// A machine of which everything is read and checked, and nothing written.
+pub(crate) struct LoadedVm {
+    publisher: Publisher,
+    of_config: Tree,
+    followed: Option<Followed>,
+    credentials: Credentials,
+    options: RouterOptions,
+    routes: super::builder::Routes,
+    rate_limits: Option<EndpointLimits>,
+    guest_attributes: Option<(PathBuf, Lock)>,
+    guest_attributes_sync: bool,
+    saves: Arc<dyn SaveEvents>,
+}
+
+/// The config file, and the content that was read.
+type Followed = (ConfigFile, Vec<u8>);
+
+impl LoadedVm {
+    /// Reads everything. `computed` is a path that is listed because a route will answer for it. This may block, and must be
+    /// called in the context of a tokio runtime.
+    pub(crate) fn load(
+        settings: VmBuilder,
+        monitoring: Monitoring,
+        computed: Option<&'static str>,
+    ) -> Result<Self, StartError> {
+        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::of_gce);
+        let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
+        let overrides = settings.overrides.with_account_if_none(credentials.default_email().map(str::to_owned));
+        let (metadata, followed) = read(settings.served, overrides)?;
+        let of_config = metadata.tree();
+        // Locked before it is read: another server could write it in between.
+        let guest_attributes = match settings.guest_attributes {
+            Some(path) => Some((Lock::acquire(&path)?, path)),
+            None => None,
+        };
+        let tree = match &guest_attributes {
+            Some((_, path)) => guest_attributes::restored(path, &of_config)?,
+            None => of_config.clone(),
+        };
+        Ok(Self {
+            publisher: Publisher::with_computed(tree, computed),
+            of_config,
+            followed,
+            credentials,
+            options: settings.router,
+            routes: settings.routes,
+            rate_limits,
+            guest_attributes: guest_attributes.map(|(lock, path)| (path, lock)),
+            guest_attributes_sync: settings.guest_attributes_sync,
+            saves: monitoring.saves,
+        })
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        self.publisher.reader()
+    }
+
+    /// What the source of tokens tells whoever runs the server.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        self.credentials.advice()
+    }
+
+    /// Writes the file of guest attributes for the first time, and puts everything together.
+    pub(crate) async fn open(self) -> Result<(Vm, VmTasks), StartError> {
+        let credentials = self.credentials;
+        let (publisher, reader) = (self.publisher.clone(), self.publisher.reader());
+        let guest_attributes = match self.guest_attributes {
+            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), self.saves).await?),
+            None => None,
+        };
+        let mut options = self.options;
+        if self.guest_attributes_sync {
+            options.save_guest_attributes = guest_attributes.clone().map(Keeper::service);
+        }
+        let mut vm = Vm {
+            router: Router::with_options(publisher.clone(), credentials.tokens(), options),
+            publisher,
+            source: credentials.info().clone(),
+            guest_attributes: guest_attributes.clone(),
+            rate_limits: self.rate_limits.map(LimitRateLayer::new),
+            reloads: Arc::<ReloadCounts>::default(),
+            reload_wanted: Arc::<Notify>::default(),
+        };
+        let of_source = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
+        for (path, endpoint) in of_source.chain(self.routes.0) {
+            let added = vm.with_route(&path, endpoint);
+            vm = added.inspect_err(|_| guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
+        }
+        let reload = self.followed.map(|(file, bytes)| {
+            let (counts, wanted) = (Arc::clone(&vm.reloads), Arc::clone(&vm.reload_wanted));
+            Reload::new(file, bytes, self.of_config, vm.publisher.clone(), counts, wanted)
+        });
+        Ok((vm, VmTasks { reader, reload, credentials, guest_attributes }))
+    }
+}
+
+fn open_credentials(
+    tokens: Tokens,
+    events: SharedTokenEvents,
+    limits: Option<&EndpointLimits>,
+) -> Result<Credentials, SourceError> {
+    match tokens {
+        Tokens::From(source) => source.open_with(events, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
+        Tokens::Given(tokens) => Ok(Credentials::given(tokens, &events)),
+    }
+}
+
+/// The metadata, and the file that it came from.
+fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Followed>), StartError> {
+    match served {
+        Served::Given(metadata) => Ok((overrides.apply(metadata), None)),
+        Served::File(path) => {
+            let file = ConfigFile::new(path, overrides);
+            let bytes = file.read()?;
+            Ok((file.parse(&bytes)?, Some((file, bytes))))
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A server on threads of its own, for tests whose only thread is blocked, and for those without any runtime.
+
+use crate::support::get;
+use gce_metadata_server::{Metadata, Server};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// A client that blocks its thread.
+fn blocking_get(server: &Server, path: &str) -> String {
+    let mut stream = TcpStream::connect(server.address().to_string()).unwrap();
+    let request = format!(
+        "GET /computeMetadata/v1/{path} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// As a test does that waits for a child process.
+#[tokio::test(flavor = "current_thread")]
+async fn a_blocked_runtime_does_not_hold_up_the_server() {
+    let server = Server::builder().metadata(Metadata::sample()).start().await.unwrap();
+    assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
+    server.publisher().set("project/project-id", "changed").unwrap();
+    assert_eq!(blocking_get(&server, "project/project-id"), "changed");
+    let identity = blocking_get(&server, "instance/service-accounts/default/identity?audience=a");
+    assert_eq!(identity.split('.').count(), 3, "{identity}");
+    assert!(server.shutdown().await);
+}
+
+#[test]
+fn a_plain_test_starts_a_server_without_a_runtime() {
+    let server = Server::builder().start_blocking().unwrap();
+    assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
+    let taken = server.address().to_string().parse().unwrap();
+    let error = Server::builder().listen(taken).start_blocking().unwrap_err().to_string();
+    assert!(error.contains("can't listen at"), "{error}");
+}
+
+#[tokio::test]
+async fn a_dropped_server_frees_its_port() {
+    let server = Server::builder().start().await.unwrap();
+    let address = server.address().to_string().parse().unwrap();
+    drop(server);
+    let again = async || Server::builder().listen(address).start().await.is_ok();
+    crate::support::eventually("the port is free", again).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_in_the_current_runtime_has_its_clock() {
+    let server = Server::builder().on_current_runtime().start().await.unwrap();
+    // A day of the paused clock passes in a moment.
+    let waited = get(&server, "instance/maintenance-event?wait_for_change=true&timeout_sec=86400").await;
+    assert_eq!((waited.status.as_u16(), &*waited.body), (200, "NONE"));
+}

@@ -1,0 +1,165 @@
+//! One entry of the cache: its token, whether that is still served or should be refreshed, and the last failure to fetch it.
+
+use crate::fetch_error::{FetchError, MAX_RETRY_AFTER};
+use crate::token_request::Token;
+use gce_metadata_routes::token::TokenError;
+use gce_metadata_support::clock::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// GCE's own margin: a token with less time left is not served. A token that lives for less than an hour has a margin in
+/// proportion, or it would never be cached.
+const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN_PER_LIFETIME: u32 = 12;
+/// A refresh ahead begins when this many margins are left.
+const MARGINS_AHEAD: u32 = 2;
+/// The backoff after a failed refresh while the cached token is still valid.
+pub(super) const BACKOFF: Duration = Duration::from_secs(10);
+
+/// Makes fetches single-flight: held during a fetch that requests wait for. An invalidated entry gets a new one, which tells the
+/// outcomes of old fetches from those of new ones.
+pub(super) type FetchLock = Arc<tokio::sync::Mutex<()>>;
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    cached: Option<Cached<T>>,
+    /// The last fetch, if it failed.
+    failed: Option<Failed>,
+    /// A refresh ahead is in flight.
+    pub(super) refreshing: bool,
+    last_used: Instant,
+    pub(super) fetch_lock: FetchLock,
+}
+
+impl<T> Entry<T> {
+    /// An entry without a token.
+    pub(super) fn new(now: Moment) -> Self {
+        Self { cached: None, failed: None, refreshing: false, last_used: now.instant, fetch_lock: Arc::default() }
+    }
+
+    pub(super) fn touch(&mut self, now: Moment) {
+        self.last_used = now.instant;
+    }
+}
+
+#[derive(Debug)]
+struct Failed {
+    at: Instant,
+    error: TokenError,
+    /// The end of the source's Retry-After.
+    retry_at: Option<Instant>,
+}
+
+impl Failed {
+    fn must_wait(&self, now: Moment) -> bool {
+        self.retry_at.is_some_and(|retry_at| retry_at > now.instant)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cached<T> {
+    token: T,
+    lifetime: Duration,
+    since: Moment,
+    /// Made with credentials that have been replaced.
+    is_stale: bool,
+}
+
+impl<T: Token> Cached<T> {
+    fn time_left(&self, now: Moment) -> Duration {
+        self.lifetime.saturating_sub(now.since(self.since))
+    }
+
+    fn is_valid(&self, now: Moment) -> bool {
+        !self.time_left(now).is_zero()
+    }
+
+    /// Whether more than so many margins are left.
+    fn lasts(&self, margins: u32, now: Moment) -> bool {
+        self.time_left(now) > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
+    }
+
+    pub(super) fn token(&self, now: Moment) -> T {
+        self.token.clone().with_left(self.time_left(now))
+    }
+}
+
+impl<T: Token> Entry<T> {
+    /// Whether a fetch is in flight or a request waits for one. Such an entry is not evicted.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.refreshing || Arc::strong_count(&self.fetch_lock) > 1
+    }
+
+    /// Eviction rank: entries without a valid token or a Retry-After go first, then the least recently used.
+    pub(super) fn eviction_rank(&self, now: Moment) -> (bool, Instant) {
+        let is_valid = self.cached.as_ref().is_some_and(|it| it.is_valid(now));
+        (is_valid || self.failed.as_ref().is_some_and(|failed| failed.must_wait(now)), self.last_used)
+    }
+
+    fn is_in_backoff(&self, now: Moment) -> bool {
+        let is_recent = |failed: &Failed| now.instant.saturating_duration_since(failed.at) < BACKOFF;
+        self.failed.as_ref().is_some_and(|failed| is_recent(failed) || failed.must_wait(now))
+    }
+
+    /// The error of a fetch that failed after `then`, or that is still within the source's Retry-After. It is answered without
+    /// another fetch.
+    pub(super) fn failed_since(&self, then: Moment, now: Moment) -> Option<TokenError> {
+        let failed = self.failed.as_ref().filter(|failed| failed.at > then.instant || failed.must_wait(now));
+        failed.map(|failed| failed.error.clone())
+    }
+
+    /// The token, if it is served now: it lasts for longer than the margin, or it is valid and its refresh failed. With
+    /// `refresh_ahead` every failure counts, because the next attempt happens in the background; without it only one within the
+    /// backoff, because this request is the next attempt.
+    pub(super) fn current(&self, refresh_ahead: bool, now: Moment) -> Option<&Cached<T>> {
+        let failed = if refresh_ahead { self.failed.is_some() } else { self.is_in_backoff(now) };
+        self.cached.as_ref().filter(|it| it.lasts(1, now) || (failed && it.is_valid(now)))
+    }
+
+    /// Whether a refresh ahead must start now. If so, it counts as in flight from this call on.
+    pub(super) fn should_refresh(&mut self, now: Moment) -> bool {
+        let is_due = self.cached.as_ref().is_some_and(|it| it.is_stale || !it.lasts(MARGINS_AHEAD, now));
+        is_due && !self.is_in_backoff(now) && !std::mem::replace(&mut self.refreshing, true)
+    }
+
+    /// Marks the token as stale: it is served until it is refreshed, which is due now. Failures and in-flight fetches of the old
+    /// credentials are dropped. Returns whether there is a token.
+    #[cfg(feature = "live")]
+    pub(super) fn mark_stale(&mut self) -> bool {
+        let cached = self.cached.take().map(|cached| Cached { is_stale: true, ..cached });
+        *self = Self { cached, failed: None, refreshing: false, last_used: self.last_used, fetch_lock: Arc::default() };
+        self.cached.is_some()
+    }
+
+    #[cfg(feature = "live")]
+    pub(super) fn evict_if(&mut self, is_rejected: impl Fn(&T) -> bool) {
+        self.cached.take_if(|cached| is_rejected(&cached.token));
+    }
+
+    /// Takes over the outcome of a fetch that began at `since` and ended now, and returns what its requests are answered.
+    pub(super) fn complete(
+        &mut self,
+        outcome: Result<T, FetchError>,
+        since: Moment,
+        now: Moment,
+    ) -> Result<T, TokenError> {
+        match outcome {
+            Ok(token) => {
+                self.cached = Some(Cached { lifetime: token.lifetime(), token: token.clone(), since, is_stale: false });
+                self.failed = None;
+                Ok(token)
+            }
+            Err(FetchError { error, retry_at, .. }) => {
+                let at = now.instant;
+                let retry_at = retry_at.map(|retry_at| retry_at.min(at + MAX_RETRY_AFTER));
+                self.failed = Some(Failed { at, error: error.clone(), retry_at });
+                let valid = self.cached.as_ref().filter(|it| it.is_valid(now)).ok_or(error.clone())?;
+                let seconds_left = valid.time_left(now).as_secs();
+                // The layer below has logged the reason.
+                tracing::debug!(seconds_left, "token not refreshed, serving the cached one");
+                Ok(valid.token(now))
+            }
+        }
+    }
+}

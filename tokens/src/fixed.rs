@@ -1,0 +1,59 @@
+//! A fixed token, given by the environment or a test. It belongs to the default account; other accounts have none.
+
+use super::fetch_error::FetchError;
+use super::token_request::TokenRequest;
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret, TokenError};
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tower::Service;
+
+/// The lifetime of an access token, whose real one is not known.
+const EXPIRES_IN: Duration = Duration::from_secs(3600);
+
+/// Answers each request of the default account with one token.
+#[derive(Debug, Clone)]
+pub(super) struct FixedTokens {
+    token: Secret,
+}
+
+impl FixedTokens {
+    pub(super) fn new(token: Secret) -> Self {
+        Self { token }
+    }
+
+    /// The token, unless the request is for an account that it does not belong to.
+    fn answer<R: TokenRequest>(&self, request: &R) -> Result<Secret, FetchError> {
+        let account = request.account();
+        let none = || TokenError::NoSource { account: account.email.clone() };
+        account.is_default().then(|| self.token.clone()).ok_or_else(|| none().into())
+    }
+}
+
+impl Service<AccessTokenRequest> for FixedTokens {
+    type Response = AccessToken;
+    type Error = FetchError;
+    type Future = Ready<Result<AccessToken, FetchError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: AccessTokenRequest) -> Self::Future {
+        ready(self.answer(&request).map(|token| AccessToken::new(token, EXPIRES_IN)))
+    }
+}
+
+impl Service<IdTokenRequest> for FixedTokens {
+    type Response = IdToken;
+    type Error = FetchError;
+    type Future = Ready<Result<IdToken, FetchError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: IdTokenRequest) -> Self::Future {
+        ready(self.answer(&request).map(IdToken::new))
+    }
+}

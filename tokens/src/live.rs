@@ -1,0 +1,142 @@
+//! Tokens that Google accepts, from every kind of credentials that Google gives out.
+//!
+//! A credentials file becomes a pair of token services (`file.rs`). Here they are assigned to accounts and put at the end of the
+//! token path; the supervisor reloads and probes them.
+
+mod accounts;
+mod by_account;
+mod error;
+mod external;
+mod file;
+mod file_digests;
+mod form;
+mod iam;
+mod jwt_bearer;
+mod key;
+mod loaded;
+mod location;
+mod open_context;
+mod options;
+mod redact;
+mod reloadable;
+mod retry;
+mod sts;
+mod supervisor;
+#[cfg(feature = "tpm")]
+mod tpm;
+mod upstream;
+mod user;
+
+pub use error::CredentialError;
+pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
+
+use super::cache::CacheTokensLayer;
+use super::events::SharedTokenEvents;
+use super::stack::{Answers, TokenStack};
+use super::{Attend, Credentials, SourceInfo};
+use accounts::Accounts;
+use by_account::ByAccount;
+use file::CredentialFile;
+use gce_metadata_layers::RateLimit;
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource};
+use location::Location;
+use open_context::{ExpectedType, OpenContext};
+use std::sync::Arc;
+use supervisor::Supervisor;
+use upstream::Upstream;
+
+/// The source's name in logs and metrics.
+const SOURCE: &str = "live";
+
+pub(super) fn open(
+    options: LiveOptions,
+    events: SharedTokenEvents,
+    limit: Option<Arc<RateLimit>>,
+) -> Result<Credentials, CredentialError> {
+    Ok(serve(Arc::new(options.accounts()?), events, limit))
+}
+
+impl LiveOptions {
+    /// Opens the credentials, and assigns them to accounts.
+    fn accounts(self) -> Result<Accounts, CredentialError> {
+        let context = OpenContext {
+            upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
+            endpoints: self.endpoints,
+            kind: self.access_token_kind,
+            allow_executables: self.allow_executables,
+            withheld_variables: self.withheld_variables,
+            certificate_config: self.certificate_config,
+            aws: self.aws,
+            #[cfg(feature = "tpm")]
+            tpm: self.tpm,
+            key_email: None,
+            key_email_hint: "a key in Google's JSON says whose it is".to_owned(),
+            acts_as_any: false,
+            expected: None,
+        };
+        let expected = |credential_type, in_words| Some(ExpectedType { credential_type, in_words });
+        Ok(match self.source {
+            LiveSource::Key { path, email } => {
+                let expected = expected("serviceAccountKey", "service_account or a key in PEM");
+                let key_email_hint = "say whose it is with --service-account-email".to_owned();
+                let context = OpenContext { key_email: email.clone(), key_email_hint, expected, ..context };
+                let file = CredentialFile::open(Location::File(path), context)?;
+                match (email, &file.current().email) {
+                    (Some(said), Some(own)) if said != *own => {
+                        let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
+                        return Err(CredentialError::File { place: file.location().to_string(), problem });
+                    }
+                    _ => Accounts::Default(file),
+                }
+            }
+            LiveSource::Federate { path } => {
+                let context = OpenContext { expected: expected("Federated", "external_account"), ..context };
+                Accounts::Default(CredentialFile::open(Location::File(path), context)?)
+            }
+            LiveSource::Impersonate { path } => Accounts::Every(CredentialFile::open(
+                Location::File(path),
+                OpenContext { acts_as_any: true, ..context },
+            )?),
+            #[cfg(feature = "tpm")]
+            LiveSource::Tpm { key } => {
+                let context = OpenContext { expected: expected("TPM", "a key in a TPM"), ..context };
+                Accounts::Default(CredentialFile::open(Location::of(key), context)?)
+            }
+            #[cfg(feature = "tpm")]
+            LiveSource::TpmFederated { key, certificate, audience } => {
+                let location = Location::Certificate { key, certificate, audience };
+                Accounts::Default(CredentialFile::open(location, context)?)
+            }
+            LiveSource::PerAccount { path } => Accounts::named(&path, &context)?,
+        })
+    }
+}
+
+/// Composes the token paths of these accounts.
+fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<RateLimit>>) -> Credentials {
+    let only = accounts.only();
+    let current = Arc::clone(&accounts);
+    let info = SourceInfo {
+        fingerprint: Some(Arc::new(move || current.only().and_then(|it| it.fingerprint))),
+        ..SourceInfo::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
+    };
+    let stack = TokenStack::new(SOURCE, Answers::New, Arc::clone(&events), info.health.clone());
+    let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
+    let access = ByAccount::new(Arc::clone(&accounts), |it| &it.access);
+    let access = stack.clone().limit(limit).service::<AccessTokenRequest, _, _>(cache, access);
+    let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
+    let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
+    let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let supervisor = Arc::new(Supervisor {
+        accounts,
+        access: access.get_ref().clone(),
+        id: id.get_ref().clone(),
+        health: info.health.clone(),
+        events,
+    });
+    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
+    let default_email = only.and_then(|it| it.email.clone());
+    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
+    Credentials { tokens, routes: Vec::new(), info, default_email, attend: Some(attend), advice: None }
+}

@@ -1,0 +1,153 @@
+//! Runs a program in a process group of its own, which is killed with it: what the program has started in the background does
+//! not outlive it.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
+
+/// No answer that is a token is larger.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// The exit status of a program and what it printed. Its process group is killed when it has ended, when it prints too much,
+/// and when the future is dropped. A process that has left the group, as a daemon does, is not.
+pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
+    let mut child = command.spawn()?;
+    let group = Group::led_by(&child);
+    let stdout = child.stdout.take();
+    let exit = async {
+        let status = child.wait().await;
+        // At once: until its last process has ended, the group may hold stdout open.
+        drop(group);
+        status
+    };
+    tokio::try_join!(exit, read(stdout))
+}
+
+async fn read(stdout: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut printed = Zeroizing::new(Vec::new());
+    if let Some(stdout) = stdout {
+        stdout.take(MAX_BYTES + 1).read_to_end(&mut printed).await?;
+    }
+    match printed.len() as u64 > MAX_BYTES {
+        true => Err(io::Error::other("it prints more than any token has")),
+        false => Ok(printed),
+    }
+}
+
+/// A process group that is killed when dropped. The kernel does not reuse its identifier while it has members. If it has none
+/// left, the signal follows at once on the reaping of its leader, and identifiers are reused only when all others have been.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn led_by(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It fails if there is no member left.
+        let _ = self.0.map(|leader| kill_process_group(leader, Signal::KILL));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::time::Duration;
+    use tempfile::TempDir;
+    use tokio::net::unix::pipe::{OpenOptions, Receiver};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    type Printed = (ExitStatus, Zeroizing<Vec<u8>>);
+
+    /// A named pipe that a background process of a script holds open for as long as it lives.
+    struct Background {
+        folder: TempDir,
+        pipe: PathBuf,
+        receiver: Receiver,
+    }
+
+    impl Background {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let pipe = folder.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let receiver = OpenOptions::new().open_receiver(&pipe).unwrap();
+            Self { folder, pipe, receiver }
+        }
+
+        /// A command that starts the process and goes on with these lines.
+        fn command(&self, redirection: &str, lines: &str) -> Command {
+            let script = self.folder.path().join("script");
+            // The shell itself does not hold the pipe open.
+            let background = format!("(echo >&3; exec sleep 600) 3>'{}' {redirection} &", self.pipe.display());
+            std::fs::write(&script, format!("{background}\n{lines}\n")).unwrap();
+            let mut command = Command::new("sh");
+            command.arg(script);
+            command
+        }
+
+        /// Waits until the process runs. The program must not end before that.
+        async fn started(&mut self, program: &mut JoinHandle<io::Result<Printed>>) {
+            // A pipe that has no writer yet is at its end.
+            let writer = OpenOptions::new().open_sender(&self.pipe).unwrap();
+            tokio::select! {
+                byte = timeout(Duration::from_secs(60), self.receiver.read_u8()) => {
+                    assert_eq!(byte.expect("the background process has not started").unwrap(), b'\n');
+                }
+                ended = program => panic!("the program has ended: {ended:?}"),
+            }
+            drop(writer);
+        }
+
+        /// Waits until the process has ended.
+        async fn ended(&mut self) {
+            let mut rest = Vec::new();
+            let read = timeout(Duration::from_secs(60), self.receiver.read_to_end(&mut rest)).await;
+            read.expect("the background process is alive").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_background_process_ends_with_the_program() {
+        for redirection in ["", ">&-"] {
+            let mut background = Background::new();
+            // The program ends when it is told to, once the process runs.
+            let end = background.folder.path().join("end");
+            assert!(std::process::Command::new("mkfifo").arg(&end).status().unwrap().success());
+            let lines = format!("echo printed; read end <'{}'", end.display());
+            let mut running = tokio::spawn(run(background.command(redirection, &lines)));
+            background.started(&mut running).await;
+            tokio::fs::write(end, "\n").await.unwrap();
+            let ran = timeout(Duration::from_secs(60), running).await.expect("stdout is held open");
+            let (status, printed) = ran.unwrap().unwrap();
+            assert_eq!((status.success(), &**printed), (true, &b"printed\n"[..]), "{redirection}");
+            background.ended().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_background_process_ends_when_the_program_prints_too_much() {
+        let mut background = Background::new();
+        let mut running = tokio::spawn(run(background.command("", "yes")));
+        background.started(&mut running).await;
+        assert!(running.await.unwrap().is_err());
+        background.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_background_process_ends_when_nothing_waits_for_the_program() {
+        let mut background = Background::new();
+        let mut running = tokio::spawn(run(background.command("", "sleep 600")));
+        background.started(&mut running).await;
+        running.abort();
+        background.ended().await;
+    }
+}

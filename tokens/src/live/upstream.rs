@@ -1,0 +1,219 @@
+//! The HTTP client for Google and other identity providers, with retries and a total time-out.
+//!
+//! Its errors name the host and quote its answer. They never contain a secret of the request, even if the host echoes it.
+
+mod attempt;
+mod resolve;
+
+use super::form::Form;
+use super::redact::Redactions;
+use super::retry::{Retry, retry_after};
+use crate::fetch_error::{FetchError, MAX_RETRY_AFTER};
+#[cfg(feature = "tpm")]
+use attempt::aside;
+use attempt::{Attempts, attempts, trusting};
+pub(super) use attempt::{NoAnswer, UpstreamRequest};
+use bytes::Bytes;
+use gce_metadata_routes::token::{Secret, TokenError};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use rustls::ALL_VERSIONS;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::Instant;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, ServiceExt};
+use zeroize::Zeroizing;
+
+/// The total time-out: all attempts and the backoff between them.
+const TOTAL: Duration = Duration::from_secs(30);
+
+/// The HTTP client. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    attempt: BoxCloneSyncService<UpstreamRequest, Response<Bytes>, NoAnswer>,
+}
+
+impl Upstream {
+    /// A client that trusts the system's roots, or Mozilla's where the system has none.
+    ///
+    /// # Errors
+    /// If TLS can't be set up.
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
+        Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_no_client_auth())))
+    }
+
+    /// The same, with a certificate of its own.
+    pub(super) fn with_certificate(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_client_auth_cert(chain, key)?)))
+    }
+
+    /// The same, with a certificate whose key is slow. Handshakes block, so they run on a thread of their own.
+    #[cfg(feature = "tpm")]
+    pub(super) fn with_resolver(
+        resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Result<Self, rustls::Error> {
+        let attempts = attempts(trusting(versions)?.with_client_cert_resolver(resolver));
+        let aside = aside(attempts).map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self::over(aside))
+    }
+
+    /// A client that makes its attempts with this service.
+    fn over(attempt: impl Attempts) -> Self {
+        Self { attempt: BoxCloneSyncService::new(attempt) }
+    }
+
+    /// POSTs a form to a token endpoint, and reads its JSON answer.
+    pub(super) async fn post_form<T: DeserializeOwned>(&self, url: &str, form: Form) -> Result<T, FetchError> {
+        let request = builder(Method::POST, url)?.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = match &form.basic {
+            Some(basic) => request.header(header::AUTHORIZATION, sensitive(&["Basic ", basic.expose()])?),
+            None => request,
+        };
+        self.json(url, request, form.body.into(), form.redactions).await
+    }
+
+    /// POSTs JSON with a bearer token to one of Google's APIs, and reads its JSON answer.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        bearer: &Secret,
+        body: &serde_json::Value,
+    ) -> Result<T, FetchError> {
+        let request = builder(Method::POST, url)?
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, sensitive(&["Bearer ", bearer.expose()])?);
+        let redactions = Redactions::default().secret(bearer).text(body["audience"].as_str().unwrap_or_default());
+        self.json(url, request, body.to_string().into(), redactions).await
+    }
+
+    /// Sends a request without a body, and returns the body of its answer.
+    pub(super) async fn fetch(
+        &self,
+        method: Method,
+        url: &str,
+        headers: impl IntoIterator<Item = (&str, &str)>,
+    ) -> Result<Bytes, FetchError> {
+        let (mut request, mut redactions) = (builder(method, url)?, Redactions::default());
+        for (name, value) in headers {
+            request = request.header(name, sensitive(&[value])?);
+            redactions = redactions.secret(&value.into()).text(value);
+        }
+        self.send(url, request, Bytes::new(), redactions).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        request: http::request::Builder,
+        body: Bytes,
+        redactions: Redactions,
+    ) -> Result<T, FetchError> {
+        let answer = self.send(url, request, body, redactions).await?;
+        // serde's own error could quote a token.
+        serde_json::from_slice(&answer)
+            .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        request: http::request::Builder,
+        body: Bytes,
+        redactions: Redactions,
+    ) -> Result<Bytes, FetchError> {
+        let redactions = redactions.text(url.split_once('?').map_or("", |(_, query)| query));
+        let request = request.body(Full::from(body)).map_err(|error| refused(format!("{}: {error}", host(url))))?;
+        let end = Instant::now() + TOTAL;
+        let attempts = ServiceBuilder::new().retry(Retry::until(end)).service(self.attempt.clone());
+        let answer = tokio::time::timeout_at(end, attempts.oneshot(request)).await;
+        match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body()),
+            Ok(answer) => Err(refusal(url, &answer, &redactions)),
+            Err(NoAnswer::TimedOut) => Err(unavailable(format!("{} did not answer in time", host(url)))),
+            Err(NoAnswer::Unreachable(error)) => {
+                Err(unavailable(format!("{}: {}", host(url), redactions.quote(&error))))
+            }
+        }
+    }
+}
+
+fn builder(method: Method, url: &str) -> Result<http::request::Builder, FetchError> {
+    // An invalid URL is not quoted: any part of it may be a secret.
+    let uri: Uri = url.parse().map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(refused(format!(
+            "{}: a URL of the credentials begins neither with http:// nor https://",
+            host(url)
+        )));
+    }
+    // hyper's debug log contains the authority.
+    let uri = without_userinfo(uri).map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
+    Ok(Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::USER_AGENT, concat!("gce-metadata-server/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// A header value that `Debug` does not show.
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, FetchError> {
+    let text = Zeroizing::new(parts.concat());
+    let mut value =
+        HeaderValue::from_str(&text).map_err(|_| refused("a secret that no header can carry".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn without_userinfo(uri: Uri) -> Result<Uri, http::Error> {
+    let mut parts = uri.into_parts();
+    if let Some((_, host)) = parts.authority.as_ref().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        parts.authority = Some(host.parse()?);
+    }
+    Ok(Uri::from_parts(parts)?)
+}
+
+/// The host and port of a URL. The rest of it may contain a secret.
+fn host(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let authority = uri.as_ref().and_then(Uri::authority).map_or("?", |authority| authority.as_str());
+    authority.rsplit('@').next().unwrap_or(authority).to_owned()
+}
+
+/// Most 4xx are refusals for good; other failures may pass.
+fn refusal(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
+    let status = answer.status();
+    let said = said(answer.body()).map(|said| redactions.quote(&said)).filter(|said| !said.is_empty());
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    let reason = format!("{} answered {}{said}", host(url), status.as_u16());
+    let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
+    // A host may send any number.
+    let retry_at = retry_after(answer).map(|wait| Instant::now() + wait.min(MAX_RETRY_AFTER));
+    FetchError { retry_at, status: Some(status), ..failure }
+}
+
+/// The error of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs' `error.message`.
+fn said(body: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
+    let said = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
+    Some(said.into_iter().flatten().collect::<Vec<_>>().join(": "))
+}
+
+pub(super) fn unavailable(reason: String) -> FetchError {
+    TokenError::Unavailable { reason }.into()
+}
+
+pub(super) fn refused(reason: String) -> FetchError {
+    TokenError::Refused { reason }.into()
+}
+
+#[cfg(test)]
+mod echoes;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! A single attempt: connection, request and answer, within a time-out.
+
+use super::resolve::connector;
+use bytes::Bytes;
+#[cfg(feature = "tpm")]
+use gce_metadata_support::thread::Thread;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::Connect;
+use hyper_util::rt::TokioExecutor;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion};
+use std::sync::Arc;
+use std::time::Duration;
+#[cfg(feature = "tpm")]
+use tokio::sync::{mpsc, oneshot};
+#[cfg(feature = "tpm")]
+use tower::ServiceExt;
+use tower::{Service, service_fn};
+
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// No answer with a token is larger.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// A request, which may be sent again.
+pub(in crate::live) type UpstreamRequest = Request<Full<Bytes>>;
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub(in crate::live) enum NoAnswer {
+    Unreachable(String),
+    TimedOut,
+}
+
+/// A service that makes a single attempt.
+pub(super) trait Attempts:
+    Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Attempts for S where
+    S: Service<UpstreamRequest, Response = Response<Bytes>, Error = NoAnswer, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// A TLS configuration that trusts the system's roots, or Mozilla's in an image without any.
+pub(super) fn trusting(
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions);
+    match builder()?.with_native_roots() {
+        Ok(config) => Ok(config),
+        Err(_) => Ok(builder()?.with_webpki_roots()),
+    }
+}
+
+/// Makes single attempts, each within the time-out.
+pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector());
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    service_fn(move |request: UpstreamRequest| {
+        let client = client.clone();
+        async move { tokio::time::timeout(ATTEMPT, attempt(client, request)).await.unwrap_or(Err(NoAnswer::TimedOut)) }
+    })
+}
+
+/// The same attempts on a thread of their own.
+#[cfg(feature = "tpm")]
+pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Asked>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = Thread::start("upstream", move || {
+        runtime.block_on(async move {
+            while let Some((request, reply)) = receiver.recv().await {
+                let attempt = attempts.clone().oneshot(request);
+                tokio::spawn(async move { _ = reply.send(attempt.await) });
+            }
+        });
+    })?;
+    let aside = Aside { sender, _thread: Arc::new(thread) };
+    Ok(service_fn(move |request| aside.attempt(request)))
+}
+
+/// A request and the sender of its answer.
+#[cfg(feature = "tpm")]
+type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
+
+/// A handle of that thread.
+#[cfg(feature = "tpm")]
+#[derive(Clone)]
+struct Aside {
+    sender: mpsc::UnboundedSender<Asked>,
+    /// Dropped after the sender, whose end it waits for.
+    _thread: Arc<Thread>,
+}
+
+#[cfg(feature = "tpm")]
+impl Aside {
+    fn attempt(&self, request: UpstreamRequest) -> impl Future<Output = Result<Response<Bytes>, NoAnswer>> + use<> {
+        let gone = || NoAnswer::Unreachable("its thread has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.send((request, reply));
+        async move {
+            sent.map_err(|_| gone())?;
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        }
+    }
+}
+
+async fn attempt<C>(client: Client<C, Full<Bytes>>, request: UpstreamRequest) -> Result<Response<Bytes>, NoAnswer>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let answer = client.request(request).await.map_err(|error| unreachable_for(&error))?;
+    let (parts, body) = answer.into_parts();
+    let body = Limited::new(body, MAX_BYTES).collect().await;
+    let body = body.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+    Ok(Response::from_parts(parts, body.to_bytes()))
+}
+
+/// The error with all its causes, of which the last one is the most precise.
+fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))
+}

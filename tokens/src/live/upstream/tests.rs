@@ -1,0 +1,124 @@
+//! The retries, over whatever answers as it is told to.
+
+use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tower::service_fn;
+
+/// An upstream that answers with these statuses, one after another, and counts.
+fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let retry_after = retry_after.map(|value| HeaderValue::from_str(value).unwrap());
+    let attempt = service_fn(move |_: UpstreamRequest| {
+        let status = statuses[counter.fetch_add(1, Ordering::Relaxed).min(statuses.len() - 1)];
+        let mut answer = Response::builder().status(status);
+        if let Some(value) = &retry_after {
+            answer = answer.header(header::RETRY_AFTER, value);
+        }
+        let body = r#"{"error": "invalid_grant", "error_description": "no\nsuch account", "id_token": "secret"}"#;
+        std::future::ready(Ok(answer.body(Bytes::from(body)).unwrap()))
+    });
+    (Upstream::over(attempt), count)
+}
+
+async fn ask(upstream: &Upstream) -> Result<Bytes, FetchError> {
+    upstream.fetch(Method::GET, "http://sts.example.com/token?key=secret", []).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_again() {
+    let (upstream, count) = answering(&[503, 429, 200], None);
+    assert!(ask(&upstream).await.is_ok());
+    assert_eq!(count.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_tried_for_ever() {
+    let (upstream, count) = answering(&[500], None);
+    let error = ask(&upstream).await.unwrap_err();
+    assert!(matches!(error.error, TokenError::Unavailable { .. }), "{error}");
+    assert_eq!(count.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_final_and_told_without_secrets() {
+    let (upstream, count) = answering(&[400, 200], None);
+    let error = ask(&upstream).await.unwrap_err();
+    let TokenError::Refused { reason } = error.error else { panic!("{error}") };
+    assert_eq!(reason, "sts.example.com answered 400: invalid_grant: nosuch account");
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn of_a_bad_url_only_the_host_is_told() {
+    let upstream = Upstream::new().unwrap();
+    for (url, told) in [
+        ("https://sts.example .com/?key=secret", "a URL of the credentials is none"),
+        ("sts.example.com/?key=secret", "a URL of the credentials is none"),
+        ("ftp://me:secret@sts.example.com/?key=secret", "sts.example.com: a URL"),
+        ("/token?key=secret", "?: a URL"),
+    ] {
+        let error = upstream.fetch(Method::GET, url, []).await.unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_for_ever() {
+    // Connections are taken here, and nothing is ever said.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", silent.local_addr().unwrap());
+    let start = Instant::now();
+    let error = Upstream::new().unwrap().fetch(Method::GET, &url, []).await.unwrap_err();
+    assert!(error.to_string().ends_with("did not answer in time"), "{error}");
+    assert!((10..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured() {
+    let (upstream, count) = answering(&[429, 200], Some("7"));
+    let start = Instant::now();
+    assert!(ask(&upstream).await.is_ok());
+    assert!((7..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    // A wait that takes longer than anyone waits is none.
+    let (upstream, count_of_long) = answering(&[429, 200], Some("3600"));
+    assert!(ask(&upstream).await.is_err());
+    assert_eq!((count.load(Ordering::Relaxed), count_of_long.load(Ordering::Relaxed)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_may_be_a_date() {
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(9));
+    let (upstream, _) = answering(&[503, 200], Some(&date));
+    let start = Instant::now();
+    assert!(ask(&upstream).await.is_ok());
+    assert!((5..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+/// An upstream that is always busy and says for how long.
+async fn ask_a_busy_one(seconds: &str) -> (FetchError, usize, Duration) {
+    let (upstream, count) = answering(&[429], Some(seconds));
+    let start = Instant::now();
+    let error = ask(&upstream).await.unwrap_err();
+    (error, count.load(Ordering::Relaxed), start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_more_time_than_is_left_is_remembered() {
+    for (seconds, asked) in [(8, 4), (10, 3), (15, 2), (20, 2)] {
+        let (error, count, took) = ask_a_busy_one(&seconds.to_string()).await;
+        assert_eq!(count, asked, "{seconds}");
+        assert_eq!(error.status, Some(StatusCode::TOO_MANY_REQUESTS), "{seconds}: {error}");
+        assert!(took < TOTAL, "{seconds}: {took:?}");
+        assert_eq!(error.retry_at, Some(Instant::now() + Duration::from_secs(seconds)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_more_time_than_there_is_gets_as_much_as_anybody() {
+    for seconds in ["18446744073709551615", "301"] {
+        let (error, count, _) = ask_a_busy_one(seconds).await;
+        assert_eq!((count, error.retry_at), (1, Some(Instant::now() + MAX_RETRY_AFTER)));
+    }
+}

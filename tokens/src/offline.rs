@@ -1,0 +1,128 @@
+//! The offline issuer: tokens without a Google account.
+//!
+//! Its access tokens are random. Its identity tokens have the header and the claims of Google's and a real signature, but by
+//! another key: services that should accept them must fetch the keys from this server. Both are cached.
+
+mod claims;
+mod discovery;
+
+use super::cache::CacheTokensLayer;
+use super::events::SharedTokenEvents;
+use super::stack::{Answers, TokenStack};
+use super::{Credentials, SourceInfo};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use claims::Claims;
+use gce_metadata_layers::RateLimit;
+use gce_metadata_routes::TokenSources;
+use gce_metadata_routes::token::{
+    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
+};
+use gce_metadata_signer::jws;
+use gce_metadata_signer::{BoxSigner, KeyError, PemSigner};
+use gce_metadata_support::blocking::blocking;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::OnceCell;
+use tower::service_fn;
+
+/// The source's name in logs and metrics.
+const SOURCE: &str = "offline";
+
+const ADVICE: &str = "tokens are made offline and no Google API accepts them; for real ones start the program with \
+    --service-account-file, --impersonate or --federate, or set GOOGLE_ACCESS_TOKEN (for example to the output of \
+    `gcloud auth print-access-token`) and GOOGLE_ID_TOKEN";
+
+/// How the offline issuer is set up.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OfflineOptions {
+    /// The `iss` claim of its identity tokens. By default it is Google's, as on a real VM.
+    pub issuer: String,
+    /// How long its tokens live.
+    pub token_lifetime: Duration,
+    /// The signing key. Without one, a new one is made at each start.
+    pub key: Option<PemSigner>,
+}
+
+impl OfflineOptions {
+    /// The issuer of a real VM's tokens.
+    pub const GOOGLE: &'static str = "https://accounts.google.com";
+}
+
+impl Default for OfflineOptions {
+    fn default() -> Self {
+        Self { issuer: Self::GOOGLE.into(), token_lifetime: Duration::from_secs(3600), key: None }
+    }
+}
+
+pub(super) fn open(
+    options: OfflineOptions,
+    events: SharedTokenEvents,
+    limit: Option<Arc<RateLimit>>,
+) -> Result<Credentials, KeyError> {
+    let key = Key(Arc::new(OnceCell::new_with(options.key)));
+    // Made in the background: it takes longer than the rest of the start, and most servers are asked for an access token first.
+    let early = key.clone();
+    tokio::spawn(async move { early.get().await.map(|_| ()) });
+
+    let signer = key.clone();
+    let fingerprint = Arc::new(move || signer.spki_sha256());
+    let info = SourceInfo { fingerprint: Some(fingerprint), ..SourceInfo::new("Offline") };
+    let stack = TokenStack::new(SOURCE, Answers::New, events, info.health.clone());
+    let routes = discovery::routes(&options.issuer, &key);
+    let lifetime = options.token_lifetime;
+    let access = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
+    let access = stack.clone().limit(limit).service(CacheTokensLayer::new().count_hits(info.hits.clone()), access);
+    let issuer: Arc<str> = options.issuer.into();
+    let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
+    let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
+    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
+    Ok(Credentials { tokens, routes, info, default_email: None, attend: None, advice: Some(ADVICE) })
+}
+
+/// The issuer's key, as soon as it is made.
+#[derive(Debug, Clone)]
+pub(super) struct Key(Arc<OnceCell<PemSigner>>);
+
+impl Key {
+    pub(super) fn spki_sha256(&self) -> Option<[u8; 32]> {
+        self.0.get().map(|signer| signer.info().spki_sha256)
+    }
+
+    async fn get(&self) -> Result<&PemSigner, TokenError> {
+        let make = || async {
+            let unavailable = |reason| TokenError::Unavailable { reason };
+            let made = blocking(PemSigner::generate).await.map_err(|error| unavailable(error.to_string()))?;
+            made.map_err(|error| unavailable(error.to_string()))
+        };
+        self.0.get_or_try_init(make).await
+    }
+}
+
+/// A random token in the format of Google's, which no API accepts.
+fn access_token(lifetime: Duration) -> Result<AccessToken, TokenError> {
+    let mut random = [0; 96];
+    let filled = SystemRandom::new().fill(&mut random);
+    filled.map_err(|_| TokenError::Unavailable { reason: "the system has no randomness to give".into() })?;
+    let token = format!("ya29.c.{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+    Ok(AccessToken::new(token, lifetime))
+}
+
+async fn id_token(
+    key: Key,
+    issuer: Arc<str>,
+    lifetime: Duration,
+    request: IdTokenRequest,
+) -> Result<IdToken, TokenError> {
+    let signer = key.get().await?;
+    let claims = Claims::new(&request, &issuer, SystemTime::now(), lifetime);
+    let key = signer.info();
+    let signed = jws::sign(BoxSigner::new(signer.clone()), key.alg, Some(&key.key_id), &claims).await;
+    let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;
+    Ok(IdToken::new(token))
+}
+
+#[cfg(test)]
+mod tests;

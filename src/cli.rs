@@ -7,6 +7,7 @@
 //! The files import downwards only: commands, then what serving consists of (`start`, `signals`, `announce`, `logging`), then
 //! `options`, then `values` and `go`.
 
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_arch = "x86_64"))]
 mod allocator;
 mod announce;
 mod certs;

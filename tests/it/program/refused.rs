@@ -29,14 +29,14 @@ fn a_file_beyond_its_size_limit_is_refused() {
         std::fs::File::create(folder.path().join(name)).unwrap().set_len(mib * 1024 * 1024 + 1).unwrap();
     };
     large("large", 1);
-    large("roots", 16);
     large("huge", 64);
     for (options, start) in [
         ("--offline-key large", "--offline-key large: larger than 1 MiB, "),
         ("--use-mtls --mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
         ("--service-account-file large", "credentials: large: larger than 1 MiB, "),
         ("--credentials large", "credentials: large: larger than 1 MiB, "),
-        ("--use-mtls --root-ca-mtls roots", "HTTPS: roots: larger than 16 MiB, "),
+        // In any order.
+        ("--use-mtls --server-key huge --server-cert huge --root-ca-mtls huge", "HTTPS: huge: larger than 1"),
         ("--config-file huge", "huge: larger than 64 MiB, "),
         ("--guest-attributes-file huge", "guest attributes: huge: larger than 64 MiB, "),
     ] {

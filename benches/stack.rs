@@ -88,7 +88,7 @@ fn stack(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let publisher = Publisher::new(Metadata::sample().tree());
     let tokens = runtime.block_on(async { CredentialSource::default().token_sources().unwrap() });
-    let service = metadata_stack::<Body, Body>(publisher.clone(), tokens);
+    let service = metadata_stack::<Body>(publisher.clone(), tokens);
     for (name, path) in [
         ("stack/leaf", "instance/id"),
         ("stack/listing", "instance/"),

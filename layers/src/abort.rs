@@ -85,6 +85,17 @@ pub struct FailAborted<S> {
     inner: S,
 }
 
+impl FailAborted<()> {
+    /// The layer that adds this service: [`FailAbortedLayer::new`].
+    pub fn layer() -> FailAbortedLayer {
+        FailAbortedLayer::new()
+    }
+}
+
+impl<S> FailAborted<S> {
+    inner_service_accessors!();
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for FailAborted<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

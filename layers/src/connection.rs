@@ -24,11 +24,13 @@ impl Connection {
     }
 
     /// The same connection through TLS.
+    #[must_use]
     pub fn encrypted(self) -> Self {
         Self { is_encrypted: true, ..self }
     }
 
     /// The same connection, with a client that has shown who it is.
+    #[must_use]
     pub fn with_peer(self, peer: PeerIdentity) -> Self {
         Self { peer: Some(Arc::new(peer)), ..self }
     }

@@ -93,6 +93,17 @@ pub struct Etag<S> {
     inner: S,
 }
 
+impl Etag<()> {
+    /// The layer that adds this service: [`EtagLayer::new`].
+    pub fn layer() -> EtagLayer {
+        EtagLayer::new()
+    }
+}
+
+impl<S> Etag<S> {
+    inner_service_accessors!();
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Etag<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

@@ -45,8 +45,16 @@
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![warn(clippy::return_self_not_must_use)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
+#[macro_use]
+mod accessors;
 mod allowed_hosts;
 mod connection;
 mod path;
@@ -61,6 +69,7 @@ pub mod abort;
 pub mod etag;
 #[cfg(feature = "rate-limit")]
 pub mod limit_rate;
+pub mod mount;
 pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
@@ -75,6 +84,7 @@ pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 #[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
+pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};
 pub use path::MetadataPath;
 pub use query::{Format, Query, parse_bool};
 pub use record_latency::{Answered, PathLabel, Record, RecordLatency, RecordLatencyLayer};

@@ -61,6 +61,7 @@ impl RateLimit {
     }
 
     /// And not more than so many times a minute, or at once.
+    #[must_use]
     pub fn and_per_minute(mut self, times: NonZeroU32) -> Self {
         self.0.push(limiter(Quota::per_minute(times)));
         self
@@ -133,6 +134,17 @@ impl<S, L> Layer<S> for LimitRateLayer<L> {
 pub struct LimitRate<S, L> {
     inner: S,
     limits: Arc<L>,
+}
+
+impl<L> LimitRate<(), L> {
+    /// The layer that adds this service: [`LimitRateLayer::new`].
+    pub fn layer(limits: L) -> LimitRateLayer<L> {
+        LimitRateLayer::new(limits)
+    }
+}
+
+impl<S, L> LimitRate<S, L> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, L> Clone for LimitRate<S, L> {

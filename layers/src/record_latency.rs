@@ -95,6 +95,17 @@ pub struct RecordLatency<S, R> {
     record: R,
 }
 
+impl<R> RecordLatency<(), R> {
+    /// The layer that adds this service: [`RecordLatencyLayer::new`].
+    pub fn layer(record: R) -> RecordLatencyLayer<R> {
+        RecordLatencyLayer::new(record)
+    }
+}
+
+impl<S, R> RecordLatency<S, R> {
+    inner_service_accessors!();
+}
+
 impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for RecordLatency<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

@@ -103,9 +103,9 @@ impl Rejection {
 
     /// Nearly always Google's error page: the same frame for all, another title and paragraph for each.
     fn body(&self, head: &RequestHead) -> (String, HeaderValue) {
-        let url = escape(head.path_and_query());
+        let url = format!("{}{}", escape(head.mount_path()), escape(head.path_and_query()));
         let (title, paragraph) = match self {
-            Self::MissingSlash => return (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
+            Self::MissingSlash => return (format!("{}/\n", escape(&mounted_path(head))), BARE_HTML),
             Self::Worded { words, content_type, .. } => return (words.clone().into_owned(), content_type.clone()),
             Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
             Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
@@ -161,11 +161,16 @@ fn no_permission(url: &str, because: &str) -> String {
     format!("Your client does not have permission to get URL <code>{url}</code> from this server. {because}")
 }
 
-/// The same place with a slash. The query moves behind it, because clients send `attributes?recursive=true` and expect
-/// the redirect to lead to what they asked for.
+/// The path of the request as the client sent it, with runs of slashes collapsed.
+fn mounted_path(head: &RequestHead) -> String {
+    format!("{}{}", head.mount_path(), head.path().as_str())
+}
+
+/// The URL of the request with a slash at the end of its path. The query is kept: clients send `attributes?recursive=true` and
+/// follow the redirect.
 fn location(head: &RequestHead) -> Option<HeaderValue> {
     let host = head.host().unwrap_or("metadata.google.internal");
-    let mut location = format!("{}://{host}{}/", head.scheme(), head.path().as_str());
+    let mut location = format!("{}://{host}{}/", head.scheme(), mounted_path(head));
     if let Some(query) = head.query() {
         location.push('?');
         location.push_str(query);

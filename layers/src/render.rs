@@ -63,11 +63,13 @@ impl Representation {
     }
 
     /// Makes the entity tag of the value itself, so that its text and its JSON have the same one.
+    #[must_use]
     pub fn tagged_by(self, value: Bytes) -> Self {
         Self { entity_tag: EntityTag::Of(value), ..self }
     }
 
     /// No entity tag: for a value that is made anew for each request.
+    #[must_use]
     pub fn untagged(self) -> Self {
         Self { entity_tag: EntityTag::Never, ..self }
     }
@@ -119,6 +121,17 @@ impl<S, B> Layer<S> for RenderLayer<B> {
 pub struct Render<S, B> {
     inner: S,
     body: PhantomData<fn() -> B>,
+}
+
+impl<B> Render<(), B> {
+    /// The layer that adds this service: [`RenderLayer::new`].
+    pub fn layer() -> RenderLayer<B> {
+        RenderLayer::new()
+    }
+}
+
+impl<S, B> Render<S, B> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, B> Clone for Render<S, B> {

@@ -75,6 +75,17 @@ pub struct RequireHost<S> {
     shared: Arc<Shared>,
 }
 
+impl RequireHost<()> {
+    /// The layer that adds this service: [`RequireHostLayer::new`].
+    pub fn layer(hosts: AllowedHosts) -> RequireHostLayer {
+        RequireHostLayer::new(hosts)
+    }
+}
+
+impl<S> RequireHost<S> {
+    inner_service_accessors!();
+}
+
 impl Shared {
     fn allows<B>(&self, request: &Request<B>) -> bool {
         let host = match request.uri().authority() {

@@ -99,6 +99,17 @@ pub struct RequirePeer<S, P> {
     policy: P,
 }
 
+impl<P> RequirePeer<(), P> {
+    /// The layer that adds this service: [`RequirePeerLayer::new`].
+    pub fn layer(policy: P) -> RequirePeerLayer<P> {
+        RequirePeerLayer::new(policy)
+    }
+}
+
+impl<S, P> RequirePeer<S, P> {
+    inner_service_accessors!();
+}
+
 impl<S, P, ReqBody, ResBody> Service<Request<ReqBody>> for RequirePeer<S, P>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

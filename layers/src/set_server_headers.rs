@@ -56,6 +56,17 @@ pub struct SetServerHeaders<S> {
     inner: S,
 }
 
+impl SetServerHeaders<()> {
+    /// The layer that adds this service: [`SetServerHeadersLayer::new`].
+    pub fn layer() -> SetServerHeadersLayer {
+        SetServerHeadersLayer::new()
+    }
+}
+
+impl<S> SetServerHeaders<S> {
+    inner_service_accessors!();
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SetServerHeaders<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

@@ -92,11 +92,13 @@ impl<T> WaitForChangeLayer<T> {
     }
 
     /// Answers every waiter when `stop` is cancelled.
+    #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
     /// Counts and caps the requests that wait; one too many is answered 503. Without this there is no cap.
+    #[must_use]
     pub fn waiters(self, waiters: Waiters) -> Self {
         Self { waiters, ..self }
     }
@@ -125,6 +127,17 @@ struct Shared<T> {
 pub struct WaitForChange<S, T> {
     inner: S,
     shared: Arc<Shared<T>>,
+}
+
+impl<T> WaitForChange<(), T> {
+    /// The layer that adds this service: [`WaitForChangeLayer::new`].
+    pub fn layer(changes: watch::Receiver<T>) -> WaitForChangeLayer<T> {
+        WaitForChangeLayer::new(changes)
+    }
+}
+
+impl<S, T> WaitForChange<S, T> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, T> Clone for WaitForChange<S, T> {

@@ -114,6 +114,7 @@ impl Reply {
     }
 
     /// The same reply, counted as one of this directory's: for paths whose names clients make up.
+    #[must_use]
     pub fn counted_as(self, directory: &'static str) -> Self {
         Self { counted_as: Some(directory), ..self }
     }

@@ -14,6 +14,11 @@
 //! what has something to say where the tree has nothing.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![warn(clippy::return_self_not_must_use)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
 
 mod accounts;
 mod depth;
@@ -36,7 +41,7 @@ pub use endpoint::{NoMaintenance, SaveGuestAttributes};
 pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
 pub use options::RouterOptions;
 pub use os_login::OsLogin;
-pub use paths::below_v1;
+pub use paths::{V1, below_v1};
 pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;

@@ -18,6 +18,7 @@ use crate::schema;
 use crate::tree::Tree;
 use serde_json::{Map, Value, json};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
@@ -127,6 +128,7 @@ impl Metadata {
 
     /// With this value for a key of the instance, in the JSON's spelling or in that of paths: `id`, `networkInterfaces`,
     /// `machine-type`. A value that nests deeper than [`Tree::MAX_DEPTH`] allows is replaced by null, and an error is logged.
+    #[must_use]
     pub fn with_instance(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["instance", &schema::camel_case(key)], value.into());
         self
@@ -134,34 +136,40 @@ impl Metadata {
 
     /// With this value for a key of the project, in the JSON's spelling or in that of paths, as [`with_instance`](Self::with_instance)
     /// has it for the instance.
+    #[must_use]
     pub fn with_project(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["project", &schema::camel_case(key)], value.into());
         self
     }
 
     /// With this attribute of the instance, the project's staying as they are.
+    #[must_use]
     pub fn with_attribute(mut self, key: &str, value: &str) -> Self {
         self.put(&["instance", "attributes", key], value.into());
         self
     }
 
     /// With this attribute of the project.
+    #[must_use]
     pub fn with_project_attribute(mut self, key: &str, value: &str) -> Self {
         self.put(&["project", "attributes", key], value.into());
         self
     }
 
     /// With another `project/project-id`.
+    #[must_use]
     pub fn with_project_id(self, id: &str) -> Self {
         self.with_project("projectId", id)
     }
 
     /// With another `project/numeric-project-id`.
+    #[must_use]
     pub fn with_numeric_project_id(self, id: u64) -> Self {
         self.with_project("numericProjectId", id)
     }
 
     /// With another e-mail for the default service account, which is made if there is none.
+    #[must_use]
     pub fn with_service_account(mut self, email: &str) -> Self {
         const EMAIL: [&str; 4] = ["instance", "serviceAccounts", "default", "email"];
         let old = self.put(&EMAIL, email.into());
@@ -173,6 +181,7 @@ impl Metadata {
     }
 
     /// With these people and groups in OS Login. It answers once the attribute `enable-oslogin` is `TRUE`.
+    #[must_use]
     pub fn with_os_login(mut self, os_login: OsLogin) -> Self {
         if self.v1["oslogin"].is_null() {
             self.v1["oslogin"] = json!({"authenticate": {"sessions": {}}});
@@ -200,6 +209,24 @@ impl Metadata {
     /// The tree that serves it.
     pub fn tree(&self) -> Tree {
         Tree::from_json(&self.v1).with_os_login(self.os_login.clone())
+    }
+}
+
+/// Parses JSON and reads it as [`from_json`](Metadata::from_json) does.
+///
+/// ```
+/// use gce_metadata_routes::Metadata;
+///
+/// let metadata: Metadata = r#"{"project": {"projectId": "my-project"}}"#.parse()?;
+/// assert_eq!(metadata.tree().text("project/project-id").unwrap(), "my-project");
+/// # Ok::<_, gce_metadata_routes::MetadataError>(())
+/// ```
+impl FromStr for Metadata {
+    type Err = MetadataError;
+
+    fn from_str(json: &str) -> Result<Self, MetadataError> {
+        let parsed = serde_json::from_str(json);
+        parsed.map_err(|error| MetadataError::new(&[], format!("invalid JSON: {error}"))).and_then(Self::from_json)
     }
 }
 
@@ -250,6 +277,16 @@ mod tests {
             error(json!({"instance": {"ServiceAccounts": {"default": "a@example.com"}}})),
             "instance.ServiceAccounts.default: an object is expected, not a string"
         );
+    }
+
+    #[test]
+    fn text_is_parsed_and_a_syntax_error_has_line_and_column() {
+        let v1 = json!({"instance": {"id": 7}});
+        assert_eq!(v1.to_string().parse::<Metadata>().unwrap(), Metadata::from_json(v1).unwrap());
+        let error = |text: &str| text.parse::<Metadata>().unwrap_err().to_string();
+        let syntax = ".: invalid JSON: expected `,` or `}` at line 1 column 23";
+        assert_eq!(error(r#"{"instance": {"id": 7 8"#), syntax);
+        assert_eq!(error(r#"{"instance": 5}"#), "instance: an object is expected, not a number");
     }
 
     #[test]

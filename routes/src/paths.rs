@@ -14,8 +14,8 @@ macro_rules! v1_path {
 }
 pub(crate) use v1_path;
 
-/// Where the tree is mounted.
-pub(crate) const V1: &str = "/computeMetadata/v1";
+/// The path of the tree: each node is served below it, and each request below it needs `Metadata-Flavor: Google`.
+pub const V1: &str = "/computeMetadata/v1";
 const V1BETA1: &str = "/computeMetadata/v1beta1";
 const V01: &str = "/0.1";
 

@@ -110,6 +110,12 @@ impl Router {
         }
     }
 
+    /// A reader of the metadata that the routes answer from. A [`WaitForChangeLayer`](gce_metadata_layers::WaitForChangeLayer)
+    /// around the router needs its [`changes`](Reader::changes).
+    pub fn reader(&self) -> Reader {
+        self.inner.reader.clone()
+    }
+
     /// Routes a request to its endpoint.
     pub(crate) fn route(&self, head: &RequestHead, body: RequestBody) -> Reply {
         let path = head.path();

@@ -143,6 +143,7 @@ pub struct TokenSources {
 
 impl TokenSources {
     /// With this source of access tokens.
+    #[must_use]
     pub fn with_access(
         self,
         source: impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send + 'static>
@@ -155,6 +156,7 @@ impl TokenSources {
     }
 
     /// With this source of identity tokens.
+    #[must_use]
     pub fn with_id(
         self,
         source: impl Service<IdTokenRequest, Response = IdToken, Error = TokenError, Future: Send + 'static>

@@ -112,7 +112,7 @@ impl ServerBuilder {
         }
         let waiters = Waiters::at_most(max_waiters);
         let stack = vm
-            .stack()
+            .stack_with_bodies()
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
             .record(metrics.clone().map(SharedRecord::new))

@@ -28,6 +28,7 @@ impl Tree {
     /// assert_eq!(rebased.text("project/attributes/colour").unwrap(), "green");
     /// ```
     #[expect(clippy::expect_used, reason = "each tree has a root")]
+    #[must_use]
     pub fn rebased(&self, before: &Self, onto: &Self) -> Self {
         let [edited, was, is] = [self, before, onto].map(Self::of_owner);
         let tree = if edited == was {

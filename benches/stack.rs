@@ -69,7 +69,7 @@ fn layers(criterion: &mut Criterion) {
     bench(criterion, "layer/RecordLatency", "instance/id", ServiceBuilder::new().layer(record).service(inner));
     let headers = SetServerHeadersLayer::new();
     bench(criterion, "layer/SetServerHeaders", "instance/id", ServiceBuilder::new().layer(headers).service(inner));
-    let peer = RequirePeerLayer::new(AllowedPeers::everybody());
+    let peer = RequirePeerLayer::new(AllowedPeers::all());
     bench(criterion, "layer/RequirePeer", "instance/id", ServiceBuilder::new().layer(peer).service(inner));
     let limit = LimitRateLayer::new(Generous(RateLimit::per_second(NonZeroU32::MAX)));
     bench(criterion, "layer/LimitRate", "instance/id", ServiceBuilder::new().layer(limit).service(inner));

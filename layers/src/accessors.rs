@@ -46,7 +46,7 @@ mod tests {
         assert_accessors!(Render::<(), Bytes>::layer());
         assert_accessors!(RequireFlavor::layer());
         assert_accessors!(RequireHost::layer(AllowedHosts::new()));
-        assert_accessors!(RequirePeer::layer(AllowedPeers::everybody()));
+        assert_accessors!(RequirePeer::layer(AllowedPeers::all()));
         assert_accessors!(SetServerHeaders::layer());
         assert_accessors!(WaitForChange::layer(tokio::sync::watch::channel(()).1));
     }

@@ -31,7 +31,7 @@ fn service(
     let current = values.subscribe();
     ServiceBuilder::new()
         .layer(SetServerHeadersLayer::new())
-        .layer(RequireFlavorLayer::everywhere())
+        .layer(RequireFlavorLayer::new())
         .layer(WaitForChangeLayer::new(values.subscribe()))
         .layer(EtagLayer::new())
         .service(service_fn(move |request: Request<Full<Bytes>>| {

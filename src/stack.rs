@@ -9,17 +9,16 @@ pub(crate) use record::SharedRecord;
 
 use crate::hosts;
 use crate::rate_limits::EndpointLimits;
-use crate::server::IncomingBody;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
-    RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer, MountLayer, MountPath,
+    RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer,
+    WaitForChangeLayer, Waiters,
 };
-use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
+use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use std::convert::Infallible;
 use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
@@ -36,17 +35,17 @@ use tower::{Layer, Service, ServiceBuilder};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let publisher = Publisher::new(Metadata::sample().tree());
-/// let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
+/// let service = metadata_stack::<Full<Bytes>>(publisher, TokenSources::default());
 /// let answer = service.oneshot(Request::new(Full::default())).await.unwrap();
 /// assert_eq!(answer.headers()["metadata-flavor"], "Google");
 /// # }
 /// ```
-pub fn metadata_stack<ReqBody, ResBody>(
+pub fn metadata_stack<B>(
     publisher: Publisher,
     tokens: TokenSources,
 ) -> impl Service<
-    Request<ReqBody>,
-    Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + 'static>,
+    Request<B>,
+    Response = Response<impl Body<Data = Bytes, Error = B::Error> + Send + 'static>,
     Error = Infallible,
     Future: Send + 'static,
 > + Clone
@@ -54,14 +53,14 @@ pub fn metadata_stack<ReqBody, ResBody>(
 + Sync
 + 'static
 where
-    ReqBody: Body<Data: Send> + Default + Send + 'static,
-    ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
+    B: Body<Data = Bytes, Error: Display> + Default + From<Bytes> + Send + 'static,
 {
-    Stack::<ReqBody, ResBody>::new(publisher.reader(), Router::new(publisher, tokens)).service()
+    Stack::<B>::new(Router::new(publisher, tokens)).service()
 }
 
-/// The same for those who set more than [`metadata_stack`] does: further routes, an end to all waiting, limits, who is
-/// welcome.
+/// Builds the stack of all layers with more settings than [`metadata_stack`] has: routes, limits, allowed hosts and peers, layers.
+///
+/// Requests and responses have the same body type, such as axum's `Body`, unless `ResBody` is given too.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -74,9 +73,9 @@ where
 /// let publisher = Publisher::new(Metadata::sample().tree());
 /// let mut options = RouterOptions::default();
 /// options.legacy_endpoints = true;
-/// let router = Router::with_options(publisher.clone(), TokenSources::default(), options);
+/// let router = Router::with_options(publisher, TokenSources::default(), options);
 /// let stop = CancellationToken::new();
-/// let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router)
+/// let service = Stack::<Full<Bytes>>::new(router)
 ///     .until(stop.clone())
 ///     .waiters(Waiters::at_most(100))
 ///     .enforce_rate_limits()
@@ -84,9 +83,9 @@ where
 /// # drop(service);
 /// ```
 #[derive(Debug)]
-pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
-    reader: Reader,
+pub struct Stack<ReqBody, ResBody = ReqBody> {
     router: Router,
+    mount: Option<MountLayer>,
     stop: CancellationToken,
     waiters: Waiters,
     record: Option<SharedRecord>,
@@ -99,8 +98,8 @@ pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
 impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
     fn clone(&self) -> Self {
         Self {
-            reader: self.reader.clone(),
             router: self.router.clone(),
+            mount: self.mount.clone(),
             stop: self.stop.clone(),
             waiters: self.waiters.clone(),
             record: self.record.clone(),
@@ -113,11 +112,23 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
 }
 
 impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
-    /// A stack around these routes. Whoever waits is woken by what the reader sees.
-    pub fn new(reader: Reader, router: Router) -> Self {
+    /// A stack around these routes. Waiting requests wake when the router's publisher changes.
+    pub fn new(router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
         let hosts = hosts::allowed();
-        Self { reader, router, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
+        Self { router, mount: None, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
+    }
+
+    /// Serves a stack that an outer router mounts at this path and strips it from requests, as axum's
+    /// `nest_service("/vm", …)` does. Redirects and error pages keep the path.
+    ///
+    /// The part of the path from `/computeMetadata` on also belongs to the metadata server: mounted at `/computeMetadata`, the
+    /// stack answers `/v1/…` as `/computeMetadata/v1/…`.
+    ///
+    /// # Errors
+    /// If it is not the path of a URL. Where the path differs between requests, give each a [`MountPath`].
+    pub fn mounted_at(self, path: &str) -> Result<Self, InvalidMountPath> {
+        Ok(Self { mount: Some(MountLayer::new(MountPath::new(path)?)), ..self })
     }
 
     /// Answers every request that waits for a change when `stop` is cancelled.
@@ -202,9 +213,12 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         ReqBody: Body<Data: Send> + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
     {
-        let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
+        let changes = self.router.reader().changes();
+        let wait_for_change = WaitForChangeLayer::new(changes).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
-            // Outermost, so that refusals are counted too.
+            // Every other layer sees the metadata server's own paths.
+            .option_layer(self.mount)
+            // Outside of all refusals, so that refusals are counted too.
             .option_layer(self.record.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(TraceRequestsLayer)
@@ -215,7 +229,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             // A stranger learns nothing. Where there is no TLS, nobody is one.
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.
-            .layer(RequireFlavorLayer::new())
+            .layer(RequireFlavorLayer::new().below(V1))
             // A request that waits is one, however often it is asked again below.
             .option_layer(self.limits)
             // Inside of all refusals, outside of all answers.
@@ -234,7 +248,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
 mod tests {
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
-    use http_body_util::BodyExt;
+    use http_body_util::{BodyExt, Full};
     use serde_json::json;
     use std::time::Duration;
     use tower::ServiceExt;
@@ -242,7 +256,7 @@ mod tests {
     async fn answer(request: http::request::Builder) -> (Response<()>, Bytes) {
         let metadata = Metadata::from_json(json!({"instance": {"id": 7}})).unwrap();
         let publisher = Publisher::new(metadata.tree());
-        let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
+        let service = metadata_stack::<Full<Bytes>>(publisher, TokenSources::default());
         let (parts, body) = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap().into_parts();
         (Response::from_parts(parts, ()), body.collect().await.unwrap().to_bytes())
     }
@@ -266,9 +280,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn limits_are_for_those_who_are_let_in() {
         let publisher = Publisher::new(Metadata::sample().tree());
-        let router = Router::new(publisher.clone(), TokenSources::default());
+        let router = Router::new(publisher, TokenSources::default());
         let limits = LimitRateLayer::new(EndpointLimits::of_gce());
-        let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router).limits(Some(limits)).service();
+        let service = Stack::<Full<Bytes>>::new(router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");
             let request = if has_flavor { request.header("Metadata-Flavor", "Google") } else { request };

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 /// let (vm, tasks) = Vm::builder().metadata(Metadata::sample()).access_token("ya29.made-up").open().await?;
 /// let stop = CancellationToken::new();
 /// tokio::spawn(tasks.run(stop.clone()));
-/// let service = vm.stack::<Full<Bytes>, Full<Bytes>>().until(stop.clone()).service();
+/// let service = vm.stack::<Full<Bytes>>().until(stop.clone()).service();
 /// let request = Request::get("/computeMetadata/v1/project/project-id").header("Metadata-Flavor", "Google");
 /// let answer = service.oneshot(request.body(Full::default())?).await?;
 /// assert_eq!(answer.into_body().collect().await?.to_bytes(), "sample-project");
@@ -80,9 +80,15 @@ impl Vm {
         self.publisher.reader()
     }
 
-    /// The stack of all layers around this machine's routes.
-    pub fn stack<ReqBody, ResBody>(&self) -> Stack<ReqBody, ResBody> {
-        Stack::new(self.reader(), self.router.clone()).limits(self.rate_limits.clone())
+    /// The stack of all layers around this machine's routes, for an HTTP server whose requests and responses have the same body
+    /// type, such as axum.
+    pub fn stack<B>(&self) -> Stack<B> {
+        self.stack_with_bodies()
+    }
+
+    /// The stack of all layers around this machine's routes, for an HTTP server with these two body types.
+    pub fn stack_with_bodies<ReqBody, ResBody>(&self) -> Stack<ReqBody, ResBody> {
+        Stack::new(self.router.clone()).limits(self.rate_limits.clone())
     }
 
     /// How often the config file was reloaded.

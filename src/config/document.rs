@@ -172,7 +172,7 @@ mod tests {
         let expected = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap();
         assert_eq!(metadata, expected.with_os_login(OsLogin::from_json(section.clone()).unwrap()));
         let misplaced = json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}});
-        assert!(error(misplaced).starts_with("computeMetadata.v1.oslogin: it stands beside `computeMetadata`"));
+        assert!(error(misplaced).starts_with("computeMetadata.v1.oslogin: it belongs beside `computeMetadata`"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl ServerBuilder {
         let (mut vm, tasks) = loaded.open().await?;
         // The last that can fail: another server may be using the certificates that this replaces.
         let (tls, peers) = match https {
-            None => (None, AllowedPeers::everybody()),
+            None => (None, AllowedPeers::all()),
             Some(MtlsOptions { certificates, allowed }) => {
                 let (reader, metrics) = (reader.clone(), metrics.clone());
                 let opened = blocking(move || tls::open(certificates, reader, metrics)).await;
@@ -112,7 +112,7 @@ impl ServerBuilder {
         }
         let waiters = Waiters::at_most(max_waiters);
         let stack = vm
-            .stack()
+            .stack_with_bodies()
             .until(lifecycle.stop.clone())
             .waiters(waiters.clone())
             .record(metrics.clone().map(SharedRecord::new))

@@ -37,7 +37,7 @@ pub struct MtlsOptions {
 impl MtlsOptions {
     /// HTTPS with these certificates, for every client that has a valid one.
     pub fn new(certificates: Certificates) -> Self {
-        Self { certificates, allowed: AllowedPeers::everybody() }
+        Self { certificates, allowed: AllowedPeers::all() }
     }
 
     /// For these clients only, by a common name, a DNS name, an IP address, a URI or a SHA-256 fingerprint in hex. An empty list

@@ -51,7 +51,7 @@ async fn a_layer_resets_the_connection_of_a_client() {
 #[tokio::test]
 async fn another_server_closes_the_connection() {
     let (vm, _tasks) = Vm::builder().metadata(Metadata::sample()).open().await.unwrap();
-    let metadata = FailAbortedLayer::new().layer(vm.stack::<Body, Body>().layer(abort_id!()).service());
+    let metadata = FailAbortedLayer::new().layer(vm.stack::<Body>().layer(abort_id!()).service());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let application = axum::Router::new().fallback_service(metadata);

@@ -41,7 +41,8 @@ async fn machine(name: &str, folder: &Path, stop: &CancellationToken) -> Vm {
 async fn serve(listener: TcpListener, machines: HashMap<IpAddr, Vm>, stop: CancellationToken) {
     loop {
         let (stream, remote) = listener.accept().await.unwrap();
-        let service = machines[&remote.ip()].stack::<IncomingBody, Full<Bytes>>().until(stop.clone()).service();
+        let service =
+            machines[&remote.ip()].stack_with_bodies::<IncomingBody, Full<Bytes>>().until(stop.clone()).service();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Connection::from_remote(remote));
             service.clone().oneshot(request.map(IncomingBody::from))

@@ -1,11 +1,11 @@
-//! A server on threads of its own, for tests whose only thread is blocked, and for those without any runtime.
+//! A server that runs on its own threads, so that tests may block their thread and need no async runtime.
 
 use crate::support::get;
 use gce_metadata_server::{Metadata, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// A client that blocks its thread.
+/// A blocking GET.
 fn blocking_get(server: &Server, path: &str) -> String {
     let mut stream = TcpStream::connect(server.address().to_string()).unwrap();
     let request = format!(
@@ -17,9 +17,9 @@ fn blocking_get(server: &Server, path: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-/// As a test does that waits for a child process.
+/// A test that waits for a child process blocks its runtime.
 #[tokio::test(flavor = "current_thread")]
-async fn a_blocked_runtime_does_not_hold_up_the_server() {
+async fn a_blocked_runtime_does_not_block_the_server() {
     let server = Server::builder().metadata(Metadata::sample()).start().await.unwrap();
     assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
     server.publisher().set("project/project-id", "changed").unwrap();
@@ -48,9 +48,9 @@ async fn a_dropped_server_frees_its_port() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_in_the_current_runtime_has_its_clock() {
+async fn on_current_runtime_uses_the_runtimes_paused_clock() {
     let server = Server::builder().on_current_runtime().start().await.unwrap();
-    // A day of the paused clock passes in a moment.
+    // With the paused clock a day passes at once.
     let waited = get(&server, "instance/maintenance-event?wait_for_change=true&timeout_sec=86400").await;
     assert_eq!((waited.status.as_u16(), &*waited.body), (200, "NONE"));
 }

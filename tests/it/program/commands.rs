@@ -1,4 +1,4 @@
-//! What the program does besides serving.
+//! The commands besides `serve`: `check-config`, help and version.
 
 use super::refused::refused;
 use super::{folder, program};
@@ -22,7 +22,7 @@ fn version_and_help_go_to_standard_output() {
     }
 }
 
-/// What `check-config` makes of this file: its exit status, and its lines.
+/// Runs `check-config` on this config; returns its exit status and its lines.
 fn checked(json: &str) -> (Option<i32>, Vec<String>) {
     let folder = folder();
     std::fs::write(folder.path().join("c.json"), json).unwrap();
@@ -32,7 +32,7 @@ fn checked(json: &str) -> (Option<i32>, Vec<String>) {
 }
 
 #[test]
-fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
+fn check_config_exits_with_the_severity_of_the_worst_finding() {
     let sample = std::fs::read_to_string(repository("config.json")).unwrap();
     assert_eq!(checked(&sample), (Some(0), vec![]));
     let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
@@ -55,7 +55,7 @@ fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
 }
 
 #[test]
-fn commands_have_help_of_their_own() {
+fn each_command_has_its_own_help() {
     let folder = folder();
     let help = program(folder.path(), "check-config --help").output().unwrap();
     assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
@@ -64,7 +64,7 @@ fn commands_have_help_of_their_own() {
 }
 
 #[test]
-fn a_file_that_is_not_there_can_not_be_checked() {
+fn check_config_of_a_missing_file_fails() {
     let folder = folder();
     assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
 }

@@ -1,24 +1,24 @@
-//! Starts that fail: why, in one line, and nothing is left of them.
+//! Failed starts: one error line with the reason and the remedy, and no files left behind.
 
 use super::{folder, program};
 use std::path::Path;
 use std::process::Command;
 
-/// A start that fails: its one line on standard error.
+/// Expects a failed start; returns its error line.
 pub(super) fn refused(folder: &Path, args: &str) -> String {
-    refusal(program(folder, args))
+    error_line(program(folder, args))
 }
 
-fn refusal(command: Command) -> String {
-    let stderr = crate::support::program::refusal(command);
+fn error_line(command: Command) -> String {
+    let stderr = crate::support::program::failed_start(command);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    let error = stderr.trim_end().strip_prefix("error: ").expect("it is an error");
-    assert!(!is_said_twice(error), "{error}");
+    let error = stderr.trim_end().strip_prefix("error: ").expect("the line starts with `error: `");
+    assert!(!repeats_its_cause(error), "{error}");
     error.to_owned()
 }
 
-/// Whether an error and its source say the same.
-fn is_said_twice(error: &str) -> bool {
+/// Whether the error repeats the text of its cause.
+fn repeats_its_cause(error: &str) -> bool {
     error.match_indices(": ").any(|(place, _)| error[..place].ends_with(&error[place + 2..]))
 }
 
@@ -46,7 +46,7 @@ fn a_file_beyond_its_size_limit_is_refused() {
 }
 
 #[test]
-fn what_can_not_be_started_says_why_in_one_line() {
+fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     let folder = folder();
     assert!(refused(folder.path(), "--configFile=none.json").starts_with("none.json: No such file or directory"));
     assert!(refused(folder.path(), "--prot 1").contains("a similar argument exists: '--port'"));
@@ -117,16 +117,16 @@ fn what_can_not_be_started_says_why_in_one_line() {
     assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");
 }
 
-/// Threads come last but for the file of guest attributes, which would stay behind.
+/// Threads are started before the file of guest attributes is created, so a failure leaves no file.
 #[test]
-fn a_start_that_fails_leaves_no_file() {
+fn a_failed_start_leaves_no_file() {
     let folder = folder();
     let mut command = Command::new("sh");
     command.current_dir(folder.path()).env_clear().env("RUST_LOG", "error");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
     command.arg(env!("CARGO_BIN_EXE_gce-metadata-server"));
     command.args("--port 0 --threads 100 --guest-attributes-file kept.json".split(' '));
-    let error = refusal(command);
+    let error = error_line(command);
     assert!(error.starts_with("can't start threads for connections: Too many open files"), "{error}");
     assert!(error.contains("; ask for fewer of them (--threads), or raise the limits"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

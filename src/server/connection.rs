@@ -98,8 +98,8 @@ async fn accept<S, B>(
             }
         };
         // At the cap nothing more is accepted: clients queue in the kernel instead of in memory.
-        let place = tokio::select! {
-            place = connections.place() => place,
+        let permit = tokio::select! {
+            permit = connections.acquire() => permit,
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());
@@ -108,7 +108,7 @@ async fn accept<S, B>(
                 Ok(socket) => server.serve(socket, connection, service).await,
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }

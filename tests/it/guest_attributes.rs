@@ -186,7 +186,7 @@ fn kept_in(file: &Path) -> ServerBuilder {
 async fn a_file_keeps_them_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = watched.start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
@@ -237,7 +237,7 @@ async fn with_sync_a_write_that_can_not_be_saved_is_503_and_the_server_is_not_re
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
     let file = away.join("attributes.json");
-    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = watched.guest_attributes_sync().start().await.unwrap();
     assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
     std::fs::remove_dir_all(&away).unwrap();
@@ -261,7 +261,7 @@ async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
-    let watched = kept_in(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let watched = kept_in(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = watched.start().await.unwrap();
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;

@@ -92,7 +92,7 @@ impl Pki {
 }
 
 fn watched() -> ServerBuilder {
-    Server::builder().metrics(([127, 0, 0, 1], 0).into(), "/metrics")
+    Server::builder().metrics("127.0.0.1:0", "/metrics")
 }
 
 /// Connects with this certificate, or without any, and asks for the project.
@@ -267,7 +267,7 @@ async fn the_protocol_is_http_1_1() {
 #[tokio::test]
 async fn https_stands_beside_http() {
     let pki = Pki::new();
-    let server = watched().mtls_beside(([127, 0, 0, 1], 0).into(), pki.options()).start().await.unwrap();
+    let server = watched().mtls_beside("127.0.0.1:0", pki.options()).start().await.unwrap();
     assert_ne!(Some(server.address()), server.tls_address());
     assert_eq!(get(&server, "project/project-id").await.body, "sample-project");
     let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();

@@ -32,7 +32,7 @@ const TOKEN: &str = "instance/service-accounts/default/token";
 
 #[tokio::test]
 async fn what_is_limited_is_refused_and_counted_and_the_rest_is_free() {
-    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     // However slow this machine is, a minute gives back ten.
     assert!(refused(&mut client, 50, |_| "instance/guest-attributes/".into()).await >= 30);

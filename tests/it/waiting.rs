@@ -66,7 +66,7 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
 /// A server that tells how many wait.
 fn watched_vm() -> ServerBuilder {
     let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
-    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
 async fn until_this_many_wait(server: &Server, count: usize) {
@@ -107,7 +107,7 @@ async fn a_deleted_key_answers_404() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_place() {
-    let server = watched_vm().most_waiters(1).start().await.unwrap();
+    let server = watched_vm().max_waiters(1).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 1).await.remove(0);
     until_this_many_wait(&server, 1).await;
     let one_more = waiters(&server, "instance/attributes/a", 1).await;
@@ -119,7 +119,7 @@ async fn a_client_that_leaves_frees_its_place() {
 #[tokio::test]
 async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
     // Scraping is done on the other listener.
-    let server = watched_vm().most_connections(8).start().await.unwrap();
+    let server = watched_vm().max_connections(8).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let waiting = waiters(&server, "instance/attributes/a", 6).await;
     until_this_many_wait(&server, 6).await;
@@ -134,7 +134,7 @@ async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
 
 #[tokio::test]
 async fn the_cap_of_waiters_counts_where_it_is_lower() {
-    let server = watched_vm().most_connections(8).most_waiters(2).start().await.unwrap();
+    let server = watched_vm().max_connections(8).max_waiters(2).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 2).await;
     until_this_many_wait(&server, 2).await;
     assert_eq!(get(&server, "instance/attributes/a?wait_for_change=true").await.status, 503);

@@ -37,7 +37,7 @@ async fn a_start_that_fails_replaces_no_certificate() {
     let start = async |port| {
         let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let options = MtlsOptions::new(certificates);
-        Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
+        Server::builder().mtls_beside((Ipv4Addr::LOCALHOST, port), options).start().await
     };
     let server = start(0).await.unwrap();
     let files = || ["root.crt", "client.key"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
@@ -68,7 +68,7 @@ async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
         let mds = MdsFolder::new(folder.path());
         let mds = if let Some(key) = endorsement_key { mds.endorsement_key(key) } else { mds };
         let options = MtlsOptions::new(Certificates::Minted(mds));
-        Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
+        Server::builder().mtls_beside("127.0.0.1:0", options).start().await.unwrap()
     };
     let without = start(None).await;
     for path in [NODE, "instance/credentials/"] {

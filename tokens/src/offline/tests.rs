@@ -333,3 +333,17 @@ async fn a_request_head_without_a_host_is_no_obstacle() {
     let answer = service.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
 }
+
+#[tokio::test]
+async fn no_key_is_generated_until_a_request_needs_it() {
+    let open = |generate_key_at_start| {
+        let options = OfflineOptions { generate_key_at_start, ..OfflineOptions::default() };
+        super::open(options, Arc::new(()), None).unwrap()
+    };
+    let (lazy, early) = (open(false), open(true));
+    // The early key is generated on a thread, so it takes longer than a lazy one would need to show.
+    while early.info.spki_sha256().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lazy.info.spki_sha256(), None);
+}

@@ -1,7 +1,7 @@
 //! Persists guest attributes in a file, which is rewritten after each change, so that they survive a restart.
 //!
 //! The file is written on a thread that may block, and replaced atomically: a reader, or a server that starts after a crash, never
-//! finds a partial state. A guest's write is answered before it is on disk, unless the server is told to sync each write
+//! finds a partial state. A guest's write is answered before it is on disk, unless each write is synced
 //! ([`GuestAttributesStore::service`]).
 
 mod lock;

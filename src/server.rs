@@ -141,7 +141,7 @@ impl Server {
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
-    /// The virtual machine that is served.
+    /// The virtual machine of this server.
     pub fn vm(&self) -> &Vm {
         &self.vm
     }

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 
-/// The addresses that a server is told to listen at.
+/// The configured addresses of a server.
 #[derive(Debug)]
 pub(super) struct Addresses {
     pub(super) main: Place,
@@ -24,7 +24,7 @@ impl Default for Addresses {
     }
 }
 
-/// Where the main listener comes from.
+/// The configured main listener.
 #[derive(Debug)]
 pub(super) enum Place {
     Tcp(Resolve),

@@ -54,7 +54,7 @@ pub(super) fn on_own_thread(settings: ServerBuilder) -> Starting {
     Starting { started: spawned.map(|_| started).map_err(StartError::Threads) }
 }
 
-/// A server that is starting.
+/// The future of a server's start.
 pub(super) struct Starting {
     started: Result<oneshot::Receiver<Result<Server, StartError>>, StartError>,
 }

@@ -54,7 +54,7 @@ impl MtlsOptions {
     }
 }
 
-/// Where the server's certificate comes from.
+/// The source of the server's certificate.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Certificates {

@@ -9,7 +9,7 @@ use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::server::StartError;
 use gce_metadata_layers::LimitRateLayer;
-use gce_metadata_routes::{Metadata, Publisher, Reader, Router, RouterOptions, Tree};
+use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, Tree};
 use gce_metadata_tokens::{Credentials, SharedTokenEvents, SourceError};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -37,7 +37,7 @@ async fn a_start_that_fails_replaces_no_certificate() {
     let start = async |port| {
         let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let options = MtlsOptions::new(certificates);
-        Server::builder().mtls_beside((Ipv4Addr::LOCALHOST, port), options).start().await
+        Server::builder().mtls_beside(([127, 0, 0, 1], port), options).start().await
     };
     let server = start(0).await.unwrap();
     let files = || ["root.crt", "client.key"].map(|name| std::fs::read(folder.path().join(name)).unwrap());

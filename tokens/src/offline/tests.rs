@@ -217,6 +217,7 @@ async fn a_given_key_issuer_and_lifetime_are_used() {
         issuer: "https://issuer.example.com".into(),
         token_lifetime: Duration::from_secs(60),
         key: Some(key.clone()),
+        generate_key_at_start: false,
     };
     let issuer = Issuer::new(options);
     let claims = issuer.identity("default", "audience=a").await;
@@ -341,7 +342,7 @@ async fn no_key_is_generated_until_a_request_needs_it() {
         super::open(options, Arc::new(()), None).unwrap()
     };
     let (lazy, early) = (open(false), open(true));
-    // The early key is generated on a thread, so it takes longer than a lazy one would need to show.
+    // By the time that this key is generated, a key of the other one would be too.
     while early.info.spki_sha256().is_none() {
         tokio::task::yield_now().await;
     }

@@ -62,8 +62,8 @@ async fn clients(address: String) {
 async fn measure() {
     let server = Server::builder()
         .metadata(Metadata::sample())
-        .metrics(([127, 0, 0, 1], 0).into(), "/metrics")
-        .most_waiters(WAITERS)
+        .metrics("127.0.0.1:0", "/metrics")
+        .max_waiters(WAITERS)
         // As in the program.
         .threads(std::thread::available_parallelism().unwrap())
         .start()

@@ -100,12 +100,12 @@ pub(crate) struct ServeOptions {
     threads: Option<NonZeroUsize>,
 
     /// Connections at a time; more wait in the kernel's queue
-    #[arg(long, default_value_t = ServerBuilder::MOST_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
+    #[arg(long, default_value_t = ServerBuilder::MAX_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
         help_heading = MISC)]
     max_connections: usize,
 
     /// Requests that wait for a change at a time, three quarters of the connections at most; more are answered 503
-    #[arg(long, default_value_t = ServerBuilder::MOST_WAITERS, value_name = "NUMBER", help_heading = MISC)]
+    #[arg(long, default_value_t = ServerBuilder::MAX_WAITERS, value_name = "NUMBER", help_heading = MISC)]
     max_waiters: usize,
 
     /// How long a stopping server waits for its connections
@@ -124,7 +124,7 @@ impl ServeOptions {
             // The program's runtime has nothing else to do.
             .on_current_runtime()
             .threads(self.threads())
-            .most_waiters(self.max_waiters)
+            .max_waiters(self.max_waiters)
             .drain(Duration::from_secs(self.drain_timeout));
         let builder = match self.config() {
             Some(file) => builder.metadata_file(file),

@@ -30,7 +30,11 @@ async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Resul
     loop {
         tokio::select! {
             () = stop.requested() => break,
-            _ = hang_up.recv() => server.reload(),
+            _ = hang_up.recv() => {
+                // In a task, since a blocked disk must not delay a stop. The outcome is logged and counted by the reload.
+                let vm = server.vm().clone();
+                tokio::spawn(async move { vm.reload().await.map(drop) });
+            }
         }
     }
     stop.drain(server).await;

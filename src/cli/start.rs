@@ -48,7 +48,7 @@ pub(super) async fn start(
 
 async fn build(options: &ServeOptions, environment: &Environment) -> anyhow::Result<Server> {
     let max_connections = options.max_connections(raise_open_files_limit());
-    Ok(options.server(environment)?.most_connections(max_connections).start().await?)
+    Ok(options.server(environment)?.max_connections(max_connections).start().await?)
 }
 
 /// Raises the limit on open files to its maximum, for each connection is one, and returns how many connections that allows.

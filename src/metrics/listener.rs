@@ -2,7 +2,7 @@
 
 use super::tokens::has_account;
 use super::{Metrics, State};
-use crate::guest_attributes::Keeper;
+use crate::guest_attributes::GuestAttributesStore;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -32,7 +32,7 @@ const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 pub(crate) struct Monitored {
     pub(crate) metrics: Metrics,
     pub(crate) state: State,
-    pub(crate) guest_attributes: Option<Arc<Keeper>>,
+    pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
     /// Cancelled when the server begins to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -120,7 +120,7 @@ impl Monitored {
     fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
         let snapshot = self.state.reader.snapshot();
         let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
-        let unsaved = self.guest_attributes.as_ref().and_then(|keeper| keeper.problem());
+        let unsaved = self.guest_attributes.as_ref().and_then(|store| store.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),

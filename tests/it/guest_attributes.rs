@@ -186,7 +186,7 @@ fn server_with_file(file: &Path) -> ServerBuilder {
 async fn guest_attributes_file_is_loaded_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = builder.start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
@@ -237,7 +237,7 @@ async fn with_sync_a_write_that_can_not_be_saved_is_503_and_the_server_is_not_re
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
     let file = away.join("attributes.json");
-    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = builder.guest_attributes_sync().start().await.unwrap();
     assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
     std::fs::remove_dir_all(&away).unwrap();
@@ -261,7 +261,7 @@ async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
-    let builder = server_with_file(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
+    let builder = server_with_file(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
     let server = builder.start().await.unwrap();
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;

@@ -42,7 +42,7 @@ fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOpt
     options.endpoints.iam_url = Some(google.url.clone());
     change(&mut options);
     let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::from(options));
-    builder.metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    builder.metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
 async fn server(google: &Google, source: LiveSource) -> Server {

@@ -16,7 +16,7 @@ use tower::service_fn;
 const ACCOUNT: &str = "instance/service-accounts/default";
 
 fn builder() -> gce_metadata_server::ServerBuilder {
-    Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
 /// Scrapes the metrics; returns each sample's value by its name with labels.
@@ -262,14 +262,14 @@ async fn readyz_is_503_during_the_whole_drain() {
 
 #[tokio::test]
 async fn metrics_path_needs_no_leading_slash() {
-    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "my-metrics").start().await.unwrap();
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "my-metrics").start().await.unwrap();
     assert_eq!(ask_metrics(&server, "/my-metrics").await.0, 200);
 }
 
 #[tokio::test]
 async fn metrics_path_must_not_be_that_of_another_page() {
     for path in ["/healthz", "readyz"] {
-        let error = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), path).start().await.unwrap_err();
+        let error = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), path).start().await.unwrap_err();
         assert!(error.to_string().contains("is the path of another page; choose another one"), "{error}");
     }
 }

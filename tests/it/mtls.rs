@@ -92,7 +92,7 @@ impl Pki {
 }
 
 fn with_metrics() -> ServerBuilder {
-    Server::builder().metrics(([127, 0, 0, 1], 0).into(), "/metrics")
+    Server::builder().metrics("127.0.0.1:0", "/metrics")
 }
 
 /// Connects with this certificate, or without one, and asks for the project.
@@ -267,7 +267,7 @@ async fn alpn_agrees_on_http_1_1_only() {
 #[tokio::test]
 async fn https_is_served_beside_http() {
     let pki = Pki::new();
-    let server = with_metrics().mtls_beside(([127, 0, 0, 1], 0).into(), pki.options()).start().await.unwrap();
+    let server = with_metrics().mtls_beside("127.0.0.1:0", pki.options()).start().await.unwrap();
     assert_ne!(Some(server.address()), server.tls_address());
     assert_eq!(get(&server, "project/project-id").await.body, "sample-project");
     let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();

@@ -18,8 +18,7 @@ async fn post(client: &mut Client, path: &str, body: &str) -> (u16, Value) {
 #[tokio::test]
 async fn a_two_factor_session_ends_authenticated() {
     let metadata = ConfigDocument::from_json(config()).unwrap().metadata;
-    let server =
-        Server::builder().metadata(metadata).metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+    let server = Server::builder().metadata(metadata).metrics("127.0.0.1:0", "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let mut seen = Vec::new();
     for _ in 0..2 {

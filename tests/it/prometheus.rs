@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 async fn server() -> Server {
-    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
     traffic(&server).await;
     server
 }

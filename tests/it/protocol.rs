@@ -125,7 +125,7 @@ async fn write_timeout_closes_the_connection_of_a_client_that_reads_nothing() {
     let large = json!({"instance": {"attributes": {"a": "x".repeat(32 << 20)}}});
     let metadata = gce_metadata_server::Metadata::from_json(large).unwrap();
     let builder = Server::builder().metadata(metadata).write_timeout(Duration::from_millis(10));
-    let server = builder.metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+    let server = builder.metrics("127.0.0.1:0", "/metrics").start().await.unwrap();
     let Address::Tcp(address) = *server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request =
@@ -140,7 +140,7 @@ async fn write_timeout_closes_the_connection_of_a_client_that_reads_nothing() {
 
 #[tokio::test]
 async fn at_the_connection_limit_a_connection_queues_until_another_ends() {
-    let server = Server::builder().most_connections(1).start().await.unwrap();
+    let server = Server::builder().max_connections(1).start().await.unwrap();
     let mut first = Client::connect(&server).await;
     first.get("instance/name").await;
     let mut second = Client::connect(&server).await;

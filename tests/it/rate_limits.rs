@@ -32,7 +32,7 @@ const TOKEN: &str = "instance/service-accounts/default/token";
 
 #[tokio::test]
 async fn rate_limited_requests_are_429_and_counted_and_other_paths_are_not_limited() {
-    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     // The bucket holds 10 requests and refills 10 a minute, so at most 20 are answered even on a slow machine.
     assert!(refused(&mut client, 50, |_| "instance/guest-attributes/".into()).await >= 30);

@@ -146,24 +146,39 @@ async fn a_pipe_in_place_of_the_config_is_refused() {
 }
 
 #[tokio::test]
-async fn reload_undoes_edits_at_run_time() {
-    let (mut watched, _file) = Watched::of_plain_file().await;
-    // An edit at run time stays until `Server::reload`.
+async fn a_requested_reload_discards_edits_and_returns_whether_the_metadata_changed() {
+    let (mut watched, file) = Watched::of_plain_file().await;
     watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
-    watched.server.reload();
+    assert!(watched.server.reload().await.unwrap());
     assert_eq!(watched.changed().await, "1");
+    assert!(!watched.server.reload().await.unwrap());
+    assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (2, 0));
+    std::fs::write(&file, config("2")).unwrap();
+    // The server follows the file, and may have reloaded it already.
+    watched.server.reload().await.unwrap();
+    assert_eq!(watched.client.get("instance/attributes/a").await.body, "2");
 }
 
-/// A requested reload is done as soon as the file is valid.
 #[tokio::test]
-async fn a_requested_reload_of_a_broken_config_happens_once_it_is_repaired() {
+async fn a_server_without_a_config_file_has_nothing_to_reload() {
+    let server = Server::builder().start().await.unwrap();
+    server.publisher().set("project/project-id", "edited").unwrap();
+    assert!(!server.reload().await.unwrap());
+    assert_eq!(crate::support::get(&server, "project/project-id").await.body, "edited");
+}
+
+/// Edits are discarded when the file is valid again.
+#[tokio::test]
+async fn a_requested_reload_of_an_invalid_file_is_an_error() {
     let (mut watched, file) = Watched::of_plain_file().await;
     watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
     std::fs::write(&file, "{").unwrap();
-    watched.server.reload();
-    eventually("the bad reload is counted", async || watched.server.reloads().bad() > 0).await;
+    let error = watched.server.reload().await.unwrap_err().to_string();
+    assert!(error.starts_with(&file.display().to_string()), "{error}");
+    assert!(watched.server.reloads().bad() > 0);
+    assert_eq!(watched.client.get("instance/attributes/a").await.body, "edited");
     std::fs::write(&file, config("1")).unwrap();
     assert_eq!(watched.changed().await, "1");
 }

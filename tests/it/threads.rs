@@ -4,6 +4,7 @@ use crate::support::get;
 use gce_metadata_server::{Metadata, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// A blocking GET.
 fn blocking_get(server: &Server, path: &str) -> String {
@@ -33,15 +34,30 @@ async fn a_blocked_runtime_does_not_block_the_server() {
 fn a_plain_test_starts_a_server_without_a_runtime() {
     let server = Server::builder().start_blocking().unwrap();
     assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
-    let taken = server.address().to_string().parse().unwrap();
+    let taken = server.address().socket_addr().unwrap();
     let error = Server::builder().listen(taken).start_blocking().unwrap_err().to_string();
-    assert!(error.contains("can't listen at"), "{error}");
+    assert!(error.contains(&format!("can't listen at {taken}: ")), "{error}");
+}
+
+#[test]
+fn a_plain_test_shuts_a_server_down_without_a_runtime() {
+    let server = Server::builder().start_blocking().unwrap();
+    let address = server.address().socket_addr().unwrap();
+    assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
+    assert!(server.shutdown_blocking());
+    assert!(TcpStream::connect(address).is_err());
+    // A connection that is in use is closed at the end of the drain time.
+    let server = Server::builder().drain(Duration::ZERO).start_blocking().unwrap();
+    let mut client = TcpStream::connect(server.address().socket_addr().unwrap()).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\nGET / HTTP/1.1\r\n").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    assert!(!server.shutdown_blocking());
 }
 
 #[tokio::test]
 async fn a_dropped_server_frees_its_port() {
     let server = Server::builder().start().await.unwrap();
-    let address = server.address().to_string().parse().unwrap();
+    let address = server.address().socket_addr().unwrap();
     drop(server);
     let again = async || Server::builder().listen(address).start().await.is_ok();
     crate::support::eventually("the port is free", again).await;

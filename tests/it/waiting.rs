@@ -66,7 +66,7 @@ async fn a_change_wakes_all_waiters_on_the_leaf_and_the_root_and_no_others() {
 /// A server with metrics, which count the waiters.
 fn vm_with_metrics() -> ServerBuilder {
     let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
-    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
 async fn until_waiters(server: &Server, count: usize) {
@@ -107,7 +107,7 @@ async fn a_waiter_on_a_removed_key_gets_404() {
 
 #[tokio::test]
 async fn a_disconnected_client_frees_its_waiter() {
-    let server = vm_with_metrics().most_waiters(1).start().await.unwrap();
+    let server = vm_with_metrics().max_waiters(1).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 1).await.remove(0);
     until_waiters(&server, 1).await;
     let one_more = waiters(&server, "instance/attributes/a", 1).await;
@@ -119,7 +119,7 @@ async fn a_disconnected_client_frees_its_waiter() {
 #[tokio::test]
 async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
     // Scrapes use the metrics listener, so they do not count.
-    let server = vm_with_metrics().most_connections(8).start().await.unwrap();
+    let server = vm_with_metrics().max_connections(8).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let waiting = waiters(&server, "instance/attributes/a", 6).await;
     until_waiters(&server, 6).await;
@@ -134,7 +134,7 @@ async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
 
 #[tokio::test]
 async fn max_waiters_applies_below_the_limit_by_connections() {
-    let server = vm_with_metrics().most_connections(8).most_waiters(2).start().await.unwrap();
+    let server = vm_with_metrics().max_connections(8).max_waiters(2).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 2).await;
     until_waiters(&server, 2).await;
     assert_eq!(get(&server, "instance/attributes/a?wait_for_change=true").await.status, 503);

@@ -42,8 +42,11 @@ pub struct OfflineOptions {
     pub issuer: String,
     /// How long its tokens live.
     pub token_lifetime: Duration,
-    /// The signing key. Without one, a new one is made at each start.
+    /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
+    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating an RSA key
+    /// takes up to a second of CPU time, which a test that needs no identity token saves.
+    pub generate_key_at_start: bool,
 }
 
 impl OfflineOptions {
@@ -53,7 +56,12 @@ impl OfflineOptions {
 
 impl Default for OfflineOptions {
     fn default() -> Self {
-        Self { issuer: Self::GOOGLE.into(), token_lifetime: Duration::from_secs(3600), key: None }
+        Self {
+            issuer: Self::GOOGLE.into(),
+            token_lifetime: Duration::from_secs(3600),
+            key: None,
+            generate_key_at_start: false,
+        }
     }
 }
 
@@ -63,9 +71,10 @@ pub(super) fn open(
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    // Made in the background: it takes longer than the rest of the start, and most servers are asked for an access token first.
-    let early = key.clone();
-    tokio::spawn(async move { early.get().await.map(|_| ()) });
+    if options.generate_key_at_start {
+        let key = key.clone();
+        tokio::spawn(async move { key.get().await.map(|_| ()) });
+    }
 
     let signer = key.clone();
     let fingerprint = Arc::new(move || signer.spki_sha256());
@@ -82,7 +91,7 @@ pub(super) fn open(
     Ok(Credentials { tokens, routes, info, default_email: None, attend: None, advice: Some(ADVICE) })
 }
 
-/// The issuer's key, as soon as it is made.
+/// The issuer's key, which is generated at most once.
 #[derive(Debug, Clone)]
 pub(super) struct Key(Arc<OnceCell<PemSigner>>);
 

@@ -135,6 +135,7 @@ impl Authentication {
         options.issuer.clone_from(&self.offline_issuer);
         options.token_lifetime = Duration::from_secs(self.offline_token_lifetime);
         options.key = key;
+        options.generate_key_at_start = true;
         Ok(CredentialSource::Offline(options))
     }
 }

@@ -6,6 +6,7 @@ use gce_metadata_server::certs::{EndorsementKey, Minted};
 use gce_metadata_server::{Address, Certificates, MdsFolder, Metadata, MtlsOptions, Server};
 use rcgen::KeyPair;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn a_failed_start_replaces_no_certificate() {
     let start = async |port| {
         let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let options = MtlsOptions::new(certificates);
-        Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
+        Server::builder().mtls_beside((Ipv4Addr::LOCALHOST, port), options).start().await
     };
     let server = start(0).await.unwrap();
     let files = || ["root.crt", "client.key"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
@@ -68,7 +69,7 @@ async fn mds_client_certificate_is_listed_if_the_endorsement_key_is_known() {
         let mds = MdsFolder::new(folder.path());
         let mds = if let Some(key) = endorsement_key { mds.endorsement_key(key) } else { mds };
         let options = MtlsOptions::new(Certificates::Minted(mds));
-        Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
+        Server::builder().mtls_beside("127.0.0.1:0", options).start().await.unwrap()
     };
     let without = start(None).await;
     for path in [NODE, "instance/credentials/"] {

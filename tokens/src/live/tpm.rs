@@ -85,7 +85,7 @@ fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
 fn opened(key: TpmKey, context: &OpenContext) -> Result<TpmSigner, String> {
     TpmSigner::open(key, context.tpm.clone()).map_err(|error| match error {
         // The caller adds the file.
-        TpmError::File { problem, .. } => problem,
+        TpmError::KeyFile { problem, .. } => problem,
         error => error.to_string(),
     })
 }

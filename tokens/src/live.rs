@@ -1,7 +1,7 @@
-//! Tokens that Google accepts, from every kind of credentials that Google gives out.
+//! The live source: tokens that Google accepts, from every type of credentials that Google issues.
 //!
-//! A credentials file becomes a pair of token services (`file.rs`). Here they are assigned to accounts and put at the end of the
-//! token path; the supervisor reloads and probes them.
+//! `file.rs` opens a credentials file as a pair of token services. This module assigns them to accounts and composes the token path
+//! with them as its innermost services; the supervisor reloads and probes them.
 
 mod accounts;
 mod by_account;
@@ -71,7 +71,7 @@ impl LiveOptions {
             #[cfg(feature = "tpm")]
             tpm: self.tpm,
             key_email: None,
-            key_email_hint: "a key in Google's JSON says whose it is".to_owned(),
+            key_email_hint: "use a key in Google's JSON format, which contains its account's e-mail".to_owned(),
             acts_as_any: false,
             expected: None,
         };
@@ -79,12 +79,12 @@ impl LiveOptions {
         Ok(match self.source {
             LiveSource::Key { path, email } => {
                 let expected = expected("serviceAccountKey", "service_account or a key in PEM");
-                let key_email_hint = "say whose it is with --service-account-email".to_owned();
+                let key_email_hint = "set its account with --service-account-email".to_owned();
                 let context = OpenContext { key_email: email.clone(), key_email_hint, expected, ..context };
                 let file = CredentialFile::open(Location::File(path), context)?;
                 match (email, &file.current().email) {
-                    (Some(said), Some(own)) if said != *own => {
-                        let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
+                    (Some(given), Some(own)) if given != *own => {
+                        let problem = format!("a key of {own}, not of {given}: leave --service-account-email out");
                         return Err(CredentialError::File { place: file.location().to_string(), problem });
                     }
                     _ => Accounts::Default(file),

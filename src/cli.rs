@@ -7,6 +7,7 @@
 //! The files import downwards only: commands, then what serving consists of (`start`, `signals`, `announce`, `logging`), then
 //! `options`, then `values` and `go`.
 
+mod allocator;
 mod announce;
 mod certs;
 mod check_config;

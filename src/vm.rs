@@ -127,7 +127,7 @@ impl VmTasks {
                 stop.run_until_cancelled(reload.run()).await;
             }
         };
-        let attending = stop.run_until_cancelled(credentials.attend(reader));
+        let attending = stop.run_until_cancelled(credentials.supervise(reader));
         let saving = async {
             if let Some(keeper) = guest_attributes {
                 keeper.keep(stop.clone()).await;

@@ -1,4 +1,4 @@
-//! The events of the token path, for monitoring. No method returns a value, so monitoring can't change the behaviour.
+//! The events of the token path, for monitoring. A receiver can't change the behaviour of the path.
 
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
@@ -9,6 +9,12 @@ pub trait TokenEvents: Send + Sync {
     /// A request for a token was answered, from the cache or by the source. A request whose client disconnected before is not reported.
     fn requested(&self, outcome: &TokenOutcome<'_>) {
         _ = outcome;
+    }
+
+    /// Returns whether [`requested`](Self::requested) does nothing, so that the path can skip its call and reads no clock. The result
+    /// must not change.
+    fn ignores_requests(&self) -> bool {
+        false
     }
 
     /// The source answered a fetch. Background refreshes, probes and fetches whose clients disconnected are reported too.
@@ -32,7 +38,11 @@ pub trait TokenEvents: Send + Sync {
     }
 }
 
-impl TokenEvents for () {}
+impl TokenEvents for () {
+    fn ignores_requests(&self) -> bool {
+        true
+    }
+}
 
 /// A shared receiver of events.
 pub type SharedTokenEvents = Arc<dyn TokenEvents>;

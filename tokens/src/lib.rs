@@ -115,7 +115,7 @@ impl Default for CredentialSource {
 type Route = (&'static str, Arc<dyn Endpoint>);
 
 /// Makes the background task that supervises the source.
-type Attend = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+type Supervise = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// An open source: its token services, its routes and its background task.
 pub struct Credentials {
@@ -128,7 +128,7 @@ pub struct Credentials {
     /// The account of the credentials, for a config without accounts.
     default_email: Option<String>,
     /// The background task that supervises the source.
-    attend: Option<Attend>,
+    supervise: Option<Supervise>,
     /// A hint for the log at start.
     advice: Option<&'static str>,
 }
@@ -168,17 +168,17 @@ impl Credentials {
 
     /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed credentials
     /// files, logs the health of each account, and probes failed accounts. For fixed, offline and given tokens it returns at once.
-    pub fn attend(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let attending = self.attend.as_ref().map(|attend| attend(reader));
+    pub fn supervise(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let supervision = self.supervise.as_ref().map(|supervise| supervise(reader));
         async move {
-            if let Some(attending) = attending {
-                attending.await;
+            if let Some(supervision) = supervision {
+                supervision.await;
             }
         }
     }
 
     /// Wraps token services of the embedder. Their requests and answers are reported to `events`; they are not cached.
-    pub fn given(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
+    pub fn from_services(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
         let info = SourceInfo::new("Given");
         let stack = TokenStack::new("given", Answers::Any, Arc::clone(events), info.health.clone());
         // `oneshot` makes readiness a part of the fetch, so that it counts towards latency and its failure is recorded.
@@ -213,7 +213,7 @@ impl Credentials {
 
     /// Token services without routes or a background task.
     fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
-        Self { tokens, routes: Vec::new(), info, default_email: None, attend: None, advice: None }
+        Self { tokens, routes: Vec::new(), info, default_email: None, supervise: None, advice: None }
     }
 }
 
@@ -227,7 +227,7 @@ impl CredentialSource {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let publisher = Publisher::new(Metadata::sample().tree());
     /// let credentials = CredentialSource::default().open()?;
-    /// tokio::spawn(credentials.attend(publisher.reader()));
+    /// tokio::spawn(credentials.supervise(publisher.reader()));
     /// let mut router = Router::new(publisher, credentials.tokens());
     /// for (path, endpoint) in credentials.routes() {
     ///     router = router.with_route(path, endpoint)?;

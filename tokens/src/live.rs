@@ -33,7 +33,7 @@ pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveS
 use super::cache::CacheTokensLayer;
 use super::events::SharedTokenEvents;
 use super::stack::{Answers, TokenStack};
-use super::{Attend, Credentials, SourceInfo};
+use super::{Credentials, SourceInfo, Supervise};
 use accounts::Accounts;
 use by_account::ByAccount;
 use file::CredentialFile;
@@ -137,6 +137,6 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     });
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
-    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
-    Credentials { tokens, routes: Vec::new(), info, default_email, attend: Some(attend), advice: None }
+    let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
+    Credentials { tokens, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
 }

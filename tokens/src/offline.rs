@@ -79,7 +79,7 @@ pub(super) fn open(
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
-    Ok(Credentials { tokens, routes, info, default_email: None, attend: None, advice: Some(ADVICE) })
+    Ok(Credentials { tokens, routes, info, default_email: None, supervise: None, advice: Some(ADVICE) })
 }
 
 /// The issuer's key, which is generated in the background.

@@ -144,7 +144,7 @@ async fn open_credentials_are_attended_to() {
     };
     file(&folder, "key.json", &google.service_account(OTHER));
     tokio::select! {
-        () = credentials.attend(publisher.reader()) => panic!("nobody looks after the files any more"),
+        () = credentials.supervise(publisher.reader()) => panic!("the supervisor has returned"),
         () = eventually("the other's key is taken", async || owner().await == OTHER) => {}
     }
 }

@@ -95,7 +95,7 @@ async fn credentials_include_the_routes_of_the_public_keys() {
     let paths: Vec<_> = credentials.routes().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["/.well-known/openid-configuration", "/oauth2/v3/certs", "/oauth2/v1/certs"]);
     // Returns at once: the offline issuer needs no supervision.
-    credentials.attend(Publisher::new(Metadata::sample().tree()).reader()).await;
+    credentials.supervise(Publisher::new(Metadata::sample().tree()).reader()).await;
 }
 
 #[tokio::test]

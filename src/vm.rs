@@ -149,7 +149,7 @@ impl VmTasks {
                 stop.run_until_cancelled(reload.follow()).await;
             }
         };
-        let supervising = stop.run_until_cancelled(credentials.attend(reader));
+        let supervising = stop.run_until_cancelled(credentials.supervise(reader));
         let saving = async {
             if let Some(store) = guest_attributes {
                 store.save_changes(stop.clone()).await;

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
 use gce_metadata_server::signer::tpm::{
-    Made, NewKey, Provisioner, Shown, TpmKey, TpmOptions, TpmParent, certificate, show,
+    KeyDescription, NewKey, ProvisionedKey, Provisioner, TpmKey, TpmOptions, TpmParent, describe,
+    self_signed_certificate,
 };
 use output_file::OutputFile;
 use std::io::Write;
@@ -140,9 +141,9 @@ impl New {
         }
     }
 
-    fn done(&self, output: OutputFile<'_>, made: &Made) -> anyhow::Result<()> {
+    fn done(&self, output: OutputFile<'_>, made: &ProvisionedKey) -> anyhow::Result<()> {
         output.write(&made.file)?;
-        print(&made.shown);
+        print(&made.description);
         let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
         if let Some(handle) = self.persistent {
             how.push_str(&format!(", or --tpm --persistent-handle {handle:#x}"));
@@ -165,7 +166,7 @@ impl Which {
 
 impl Certificate {
     fn done(&self, output: OutputFile<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
-        output.write(&certificate(key, options, &self.name)?)?;
+        output.write(&self_signed_certificate(key, options, &self.name)?)?;
         let cert = self.cert.display();
         say(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
         Ok(())
@@ -204,7 +205,7 @@ impl Tpm {
             }
             Self::Show { which, access } => {
                 let (key, options) = which.of(access.options(environment)?)?;
-                print(&show(&key, &options)?);
+                print(&describe(&key, &options)?);
                 Ok(())
             }
             Self::EkName { access } => {
@@ -234,7 +235,7 @@ fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     key.with_context(|| format!("{}: no service account's key (private_key is missing)", path.display()))
 }
 
-fn print(shown: &Shown) {
+fn print(shown: &KeyDescription) {
     let padding = if shown.signs_pss { "PKCS#1 v1.5 and PSS" } else { "PKCS#1 v1.5" };
     say(&format!("key:         RSA, {} bits, {padding}", shown.bits));
     say(&format!("fingerprint: {}", shown.fingerprint));

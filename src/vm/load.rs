@@ -113,7 +113,7 @@ fn open_credentials(
 ) -> Result<Credentials, SourceError> {
     match tokens {
         Tokens::From(source) => source.open_with(events, limits.map(|limits| Arc::clone(&limits.uncached_tokens))),
-        Tokens::Given(tokens) => Ok(Credentials::given(tokens, &events)),
+        Tokens::Given(tokens) => Ok(Credentials::from_services(tokens, &events)),
     }
 }
 

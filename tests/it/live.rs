@@ -153,7 +153,7 @@ async fn errors_in_a_credentials_list_name_line_column_and_entry() {
         ("[\"k.json\"]", "all.json:1:0: an object is expected: a credentials file by the e-mail of each account"),
         ("\n{\"default\": 5}", "all.json:2:13: at default: the path of a credentials file is expected"),
         ("{} {}", "all.json:1:4: trailing characters"),
-        ("{\"default\": \"k.pem\"}", "k.pem: a bare key belongs to nobody: "),
+        ("{\"default\": \"k.pem\"}", "k.pem: a bare key does not name its account: "),
         ("{\"default\": \"k.pem\"}", "its account's e-mail, instead of `default`, "),
     ] {
         std::fs::write(&path, text).unwrap();
@@ -162,7 +162,10 @@ async fn errors_in_a_credentials_list_name_line_column_and_entry() {
         assert!(error.contains(said), "{error}");
     }
     let error = builder(&google, LiveSource::Impersonate { path: pem }, |_| {}).start().await.unwrap_err().to_string();
-    assert!(error.contains("a bare key belongs to nobody") && !error.contains("--service-account-email"), "{error}");
+    assert!(
+        error.contains("a bare key does not name its account") && !error.contains("--service-account-email"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ async fn attend_reloads_credentials_without_a_server() {
     };
     file(&folder, "key.json", &google.service_account(OTHER));
     tokio::select! {
-        () = credentials.attend(publisher.reader()) => panic!("attend() has ended"),
+        () = credentials.supervise(publisher.reader()) => panic!("the supervisor has returned"),
         () = eventually("the new key is loaded", async || owner().await == OTHER) => {}
     }
 }

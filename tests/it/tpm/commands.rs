@@ -70,7 +70,7 @@ async fn tpm_import_stores_a_service_account_key() {
     super::signer::signs_alike(&tpm, tpm.key("both.pem").pcrs("23").password("made-up password")).await;
 
     let taken = refused(&tpm, "import --key rsa.pem --out x.pem --persistent 0x81010005");
-    assert!(taken.contains("0x81010005: there is a key already"), "{taken}");
+    assert!(taken.contains("0x81010005: the handle is in use"), "{taken}");
     std::fs::write(tpm.file("none.json"), r#"{"private_key": {"hidden": "made-up"}}"#).unwrap();
     let none = refused(&tpm, "import --key none.json --out x.pem");
     assert!(none.contains("none.json: no service account's key") && !none.contains("hidden"), "{none}");
@@ -105,8 +105,8 @@ fn unsupported_key_sizes_and_long_passwords_are_errors() {
         ("generate --bits 1024 --out k.pem --cert k.crt", "1024 bits: 2048 or 3072 are expected"),
         ("generate --bits 4096 --out k.pem --cert k.crt", "4096 bits: 2048 or 3072 are expected"),
         ("import --key long.pem --out k.pem", "long.pem: 4096 bits: 2048 or 3072 are expected"),
-        (&format!("import --key rsa.pem --out k.pem --key-pass {password}"), "has 33 bytes, and can have 32"),
-        (&format!("generate --out k.pem --cert k.crt --key-pass {password}"), "has 33 bytes, and can have 32"),
+        (&format!("import --key rsa.pem --out k.pem --key-pass {password}"), "has 33 bytes; at most 32 are possible"),
+        (&format!("generate --out k.pem --cert k.crt --key-pass {password}"), "has 33 bytes; at most 32 are possible"),
     ] {
         let error = refused(&tpm, line);
         assert!(error.contains(text), "{line}: {error}");

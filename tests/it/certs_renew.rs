@@ -132,7 +132,7 @@ fn without_the_roots_key_nothing_is_renewed_and_the_error_says_what_to_do() {
     std::fs::remove_file(&key).unwrap();
     let said = refusal(certs(&["renew"], folder));
     assert!(
-        said.contains("root.key: needed to renew; make certificates anew with `certs init`: No such file"),
+        said.contains("root.key: needed to renew; create new certificates with `certs init`: No such file"),
         "{said}"
     );
     std::fs::write(&key, &before[1]).unwrap();

@@ -45,6 +45,9 @@ pub enum TpmError {
         /// Whose.
         of: &'static str,
     },
+    /// The key needs a password, and none is given.
+    #[error("the key needs a password: give it with --key-pass-file, or in GCE_METADATA_KEY_PASS")]
+    MissingPassword,
     /// Too many wrong passwords, or too many starts after a sudden end.
     #[error("the TPM is locked after too many wrong passwords or sudden ends{}; `tpm2_dictionarylockout -c` unlocks it at once", .seconds.map(|it| format!("; it allows another attempt in {it} seconds at most")).unwrap_or_default())]
     Locked {

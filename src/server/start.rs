@@ -51,7 +51,7 @@ impl ServerBuilder {
     pub(super) async fn start_here(mut self) -> Result<Server, StartError> {
         let hosts = hosts::allowed_with(&self.hosts, self.vm.tokens.issuer())?;
         let token_advice = TokenAdvice::new(&self.vm.tokens, &self.vm.served);
-        let doubt = self.vm.overrides.doubt();
+        let doubt = self.vm.overrides.warning();
         let path_is_taken = |options: &MetricsOptions| StartError::MetricsPath { path: options.path.clone() };
         let pages =
             self.metrics.as_ref().map(|it| Pages::new(&it.path).ok_or_else(|| path_is_taken(it))).transpose()?;
@@ -149,7 +149,7 @@ impl ServerBuilder {
                 limits(&OpenConnections::at_most(METRICS_CONNECTIONS)),
             );
             connection::spawn(socket.listener, None, service, limits, here, &running.watching);
-            running.watching.spawn(async move { metrics.keep_up().await });
+            running.watching.spawn(async move { metrics.run_upkeep().await });
         }
         if let Some(doubt) = doubt {
             tracing::warn!("{doubt}");

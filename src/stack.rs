@@ -133,7 +133,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// Answers 429 where GCE would, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits)
     /// does. Access tokens have no limit: which of them must be made anew, their source knows.
     pub fn enforce_rate_limits(self) -> Self {
-        self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
+        self.limits(Some(LimitRateLayer::new(EndpointLimits::gce())))
     }
 
     /// Also lets in requests for this host, a suffix such as `.example.com`, or with `*` for every host.
@@ -267,7 +267,7 @@ mod tests {
     async fn limits_are_for_those_who_are_let_in() {
         let publisher = Publisher::new(Metadata::sample().tree());
         let router = Router::new(publisher.clone(), TokenSources::default());
-        let limits = LimitRateLayer::new(EndpointLimits::of_gce());
+        let limits = LimitRateLayer::new(EndpointLimits::gce());
         let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");

@@ -7,6 +7,7 @@
 //! The modules depend on each other in this order: commands, then the parts of `serve` (`start`, `signals`, `announce`,
 //! `logging`), then `options`, then `values` and `go`.
 
+mod allocator;
 mod announce;
 mod certs;
 mod check_config;

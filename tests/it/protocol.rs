@@ -100,6 +100,7 @@ async fn headers_without_end_are_refused_and_cost_no_more() {
 async fn a_client_that_does_not_finish_its_request_is_cut_off() {
     let server = Server::builder().header_timeout(Duration::from_millis(1)).start().await.unwrap();
     assert!(!raw(&server, b"GET / HTTP/1.1\r\nHost: met").await.contains("200 OK"));
+    assert_eq!(raw(&server, b"").await, "");
 }
 
 /// The head of a request that never ends is given up soon after the server is told to stop, not at the end of the drain.

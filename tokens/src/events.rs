@@ -1,4 +1,4 @@
-//! The events of the token path, for monitoring. Monitoring is told and never decides: nothing here returns a value.
+//! The events of the token path, for monitoring. Monitoring is told and never decides: nothing here changes what the path does.
 
 use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
@@ -10,6 +10,11 @@ pub trait TokenEvents: Send + Sync {
     /// count.
     fn requested(&self, outcome: &TokenOutcome<'_>) {
         _ = outcome;
+    }
+
+    /// Whether [`requested`](Self::requested) does nothing, so that it need not be called. The answer must not change.
+    fn ignores_requests(&self) -> bool {
+        false
     }
 
     /// The source answered a fetch, whether or not a request still waits for it: refreshes and probes count.
@@ -33,7 +38,11 @@ pub trait TokenEvents: Send + Sync {
     }
 }
 
-impl TokenEvents for () {}
+impl TokenEvents for () {
+    fn ignores_requests(&self) -> bool {
+        true
+    }
+}
 
 /// Where a token path sends its events.
 pub type SharedTokenEvents = Arc<dyn TokenEvents>;

@@ -16,12 +16,14 @@ use tower::{Layer, Service};
 #[derive(Clone)]
 pub(super) struct RecordTokenRequestsLayer {
     source: &'static str,
-    events: SharedTokenEvents,
+    /// `None` if the events are ignored. A cached token is then served without reading the clock for them.
+    events: Option<SharedTokenEvents>,
 }
 
 impl RecordTokenRequestsLayer {
     /// Reports requests to `source` to `events`.
     pub(super) fn new(source: &'static str, events: SharedTokenEvents) -> Self {
+        let events = if events.ignores_requests() { None } else { Some(events) };
         Self { source, events }
     }
 }
@@ -30,7 +32,7 @@ impl<S> Layer<S> for RecordTokenRequestsLayer {
     type Service = RecordTokenRequests<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RecordTokenRequests { inner, source: self.source, events: Arc::clone(&self.events) }
+        RecordTokenRequests { inner, source: self.source, events: self.events.clone() }
     }
 }
 
@@ -39,7 +41,7 @@ impl<S> Layer<S> for RecordTokenRequestsLayer {
 pub(super) struct RecordTokenRequests<S> {
     inner: S,
     source: &'static str,
-    events: SharedTokenEvents,
+    events: Option<SharedTokenEvents>,
 }
 
 impl<S> RecordTokenRequests<S> {
@@ -64,9 +66,13 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let (account, start) = (Arc::clone(request.account()), Instant::now());
-        let (source, events) = (self.source, Arc::clone(&self.events));
-        ResponseFuture { inner: self.inner.call(request), account, source, events, start, kind: PhantomData }
+        let recording = self.events.as_ref().map(|events| Recording {
+            account: Arc::clone(request.account()),
+            source: self.source,
+            events: Arc::clone(events),
+            start: Instant::now(),
+        });
+        ResponseFuture { inner: self.inner.call(request), recording, kind: PhantomData }
     }
 }
 
@@ -75,12 +81,17 @@ pin_project! {
     pub(super) struct ResponseFuture<F, R> {
         #[pin]
         inner: F,
-        account: Arc<ServiceAccount>,
-        source: &'static str,
-        events: SharedTokenEvents,
-        start: Instant,
+        recording: Option<Recording>,
         kind: PhantomData<fn(R)>,
     }
+}
+
+/// A request whose outcome will be reported.
+struct Recording {
+    account: Arc<ServiceAccount>,
+    source: &'static str,
+    events: SharedTokenEvents,
+    start: Instant,
 }
 
 impl<F, R, E> Future for ResponseFuture<F, R>
@@ -94,13 +105,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let outcome = ready!(this.inner.poll(cx)).map_err(Into::into);
-        this.events.requested(&TokenOutcome {
-            account: &this.account.email,
-            kind: R::KIND,
-            source: this.source,
-            error: outcome.as_ref().err(),
-            latency: this.start.elapsed(),
-        });
+        if let Some(Recording { account, source, events, start }) = this.recording {
+            events.requested(&TokenOutcome {
+                account: &account.email,
+                kind: R::KIND,
+                source,
+                error: outcome.as_ref().err(),
+                latency: start.elapsed(),
+            });
+        }
         Poll::Ready(outcome)
     }
 }

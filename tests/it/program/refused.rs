@@ -23,6 +23,29 @@ fn is_said_twice(error: &str) -> bool {
 }
 
 #[test]
+fn a_file_beyond_its_size_limit_is_refused() {
+    let folder = folder();
+    let large = |name: &str, mib: u64| {
+        std::fs::File::create(folder.path().join(name)).unwrap().set_len(mib * 1024 * 1024 + 1).unwrap();
+    };
+    large("large", 1);
+    large("roots", 16);
+    large("huge", 64);
+    for (options, start) in [
+        ("--offline-key large", "--offline-key large: larger than 1 MiB, "),
+        ("--use-mtls --mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
+        ("--service-account-file large", "credentials: large: larger than 1 MiB, "),
+        ("--credentials large", "credentials: large: larger than 1 MiB, "),
+        ("--use-mtls --root-ca-mtls roots", "HTTPS: roots: larger than 16 MiB, "),
+        ("--config-file huge", "huge: larger than 64 MiB, "),
+        ("--guest-attributes-file huge", "guest attributes: huge: larger than 64 MiB, "),
+    ] {
+        let error = refused(folder.path(), &format!("{options} --port 0"));
+        assert!(error.starts_with(start) && error.contains("give another file"), "{error}");
+    }
+}
+
+#[test]
 fn what_can_not_be_started_says_why_in_one_line() {
     let folder = folder();
     assert!(refused(folder.path(), "--configFile=none.json").starts_with("none.json: No such file or directory"));
@@ -32,23 +55,6 @@ fn what_can_not_be_started_says_why_in_one_line() {
             .starts_with("--interface no.such.host.invalid: ")
     );
     assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
-    let large = |name: &str, mib: u64| {
-        std::fs::File::create(folder.path().join(name)).unwrap().set_len(mib * 1024 * 1024 + 1).unwrap();
-    };
-    large("large", 1);
-    large("huge", 64);
-    for (options, start) in [
-        ("--offline-key large", "--offline-key large: larger than 1 MiB, "),
-        ("--use-mtls --mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
-        ("--service-account-file large", "credentials: large: larger than 1 MiB, "),
-        ("--credentials large", "credentials: large: larger than 1 MiB, "),
-        ("--use-mtls --server-key large", "HTTPS: large: larger than 1 MiB, "),
-        ("--config-file huge", "huge: larger than 64 MiB, "),
-        ("--guest-attributes-file huge", "guest attributes: huge: larger than 64 MiB, "),
-    ] {
-        let error = refused(folder.path(), &format!("{options} --port 0"));
-        assert!(error.starts_with(start) && error.contains("give another file"), "{error}");
-    }
     assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
     let error = refused(folder.path(), "--use-mtls --port 0");
     assert!(error.starts_with("HTTPS: certs/server.key does not exist: create the certificates with `"), "{error}");

@@ -121,7 +121,7 @@ mod tests {
             assert_eq!(ConfigDocument::from_json(json).unwrap().metadata, metadata);
         }
         let empty = json!({"computeMetadata": {"v1": {}}});
-        assert!(ConfigDocument::from_json(empty).is_ok(), "a VM may have no metadata of its own");
+        assert!(ConfigDocument::from_json(empty).is_ok(), "a config may be empty");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod lock;
 pub(crate) use lock::Lock;
 
 use crate::blocking::blocking;
-use crate::config::json::{self, Mistake};
+use crate::config::json::{self, JsonError};
 use crate::files::{self, Limit};
 use gce_metadata_routes::{GuestAttributes, Node, Reader, SaveGuestAttributes, Tree};
 use std::fmt;
@@ -78,7 +78,7 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
     };
     let invalid =
         |line, column, problem| GuestAttributesError::Invalid { path: path.to_owned(), line, column, problem };
-    let json = json::parse(&stored).map_err(|Mistake { line, column, place, problem }| {
+    let json = json::parse(&stored).map_err(|JsonError { line, column, place, problem }| {
         let problem = format!("{place}: {problem}");
         invalid(line, column, problem)
     })?;
@@ -86,7 +86,7 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
         let (line, column) = json::locate(&stored, error.path());
         invalid(line, column, error.to_string())
     })?;
-    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!(".: {error}")))
+    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!("top level: {error}")))
 }
 
 /// Resolves symbolic links: a save replaces the file itself and not a link to it.

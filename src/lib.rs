@@ -75,7 +75,7 @@ mod stack;
 mod trace;
 mod vm;
 
-pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
+pub use config::{ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};

@@ -146,7 +146,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// Enforces GCE's rate limits, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits) does,
     /// except that access tokens have no limit: a layer can't see which of them come from the cache.
     pub fn enforce_rate_limits(self) -> Self {
-        self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
+        self.limits(Some(LimitRateLayer::new(EndpointLimits::gce())))
     }
 
     /// Also lets in requests for this host, a suffix such as `.example.com`, or with `*` for every host.
@@ -283,7 +283,7 @@ mod tests {
     async fn refused_requests_do_not_count_against_the_rate_limit() {
         let publisher = Publisher::new(Metadata::sample().tree());
         let router = Router::new(publisher, TokenSources::default());
-        let limits = LimitRateLayer::new(EndpointLimits::of_gce());
+        let limits = LimitRateLayer::new(EndpointLimits::gce());
         let service = Stack::<Full<Bytes>>::new(router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");

@@ -73,11 +73,11 @@ async fn the_error_of_an_invalid_file_names_position_and_remedy() {
     for (content, problem) in [
         ("{\"ns\": {\n\"key\": 5}}", ":2:8: at ns.key: a string is expected, not a number; "),
         ("{\"ns\": \"hidden\"}", ":1:8: at ns: an object is expected, not a string; "),
-        ("\"hidden\"", ":1:1: at .: an object is expected, not a string; "),
+        ("\"hidden\"", ":1:1: at top level: an object is expected, not a string; "),
         ("{\"ns\": {\"key\"", ":1:13: at ns: EOF while parsing an object; "),
         ("{\"ns\": {\"key\": hidden}}", ":1:16: at ns.key: expected value; "),
         ("{\"ns\": {\"key\": \"hidden\\x\"}}", ":1:24: at ns.key: invalid escape; "),
-        ("", ":1:0: at .: EOF while parsing a value; "),
+        ("", ":1:0: at top level: EOF while parsing a value; "),
     ] {
         fs::write(&path, content).unwrap();
         let error = restore(&path).unwrap_err();

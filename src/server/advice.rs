@@ -17,7 +17,7 @@ pub(super) struct Advice {
 impl Advice {
     pub(super) fn new(settings: &VmBuilder) -> Self {
         let tokens = TokenAdvice::new(&settings.tokens, &settings.served);
-        Self { tokens, overrides: settings.overrides.doubt(), source: None }
+        Self { tokens, overrides: settings.overrides.warning(), source: None }
     }
 
     pub(super) fn with_source(self, source: Option<&'static str>) -> Self {

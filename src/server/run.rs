@@ -71,7 +71,7 @@ fn serve_metrics(listener: Listener, pages: Pages, monitored: Monitored, limits:
     let limits = limits.per(&OpenConnections::at_most(METRICS_CONNECTIONS));
     let threads = ConnectionThreads::current(&lifecycle.tasks);
     connection::spawn(listener, None, pages.service(monitored), limits, threads, lifecycle);
-    lifecycle.spawn(async move { metrics.keep_up().await });
+    lifecycle.spawn(async move { metrics.run_upkeep().await });
 }
 
 /// Runs the tasks until they have ended, which they do after `stop`, or until `abort`.

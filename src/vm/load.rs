@@ -39,9 +39,9 @@ impl LoadedVm {
         monitoring: Monitoring,
         computed: Option<&'static str>,
     ) -> Result<Self, StartError> {
-        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::of_gce);
+        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::gce);
         let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
-        let overrides = settings.overrides.with_account_if_none(credentials.default_email().map(str::to_owned));
+        let overrides = settings.overrides.with_fallback_account(credentials.default_email().map(str::to_owned));
         let (metadata, followed) = read(settings.served, overrides)?;
         let of_config = metadata.tree();
         // Locked before it is read, because another server could write it in between.

@@ -132,7 +132,7 @@ fn certs_renew_without_the_root_key_changes_nothing_and_the_error_names_the_reme
     std::fs::remove_file(&key).unwrap();
     let said = failed_start(certs(&["renew"], folder));
     assert!(
-        said.contains("root.key: needed to renew; make certificates anew with `certs init`: No such file"),
+        said.contains("root.key: needed to renew; create new certificates with `certs init`: No such file"),
         "{said}"
     );
     std::fs::write(&key, &before[1]).unwrap();

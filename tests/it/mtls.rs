@@ -280,10 +280,17 @@ async fn errors_name_the_unusable_file() {
     let error = async |pki: &Pki| Server::builder().mtls(pki.options()).start().await.unwrap_err().to_string();
     pki.write("server.key", "nothing");
     assert!(error(&pki).await.contains("server.key: no private key"), "{}", error(&pki).await);
+    pki.write("server.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    assert!(
+        error(&pki).await.contains("server.key: the private key is encrypted: decrypt it"),
+        "{}",
+        error(&pki).await
+    );
     std::fs::remove_file(pki.folder.path().join("server.key")).unwrap();
     assert!(error(&pki).await.contains("server.key: "), "{}", error(&pki).await);
     pki.write("server.key", &pki.authority.server().unwrap().key);
-    assert!(error(&pki).await.contains("server.crt: "), "{}", error(&pki).await);
+    let mismatch = error(&pki).await;
+    assert!(mismatch.contains("server.key: not the private key of ") && mismatch.ends_with("server.crt"), "{mismatch}");
     pki.write("root.crt", "");
     assert!(error(&pki).await.contains("root.crt: no CERTIFICATE in PEM"), "{}", error(&pki).await);
 }

@@ -55,7 +55,7 @@ fn the_go_emulators_mtls_command_line_works() {
     };
     assert_eq!(stdout_of(&mut init()).lines().count(), 6);
     let again = init().output().unwrap();
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is there already"));
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("already exists"));
 
     let path = |name: &str| certs.join(name).to_str().unwrap().to_owned();
     let (cert, key, root) = (path("server.crt"), path("server.key"), path("root.crt"));

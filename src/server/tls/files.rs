@@ -4,8 +4,10 @@ use super::client_trust::ClientRoots;
 use super::serving::{ServerPair, Serving, server_pair};
 use super::tls_error::TlsError;
 use crate::files::{self, Limit};
+use gce_metadata_signer::KeyError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -103,8 +105,12 @@ impl Files {
     }
 
     fn pair_of(&self, (chain, key): PairParts) -> Result<ServerPair, TlsError> {
-        server_pair(chain, key)
-            .map_err(|error| TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())))
+        server_pair(chain, key).map_err(|error| match error {
+            Error::InconsistentKeys(_) => {
+                TlsError::at(&self.key, format!("not the private key of {}", self.certificate.display()))
+            }
+            error => TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())),
+        })
     }
 
     fn roots(&self) -> Result<ClientRoots, TlsError> {
@@ -157,5 +163,9 @@ impl Reloaded {
 fn all<T: PemObject>(path: &Path, label: &str, limit: Limit) -> Result<Vec<T>, TlsError> {
     let pem = files::read(path, limit).map(Zeroizing::new).map_err(|error| TlsError::at(path, error))?;
     let items = T::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| TlsError::at(path, error))?;
-    if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
+    if !items.is_empty() {
+        return Ok(items);
+    }
+    let is_encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
+    Err(TlsError::at(path, if is_encrypted { KeyError::Encrypted.to_string() } else { format!("no {label} in PEM") }))
 }

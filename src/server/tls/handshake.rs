@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::failure_log::FailureLog;
 use super::peer::TlsPeer;
 use super::serving::Serving;
-use crate::certs::{NoClient, peer_identity};
+use crate::certs::{PeerIdentityError, peer_identity};
 use crate::metrics::Metrics;
 use gce_metadata_layers::Connection;
 use std::io;
@@ -91,8 +91,8 @@ impl Tls {
             }
             Err(error) => {
                 let reason = match error {
-                    NoClient::WrongUsage => "wrong_usage",
-                    NoClient::Unreadable => "bad_certificate",
+                    PeerIdentityError::WrongUsage => "wrong_usage",
+                    PeerIdentityError::Unreadable => "bad_certificate",
                 };
                 let failure = Failure { reason, error: format!("{error}; every request is answered 403") };
                 self.fail(&failure, remote, said_hello);
@@ -209,7 +209,7 @@ mod tests {
         let (near, far) = duplex(64);
         drop(near);
         assert!(tls.accept(far, Connection::default()).await.is_none());
-        let rendered = metrics.counted();
+        let rendered = metrics.render_recorded();
         for (outcome, count) in [("timed_out", 2), ("not_tls", 1), ("left", 1)] {
             let line = format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");
             assert!(rendered.contains(&line), "{outcome}: {rendered}");

@@ -2,6 +2,7 @@
 
 use super::refused::refused;
 use super::{folder, program};
+use crate::support::program::Program;
 use crate::support::repository;
 use std::process::Output;
 
@@ -20,6 +21,21 @@ fn version_and_help_go_to_standard_output() {
     for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
         assert!(help.contains(heading), "{help}");
     }
+}
+
+#[test]
+fn start_lines_of_https_without_http_are_for_clients_with_certificates() {
+    let folder = folder();
+    let mut server = Program::start(|command| {
+        command.current_dir(folder.path()).args(["--use-mtls", "--mds-mtls-dir", "mds"]);
+    });
+    assert!(server.wait_for("# Serving the built-in sample at ").starts_with("https://127.0.0.1:"));
+    assert_eq!(
+        server.wait_for("export "),
+        "GCE_METADATA_MTLS_MODE=strict",
+        "no GCE_METADATA_HOST, which google-auth refuses"
+    );
+    server.stop();
 }
 
 /// Runs `check-config` on this config; returns its exit status and its lines.
@@ -44,6 +60,11 @@ fn check_config_exits_with_the_severity_of_the_worst_finding() {
 
     let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
     assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
+    assert_eq!(lines[1], "c.json:1:41: warning: at instance.preempted: expected TRUE or FALSE, found `\"maybe\"`");
+
+    let (status, lines) = checked("[]");
+    assert_eq!(status, Some(1));
+    assert_eq!(lines, ["c.json:1:1: error: at top level: an object is expected, not a list"]);
 
     let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
     assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");

@@ -56,7 +56,9 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     );
     assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
     assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
-    assert!(refused(folder.path(), "--use-mtls --port 0").starts_with("HTTPS: certs/"));
+    let error = refused(folder.path(), "--use-mtls --port 0");
+    assert!(error.starts_with("HTTPS: certs/server.key does not exist: create the certificates with `"), "{error}");
+    assert!(error.contains("gce-metadata-server certs init certs`"), "{error}");
     for option in [
         "--tpm-key-file x.pem",
         "--persistent-handle 0x81010002",
@@ -92,9 +94,16 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     config("{\"project\": {}}");
 
     assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
-    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
+    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--use-mtls or --tls-port 443"));
+    for option in ["--mds-ek ek.pem", "--mds-mtls-client vm-1", "--mds-mtls-mode 644"] {
+        let name = option.split(' ').next().unwrap();
+        for https in ["", " --use-mtls"] {
+            let error = refused(folder.path(), &format!("{option}{https} --port 0"));
+            assert_eq!(error, format!("{name} does nothing without --mds-mtls-dir"));
+        }
+    }
     let open_to_all = refused(folder.path(), "--use-mtls --mtls-allow= --mds-mtls-dir mtls --port 0");
-    assert!(open_to_all.starts_with("--mtls-allow: nobody has an empty name"), "{open_to_all}");
+    assert!(open_to_all.starts_with("--mtls-allow: the name is empty; omit the option"), "{open_to_all}");
     for misspelled in ["--use-mtls --mtlsAllow= --mds-mtls-dir mtls --port 0", "--prot= --port 0"] {
         assert!(refused(folder.path(), misspelled).starts_with("unexpected argument"), "{misspelled}");
     }
@@ -110,7 +119,9 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
 
     let error = refused(folder.path(), &format!("--port 0 --metricsEnabled --metricsPort {port}"));
     assert!(error.ends_with("choose another place (--metrics-port 0 takes any free port)"), "{error}");
-    assert!(refused(folder.path(), "--metrics-path /healthz").contains("another answer stands there"));
+    assert!(
+        refused(folder.path(), "--metrics-path /healthz").contains("the metrics listener answers this path itself")
+    );
 
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());

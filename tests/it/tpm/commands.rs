@@ -127,10 +127,10 @@ fn no_file_is_overwritten() {
     let tpm = Swtpm::with(&[]);
     std::fs::write(tpm.file("other.pem"), "made-up key").unwrap();
     for (line, text) in [
-        ("import --key rsa.pem --out other.pem", "other.pem is there already"),
-        ("generate --out other.pem --cert k.crt", "other.pem is there already"),
-        ("generate --out k.pem --cert other.pem", "other.pem is there already"),
-        ("generate --out k.pem --cert ./k.pem", "--out and --cert are one file"),
+        ("import --key rsa.pem --out other.pem", "other.pem already exists"),
+        ("generate --out other.pem --cert k.crt", "other.pem already exists"),
+        ("generate --out k.pem --cert other.pem", "other.pem already exists"),
+        ("generate --out k.pem --cert ./k.pem", "--out and --cert name the same file"),
     ] {
         let error = refused(&tpm, line);
         assert!(error.contains(text), "{line}: {error}");

@@ -189,6 +189,20 @@ async fn a_wrong_password_is_tried_once() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn a_missing_password_is_an_error_that_names_the_option() {
+    let tpm = Swtpm::with(&["password"]);
+    let signer = open(tpm.key("private-password.pem"));
+    for _ in 0..5 {
+        let error = sign(&signer, "message").await.unwrap_err();
+        assert!(error.contains("the key needs a password: give it with --key-pass-file"), "{error}");
+    }
+    drop(signer);
+    let text = tpm.run("tpm2_getcap properties-variable");
+    assert!(text.contains("TPM2_PT_LOCKOUT_COUNTER: 0x1\n"), "tried once: {text}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
 async fn changed_pcrs_make_the_key_unusable() {
     let tpm = Swtpm::with(&["pcr"]);
     let options = tpm.key("private-pcr.pem").pcrs("23");

@@ -283,7 +283,7 @@ mod tests {
         let v1 = json!({"instance": {"id": 7}});
         assert_eq!(v1.to_string().parse::<Metadata>().unwrap(), Metadata::from_json(v1).unwrap());
         let error = |text: &str| text.parse::<Metadata>().unwrap_err().to_string();
-        let syntax = ".: invalid JSON: expected `,` or `}` at line 1 column 23";
+        let syntax = "top level: invalid JSON: expected `,` or `}` at line 1 column 23";
         assert_eq!(error(r#"{"instance": {"id": 7 8"#), syntax);
         assert_eq!(error(r#"{"instance": 5}"#), "instance: an object is expected, not a number");
     }

@@ -1,10 +1,18 @@
 //! A server that runs on its own threads, so that tests may block their thread and need no async runtime.
 
 use crate::support::get;
+use bytes::Bytes;
 use gce_metadata_server::{Metadata, Server};
+use http::Response;
+use http_body_util::Full;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::channel;
 use std::time::Duration;
+use tower::layer::layer_fn;
+use tower::service_fn;
 
 /// A blocking GET.
 fn blocking_get(server: &Server, path: &str) -> String {
@@ -46,11 +54,19 @@ fn a_plain_test_shuts_a_server_down_without_a_runtime() {
     assert_eq!(blocking_get(&server, "project/project-id"), "sample-project");
     assert!(server.shutdown_blocking());
     assert!(TcpStream::connect(address).is_err());
-    // A connection that is in use is closed at the end of the drain time.
-    let server = Server::builder().drain(Duration::ZERO).start_blocking().unwrap();
+    // A request that is never answered is aborted at the end of the drain time.
+    let (sender, received) = channel();
+    let never = layer_fn(move |_| {
+        let sender = sender.clone();
+        service_fn(move |_| {
+            sender.send(()).unwrap();
+            pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        })
+    });
+    let server = Server::builder().layer(never).drain(Duration::ZERO).start_blocking().unwrap();
     let mut client = TcpStream::connect(server.address().socket_addr().unwrap()).unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\nGET / HTTP/1.1\r\n").unwrap();
-    client.read_exact(&mut [0]).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\n").unwrap();
+    received.recv().unwrap();
     assert!(!server.shutdown_blocking());
 }
 

@@ -118,7 +118,7 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     assert!(error.starts_with(&format!("can't listen at 127.0.0.1:{port}: ")) && error.contains("--port 0"), "{error}");
 
     let error = refused(folder.path(), &format!("--port 0 --metricsEnabled --metricsPort {port}"));
-    assert!(error.ends_with("choose another place (--metrics-port 0 takes any free port)"), "{error}");
+    assert!(error.ends_with("choose another port (--metrics-port 0 takes any free port)"), "{error}");
     assert!(
         refused(folder.path(), "--metrics-path /healthz").contains("the metrics listener answers this path itself")
     );

@@ -1,4 +1,4 @@
-//! What each layer costs alone, what the stack costs, and a signature: no sockets, one thread.
+//! The cost of each layer alone, of the whole stack and of a signature, without sockets and on one thread.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

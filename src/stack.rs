@@ -1,4 +1,4 @@
-//! The stack: every concern of the metadata server, one layer each, in the one order that works.
+//! The stack of layers, in their order. Each concern of the metadata server is one layer.
 
 mod own_layers;
 mod record;
@@ -24,7 +24,8 @@ use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder};
 
-/// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
+/// The whole metadata server as one tower service, to mount in any HTTP server. Guest attributes that clients write are published
+/// by `publisher` too. For further settings see [`Stack`].
 ///
 /// ```
 /// use bytes::Bytes;
@@ -58,7 +59,7 @@ where
     Stack::<B>::new(Router::new(publisher, tokens)).service()
 }
 
-/// Builds the stack of all layers with more settings than [`metadata_stack`] has: routes, limits, allowed hosts and peers, layers.
+/// Configures and builds the service of [`metadata_stack`]: routes, limits, allowed hosts and clients, graceful shutdown.
 ///
 /// Requests and responses have the same body type, such as axum's `Body`, unless `ResBody` is given too.
 ///
@@ -83,6 +84,7 @@ where
 /// # drop(service);
 /// ```
 #[derive(Debug)]
+#[must_use = "a stack is built by `service`"]
 pub struct Stack<ReqBody, ResBody = ReqBody> {
     router: Router,
     mount: Option<MountLayer>,
@@ -136,15 +138,15 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { stop, ..self }
     }
 
-    /// Counts and caps the requests that wait for a change; one too many is answered 503. Without this there is no cap.
+    /// Counts and limits the requests that wait for a change; further ones are answered 503. By default there is no limit.
     pub fn waiters(self, waiters: Waiters) -> Self {
         Self { waiters, ..self }
     }
 
-    /// Answers 429 where GCE would, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits)
-    /// does. Access tokens have no limit: which of them must be made anew, their source knows.
+    /// Enforces GCE's rate limits, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits) does,
+    /// except that access tokens have no limit: a layer can't see which of them come from the cache.
     pub fn enforce_rate_limits(self) -> Self {
-        self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
+        self.limits(Some(LimitRateLayer::new(EndpointLimits::gce())))
     }
 
     /// Also lets in requests for this host, a suffix such as `.example.com`, or with `*` for every host.
@@ -166,8 +168,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { record, ..self }
     }
 
-    /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
-    /// [`Connection`](gce_metadata_layers::Connection) among a request's extensions.
+    /// Allows only these clients, by the identity in the [`Connection`](gce_metadata_layers::Connection) of the request's
+    /// extensions, which the TLS server puts there. A client without a certificate is answered 403.
     pub fn peers(self, peers: AllowedPeers) -> Self {
         Self { peers: Some(peers), ..self }
     }
@@ -176,8 +178,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { limits, ..self }
     }
 
-    /// Adds a layer of the caller's own, inside of those that refuse requests and outside of those that answer: it sees each
-    /// request that is let in once, a long poll included. The layer that is added first sees requests first.
+    /// Adds the caller's own layer, inside the layers that refuse requests and outside the layers that answer: it sees each
+    /// allowed request once, including a long poll. The layer that is added first sees requests first.
     pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<InnerService<ReqBody, ResBody>> + Send + Sync + 'static,
@@ -197,7 +199,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { own, ..self }
     }
 
-    /// The stack as one service.
+    /// Builds the service.
     pub fn service(
         self,
     ) -> impl Service<
@@ -224,21 +226,21 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
-            // Before any work is done: a web page learns nothing (DNS rebinding).
+            // Before any work is done: prevents DNS rebinding.
             .layer(RequireHostLayer::new(self.hosts))
-            // A stranger learns nothing. Where there is no TLS, nobody is one.
+            // A client without an allowed certificate learns nothing. Only behind TLS.
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.
             .layer(RequireFlavorLayer::new().below(V1))
-            // A request that waits is one, however often it is asked again below.
+            // Counts a long poll once, although it is repeated below.
             .option_layer(self.limits)
-            // Inside of all refusals, outside of all answers.
+            // The embedder's layers: inside the layers that refuse, outside those that answer.
             .option_layer(self.own)
-            // Compares tags, and asks all below again.
+            // Compares entity tags, and repeats the request below after a change.
             .layer(wait_for_change)
-            // Needs bytes.
+            // Hashes the rendered value.
             .layer(EtagLayer::new())
-            // A node becomes bytes, here and nowhere else.
+            // The only place where a node becomes bytes.
             .layer(RenderLayer::<ResBody>::new())
             .service(self.router)
     }
@@ -261,7 +263,7 @@ mod tests {
         (Response::from_parts(parts, ()), body.collect().await.unwrap().to_bytes())
     }
 
-    /// What the types leave open: the headers stand outside the refusals, and a refusal comes before any waiting.
+    /// The order that the types do not enforce: refusals carry the headers, and a request is refused before it waits.
     #[tokio::test]
     async fn stack_order() {
         let waiting = "/computeMetadata/v1/instance/id?wait_for_change=true";
@@ -278,10 +280,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn limits_are_for_those_who_are_let_in() {
+    async fn refused_requests_do_not_count_against_the_rate_limit() {
         let publisher = Publisher::new(Metadata::sample().tree());
         let router = Router::new(publisher, TokenSources::default());
-        let limits = LimitRateLayer::new(EndpointLimits::of_gce());
+        let limits = LimitRateLayer::new(EndpointLimits::gce());
         let service = Stack::<Full<Bytes>>::new(router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");
@@ -292,7 +294,7 @@ mod tests {
             assert_eq!(status(false).await, 403);
         }
         for _ in 0..50 {
-            assert_eq!(status(true).await, 404, "there is no source");
+            assert_eq!(status(true).await, 404, "there is no token source");
         }
         assert_eq!(status(true).await, 429);
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -261,11 +261,11 @@ mod tests {
 
     #[test]
     fn errors_have_the_path_of_the_value() {
-        assert_eq!(error(json!([])), ".: an object is expected, not a list");
-        assert_eq!(error(json!({"instanec": {}})), ".: no metadata, which has instance and project");
+        assert_eq!(error(json!([])), "top level: an object is expected, not a list");
+        assert_eq!(error(json!({"instanec": {}})), "top level: no metadata, which has instance and project");
         assert_eq!(
             error(json!({"computeMetadata": {"v1": {"instance": {}}}})),
-            ".: a config, not metadata: pass the object at `computeMetadata.v1`"
+            "top level: a config, not metadata: pass the object at `computeMetadata.v1`"
         );
         assert_eq!(error(json!({"instance": 5})), "instance: an object is expected, not a number");
         assert_eq!(

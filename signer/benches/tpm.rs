@@ -1,5 +1,5 @@
-//! A signature of a key in a TPM, against the bare call of tpm2-tss on the same TPM: what is ours is the way to the thread
-//! that owns the TPM, and back. Needs swtpm and tpm2-tools.
+//! Compares a signature by [`TpmSigner`] with the bare tpm2-tss call on the same TPM: the difference is the cost of the queue to
+//! the thread that owns the TPM. Needs swtpm and tpm2-tools.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -22,9 +22,9 @@ use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
 const HANDLE: u32 = 0x8101_0002;
 const MESSAGE: &[u8] = &[b'x'; 600];
-const ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
-/// A TPM with a key at the handle; ended when dropped.
+/// A swtpm process with a key at [`HANDLE`]; killed when dropped.
 struct Swtpm {
     child: Child,
     address: String,
@@ -33,10 +33,10 @@ struct Swtpm {
 
 impl Swtpm {
     fn start() -> Self {
-        (0..ATTEMPTS).find_map(|_| Self::start_once()).expect("swtpm ends each time")
+        (0..MAX_ATTEMPTS).find_map(|_| Self::start_once()).expect("swtpm exits each time")
     }
 
-    /// The second port is the next one. Somebody might take either in between; then swtpm ends.
+    /// Returns `None` if swtpm exits, because another process took one of its two consecutive ports.
     fn start_once() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -49,13 +49,13 @@ impl Swtpm {
             .spawn()
             .unwrap();
         let address = format!("swtpm:host=127.0.0.1,port={port}");
-        let made = |line: &str| {
+        let succeeds = |line: &str| {
             let mut words = line.split(' ');
             let mut command = Command::new(words.next().unwrap());
             let command = command.args(words).current_dir(folder.path()).env("TPM2TOOLS_TCTI", &address);
             command.env("TSS2_LOG", "all+none").output().unwrap().status.success()
         };
-        while !made("tpm2_flushcontext -t") {
+        while !succeeds("tpm2_flushcontext -t") {
             if child.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -70,7 +70,7 @@ impl Swtpm {
             "tpm2_evictcontrol -Q -C o -c k.ctx 0x81010002",
             "tpm2_flushcontext -t",
         ] {
-            assert!(made(line), "{line}");
+            assert!(succeeds(line), "{line}");
         }
         Some(Self { child, address, _folder: folder })
     }

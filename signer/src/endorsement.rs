@@ -1,7 +1,7 @@
-//! Seals a secret for one TPM, so that nothing but this chip can open it.
+//! Seals a secret to the endorsement key of one TPM, so that only this TPM can unseal it.
 //!
-//! It takes no TPM, only the public half of its endorsement key. What comes of it is what `tpm2_import` takes, and the guest
-//! agent: an object duplicated to the endorsement key with an outer wrapper (TPM 2.0 Library, part 1, "Protected Storage").
+//! Sealing needs the public endorsement key, but no TPM. The result is an object duplicated to the endorsement key with an outer
+//! wrapper (TPM 2.0 Library, part 1, "Protected Storage"), which `tpm2_import` and Google's guest agent import.
 
 use aws_lc_rs::agreement::{ECDH_P256, EphemeralPrivateKey, ParsedPublicKey, UnparsedPublicKey, agree_ephemeral};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -20,28 +20,28 @@ use x509_parser::prelude::*;
 use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
-/// The public half of a TPM's endorsement key: the elliptic-curve one (P-256), made by the template that all TPMs share.
+/// A TPM's public endorsement key: the elliptic-curve key (P-256) of the default template, which every TPM can recreate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndorsementKey {
-    /// Uncompressed: 4, x, y.
+    /// The uncompressed point: 4, x, y.
     point: [u8; POINT],
 }
 
 const COORDINATE: usize = 32;
 const POINT: usize = 1 + 2 * COORDINATE;
 
-/// Why a PEM text has no endorsement key.
+/// The error of reading an endorsement key. Its text names the command that exports the right key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; `tpm2_createek -c ek.ctx -G ecc -u ek.pem -f pem` writes the one that is wanted")]
+#[error("{problem}; `tpm2_createek -c ek.ctx -G ecc -u ek.pem -f pem` exports the elliptic-curve endorsement key")]
 pub struct EndorsementKeyError {
     problem: &'static str,
 }
 
 impl EndorsementKey {
-    /// Reads a public key, or a certificate of it, in PEM.
+    /// Reads the key from PEM: a public key or its certificate.
     ///
     /// # Errors
-    /// If it is something else, or the key is another one than the elliptic-curve one.
+    /// If the PEM contains neither, or the key is not an elliptic-curve key on P-256.
     pub fn from_pem(pem: &[u8]) -> Result<Self, EndorsementKeyError> {
         let wrong = |problem| EndorsementKeyError { problem };
         let certified = || {
@@ -59,7 +59,7 @@ impl EndorsementKey {
         }
     }
 
-    /// Of the coordinates that a TPM tells.
+    /// The key with these coordinates, from which a TPM strips leading zeros.
     #[cfg(feature = "tpm")]
     pub(crate) fn from_coordinates(x: &[u8], y: &[u8]) -> Result<Self, EndorsementKeyError> {
         let mut point = vec![4];
@@ -92,40 +92,41 @@ impl fmt::Debug for EndorsementKey {
     }
 }
 
-/// A sealed secret, in the three parts that a TPM imports.
+/// A sealed secret: the three parts that a TPM imports.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ImportBlob {
     /// The content of `TPM2B_PRIVATE`: the secret, encrypted and authenticated.
     pub duplicate: Vec<u8>,
-    /// The content of `TPM2B_ENCRYPTED_SECRET`: the point from which the TPM derives the keys.
+    /// The content of `TPM2B_ENCRYPTED_SECRET`: the ephemeral public key from which the TPM derives the keys.
     pub encrypted_seed: Vec<u8>,
-    /// `TPMT_PUBLIC` of the sealed object.
+    /// The `TPMT_PUBLIC` of the sealed object.
     pub public_area: Vec<u8>,
 }
 
-/// The system has no randomness to give.
+/// The error of sealing: a cryptographic operation or the system's random number generator failed.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing can be sealed for the TPM: {0}")]
+#[error("sealing to the TPM's endorsement key failed: {0}")]
 pub struct SealError(Unspecified);
 
-// Not by `#[from]`, which would set `source()`: a chain of errors would print the cause twice.
+// Without `#[from]`, which would set `source()`: an error chain would print the cause twice.
 impl From<Unspecified> for SealError {
     fn from(error: Unspecified) -> Self {
         Self(error)
     }
 }
 
-// As the TPM's specification calls them.
+// The names are those of the TPM specification.
 const TPM_ALG_KEYEDHASH: u16 = 0x0008;
 const TPM_ALG_SHA256: u16 = 0x000b;
 const TPM_ALG_NULL: u16 = 0x0010;
 const USER_WITH_AUTH: u32 = 0x0000_0040;
 
 impl EndorsementKey {
-    /// Seals a secret of at most 128 bytes.
+    /// Seals a secret. A TPM can unseal at most 128 bytes; the length is not checked here.
     ///
     /// # Errors
-    /// If the system has no randomness to give.
+    /// If the system's random number generator or a cryptographic operation fails.
     pub fn seal(&self, secret: &[u8]) -> Result<ImportBlob, SealError> {
         let mut obfuscation = Zeroizing::new([0; 32]);
         fill(&mut *obfuscation)?;
@@ -142,13 +143,13 @@ impl EndorsementKey {
         Ok(ImportBlob { duplicate, encrypted_seed, public_area })
     }
 
-    /// A seed that this TPM comes to as well, and what it needs for that.
+    /// Agrees on a seed by ECDH. Returns it with the ephemeral public key, from which the TPM derives the same seed.
     fn shared_seed(&self) -> Result<(Zeroizing<[u8; 32]>, Vec<u8>), Unspecified> {
         let ours = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new())?;
         let public = ours.compute_public_key()?;
         let (x, y) = public.as_ref()[1..].split_at(COORDINATE);
         let seed = agree_ephemeral(ours, self.unparsed(), Unspecified, |shared| {
-            // KDFe of the TPM's specification.
+            // KDFe of the TPM specification.
             let info = [b"DUPLICATE\0", x, self.x()].concat();
             let mut seed = Zeroizing::new([0; 32]);
             let algorithm = get_sskdf_digest_algorithm(SskdfDigestAlgorithmId::Sha256).ok_or(Unspecified)?;
@@ -159,7 +160,7 @@ impl EndorsementKey {
     }
 }
 
-/// KDFa of the TPM's specification.
+/// Derives a key by KDFa of the TPM specification.
 fn derived<const N: usize>(seed: &[u8], label: &str, context: &[u8]) -> Result<Zeroizing<[u8; N]>, Unspecified> {
     let bits = u32::try_from(8 * N).map_err(|_| Unspecified)?;
     let info = [label.as_bytes(), &[0], context, &bits.to_be_bytes()].concat();
@@ -169,13 +170,13 @@ fn derived<const N: usize>(seed: &[u8], label: &str, context: &[u8]) -> Result<Z
     Ok(key)
 }
 
-/// AES-128-CFB. The initialization vector is 0, since each key encrypts one thing.
+/// Encrypts with AES-128-CFB. The initialization vector is 0, because each key encrypts one message.
 fn encrypt(key: &[u8], in_out: &mut [u8]) -> Result<(), Unspecified> {
     let key = EncryptingKey::cfb128(UnboundCipherKey::new(&AES_128, key)?)?;
     key.less_safe_encrypt(in_out, EncryptionContext::Iv128(FixedLength::from([0; 16]))).map(drop)
 }
 
-/// A sealed object without a password, bound to its secret by a hash.
+/// The public area of a sealed object without a password. A hash binds it to its secret.
 fn public_area(obfuscation: &[u8], secret: &[u8]) -> Vec<u8> {
     let unique = sha256(&[obfuscation, secret]);
     [
@@ -189,14 +190,14 @@ fn public_area(obfuscation: &[u8], secret: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// `TPM2B_SENSITIVE`: no password, the obfuscation, the secret.
+/// The `TPM2B_SENSITIVE` of the object: an empty password, the obfuscation value, the secret.
 fn sensitive(obfuscation: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     let parts = [&sized(&[])[..], &sized(obfuscation), &Zeroizing::new(sized(secret))].concat();
     let whole = Zeroizing::new([&TPM_ALG_KEYEDHASH.to_be_bytes()[..], &Zeroizing::new(parts)].concat());
     Zeroizing::new(sized(&whole))
 }
 
-/// Bytes with their number before them. Nothing here has more than a few hundred.
+/// Prefixes bytes with their length. No value here is longer than a few hundred bytes.
 fn sized(bytes: &[u8]) -> Vec<u8> {
     let count = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     [&count.to_be_bytes(), bytes].concat()
@@ -214,7 +215,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 
     #[test]
-    fn a_key_and_its_certificate_are_the_same() {
+    fn a_certificate_and_its_public_key_are_read_as_equal_keys() {
         let key = KeyPair::generate().unwrap();
         let of_key = EndorsementKey::from_pem(key.public_key_pem().as_bytes()).unwrap();
         let certificate = CertificateParams::default().self_signed(&key).unwrap().pem();
@@ -223,20 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_key_is_named() {
+    fn other_keys_are_errors_that_name_the_type() {
         let error = |pem: &str| EndorsementKey::from_pem(pem.as_bytes()).unwrap_err().to_string();
         assert!(error("nothing").starts_with("no PUBLIC KEY or CERTIFICATE in PEM; `tpm2_createek"));
         let other = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         assert!(error(&other.public_key_pem()).starts_with("not a key of the curve P-256;"));
         let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
         assert!(error(&rsa.public_key_pem()).starts_with("an RSA key, but"));
-        let none = EndorsementKey::from_point(&[4; POINT]).unwrap_err().to_string();
-        assert!(none.starts_with("not a key of the curve P-256;"), "{none}");
+        let off_curve = EndorsementKey::from_point(&[4; POINT]).unwrap_err().to_string();
+        assert!(off_curve.starts_with("not a key of the curve P-256;"), "{off_curve}");
     }
 
-    /// The parts have the shape that a TPM expects; that one opens them is tested with one.
+    /// Checks the format only. An integration test unseals a secret with a software TPM.
     #[test]
-    fn a_secret_is_sealed_as_an_object_of_its_own() {
+    fn sealing_makes_a_new_object_in_the_format_of_tpm2_import() {
         let key = EndorsementKey::from_pem(KeyPair::generate().unwrap().public_key_pem().as_bytes()).unwrap();
         let (one, other) = (key.seal(&[7; 32]).unwrap(), key.seal(&[7; 32]).unwrap());
         assert_eq!(one.public_area[..14], [0, 8, 0, 0xb, 0, 0, 0, 0x40, 0, 0, 0, 0x10, 0, 32]);

@@ -1,4 +1,4 @@
-//! JSON Web Signatures in compact form: assembled here, signed by any signer.
+//! JSON Web Signatures (RFC 7515) in compact form, signed by any signer.
 
 mod assertion;
 
@@ -19,7 +19,7 @@ struct Header<'a> {
     typ: &'static str,
 }
 
-/// Signs these claims. `key_id` is the `kid` of the header, by which verifiers find the key.
+/// Signs `claims` and returns the token in compact form. `key_id` becomes the `kid` of the header, by which verifiers find the key.
 ///
 /// # Errors
 /// If the claims can't be serialized, or the signer fails.

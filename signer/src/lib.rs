@@ -1,7 +1,7 @@
-//! Signers: tower services from a message to its signature.
+//! Signers of JSON Web Tokens as [`tower::Service`]s from a [`SignRequest`] to a [`Signature`].
 //!
-//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM (`tpm`, a feature)
-//! share all but the last step. [`EndorsementKey`] seals secrets to a TPM.
+//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM (`tpm::TpmSigner`)
+//! share every step but the signature. [`EndorsementKey`] seals secrets to a TPM.
 //!
 //! # Features
 //!
@@ -25,16 +25,16 @@ use bytes::Bytes;
 use std::fmt;
 use tower::util::BoxCloneSyncService;
 
-/// Any signer.
+/// A signer of any type, boxed and cloneable.
 pub type BoxSigner = BoxCloneSyncService<SignRequest, Signature, SignError>;
 
-/// The signature algorithms, by their names in JSON Web Signatures.
+/// A signature algorithm of JSON Web Signatures. `Display` writes its `alg` name, such as `RS256`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JwsAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256: what Google signs with and accepts.
     Rs256,
-    /// RSASSA-PSS with SHA-256: what TLS 1.3 wants of RSA keys.
+    /// RSASSA-PSS with SHA-256: what TLS 1.3 requires of RSA keys.
     Ps256,
 }
 
@@ -50,37 +50,38 @@ impl fmt::Display for JwsAlgorithm {
 /// A message to sign.
 #[derive(Debug, Clone)]
 pub struct SignRequest {
-    /// The algorithm.
+    /// The algorithm to sign with.
     pub alg: JwsAlgorithm,
     /// The message itself, not its digest: the signer hashes it.
     pub message: Bytes,
 }
 
-/// A signature.
+/// The bytes of a signature. An RSA signature is as long as the modulus of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature(pub Bytes);
 
-/// Why there is no signature.
+/// The error of a signer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The key can sign, but this signature failed.
+    /// The signature failed, for this reason.
     #[error("signing failed: {0}")]
     Failed(String),
 }
 
-/// The public side of a signer's key.
+/// Public facts about a signer's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeyInfo {
-    /// `kid`: forty hex digits, as long as those of Google's keys.
+    /// The `kid` of the key: the first 40 hex digits of `spki_sha256`, as long as the key ids of Google.
     pub key_id: String,
-    /// The algorithm that the key signs with.
+    /// The algorithm that the key signs tokens with.
     pub alg: JwsAlgorithm,
     /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER.
     pub spki_sha256: [u8; 32],
 }
 
-/// The public side of the key with this SubjectPublicKeyInfo in DER.
+/// Describes the key with this SubjectPublicKeyInfo in DER.
 fn key_info(spki: &[u8]) -> KeyInfo {
     let mut spki_sha256 = [0; 32];
     spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());

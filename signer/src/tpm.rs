@@ -1,7 +1,9 @@
-//! An RSA key inside a Trusted Platform Module (TPM 2.0).
+//! RSA keys in a Trusted Platform Module (TPM 2.0): signing with them, provisioning them, describing them.
 //!
-//! The key never leaves the chip: what is to be signed goes in, a signature comes out, and it is byte for byte what a
-//! [`PemSigner`](super::PemSigner) of the same key makes. The feature `tpm` brings it; it links tpm2-tss.
+//! The private key never leaves the chip. The TPM gets the digest of a message and returns a signature, which for RS256 equals,
+//! byte for byte, that of a [`PemSigner`](super::PemSigner) with the same key.
+//!
+//! Every function that talks to the TPM blocks its thread, except [`TpmSigner`]'s service.
 
 mod address;
 mod bridge;
@@ -19,17 +21,17 @@ mod rsa_private;
 mod worker;
 
 pub use address::TpmAddress;
-pub use certificate::certificate;
+pub use certificate::self_signed_certificate;
 pub use error::TpmError;
 pub use pcrs::Pcrs;
-pub use provision::{Made, NewKey, Provisioner, Shown, show};
+pub use provision::{KeyDescription, NewKey, ProvisionedKey, Provisioner, describe};
 
 use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
 use device::ENDORSEMENT_KEYS;
 use gce_metadata_support::Secret;
 use gce_metadata_support::thread::Thread;
 use key::LoadedKey;
-use limit::{OPENING, within};
+use limit::{OPEN_TIMEOUT, with_timeout};
 use rcgen::PublicKeyData;
 use std::fmt;
 use std::future::Future;
@@ -43,33 +45,34 @@ use tokio_util::sync::PollSender;
 use tower::{Service, ServiceExt, service_fn};
 use worker::Job;
 
-/// As long as anyone waits for a signature. A TPM takes a tenth of a second or so.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The time-out of a signature, queue included. A TPM takes about a tenth of a second for one.
+const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which TPM, and how the use of a key in it is authorised.
+/// The address of a TPM, and how the use of a key in it is authorised.
 #[derive(Debug, Clone, Default)]
 pub struct TpmOptions {
-    /// Where the TPM is.
+    /// The address of the TPM. By default the kernel's resource manager.
     pub tpm: TpmAddress,
-    /// Whether the key of a file is a child of the RSA endorsement key, whatever the file says.
+    /// Loads a key file under the RSA endorsement key, instead of the parent that the file names.
     pub use_ek_parent: bool,
-    /// The password of a persistent parent, or of the hierarchy that the parent is made in.
+    /// The password of a persistent parent, or of the hierarchy of a primary parent.
     pub parent_password: Option<Secret>,
-    /// The key's own password.
+    /// The key's own password (its authValue).
     pub key_password: Option<Secret>,
-    /// The registers that the key is bound to.
+    /// The platform registers that the key's policy is bound to.
     pub pcrs: Option<Pcrs>,
-    /// The name of the endorsement key for which all that is asked is encrypted.
+    /// The TPM name of an endorsement key. If set, sessions are salted with this key and encrypt the parameters of commands, so that
+    /// only the TPM with this key can read them.
     pub encrypt_with_name: Option<Vec<u8>>,
 }
 
-/// Where a key is.
+/// The location of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TpmKey {
-    /// In the TPM, at this handle.
+    /// A key at this persistent handle, 0x81000000 to 0x81ffffff.
     Persistent(u32),
-    /// In a file that only its TPM can read: PEM of the label `TSS2 PRIVATE KEY`.
+    /// A key file, which only its TPM can load: PEM with the label `TSS2 PRIVATE KEY`.
     File(PathBuf),
 }
 
@@ -82,73 +85,74 @@ impl fmt::Display for TpmKey {
     }
 }
 
-/// Under which key another one is kept.
+/// The parent of a key: the storage key that encrypts it outside of the TPM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TpmParent {
-    /// The elliptic-curve primary of the owner's hierarchy, which the key files' specification calls H2.
+    /// The elliptic-curve primary key of the owner hierarchy, called H2 by the specification of key files.
     Owner,
-    /// Its RSA sibling.
+    /// The RSA primary key of the owner hierarchy.
     OwnerRsa,
     /// The RSA endorsement key.
     Endorsement,
-    /// A key at a persistent handle.
+    /// The key at this persistent handle.
     Persistent(u32),
 }
 
-/// Signs with a key inside a TPM.
+/// A signer with a key inside a TPM.
 ///
-/// Signatures are made one after the other, in the order in which they are asked for. `poll_ready` waits for a place in
-/// the line, so that a slow TPM slows its callers down and nothing piles up. The TPM may be restarted in between.
+/// One thread owns the TPM and makes the signatures in the order of the requests. Its queue is bounded: `poll_ready` waits for
+/// capacity, which is the backpressure of a slow TPM. A restarted TPM is reopened at the next signature. Clones share the queue.
 #[derive(Clone)]
 pub struct TpmSigner {
-    line: PollSender<Job>,
+    queue: PollSender<Job>,
     info: KeyInfo,
     spki: Vec<u8>,
     any_scheme: bool,
-    /// Dropped after the line, whose end it waits for.
+    /// Declared after `queue`, because dropping it waits for the thread, which ends when the queue is closed.
     _thread: Arc<Thread>,
 }
 
 impl TpmSigner {
-    /// Connects to the TPM and loads the key. This blocks, for a minute and a half at most. No signature is made, so a wrong
-    /// password does not show yet.
+    /// Connects to the TPM and loads the key. This blocks for up to 90 seconds. It makes no signature, so a wrong password of the key
+    /// is not detected yet.
     ///
     /// # Errors
-    /// If there is no such TPM or key, it does not answer, or the key's policy can't be met.
+    /// If there is no TPM at the address or no such key, if the TPM does not answer, or if `options` don't satisfy the key's policy.
     pub fn open(key: TpmKey, options: TpmOptions) -> Result<Self, TpmError> {
         let (first_key, first_options) = (key.clone(), options.clone());
-        let loaded = within(OPENING, &options.tpm, move || LoadedKey::open(&first_key, &first_options))?;
+        let loaded = with_timeout(OPEN_TIMEOUT, &options.tpm, move || LoadedKey::open(&first_key, &first_options))?;
         let (spki, any_scheme) = (loaded.rsa.subject_public_key_info(), loaded.rsa.any_scheme);
-        let (sender, jobs) = mpsc::channel(worker::QUEUE);
+        let (sender, jobs) = mpsc::channel(worker::QUEUE_CAPACITY);
         let open = move || LoadedKey::open(&key, &options);
         let thread = worker::start(loaded, open, jobs).map_err(|error| TpmError::Other(error.to_string()))?;
-        let line = PollSender::new(sender);
-        Ok(Self { line, info: key_info(&spki), spki, any_scheme, _thread: Arc::new(thread) })
+        let queue = PollSender::new(sender);
+        Ok(Self { queue, info: key_info(&spki), spki, any_scheme, _thread: Arc::new(thread) })
     }
 
-    /// The public side.
+    /// Returns the public facts about the key.
     pub fn info(&self) -> &KeyInfo {
         &self.info
     }
 
-    /// The public key, as SubjectPublicKeyInfo in DER.
+    /// Returns the public key as SubjectPublicKeyInfo in DER.
     pub fn public_key(&self) -> &[u8] {
         &self.spki
     }
 
-    /// Whether the key can sign this way.
+    /// Returns whether the key can sign with `alg`.
     pub fn supports(&self, alg: JwsAlgorithm) -> bool {
         self.any_scheme || alg == JwsAlgorithm::Rs256
     }
 
-    /// The same as any signer, for as long as one waits: a TPM that never answers must not hold up its callers for ever.
+    /// Boxes the signer and adds a time-out of 10 seconds per signature, because a hung TPM never answers.
+    #[must_use]
     pub fn boxed(self) -> BoxSigner {
         BoxSigner::new(service_fn(move |request| {
-            let signed = tokio::time::timeout(TIMEOUT, self.clone().oneshot(request));
+            let signed = tokio::time::timeout(SIGN_TIMEOUT, self.clone().oneshot(request));
             async move {
-                let too_slow = |_| SignError::Failed(TpmError::TooSlow(TIMEOUT.as_secs()).to_string());
-                signed.await.map_err(too_slow)?
+                let timed_out = |_| SignError::Failed(TpmError::SignTimeout(SIGN_TIMEOUT.as_secs()).to_string());
+                signed.await.map_err(timed_out)?
             }
         }))
     }
@@ -166,17 +170,17 @@ impl Service<SignRequest> for TpmSigner {
     type Future = SignatureFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SignError>> {
-        Poll::Ready(ready!(self.line.poll_reserve(context)).map_err(|_| gone()))
+        Poll::Ready(ready!(self.queue.poll_reserve(context)).map_err(|_| thread_ended()))
     }
 
     fn call(&mut self, request: SignRequest) -> Self::Future {
         let (reply, signed) = oneshot::channel();
-        let sent = self.line.send_item(Job { request, reply });
+        let sent = self.queue.send_item(Job { request, reply });
         SignatureFuture(sent.is_ok().then_some(signed))
     }
 }
 
-/// A signature that is under way.
+/// The response future of [`TpmSigner`].
 #[derive(Debug)]
 pub struct SignatureFuture(Option<oneshot::Receiver<Result<Signature, SignError>>>);
 
@@ -184,11 +188,11 @@ impl Future for SignatureFuture {
     type Output = Result<Signature, SignError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(signed) = &mut self.0 else { return Poll::Ready(Err(gone())) };
-        Poll::Ready(ready!(Pin::new(signed).poll(context)).unwrap_or_else(|_| Err(gone())))
+        let Some(signed) = &mut self.0 else { return Poll::Ready(Err(thread_ended())) };
+        Poll::Ready(ready!(Pin::new(signed).poll(context)).unwrap_or_else(|_| Err(thread_ended())))
     }
 }
 
-fn gone() -> SignError {
+fn thread_ended() -> SignError {
     SignError::Failed("the TPM's thread has ended".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Work that may block, on threads that end with it. A thread that can't be made is an error: tokio's own pool panics then.
+//! Blocking work on threads. A failure to start the thread is an error, where tokio's `spawn_blocking` panics.
 
 use std::io;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::sleep;
 /// How long [`retrying`] waits after a failure.
 const BACKOFF: Duration = Duration::from_secs(5);
 
-/// Runs `work` on a thread that may block.
+/// Runs `work` on a new thread, which may block, and waits for its result.
 ///
 /// # Errors
-/// If no thread can be made, or `work` panics.
+/// If the thread can't be started, or `work` panics.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (sender, done) = oneshot::channel();
     let spawned = std::thread::Builder::new().name("blocking".to_owned()).spawn(move || _ = sender.send(work()));
@@ -19,8 +19,8 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     done.await.map_err(|_| io::Error::other("the work has panicked"))
 }
 
-/// Repeats `attempt` until it succeeds, after a while each time: a limit on processes that is reached now may not be reached later.
-/// Each failure is logged.
+/// Retries `attempt` every [`BACKOFF`] until it succeeds, and logs each failure. The limit on threads that made it fail is often
+/// reached only for a short time.
 pub async fn retrying<T, F: Future<Output = io::Result<T>>>(attempt: impl Fn() -> F) -> T {
     loop {
         match attempt().await {
@@ -31,7 +31,7 @@ pub async fn retrying<T, F: Future<Output = io::Result<T>>>(attempt: impl Fn() -
     }
 }
 
-/// The error message for a thread that the system refuses.
+/// The error message of a thread that can't be started, with the remedy.
 pub fn no_thread(error: &io::Error) -> String {
     format!(
         "can't start a thread: {error}; raise the limit on processes and threads of this user (ulimit -u) or container"
@@ -45,18 +45,18 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[tokio::test]
-    async fn work_that_panics_is_an_error() {
+    async fn a_panic_in_blocking_work_is_an_error() {
         assert_eq!(blocking(|| 7).await.unwrap(), 7);
         assert!(blocking(|| panic!("made-up")).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_work_is_tried_again() {
-        let tries = Arc::new(AtomicU32::new(0));
-        let trying = Arc::clone(&tries);
-        let work = move || match trying.fetch_add(1, Ordering::Relaxed) {
+    async fn failed_work_is_retried() {
+        let attempts = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&attempts);
+        let work = move || match counter.fetch_add(1, Ordering::Relaxed) {
             0 => panic!("made-up"),
-            tries => tries,
+            attempts => attempts,
         };
         let done = retrying(move || blocking(work.clone()));
         assert_eq!(done.await, 1);

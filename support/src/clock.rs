@@ -1,22 +1,22 @@
-//! Elapsed time by two clocks. Tokens expire by the time of day, which can be set back; the monotonic clock stands still while a
-//! machine sleeps. The larger of the two elapsed times counts, so that neither prolongs a token's life.
+//! Elapsed time by two clocks. Tokens expire by the system time, which can be set back; the monotonic clock stops while a machine
+//! sleeps. The larger of the two elapsed times counts, so that neither clock prolongs the life of a token.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Reads both clocks. Tests replace the time of day.
+/// A source of both times. Tests replace the system time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// A clock whose time of day this function tells.
+    /// A clock that reads the system time from this function.
     pub fn new(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(clock))
     }
 
-    /// The time of both clocks.
+    /// Reads both clocks.
     pub fn now(&self) -> Moment {
         Moment { instant: Instant::now(), time: (self.0)() }
     }
@@ -43,14 +43,14 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The time that has passed since an earlier moment.
+    /// The time elapsed since an earlier moment: the larger one of the two clocks.
     pub fn since(self, earlier: Self) -> Duration {
-        let by_day = self.time.duration_since(earlier.time).unwrap_or_default();
-        self.instant.saturating_duration_since(earlier.instant).max(by_day)
+        let by_system_time = self.time.duration_since(earlier.time).unwrap_or_default();
+        self.instant.saturating_duration_since(earlier.instant).max(by_system_time)
     }
 }
 
-/// A clock for tests, whose time of day changes only when the returned function moves it, by so many seconds.
+/// A clock for tests. Its system time changes only by calls of the returned function, which moves it by a number of seconds.
 pub fn movable() -> (Clock, impl Fn(i64)) {
     let (start, offset) = (SystemTime::now(), Arc::new(std::sync::atomic::AtomicI64::new(0)));
     let moved = Arc::clone(&offset);
@@ -73,7 +73,7 @@ mod tests {
         let then = clock.now();
         advance(Duration::from_secs(10)).await;
         assert_eq!(clock.now().since(then).as_secs(), 10);
-        // The machine has slept.
+        // The machine slept.
         move_by(3600);
         assert_eq!(clock.now().since(then).as_secs(), 3600);
         // The clock is set back.

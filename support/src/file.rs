@@ -1,10 +1,10 @@
-//! Reading files of limited size, so that a wrong or a hostile file does not use up the memory.
+//! Size-limited reads of files: a wrong or hostile file must not exhaust the memory.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The most bytes that are read of one kind of file, far more than any such file needs.
+/// The maximum size of one kind of file, far above the size of real ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
     mib: u64,
@@ -12,19 +12,19 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A dump of a VM may be large.
+    /// Config files: the dump of a VM may be large.
     pub const CONFIG: Self = Self { mib: 64, kind: "a config file" };
-    /// Those of a config, and those that guests add.
+    /// Guest attributes: those of the config and those that guests add.
     pub const GUEST_ATTRIBUTES: Self = Self { mib: 64, kind: "a file of guest attributes" };
     /// Certificates and keys.
     pub const PEM: Self = Self { mib: 1, kind: "a PEM file" };
-    /// The root certificates of a whole system are a few hundred kilobytes.
+    /// Root certificates: those of a system have a few hundred kilobytes.
     pub const ROOTS: Self = Self { mib: 16, kind: "a file of root certificates" };
-    /// The lists of large authorities have tens of megabytes.
+    /// Revocation lists: those of large certificate authorities have tens of megabytes.
     pub const REVOCATION_LIST: Self = Self { mib: 64, kind: "a revocation list" };
-    /// Credentials of any kind.
+    /// Credentials files of every type.
     pub const CREDENTIALS: Self = Self { mib: 1, kind: "a credentials file" };
-    /// A federated workload's token.
+    /// Subject tokens of workload identity federation.
     pub const SUBJECT_TOKEN: Self = Self { mib: 1, kind: "a file with a subject token" };
 
     fn bytes(self) -> u64 {
@@ -33,23 +33,22 @@ impl Limit {
 
     fn exceeded(self) -> io::Error {
         let Self { mib, kind } = self;
-        let problem =
-            format!("larger than {mib} MiB, the limit for {kind}: give another file, or make this one smaller");
+        let problem = format!("larger than {mib} MiB, the limit for {kind}: give another file, or reduce this one");
         io::Error::new(io::ErrorKind::FileTooLarge, problem)
     }
 }
 
-/// Reads a regular file of limited size. A pipe or a device is refused: it could block, and could not be read again.
+/// Reads a regular file of limited size. A pipe or a device is an error: it could block, and could not be read again.
 ///
 /// # Errors
-/// If it is larger, not a regular file, or can't be read.
+/// If the file is too large, not regular, or can't be read.
 pub fn read(path: &Path, limit: Limit) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let file = File::open(path)?;
-    // The length is only a hint, since the file may grow. Allocated at once, because a larger buffer would leave a copy of a
-    // secret in the smaller one.
+    // The length is a hint, because the file may grow. The buffer is allocated at full size, because a reallocation would leave a
+    // copy of a secret in the freed memory.
     let length = file.metadata()?.len().min(limit.bytes());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(limit.bytes() + 1).read_to_end(&mut content)?;
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_up_to_its_limit_and_not_beyond() {
+    fn a_file_above_the_size_limit_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let file = File::create(&path).unwrap();
@@ -75,8 +74,8 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_file_that_claims_to_be_empty_is_read() {
-        // Files below /proc have no length.
+    fn a_file_with_a_reported_length_of_zero_is_read() {
+        // Files in /proc report a length of 0.
         let content = read(Path::new("/proc/self/status"), Limit::PEM).unwrap();
         assert!(content.starts_with(b"Name:"));
     }

@@ -1,12 +1,11 @@
-//! What the crates of `gce-metadata-server` share: [`Secret`], and a few helpers that are not meant for other users.
-//!
-//! It is the leaf of the workspace: it depends on no other crate of it, so that signers and routes can share a secret without
-//! depending on each other.
+//! Internal helpers of the `gce-metadata-server` crates: [`Secret`], clocks, threads and file reads. Don't depend on this crate: it
+//! has no stable API, and `gce-metadata-server`, `gce-metadata-routes` and `gce-metadata-signer` re-export `Secret`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod secret;
 
+// Public for the other crates of the workspace only, so hidden from the documentation.
 #[doc(hidden)]
 pub mod blocking;
 #[doc(hidden)]

@@ -1,16 +1,16 @@
-//! A string that is not printed and is wiped from memory.
+//! A secret string, which `Debug` redacts and which is wiped from memory.
 
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A string that `Debug` does not print, and that is wiped when its last clone is dropped. Clones share the string, because a
-/// cached token is served far more often than it is made.
+/// A secret string. `Debug` prints `Secret(…)`, and the memory is wiped when the last clone is dropped. Cloning is cheap: clones share
+/// the string.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
-    /// The string itself.
+    /// Returns the string itself. Never write it to a log, a metric or an error.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,5 @@
-//! Threads whose end is waited for, within limits, when their last user is dropped: they hold resources that the end of the process
-//! would not release.
+//! Threads that are joined on drop, with a time-out. They hold resources, such as a TPM's memory, that the exit of the process would
+//! not release.
 
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How long the end of a thread is waited for.
+/// How long `drop` waits for the thread to end.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A handle of a thread, which waits for its end when dropped. The signal for the thread to end must be dropped before it.
+/// A handle of a thread, which joins the thread when dropped. The owner must first drop the channel whose end stops the thread.
 pub struct Thread {
     ended: Mutex<Receiver<()>>,
 }
@@ -19,7 +19,7 @@ impl Thread {
     /// Starts a thread.
     ///
     /// # Errors
-    /// If the system refuses it.
+    /// If the system can't start it.
     pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (running, ended) = channel();
         let run = move || {
@@ -46,7 +46,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn the_end_of_the_thread_is_waited_for_on_drop() {
+    fn drop_waits_for_the_thread_to_end() {
         let (stop, stopped) = channel::<()>();
         let done = Arc::new(AtomicBool::new(false));
         let doing = Arc::clone(&done);

@@ -1,7 +1,7 @@
 //! The token cache: serves a token until five of its sixty minutes are left, as GCE does.
 //!
-//! Fetches are single-flight: however many requests want a token that is not cached, it is fetched once. Sources that are slow
-//! are asked ahead of time, in the background (refresh ahead). Entries and in-flight fetches are bounded.
+//! Fetches are single-flight: concurrent requests for the same token share one fetch. For slow sources a token is refreshed in the
+//! background before it expires (refresh ahead). Entries and in-flight fetches are bounded.
 
 mod entry;
 mod fetch_slots;
@@ -29,7 +29,7 @@ use tokio_util::either::Either;
 use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
 
-/// Adds [`CacheTokens`] to a source of one kind of token. The type of its requests says which kind.
+/// A layer that adds [`CacheTokens`] to a source of one kind of token, which the request type `R` selects.
 #[derive(Debug)]
 pub struct CacheTokensLayer<R> {
     hits: CacheHits,
@@ -56,29 +56,30 @@ impl<R> Default for CacheTokensLayer<R> {
 }
 
 impl<R> CacheTokensLayer<R> {
-    /// A cache that fetches a token when a request needs it.
+    /// A cache without refresh ahead: a token is fetched when a request needs it.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Counts hits with this counter, which several caches may share.
+    #[must_use]
     pub fn count_hits(self, hits: CacheHits) -> Self {
         Self { hits, ..self }
     }
 
-    /// Fetches the next token in the background while the current one is still served, so that no request waits for it. Meant
-    /// for slow sources.
+    /// Refreshes tokens in the background while the current one is served, so that no request waits for a refresh. For slow sources.
+    #[must_use]
     pub fn refresh_ahead(self) -> Self {
         Self { refresh_ahead: true, ..self }
     }
 }
 
-/// The number of cache hits. Clones share one counter.
+/// A counter of cache hits. Clones share one count.
 #[derive(Debug, Clone, Default)]
 pub struct CacheHits(Arc<AtomicU64>);
 
 impl CacheHits {
-    /// The number.
+    /// Returns the number of hits.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -101,16 +102,28 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
     }
 }
 
-/// Caches one token for each account and set of scopes, or audience and format.
+/// A service that caches one token for each account and set of scopes, or audience and format.
 ///
-/// Fetches are single-flight per token and run in a task of their own, which goes on when the client leaves. A token that could
-/// not be refreshed is served until it expires. At most 1024 tokens are cached, and at most 32 fetches are in flight per account.
+/// Fetches are single-flight per token. Each runs in a task, which continues when the client disconnects. If a refresh fails, the
+/// cached token is served until it expires. At most 1024 tokens are cached, and at most 32 fetches are in flight per account.
+///
+/// ```
+/// use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource};
+/// use gce_metadata_tokens::CacheTokens;
+/// use tower::ServiceBuilder;
+///
+/// # fn cached(source: AccessTokenSource) {
+/// let cached = ServiceBuilder::new()
+///     .layer(CacheTokens::<AccessTokenSource, AccessTokenRequest>::layer().refresh_ahead())
+///     .service(source);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CacheTokens<S, R: TokenRequest> {
     shared: Arc<Shared<S, R>>,
 }
 
-/// Behind one `Arc`, because every request clones the service, and a cache hit needs nothing of the inner service.
+/// The state of the service, behind one `Arc`: every request clones the service, and a cache hit does not need the inner service.
 #[derive(Debug)]
 struct Shared<S, R: TokenRequest> {
     inner: S,
@@ -121,6 +134,23 @@ struct Shared<S, R: TokenRequest> {
     clock: Clock,
 }
 
+impl<S, R: TokenRequest> CacheTokens<S, R> {
+    /// Returns the layer that adds this cache, without refresh ahead.
+    pub fn layer() -> CacheTokensLayer<R> {
+        CacheTokensLayer::new()
+    }
+
+    /// Caches the tokens of `inner`, without refresh ahead.
+    pub fn new(inner: S) -> Self {
+        Self::layer().layer(inner)
+    }
+
+    /// Returns the inner service. Clones of the cache share it, so there is no mutable access.
+    pub fn get_ref(&self) -> &S {
+        &self.shared.inner
+    }
+}
+
 impl<S, R: TokenRequest> Clone for CacheTokens<S, R> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
@@ -128,7 +158,7 @@ impl<S, R: TokenRequest> Clone for CacheTokens<S, R> {
 }
 
 impl<S, R: TokenRequest> Shared<S, R> {
-    /// The cached token, if it may still be served.
+    /// Returns the cached token if it may still be served, and counts the hit.
     fn hit(&self, entry: &Entry<R::Token>, now: Moment) -> Option<R::Token> {
         let token = entry.current(self.refresh_ahead, now)?.token(now);
         self.hits.0.fetch_add(1, Ordering::Relaxed);
@@ -142,18 +172,18 @@ where
     S::Future: Send,
     R: TokenRequest,
 {
-    /// Fetches the next token in the background.
+    /// Refreshes a token in the background.
     fn start_refresh(self: &Arc<Self>, request: R, fetch_lock: FetchLock) {
         let cache = Arc::clone(self);
         tokio::spawn(async move {
-            // Without a time-out: no request waits for this, and each token has one refresh at a time.
+            // Waits for a slot without a time-out: no request waits for this, and each token has one refresh at a time.
             let _slot = cache.slots.acquire(request.account()).await;
             let _ = cache.fetch(&request, &fetch_lock).await;
             cache.tokens.update(&request, |entry| entry.refreshing &= !Arc::ptr_eq(&entry.fetch_lock, &fetch_lock));
         });
     }
 
-    /// Fetches a token for a request that came at `requested_at`, unless an in-flight fetch for another request yields it.
+    /// Fetches a token for a request that arrived at `requested_at`, or waits for the in-flight fetch of another request.
     async fn fetch_once(
         self: Arc<Self>,
         request: R,
@@ -168,8 +198,7 @@ where
                     // The credentials were replaced while we waited; wait for the fetch that uses the new ones.
                     return Err(Some(Arc::clone(&entry.fetch_lock)));
                 }
-                // The failure of the fetch that this request waited for is its failure too: fetching again for each waiting
-                // request would queue up attempts.
+                // A failed fetch fails every waiting request: a fetch for each of them would queue up attempts.
                 let settled = self.hit(entry, now).map(Ok).or_else(|| entry.failed_since(requested_at, now).map(Err));
                 settled.ok_or(None)
             })?;
@@ -180,7 +209,8 @@ where
                     let Some(slot) = self.slots.acquire_timeout(request.account()).await else {
                         return self.complete(&request, &fetch_lock, Err(overloaded().into()), self.clock.now());
                     };
-                    // In a task: clients give up sooner than a slow source answers, and would never see its token.
+                    // In a task, which outlives its client: a slow source may take longer than the time-out of every client, and its
+                    // token would never be cached.
                     let fetch = async move {
                         let outcome = self.fetch(&request, &fetch_lock).await;
                         drop((locked, slot));
@@ -193,14 +223,14 @@ where
         }
     }
 
-    /// Asks the source, and caches what it answers.
+    /// Calls the source, and caches the outcome.
     async fn fetch(&self, request: &R, fetch_lock: &FetchLock) -> Result<R::Token, TokenError> {
         let since = self.clock.now();
         let outcome = self.inner.clone().oneshot(request.clone()).await.map_err(Into::into);
         self.complete(request, fetch_lock, outcome, since)
     }
 
-    /// Caches the outcome of a fetch, unless the entry was invalidated meanwhile: the outcome may be that of old credentials.
+    /// Caches the outcome of a fetch, unless the entry was invalidated in the meantime: the outcome may belong to old credentials.
     fn complete(
         &self,
         request: &R,
@@ -209,7 +239,7 @@ where
         since: Moment,
     ) -> Result<R::Token, TokenError> {
         let mut tokens = self.tokens.lock();
-        // Taken under the lock: a failure must be later than every request that has found none.
+        // Read under the lock: a failure must be later than every request that saw no failure.
         let now = self.clock.now();
         match tokens.get_mut(request).filter(|entry| Arc::ptr_eq(&entry.fetch_lock, fetch_lock)) {
             Some(entry) => entry.complete(outcome, since, now),

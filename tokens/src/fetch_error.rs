@@ -1,4 +1,4 @@
-//! Why a source made no token, with what the layers above it need to know beside the error.
+//! The error of a source, with facts for the layers above it: Retry-After and HTTP status.
 
 use gce_metadata_routes::token::TokenError;
 #[cfg(feature = "live")]
@@ -7,18 +7,18 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest Retry-After that is respected. A source may recover sooner than it said.
+/// The upper limit of Retry-After. A source may recover sooner than it announced.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Why a source made no token.
+/// The error of a fetch from a source.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FetchError {
-    /// The error that the request is answered with.
+    /// The error to answer requests with.
     pub error: TokenError,
-    /// The end of the source's Retry-After, if it sent one.
+    /// The end of the source's Retry-After, if it sent one. The cache makes no fetch before, for at most five minutes.
     pub retry_at: Option<Instant>,
-    /// The status of the answer, if there was one.
+    /// The HTTP status of the source's answer, if it answered.
     #[cfg(feature = "live")]
     pub(super) status: Option<StatusCode>,
 }

@@ -1,4 +1,4 @@
-//! A fixed token, given by the environment or a test. It belongs to the default account; other accounts have none.
+//! The source of a fixed token, given by the environment or a test, for the default account. Other accounts get no token.
 
 use super::fetch_error::FetchError;
 use super::token_request::TokenRequest;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower::Service;
 
-/// The lifetime of an access token, whose real one is not known.
+/// The reported lifetime of an access token, whose real lifetime is not known.
 const EXPIRES_IN: Duration = Duration::from_secs(3600);
 
 /// Answers each request of the default account with one token.
@@ -22,7 +22,7 @@ impl FixedTokens {
         Self { token }
     }
 
-    /// The token, unless the request is for an account that it does not belong to.
+    /// The token, if the request is for the default account.
     fn answer<R: TokenRequest>(&self, request: &R) -> Result<Secret, FetchError> {
         let account = request.account();
         let none = || TokenError::NoSource { account: account.email.clone() };

@@ -1,9 +1,8 @@
-//! Notices that files have changed, however they are replaced.
+//! Detects changes of files, by file system events and by polling.
 //!
-//! Editors write in place or rename over, Kubernetes swaps a link three folders up, people delete a folder and make it
-//! anew. So the folders are watched, not the files. A poll, slow and cheap, catches what slips through, and is all there is
-//! where the system can't watch. What touches the disk runs where it may block: a file system that hangs must not hang the
-//! server.
+//! Editors write in place or rename over the file, Kubernetes swaps a symbolic link three folders up, users delete and recreate a
+//! folder. So the folders are watched, not the files. A slow, cheap poll finds changes without an event, and every change on systems
+//! without a watcher. Disk access runs on threads that may block: a hanging file system must not block the server.
 
 mod folders;
 
@@ -16,18 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-/// An editor's single save is several events.
+/// The wait after an event: one save in an editor raises several events.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 const POLL: Duration = Duration::from_secs(5);
 
-/// Follows files, and compares their stamps with those of the last look.
+/// Follows files: compares their stamps (inode, length, time, target) with those of the last check.
 pub struct Follow {
     events: Arc<Events>,
     poll: Option<Interval>,
-    look: Arc<Mutex<Look>>,
+    check: Arc<Mutex<Check>>,
     stage: Stage,
-    /// A change is reported even if the stamps are equal: two quick writes can have the same.
-    must_read: bool,
+    /// Reports a change even if the stamps are equal: two quick writes can have equal stamps.
+    must_report: bool,
 }
 
 /// The state of `changed`, which is cancel safe: the next call continues here.
@@ -35,31 +34,32 @@ enum Stage {
     First,
     Waiting,
     Debouncing,
-    Looking(Pin<Box<dyn Future<Output = bool> + Send>>),
+    Checking(Pin<Box<dyn Future<Output = bool> + Send>>),
 }
 
-struct Look {
+/// The files, their watcher and their last stamps.
+struct Check {
     files: Vec<PathBuf>,
     folders: Option<Folders>,
-    seen: Vec<Stamp>,
+    stamps: Vec<Stamp>,
 }
 
 impl Follow {
     /// Follows these files.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        let look = Look { files, folders: None, seen: Vec::new() };
-        let look = Arc::new(Mutex::new(look));
-        Self { events: Arc::default(), poll: None, look, stage: Stage::First, must_read: false }
+        let check = Check { files, folders: None, stamps: Vec::new() };
+        let check = Arc::new(Mutex::new(check));
+        Self { events: Arc::default(), poll: None, check, stage: Stage::First, must_report: false }
     }
 
-    /// Returns when a file may have changed since the last call; the first call returns at once, because changes before it were
-    /// not watched. Cancel safe.
+    /// Waits until a file may have changed since the last call. The first call returns at once, because changes before it were not
+    /// watched. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
             match &mut self.stage {
                 Stage::First => {
-                    self.must_read = true;
-                    self.stage = self.looking();
+                    self.must_report = true;
+                    self.stage = self.start_check();
                 }
                 Stage::Waiting => {
                     let poll = self.poll.get_or_insert_with(|| {
@@ -70,18 +70,18 @@ impl Follow {
                     });
                     self.stage = tokio::select! {
                         () = self.events.arrived.notified() => Stage::Debouncing,
-                        _ = poll.tick() => self.looking(),
+                        _ = poll.tick() => self.start_check(),
                     };
                 }
                 Stage::Debouncing => {
                     sleep(DEBOUNCE).await;
-                    self.must_read |= self.events.of_file.swap(false, Ordering::Relaxed);
-                    self.stage = self.looking();
+                    self.must_report |= self.events.of_file.swap(false, Ordering::Relaxed);
+                    self.stage = self.start_check();
                 }
-                Stage::Looking(looking) => {
-                    let differs = looking.await;
+                Stage::Checking(check) => {
+                    let differs = check.await;
                     self.stage = Stage::Waiting;
-                    if std::mem::take(&mut self.must_read) || differs {
+                    if std::mem::take(&mut self.must_report) || differs {
                         return;
                     }
                 }
@@ -89,24 +89,24 @@ impl Follow {
         }
     }
 
-    /// A look at the stamps. It goes on when the call is cancelled; the next call reports what it finds.
-    fn looking(&self) -> Stage {
-        let (look, events) = (Arc::clone(&self.look), Arc::clone(&self.events));
-        let look = move || look.lock().unwrap_or_else(PoisonError::into_inner).again(&events);
-        Stage::Looking(Box::pin(retrying(move || blocking(look.clone()))))
+    /// Starts a check of the stamps. It continues when the call of `changed` is cancelled; the next call returns its result.
+    fn start_check(&self) -> Stage {
+        let (check, events) = (Arc::clone(&self.check), Arc::clone(&self.events));
+        let run = move || check.lock().unwrap_or_else(PoisonError::into_inner).run(&events);
+        Stage::Checking(Box::pin(retrying(move || blocking(run.clone()))))
     }
 }
 
-impl Look {
-    /// Whether a stamp has changed.
-    fn again(&mut self, events: &Arc<Events>) -> bool {
+impl Check {
+    /// Returns whether a stamp has changed.
+    fn run(&mut self, events: &Arc<Events>) -> bool {
         let files = &self.files;
         let folders = self.folders.get_or_insert_with(|| Folders::new(files.clone(), Arc::clone(events), POLL));
-        // Before the files are read: a change after that raises another event.
+        // Before the stamps are read, so that every later change raises an event.
         folders.watch();
         let now = stamps(files);
-        let differs = now != self.seen;
-        self.seen = now;
+        let differs = now != self.stamps;
+        self.stamps = now;
         differs
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     use std::fs;
     use tokio::time::timeout;
 
-    /// A cancelled call's look may end after the caller has read the files, so its result must be reported by the next call.
+    /// The check of a cancelled call may end after the caller has read the files, so the next call must report its result.
     #[tokio::test]
     async fn a_change_found_after_a_cancelled_call_is_reported_by_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
@@ -126,8 +126,8 @@ mod tests {
         fs::write(&file, "old").unwrap();
         let mut follow = Follow::new(vec![file.clone()]);
         {
-            let look = Arc::clone(&follow.look);
-            let _held = look.lock().unwrap();
+            let check = Arc::clone(&follow.check);
+            let _held = check.lock().unwrap();
             assert!(follow.changed().now_or_never().is_none());
             fs::write(&file, "new").unwrap();
         }

@@ -1,8 +1,8 @@
-//! Sources of Google Cloud tokens, as pairs of tower services: one of access tokens, one of identity tokens.
+//! Sources of Google Cloud tokens as pairs of [`tower::Service`]s: one for access tokens, one for identity tokens.
 //!
-//! A [`CredentialSource`] is fixed tokens, the offline issuer, or (with the feature `live`) credentials of any kind that Google gives
-//! out. Opened, it is [`Credentials`]; no code after that depends on which source it is. All of them share one path of layers, in
-//! `stack.rs`: metrics, cache, limit, log.
+//! A [`CredentialSource`] selects fixed tokens, the offline issuer, or (feature `live`) credentials that Google issued. Opening it
+//! yields [`Credentials`], whose services have the same types for all sources. All sources share one stack of layers (`stack.rs`):
+//! metrics, cache, rate limit, log.
 //!
 //! # Features
 //!
@@ -53,20 +53,20 @@ use std::sync::Arc;
 use tower::layer::util::Identity;
 use tower::{ServiceExt, service_fn};
 
-/// Which source of tokens to open.
+/// The source of tokens to open. The default is the offline issuer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CredentialSource {
-    /// Fixed tokens, served as they are for the default account. Each is optional: an endpoint without one answers 404.
+    /// Fixed tokens of the default account, served unchanged. Without one, the endpoint answers 404.
     Fixed {
-        /// The answer of `token`.
+        /// The access token, served by `token`.
         access_token: Option<Secret>,
-        /// The answer of `identity`.
+        /// The identity token, served by `identity`.
         id_token: Option<Secret>,
     },
-    /// Tokens that this server makes itself, which no Google API accepts.
+    /// The offline issuer, which makes tokens without Google. No Google API accepts them.
     Offline(OfflineOptions),
-    /// Tokens that Google accepts.
+    /// Live credentials, whose tokens Google accepts.
     #[cfg(feature = "live")]
     Live(Box<LiveOptions>),
 }
@@ -78,11 +78,11 @@ impl From<LiveOptions> for CredentialSource {
     }
 }
 
-/// Why a source could not be opened.
+/// The error of opening a source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The offline issuer has no key.
+    /// The offline issuer's key is unusable.
     #[error("offline issuer: {0}")]
     Key(KeyError),
     /// The credentials can't be used.
@@ -91,7 +91,7 @@ pub enum SourceError {
     Credentials(CredentialError),
 }
 
-// Not by `#[from]`, which would set `source()`: a chain of errors would print the cause twice.
+// Without `#[from]`, which would set `source()`: an error chain would print the cause twice.
 impl From<KeyError> for SourceError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
@@ -114,22 +114,22 @@ impl Default for CredentialSource {
 /// A path and its endpoint.
 type Route = (&'static str, Arc<dyn Endpoint>);
 
-/// Looks after the accounts of this metadata, for as long as it is polled.
-type Attend = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+/// Makes the background task that supervises the source.
+type Supervise = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// An open source: its token services, and what belongs to them.
+/// An open source: its token services, its routes and its background task.
 pub struct Credentials {
     /// The token services.
     tokens: TokenSources,
-    /// Routes beside the metadata, such as the keys that verify an identity token.
+    /// Routes outside of the metadata tree, such as the public keys of identity tokens.
     routes: Vec<Route>,
-    /// What metrics and health checks read.
+    /// Facts for metrics and health checks.
     info: SourceInfo,
     /// The account of the credentials, for a config without accounts.
     default_email: Option<String>,
-    /// The task that looks after the source while it is served.
-    attend: Option<Attend>,
-    /// A hint for the log at the start.
+    /// The background task that supervises the source.
+    supervise: Option<Supervise>,
+    /// A hint for the log at start.
     advice: Option<&'static str>,
 }
 
@@ -140,48 +140,48 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// The token services.
+    /// Returns the token services.
     pub fn tokens(&self) -> TokenSources {
         self.tokens.clone()
     }
 
-    /// Routes beside the metadata, for [`Router::with_route`](gce_metadata_routes::Router::with_route): the public keys and the
-    /// discovery document of the offline issuer. Other sources have none.
+    /// Returns routes outside of the metadata tree, for [`Router::with_route`](gce_metadata_routes::Router::with_route): the public
+    /// keys and the discovery document of the offline issuer. Other sources have none.
     pub fn routes(&self) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
         self.routes.clone()
     }
 
-    /// What metrics and health checks read.
+    /// Returns facts for metrics and health checks.
     pub fn info(&self) -> &SourceInfo {
         &self.info
     }
 
-    /// A hint for the log at the start, if the source has one.
+    /// Returns a hint for the log at start, if the source has one.
     pub fn advice(&self) -> Option<&'static str> {
         self.advice
     }
 
-    /// The e-mail of the account that the credentials belong to, if they name exactly one.
+    /// Returns the e-mail of the credentials' account, if they name exactly one.
     pub fn default_email(&self) -> Option<&str> {
         self.default_email.as_deref()
     }
 
-    /// Looks after the accounts of this metadata, for as long as it is polled: reloads credentials files that change, logs which
-    /// accounts get tokens, and probes those that don't. It ends at once for sources that need none of this.
-    pub fn attend(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let attending = self.attend.as_ref().map(|attend| attend(reader));
+    /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed credentials
+    /// files, logs the health of each account, and probes failed accounts. For fixed, offline and given tokens it returns at once.
+    pub fn supervise(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let supervision = self.supervise.as_ref().map(|supervise| supervise(reader));
         async move {
-            if let Some(attending) = attending {
-                attending.await;
+            if let Some(supervision) = supervision {
+                supervision.await;
             }
         }
     }
 
-    /// Token services of the caller's own, whose requests and answers are reported to `events`.
-    pub fn given(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
+    /// Wraps token services of the embedder. Their requests and answers are reported to `events`; they are not cached.
+    pub fn from_services(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
         let info = SourceInfo::new("Given");
         let stack = TokenStack::new("given", Answers::Any, Arc::clone(events), info.health.clone());
-        // Readiness is part of the fetch, so that it is timed and its failure reported.
+        // `oneshot` makes readiness a part of the fetch, so that it counts towards latency and its failure is recorded.
         let access = tokens.access.map(|source| service_fn(move |request| source.clone().oneshot(request)));
         let id = tokens.id.map(|source| service_fn(move |request| source.clone().oneshot(request)));
         Self::plain(
@@ -195,7 +195,7 @@ impl Credentials {
         )
     }
 
-    /// Fixed tokens.
+    /// Credentials of the source `Fixed`.
     fn fixed(access_token: Option<Secret>, id_token: Option<Secret>, events: SharedTokenEvents) -> Self {
         let info = SourceInfo::new("Static");
         let stack = TokenStack::new("fixed", Answers::Constant, events, info.health.clone());
@@ -211,14 +211,14 @@ impl Credentials {
         )
     }
 
-    /// Token services that need nothing else.
+    /// Token services without routes or a background task.
     fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
-        Self { tokens, routes: Vec::new(), info, default_email: None, attend: None, advice: None }
+        Self { tokens, routes: Vec::new(), info, default_email: None, supervise: None, advice: None }
     }
 }
 
 impl CredentialSource {
-    /// Opens the source, for a stack of the caller's own. Must be called in a tokio runtime.
+    /// Opens the source. Must be called in a tokio runtime.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Publisher, Router};
@@ -227,7 +227,7 @@ impl CredentialSource {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let publisher = Publisher::new(Metadata::sample().tree());
     /// let credentials = CredentialSource::default().open()?;
-    /// tokio::spawn(credentials.attend(publisher.reader()));
+    /// tokio::spawn(credentials.supervise(publisher.reader()));
     /// let mut router = Router::new(publisher, credentials.tokens());
     /// for (path, endpoint) in credentials.routes() {
     ///     router = router.with_route(path, endpoint)?;
@@ -236,13 +236,13 @@ impl CredentialSource {
     /// ```
     ///
     /// # Errors
-    /// If the source has no key, or no credentials that can be used.
+    /// If the key or the credentials of the source are unusable.
     pub fn open(self) -> Result<Credentials, SourceError> {
         self.open_with(Arc::new(()), None)
     }
 
-    /// The token services alone, without the rest of [`open`](Self::open): the routes to the keys that verify the offline issuer's
-    /// identity tokens, and the reload of credentials files.
+    /// Opens the source and returns only its token services. The offline issuer's routes to its public keys, and the reload of
+    /// credentials files, are not available then.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -250,7 +250,7 @@ impl CredentialSource {
         self.open().map(|credentials| credentials.tokens)
     }
 
-    /// Opens the source, reports its events to `events`, and limits the rate of access tokens that are not cached. Must be called
+    /// Opens the source, reports its events to `events`, and limits the rate of fetches of access tokens to `limit`. Must be called
     /// in a tokio runtime.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Limits the rate of fetches, as GCE limits that of access tokens which are not cached. A path does not show whether a token is
-//! cached, so this limit can't be a layer of the HTTP stack.
+//! The rate limit of fetches: GCE limits access tokens that are not cached. It is not a layer of the HTTP stack, because only the
+//! cache knows whether a token is cached.
 
 use super::fetch_error::FetchError;
 use super::token_request::TokenRequest;
@@ -18,7 +18,7 @@ pub(super) struct LimitUncachedLayer {
 }
 
 impl LimitUncachedLayer {
-    /// Admits as many fetches as `limit` does; all without a limit.
+    /// Admits the fetches that `limit` admits; all if it is `None`.
     pub(super) fn new(limit: Option<Arc<RateLimit>>) -> Self {
         Self { limit }
     }
@@ -32,7 +32,7 @@ impl<S> Layer<S> for LimitUncachedLayer {
     }
 }
 
-/// Fails with [`TokenError::TooMany`] instead of calling the inner service too often.
+/// Fails with [`TokenError::TooMany`] above the limit, without calling the inner service.
 #[derive(Debug, Clone)]
 pub(super) struct LimitUncached<S> {
     inner: S,

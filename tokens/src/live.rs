@@ -1,7 +1,7 @@
-//! Tokens that Google accepts, from every kind of credentials that Google gives out.
+//! The live source: tokens that Google accepts, from every type of credentials that Google issues.
 //!
-//! A credentials file becomes a pair of token services (`file.rs`). Here they are assigned to accounts and put at the end of the
-//! token path; the supervisor reloads and probes them.
+//! `file.rs` opens a credentials file as a pair of token services. This module assigns them to accounts and composes the token path
+//! with them as its innermost services; the supervisor reloads and probes them.
 
 mod accounts;
 mod by_account;
@@ -33,7 +33,7 @@ pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveS
 use super::cache::CacheTokensLayer;
 use super::events::SharedTokenEvents;
 use super::stack::{Answers, TokenStack};
-use super::{Attend, Credentials, SourceInfo};
+use super::{Credentials, SourceInfo, Supervise};
 use accounts::Accounts;
 use by_account::ByAccount;
 use file::CredentialFile;
@@ -71,7 +71,7 @@ impl LiveOptions {
             #[cfg(feature = "tpm")]
             tpm: self.tpm,
             key_email: None,
-            key_email_hint: "a key in Google's JSON says whose it is".to_owned(),
+            key_email_hint: "use a key in Google's JSON format, which contains its account's e-mail".to_owned(),
             acts_as_any: false,
             expected: None,
         };
@@ -79,12 +79,12 @@ impl LiveOptions {
         Ok(match self.source {
             LiveSource::Key { path, email } => {
                 let expected = expected("serviceAccountKey", "service_account or a key in PEM");
-                let key_email_hint = "say whose it is with --service-account-email".to_owned();
+                let key_email_hint = "set its account with --service-account-email".to_owned();
                 let context = OpenContext { key_email: email.clone(), key_email_hint, expected, ..context };
                 let file = CredentialFile::open(Location::File(path), context)?;
                 match (email, &file.current().email) {
-                    (Some(said), Some(own)) if said != *own => {
-                        let problem = format!("a key of {own}, not of {said}: leave --service-account-email out");
+                    (Some(given), Some(own)) if given != *own => {
+                        let problem = format!("a key of {own}, not of {given}: leave --service-account-email out");
                         return Err(CredentialError::File { place: file.location().to_string(), problem });
                     }
                     _ => Accounts::Default(file),
@@ -137,6 +137,6 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     });
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
-    let attend: Attend = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
-    Credentials { tokens, routes: Vec::new(), info, default_email, attend: Some(attend), advice: None }
+    let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
+    Credentials { tokens, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
 }

@@ -1,4 +1,4 @@
-//! Logs each new token and each failure of the source: account, scopes, lifetime, reason. Never a token or its audience.
+//! Logs each new token and each failure of the source: account, scopes, lifetime, reason. It never logs a token or an audience.
 
 use super::fetch_error::FetchError;
 use super::stack::Answers;
@@ -18,7 +18,7 @@ pub(super) struct LogTokensLayer {
 }
 
 impl LogTokensLayer {
-    /// Logs what `source` answers. Only [new](Answers::New) tokens are logged, failures always.
+    /// Logs the answers of `source`. Failures are always logged, tokens only if they are [new](Answers::New).
     pub(super) fn new(source: &'static str, answers: Answers) -> Self {
         Self { source, answers }
     }
@@ -95,7 +95,7 @@ where
     }
 }
 
-/// The log line of a new token of either kind.
+/// A request whose new token is logged with the fields of its kind.
 pub(super) trait LogMinted: TokenRequest {
     fn log_minted(&self, token: &Self::Token, source: &'static str);
 }
@@ -109,7 +109,7 @@ impl LogMinted for AccessTokenRequest {
 
 impl LogMinted for IdTokenRequest {
     fn log_minted(&self, token: &IdToken, source: &'static str) {
-        // Rounded up: `exp` is a whole second, and the time of day is not.
+        // Rounded up, because `exp` has whole seconds and the system time has fractions.
         let seconds = (token.lifetime() + Duration::from_millis(999)).as_secs();
         tracing::info!(account = self.account.email, source, seconds, "identity token made");
     }

@@ -1,7 +1,7 @@
 //! The offline issuer: tokens without a Google account.
 //!
-//! Its access tokens are random. Its identity tokens have the header and the claims of Google's and a real signature, but by
-//! another key: services that should accept them must fetch the keys from this server. Both are cached.
+//! Access tokens are random strings. Identity tokens have the header and claims of Google's tokens, signed by the issuer's own key:
+//! services that are to accept them must fetch the public key from this server. Both kinds are cached.
 
 mod claims;
 mod discovery;
@@ -34,26 +34,34 @@ const ADVICE: &str = "tokens are made offline and no Google API accepts them; fo
     --service-account-file, --impersonate or --federate, or set GOOGLE_ACCESS_TOKEN (for example to the output of \
     `gcloud auth print-access-token`) and GOOGLE_ID_TOKEN";
 
-/// How the offline issuer is set up.
+/// The options of the offline issuer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OfflineOptions {
-    /// The `iss` claim of its identity tokens. By default it is Google's, as on a real VM.
+    /// The `iss` claim of identity tokens. The default is [`GOOGLE`](Self::GOOGLE), as on a real VM.
     pub issuer: String,
-    /// How long its tokens live.
+    /// The lifetime of tokens. The default is one hour.
     pub token_lifetime: Duration,
-    /// The signing key. Without one, a new one is made at each start.
+    /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
+    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating an RSA key
+    /// takes up to a second of CPU time, which a test that needs no identity token saves.
+    pub generate_key_at_start: bool,
 }
 
 impl OfflineOptions {
-    /// The issuer of a real VM's tokens.
+    /// The issuer of a real VM's identity tokens.
     pub const GOOGLE: &'static str = "https://accounts.google.com";
 }
 
 impl Default for OfflineOptions {
     fn default() -> Self {
-        Self { issuer: Self::GOOGLE.into(), token_lifetime: Duration::from_secs(3600), key: None }
+        Self {
+            issuer: Self::GOOGLE.into(),
+            token_lifetime: Duration::from_secs(3600),
+            key: None,
+            generate_key_at_start: false,
+        }
     }
 }
 
@@ -63,9 +71,10 @@ pub(super) fn open(
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    // Made in the background: it takes longer than the rest of the start, and most servers are asked for an access token first.
-    let early = key.clone();
-    tokio::spawn(async move { early.get().await.map(|_| ()) });
+    if options.generate_key_at_start {
+        let key = key.clone();
+        tokio::spawn(async move { key.get().await.map(|_| ()) });
+    }
 
     let signer = key.clone();
     let fingerprint = Arc::new(move || signer.spki_sha256());
@@ -79,10 +88,10 @@ pub(super) fn open(
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
-    Ok(Credentials { tokens, routes, info, default_email: None, attend: None, advice: Some(ADVICE) })
+    Ok(Credentials { tokens, routes, info, default_email: None, supervise: None, advice: Some(ADVICE) })
 }
 
-/// The issuer's key, as soon as it is made.
+/// The issuer's key, which is generated at most once.
 #[derive(Debug, Clone)]
 pub(super) struct Key(Arc<OnceCell<PemSigner>>);
 
@@ -105,7 +114,7 @@ impl Key {
 fn access_token(lifetime: Duration) -> Result<AccessToken, TokenError> {
     let mut random = [0; 96];
     let filled = SystemRandom::new().fill(&mut random);
-    filled.map_err(|_| TokenError::Unavailable { reason: "the system has no randomness to give".into() })?;
+    filled.map_err(|_| TokenError::Unavailable { reason: "the system's random number generator failed".into() })?;
     let token = format!("ya29.c.{}", BASE64_URL_SAFE_NO_PAD.encode(random));
     Ok(AccessToken::new(token, lifetime))
 }

@@ -1,7 +1,7 @@
 //! Reports each fetch to [`TokenEvents`](super::TokenEvents) and its outcome to [`SourceHealth`].
 //!
-//! It stands below the cache, because fetches outlive the requests that began them, and refreshes belong to no request: an outage
-//! shows even if every client leaves before the source fails.
+//! The layer is below the cache, because a fetch may outlive its request, and a refresh has no request: an outage is recorded even if
+//! every client disconnects before the source fails.
 
 use super::events::{SharedTokenEvents, TokenOutcome};
 use super::fetch_error::FetchError;
@@ -114,7 +114,7 @@ impl Recorder {
         latency: std::time::Duration,
     ) {
         let error = outcome.as_ref().err().map(|failed| &failed.error);
-        // No source was asked.
+        // The source was not called.
         let is_fetch = !matches!(error, Some(TokenError::NoSource { .. } | TokenError::TooMany));
         if !is_fetch || self.answers == Answers::Constant {
             return;

@@ -1,19 +1,19 @@
-//! What metrics and health checks read of an open source.
+//! Facts about an open source for metrics and health checks.
 
 use super::cache::CacheHits;
 use super::health::SourceHealth;
 use std::fmt;
 use std::sync::Arc;
 
-/// Facts about an open source that metrics and health checks read at each scrape.
+/// Facts about an open source, which metrics and health checks read at each scrape.
 #[derive(Clone)]
 pub struct SourceInfo {
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
-    /// Looks up the hash of the signing key at each call, because the key may be made late or replaced.
+    /// Looks up the hash of the signing key at each call, because the key may be generated late or replaced.
     pub(super) fingerprint: Option<Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>>,
     pub(super) hits: CacheHits,
-    /// Which accounts the source answered last.
+    /// The health of each account.
     pub(super) health: SourceHealth,
 }
 
@@ -22,22 +22,22 @@ impl SourceInfo {
         Self { credential_type, fingerprint: None, hits: CacheHits::default(), health: SourceHealth::default() }
     }
 
-    /// The kind of credentials, which is the label of the metric `credential_type`.
+    /// Returns the type of the credentials, which is the label `credential_type` of metrics.
     pub fn credential_type(&self) -> &'static str {
         self.credential_type
     }
 
-    /// Which accounts the source answered last.
+    /// Returns the health of each account.
     pub fn health(&self) -> &SourceHealth {
         &self.health
     }
 
-    /// The SHA-256 of the signing key's SubjectPublicKeyInfo; `None` if there is no key, or not yet.
+    /// Returns the SHA-256 of the signing key's SubjectPublicKeyInfo in DER; `None` if the source has no key, or not yet.
     pub fn spki_sha256(&self) -> Option<[u8; 32]> {
         self.fingerprint.as_ref().and_then(|look| look())
     }
 
-    /// The number of requests that the cache answered.
+    /// Returns the number of cache hits.
     pub fn cache_hits(&self) -> u64 {
         self.hits.count()
     }

@@ -1,5 +1,4 @@
-//! The token path: every concern of serving a token, one layer each, composed in one order for both kinds of tokens and all
-//! sources.
+//! The token path: one layer for each concern of serving a token, in one order for both kinds of tokens and all sources.
 
 use super::events::SharedTokenEvents;
 use super::fetch_error::FetchError;
@@ -13,14 +12,14 @@ use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
 use tower::{Layer, Service, ServiceBuilder};
 
-/// What a source answers with, which decides what can be reported of its tokens.
+/// Whether the tokens of a source are new, which decides how they are logged and recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
-    /// A new token for each fetch.
+    /// Each fetch makes a new token.
     New,
-    /// Tokens that may have been answered before: an embedder's source may have a cache of its own.
+    /// A token may be new or old: an embedder's source may have its own cache.
     Any,
-    /// One token, which is never fetched.
+    /// The source always returns the same token, and fetches nothing.
     Constant,
 }
 
@@ -38,18 +37,19 @@ pub(super) struct TokenStack {
 pub(super) type Fetches<S> = RecordFetches<LimitUncached<LogTokens<S>>>;
 
 impl TokenStack {
-    /// The path of the source that logs and metrics call `source`.
+    /// A path without a limit. `source` is the name of the source in logs and metrics.
     pub(super) fn new(source: &'static str, answers: Answers, events: SharedTokenEvents, health: SourceHealth) -> Self {
         Self { source, answers, events, health, limit: None }
     }
 
     /// Limits the rate of fetches.
+    #[must_use]
     pub(super) fn limit(self, limit: Option<Arc<RateLimit>>) -> Self {
         Self { limit, ..self }
     }
 
-    /// The path as one service. `cache` is a [`CacheTokensLayer`](super::CacheTokensLayer), or
-    /// [`Identity`](tower::layer::util::Identity) where nothing is cached.
+    /// Composes the path as one service. `cache` is a [`CacheTokensLayer`](super::CacheTokensLayer), or
+    /// [`Identity`](tower::layer::util::Identity) for a source without a cache.
     pub(super) fn service<R, C, S>(self, cache: C, source: S) -> RecordTokenRequests<C::Service>
     where
         R: LogMinted,
@@ -58,18 +58,18 @@ impl TokenStack {
     {
         let Self { source: name, answers, events, health, limit } = self;
         ServiceBuilder::new()
-            // Outermost: a request counts even if the cache answers it.
+            // Outermost, so that cache hits count as requests.
             .layer(RecordTokenRequestsLayer::new(name, Arc::clone(&events)))
-            // Above all that a fetch costs. Fixed tokens need none, an embedder's source has its own if it wants one.
+            // Above every layer that only fetches pass. Fixed tokens need no cache; an embedder's source may bring its own.
             .layer(cache)
-            // Below the cache, whose fetches outlive their requests; above the limit, which is no answer of the source.
+            // Below the cache, because a fetch may outlive its request.
             .layer(RecordFetchesLayer::new(name, answers, events, health))
-            // Below the cache, because cached tokens have no limit; above the log, because a refused fetch made no token.
+            // Below the cache, because cached tokens have no limit; above the log, because a limited fetch makes no token.
             .layer(LimitUncachedLayer::new(limit))
-            // Next to the source: the reason of a failure is logged once, however many requests wait for it.
+            // Next to the source, so that a failure is logged once, not for each waiting request.
             .layer(LogTokensLayer::new(name, answers))
-            // A layer that changes what sources answer, such as fault injection, goes here: its answers are cached, counted and
-            // logged like the source's own.
+            // Add a layer that changes answers, such as fault injection, here: its answers are cached, counted and logged like those
+            // of the source.
             .service(source)
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         AccessToken::new("t", Duration::from_secs(3600))
     }
 
-    /// Writes down each event.
+    /// Collects events as text.
     #[derive(Default)]
     struct Events(Mutex<Vec<String>>);
 
@@ -131,8 +131,8 @@ mod tests {
         (TokenStack::new("test", answers, events.clone(), health.clone()), events, health)
     }
 
-    /// What the types leave open: requests are recorded above the cache, fetches and the limit are below it, and a fetch that the
-    /// limit refuses does not reach the source.
+    /// Requests are recorded above the cache, fetches and the limit are below it, and a fetch above the limit does not call the source.
+    /// The types don't enforce this order.
     #[tokio::test(start_paused = true)]
     async fn token_stack_order() {
         let calls = Arc::new(AtomicU64::new(0));
@@ -155,13 +155,13 @@ mod tests {
         assert!(matches!(ask("b").await, Err(TokenError::TooMany)));
         assert_eq!(events.take(), ["requested Some(TooMany)"]);
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        assert!(health.is_ready(|_| true), "the source was not asked");
+        assert!(health.is_ready(|_| true), "the source was not called");
         advance(Duration::from_secs(1)).await;
         assert!(ask("b").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_is_recorded_though_every_client_left() {
+    async fn an_outage_is_recorded_after_every_client_disconnected() {
         let silent = service_fn(async |_: AccessTokenRequest| {
             sleep(Duration::from_secs(30)).await;
             Err::<AccessToken, _>(TokenError::Unavailable { reason: "did not answer in time".into() })
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_refresh_is_recorded_though_no_request_waits_for_it() {
+    async fn a_failed_background_refresh_is_recorded() {
         let made = Arc::new(AtomicU64::new(0));
         let once = service_fn(move |_: AccessTokenRequest| {
             std::future::ready(match made.fetch_add(1, Ordering::Relaxed) {
@@ -196,9 +196,9 @@ mod tests {
         assert!(!health.is_ready(|_| true));
     }
 
-    /// Without a cache each request is a fetch, unless the token is fixed. Whether the token is new is not known.
+    /// Without a cache each request is a fetch, unless the token is constant.
     #[tokio::test]
-    async fn tokens_that_may_be_old_are_not_recorded_as_minted() {
+    async fn only_new_tokens_are_recorded_as_minted() {
         let source = service_fn(async |_: AccessTokenRequest| Ok::<_, TokenError>(token()));
         for (answers, recorded) in
             [(Answers::Any, &["fetched None in 0 s", "requested None"][..]), (Answers::Constant, &["requested None"])]

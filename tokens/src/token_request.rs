@@ -8,21 +8,22 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A request for either kind of token. Equal requests are answered with the same token.
+/// A request for a token of either kind. The request is the key of the cache: equal requests get the same token.
 pub trait TokenRequest: Clone + Eq + Hash + Send + Sync + 'static {
-    /// The token that answers it.
+    /// The type of the requested token.
     type Token: Token;
-    /// The name of the kind in logs and metrics.
+    /// The name of the kind in logs and metrics: `access` or `identity`.
     const KIND: &'static str;
-    /// The account whose token is requested.
+    /// Returns the account whose token is requested.
     fn account(&self) -> &Arc<ServiceAccount>;
 }
 
 /// A token of either kind.
 pub trait Token: Clone + Send + Sync + 'static {
-    /// The time from now to the expiry of a token that was just made.
+    /// Returns the time from now to the expiry of a new token.
     fn lifetime(&self) -> Duration;
-    /// The same token with so much of its lifetime left.
+    /// Returns the token with `left` as its remaining lifetime.
+    #[must_use]
     fn with_left(self, left: Duration) -> Self;
 }
 
@@ -52,7 +53,7 @@ impl Token for AccessToken {
 }
 
 impl Token for IdToken {
-    /// Until its `exp`; zero if that can't be read, so that the token is not cached.
+    /// The time until the claim `exp`; zero if it can't be read, so that the token is not cached.
     fn lifetime(&self) -> Duration {
         let expiry = exp(self.token.expose()).map(Duration::from_secs).and_then(|exp| UNIX_EPOCH.checked_add(exp));
         expiry.and_then(|expiry| expiry.duration_since(SystemTime::now()).ok()).unwrap_or_default()

@@ -20,7 +20,7 @@ pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
             if let Some(expected) = expect::at(segments).filter(|expected| !expected.is_met(value)) {
                 // A value instead of an object may be a secret.
                 let shown = if expected == Object { walk::kind(value).to_owned() } else { shown(value) };
-                walk.warn(format!("{shown} is no value of GCE's here, which has {}", expected.words()));
+                walk.warn(format!("expected {}, found {shown}", expected.words()));
             }
         }
     }
@@ -85,46 +85,60 @@ mod tests {
     fn a_value_that_gce_does_not_have_is_a_warning() {
         assert_eq!(
             warning(json!({"maintenanceEvent": "SOON"})),
-            "instance.maintenanceEvent: `\"SOON\"` is no value of GCE's here, which has NONE or \
-             MIGRATE_ON_HOST_MAINTENANCE or TERMINATE_ON_HOST_MAINTENANCE"
+            "instance.maintenanceEvent: expected NONE or MIGRATE_ON_HOST_MAINTENANCE or TERMINATE_ON_HOST_MAINTENANCE, \
+             found `\"SOON\"`"
         );
         assert!(
-            warning(json!({"networkInterfaces": [{"accessConfigs": [{"type": "NAT"}]}]}))
-                .contains("[0].type: `\"NAT\"`")
+            warning(json!({"networkInterfaces": [{"accessConfigs": [{"type": "NAT"}]}]})).contains("found `\"NAT\"`")
         );
         assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
         for key in ["maintenance_status", "maintenanceStatus"] {
-            assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("which has PENDING or ONGOING"));
+            assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("expected PENDING or ONGOING"));
         }
     }
 
     #[test]
     fn a_value_instead_of_a_directory_is_a_warning() {
-        for (instance, start) in [
-            (json!({"credentials": true}), "instance.credentials: a boolean is"),
+        for (instance, expected) in [
+            (json!({"credentials": true}), "instance.credentials: expected an object, found a boolean"),
             (
                 json!({"credentials": {"mdsClientCertificate": "hidden"}}),
-                "instance.credentials.mdsClientCertificate: a",
+                "instance.credentials.mdsClientCertificate: expected an object, found a string",
             ),
-            (json!({"disks": [5]}), "instance.disks[0]: a number is"),
-            (json!({"gceWorkloadCertificates": "hidden"}), "instance.gceWorkloadCertificates: a string is"),
-            (json!({"identityConfiguration": "hidden"}), "instance.identityConfiguration: a string is"),
-            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: a number is"),
-            (json!({"licenses": ["123"]}), "instance.licenses[0]: a string is"),
-            (json!({"networkInterfaces": ["eth0"]}), "instance.networkInterfaces[0]: a string is"),
+            (json!({"disks": [5]}), "instance.disks[0]: expected an object, found a number"),
+            (
+                json!({"gceWorkloadCertificates": "hidden"}),
+                "instance.gceWorkloadCertificates: expected an object, found a string",
+            ),
+            (
+                json!({"identityConfiguration": "hidden"}),
+                "instance.identityConfiguration: expected an object, found a string",
+            ),
+            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: expected an object, found a number"),
+            (json!({"licenses": ["123"]}), "instance.licenses[0]: expected an object, found a string"),
+            (
+                json!({"networkInterfaces": ["eth0"]}),
+                "instance.networkInterfaces[0]: expected an object, found a string",
+            ),
             (
                 json!({"networkInterfaces": [{"accessConfigs": [1]}]}),
-                "instance.networkInterfaces[0].accessConfigs[0]: a",
+                "instance.networkInterfaces[0].accessConfigs[0]: expected an object, found a number",
             ),
-            (json!({"platformSecurity": []}), "instance.platformSecurity: a list is"),
-            (json!({"scheduling": null}), "instance.scheduling: null is"),
-            (json!({"shutdownDetails": []}), "instance.shutdownDetails: a list is"),
-            (json!({"virtualClock": 5}), "instance.virtualClock: a number is"),
-            (json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}), "instance.vlanNetworkInterfaces: a list is"),
-            (json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}), "instance.vlanNetworkInterfaces.0.5: a number is"),
+            (json!({"platformSecurity": []}), "instance.platformSecurity: expected an object, found a list"),
+            (json!({"scheduling": null}), "instance.scheduling: expected an object, found null"),
+            (json!({"shutdownDetails": []}), "instance.shutdownDetails: expected an object, found a list"),
+            (json!({"virtualClock": 5}), "instance.virtualClock: expected an object, found a number"),
+            (
+                json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}),
+                "instance.vlanNetworkInterfaces: expected an object, found a list",
+            ),
+            (
+                json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}),
+                "instance.vlanNetworkInterfaces.0.5: expected an object, found a number",
+            ),
         ] {
             let text = warning(instance);
-            assert!(text.starts_with(start) && text.ends_with(", which has an object"), "{text}");
+            assert_eq!(text, expected);
             assert!(!text.contains("hidden"), "{text}");
         }
     }

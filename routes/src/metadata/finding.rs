@@ -23,9 +23,9 @@ impl MetadataError {
     }
 }
 
-/// The path as jq writes it, without the first dot: `instance.disks[0].mode`.
+/// The path in jq's notation without the first dot: `instance.disks[0].mode`.
 fn display(path: &[String]) -> String {
-    if path.is_empty() { ".".to_owned() } else { path.join(".").replace(".[", "[") }
+    if path.is_empty() { "top level".to_owned() } else { path.join(".").replace(".[", "[") }
 }
 
 /// The severity of a finding.

@@ -1,9 +1,9 @@
-//! Assertions: the claims that a service account's key signs, to exchange them for tokens or as a token.
+//! Assertions: claims signed by a service account's key, which are exchanged for a token or are a token themselves.
 
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The claims by which the holder of a service account's key gets tokens.
+/// The claims of an assertion: the holder of a service account's key signs them to get a token.
 #[derive(Debug, Serialize)]
 pub struct Assertion<'a> {
     iss: &'a str,
@@ -19,20 +19,24 @@ pub struct Assertion<'a> {
 }
 
 impl<'a> Assertion<'a> {
-    /// The longest lifetime that Google accepts.
+    /// The lifetime of an assertion: one hour, the longest that Google accepts.
     pub const LIFETIME: Duration = Duration::from_secs(3600);
 
-    /// Claims to exchange at `token_uri` for an access token of these scopes, separated by spaces.
+    /// Claims to exchange at `token_uri` for an access token. `scope` is a list of scopes, separated by spaces.
+    #[must_use]
     pub fn for_access_token(email: &'a str, token_uri: &'a str, scope: &'a str) -> Self {
         Self { aud: Some(token_uri), scope: Some(scope), ..Self::new(email) }
     }
 
-    /// Claims to exchange at `token_uri` for an identity token for this audience.
+    /// Claims to exchange at `token_uri` for an identity token for `audience`.
+    #[must_use]
     pub fn for_id_token(email: &'a str, token_uri: &'a str, audience: &'a str) -> Self {
         Self { aud: Some(token_uri), target_audience: Some(audience), ..Self::new(email) }
     }
 
-    /// The claims of a self-signed token, which Google's own APIs accept as an access token of these scopes.
+    /// The claims of a self-signed token, which Google's own APIs accept as an access token. `scope` is a list of scopes, separated
+    /// by spaces.
+    #[must_use]
     pub fn as_access_token(email: &'a str, scope: &'a str) -> Self {
         Self { scope: Some(scope), ..Self::new(email) }
     }

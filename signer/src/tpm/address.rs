@@ -1,16 +1,17 @@
-//! Where a TPM is.
+//! The address of a TPM: parsing it and connecting to it.
 
 use super::TpmError;
 use super::bridge::Bridge;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tss_esapi::Context;
 use tss_esapi::tcti_ldr::TctiNameConf;
 
-/// A device, a swtpm's TCP port or Unix socket, or what tpm2-tss calls a TCTI (`device:`, `swtpm:`, `mssim:`, `tabrmd:`).
+/// The address of a TPM, parsed by `FromStr`: a device, the TCP port (`HOST:PORT`) or Unix socket of a swtpm, or a TCTI
+/// configuration of tpm2-tss (`device:`, `swtpm:`, `mssim:`, `tabrmd:`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TpmAddress(Kind);
 
@@ -23,7 +24,7 @@ enum Kind {
 }
 
 impl Default for TpmAddress {
-    /// The kernel's resource manager.
+    /// The kernel's resource manager, `/dev/tpmrm0`.
     fn default() -> Self {
         Self(Kind::Device("/dev/tpmrm0".into()))
     }
@@ -34,7 +35,7 @@ impl FromStr for TpmAddress {
 
     fn from_str(text: &str) -> Result<Self, TpmError> {
         let unknown = |_| {
-            TpmError::Option(format!(
+            TpmError::InvalidOption(format!(
                 "`{text}`: a device, HOST:PORT or a Unix socket of a swtpm, or one of device:, swtpm:, mssim:, tabrmd: is expected"
             ))
         };
@@ -50,6 +51,7 @@ impl FromStr for TpmAddress {
             _ if text.starts_with(['/', '.']) => Ok(Self(Kind::Unix(text.into()))),
             Some(("device" | "swtpm" | "mssim" | "tabrmd", _)) => tcti(text.to_owned()),
             None if text.contains('/') => Ok(Self(Kind::Unix(text.into()))),
+            None if Path::new(text).exists() => Ok(Self(Kind::Unix(text.into()))),
             None if text == "tabrmd" => tcti(text.to_owned()),
             _ => match text.rsplit_once(':') {
                 Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => {
@@ -71,42 +73,44 @@ impl fmt::Display for TpmAddress {
 }
 
 impl TpmAddress {
-    /// Why it may be that nothing comes of it.
-    fn doubts(&self) -> String {
-        let (wrong, library) = match &self.0 {
-            Kind::Device(_) => ("it is no TPM, or another program has it", "device"),
-            Kind::Unix(_) => ("whoever answers there is no TPM", "swtpm"),
+    /// The likely causes of a failed connection, because tpm2-tss does not report the cause.
+    fn likely_causes(&self) -> String {
+        let (cause, library) = match &self.0 {
+            Kind::Device(_) => ("the device is not a TPM, or another program has opened it", "device"),
+            Kind::Unix(_) => ("the process at the socket is not a TPM", "swtpm"),
             Kind::Tcti(TctiNameConf::Mssim(_), _) => {
-                ("nobody answers there, or nobody at the next port, which controls it", "mssim")
+                ("nothing listens on this port, or on the next one, which is the simulator's control port", "mssim")
             }
-            Kind::Tcti(TctiNameConf::Tabrmd(_), _) => ("nobody answers there", "tabrmd"),
-            Kind::Tcti(..) => ("nobody answers there, or nobody at the next port, which controls a swtpm", "swtpm"),
+            Kind::Tcti(TctiNameConf::Tabrmd(_), _) => ("tpm2-abrmd does not answer", "tabrmd"),
+            Kind::Tcti(..) => {
+                ("nothing listens on this port, or on the next one, which is the swtpm's control port", "swtpm")
+            }
         };
-        format!("{wrong}, or tpm2-tss' library libtss2-tcti-{library} is missing")
+        format!("{cause}, or the library libtss2-tcti-{library} of tpm2-tss is missing")
     }
 
     /// Connects. The bridge must live as long as the context.
     pub(super) fn connect(&self) -> Result<(Context, Option<Bridge>), TpmError> {
-        let nowhere = |reason: String| TpmError::Nowhere { at: self.to_string(), reason };
+        let not_found = |reason: String| TpmError::NotFound { at: self.to_string(), reason };
         let (conf, bridge) = match &self.0 {
             Kind::Device(path) => {
-                // The software stack would only say that it failed.
+                // Opened here first, because tpm2-tss does not report the cause of a failure.
                 OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
-                    ErrorKind::PermissionDenied => TpmError::Forbidden { path: path.clone() },
-                    // A device without a resource manager has one user at a time, who may be another.
-                    _ => nowhere(error.to_string()),
+                    ErrorKind::PermissionDenied => TpmError::PermissionDenied { path: path.clone() },
+                    // Includes EBUSY: a device without a resource manager can be open only once.
+                    _ => not_found(error.to_string()),
                 })?;
                 (format!("device:{}", path.display()).parse(), None)
             }
             Kind::Unix(path) => {
-                let bridge = Bridge::open(path).map_err(|error| nowhere(error.to_string()))?;
+                let bridge = Bridge::open(path).map_err(|error| not_found(error.to_string()))?;
                 (format!("swtpm:host=127.0.0.1,port={}", bridge.port()).parse(), Some(bridge))
             }
             Kind::Tcti(conf, _) => (Ok(conf.clone()), None),
         };
-        let conf = conf.map_err(|error: tss_esapi::Error| nowhere(error.to_string()))?;
-        // The software stack has one error for all that can be wrong, and it says nothing.
-        let context = Context::new(conf).map_err(|_| nowhere(self.doubts()))?;
+        let conf = conf.map_err(|error: tss_esapi::Error| not_found(error.to_string()))?;
+        // The error of tpm2-tss is the same for every cause.
+        let context = Context::new(conf).map_err(|_| not_found(self.likely_causes()))?;
         Ok((context, bridge))
     }
 }
@@ -118,7 +122,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     #[test]
-    fn an_address_is_understood_as_the_go_emulator_does() {
+    fn addresses_of_the_go_emulator_are_parsed() {
         let shown = |text: &str| text.parse::<TpmAddress>().unwrap().to_string();
         assert_eq!(shown("/dev/tpm0"), "/dev/tpm0");
         assert_eq!(shown("device:/dev/tpm0"), "/dev/tpm0");
@@ -132,23 +136,26 @@ mod tests {
         for text in ["tpm/sock", "./sock"] {
             assert_eq!(text.parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix(text.into())));
         }
+        // A name without a slash is the path of a socket if it exists. Tests run in the folder of the crate.
+        assert_eq!("Cargo.toml".parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix("Cargo.toml".into())));
         for text in ["", "nonsense", "127.0.0.1", "127.0.0.1:port", ":2321", "cmd:sh"] {
             assert!(text.parse::<TpmAddress>().unwrap_err().to_string().contains("is expected"), "{text}");
         }
     }
 
     #[test]
-    fn where_there_is_none_is_said() {
+    fn a_missing_device_is_an_error_with_its_path() {
         let error = "/dev/no-tpm-here".parse::<TpmAddress>().unwrap().connect().err().unwrap().to_string();
         assert!(error.starts_with("no TPM at /dev/no-tpm-here: ") && error.contains("--tpm-path"), "{error}");
     }
+
     #[test]
-    fn whoever_does_not_answer_is_said_not_to() {
-        // A port that is taken, and nobody listens at.
+    fn a_refused_connection_is_an_error_with_likely_causes() {
+        // Bound, so that no other process can take the port, but not listening.
         let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         let port = taken.local_addr().unwrap().as_socket().unwrap().port();
         let error = format!("127.0.0.1:{port}").parse::<TpmAddress>().unwrap().connect().err().unwrap().to_string();
-        assert!(error.contains("nobody answers there") && error.contains("the next port"), "{error}");
+        assert!(error.contains("nothing listens on this port") && error.contains("control port"), "{error}");
     }
 }

@@ -1,24 +1,24 @@
-//! A certificate of a key in a TPM, which Google takes the public half from.
+//! A self-signed certificate of a key in a TPM. Google accepts the upload of a public key in this form.
 
 use super::key::LoadedKey;
-use super::limit::{OPENING, within};
+use super::limit::{OPEN_TIMEOUT, with_timeout};
 use super::public::RsaPublic;
 use super::{JwsAlgorithm, TpmError, TpmKey, TpmOptions};
 use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm};
 use std::sync::{Mutex, PoisonError};
 use time::OffsetDateTime;
 
-/// How long a certificate to upload is valid, in days. Google looks at it each time the key is used.
+/// The validity of the certificate, in days. Google checks it at each use of the key.
 const VALID_DAYS: i64 = 3650;
 
-/// A certificate of the key's own signature, in PEM, to be uploaded as a key of the service account. This blocks, for a
-/// minute and a half at most.
+/// Makes a self-signed certificate of the key, in PEM, for the upload of its public key to a service account. `name` becomes the
+/// common name. This blocks for up to 90 seconds.
 ///
 /// # Errors
 /// If the key can't be used, or the TPM does not answer.
-pub fn certificate(key: &TpmKey, options: &TpmOptions, name: &str) -> Result<String, TpmError> {
-    let (key, there, name) = (key.clone(), options.clone(), name.to_owned());
-    within(OPENING, &options.tpm, move || self_signed(LoadedKey::open(&key, &there)?, name))
+pub fn self_signed_certificate(key: &TpmKey, options: &TpmOptions, name: &str) -> Result<String, TpmError> {
+    let (key, opened_with, name) = (key.clone(), options.clone(), name.to_owned());
+    with_timeout(OPEN_TIMEOUT, &options.tpm, move || self_signed(LoadedKey::open(&key, &opened_with)?, name))
 }
 
 fn self_signed(key: LoadedKey, name: String) -> Result<String, TpmError> {
@@ -36,7 +36,7 @@ fn self_signed(key: LoadedKey, name: String) -> Result<String, TpmError> {
     }
 }
 
-/// rcgen's view of a key. What the TPM says of a failure is kept aside.
+/// The key as rcgen's signer. It keeps the TPM's error, for which rcgen's error type has no room.
 struct CertificateSigner {
     public: RsaPublic,
     key: Mutex<(LoadedKey, Option<TpmError>)>,

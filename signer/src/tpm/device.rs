@@ -1,4 +1,4 @@
-//! A connection to a TPM, and the keys that every TPM can make anew at any time: the parents of all others.
+//! A connection to a TPM: its primary and endorsement keys, which are the parents of other keys, and its sessions.
 
 use super::bridge::Bridge;
 use super::error::{TpmError, is_unauthorized, kind};
@@ -22,32 +22,33 @@ use tss_esapi::structures::{
     SymmetricDefinitionObject,
 };
 
-/// The endorsement keys that have a template of their own.
+/// The endorsement keys of the TCG's default templates, by the names that `tpm ek-name` prints.
 pub(super) const ENDORSEMENT_KEYS: [(&str, AsymmetricAlgorithmSelection); 2] = [
     ("rsa", AsymmetricAlgorithmSelection::Rsa(RsaKeyBits::Rsa2048)),
     ("ecc", AsymmetricAlgorithmSelection::Ecc(EccCurve::NistP256)),
 ];
 
+/// A connection to a TPM.
 pub(super) struct Device {
     pub(super) context: Context,
-    /// Dropped after the context that uses it.
+    /// Declared after `context`, which uses it, so that it is dropped later.
     _bridge: Option<Bridge>,
 }
 
-/// A parent while it is needed. A TPM without a resource manager has room for three keys.
+/// A loaded parent key. It is released after each use, because a TPM without a resource manager has room for three keys.
 pub(super) struct Parent {
     pub(super) handle: KeyHandle,
-    /// What its use must be authorised by, if that is more than a password.
+    /// The policy session that authorises its use; `None` if a password does.
     policy: Option<PolicySession>,
     is_transient: bool,
 }
 
 impl Parent {
-    /// Why it does not take a key that is said to be its own.
-    pub(super) fn refused(&self, error: tss_esapi::Error) -> TpmError {
+    /// The error of loading a key under this parent, with the remedy if the key has another parent.
+    pub(super) fn load_error(&self, error: tss_esapi::Error) -> TpmError {
         let remedy = if self.policy.is_some() { "another parent than the endorsement key" } else { "--use-ek-parent" };
         match kind(&error) {
-            Some(Tss2ResponseCodeKind::Integrity | Tss2ResponseCodeKind::Value) => TpmError::OtherParent { remedy },
+            Some(Tss2ResponseCodeKind::Integrity | Tss2ResponseCodeKind::Value) => TpmError::WrongParent { remedy },
             _ => error.into(),
         }
     }
@@ -59,7 +60,7 @@ impl Device {
         Ok(Self { context, _bridge: bridge })
     }
 
-    /// The parent's key, made anew from the TPM's own seed, or what is at a persistent handle.
+    /// Recreates a primary key from the TPM's seed, or looks up a persistent one.
     pub(super) fn parent(&mut self, parent: TpmParent, password: Option<&Secret>) -> Result<Parent, TpmError> {
         match parent {
             TpmParent::Owner => self.primary(Hierarchy::Owner, ecc_parent()?, password),
@@ -83,7 +84,7 @@ impl Device {
         }
     }
 
-    /// Uses a parent for one thing.
+    /// Runs one command that uses the parent, authorised by its password or policy.
     pub(super) fn with_parent<T>(
         &mut self,
         parent: &Parent,
@@ -97,13 +98,14 @@ impl Device {
         }
     }
 
-    /// Once for each use of a parent with a policy.
-    pub(super) fn renew(&mut self, parent: &Parent) -> Result<(), TpmError> {
+    /// Restarts the parent's policy session, because each command that uses it consumes the policy.
+    pub(super) fn restart_policy(&mut self, parent: &Parent) -> Result<(), TpmError> {
         let Some(policy) = parent.policy else { return Ok(()) };
         self.context.policy_restart(policy)?;
         self.endorse(policy)
     }
 
+    /// Flushes the parent and its session.
     pub(super) fn release(&mut self, parent: Parent) {
         if let Some(policy) = parent.policy {
             self.flush(SessionHandle::from(AuthSession::from(policy)).into());
@@ -113,7 +115,7 @@ impl Device {
         }
     }
 
-    /// An endorsement key, and its name.
+    /// Recreates an endorsement key, and returns its handle and name.
     pub(super) fn endorsement_key(
         &mut self,
         kind: AsymmetricAlgorithmSelection,
@@ -130,10 +132,10 @@ impl Device {
         }
     }
 
-    /// A key at a persistent handle.
+    /// Looks up a key at a persistent handle.
     pub(super) fn persistent(&mut self, handle: u32) -> Result<ObjectHandle, TpmError> {
         let tpm_handle = PersistentTpmHandle::new(handle).map_err(|_| {
-            TpmError::Option(format!("{handle:#x}: a persistent handle, 0x81000000 to 0x81ffffff, is expected"))
+            TpmError::InvalidOption(format!("{handle:#x}: a persistent handle, 0x81000000 to 0x81ffffff, is expected"))
         })?;
         let found = self.context.execute_without_session(|it| it.tr_from_tpm_public(TpmHandle::Persistent(tpm_handle)));
         found.map_err(|error| match kind(&error) {
@@ -142,39 +144,40 @@ impl Device {
         })
     }
 
-    /// The password with which an object is to be used from here on.
+    /// Sets the password with which commands use the object.
     pub(super) fn authorize(&mut self, object: ObjectHandle, password: Option<&Secret>) -> Result<(), TpmError> {
         Ok(self.context.tr_set_auth(object, auth(password)?)?)
     }
 
-    /// A session of a policy. A trial session only calculates the policy's digest.
-    pub(super) fn policy(&mut self, session_type: SessionType) -> Result<PolicySession, TpmError> {
+    /// Starts a policy session, or a trial session, which only calculates the digest of a policy.
+    pub(super) fn policy_session(&mut self, session_type: SessionType) -> Result<PolicySession, TpmError> {
         let session = self.session(None, session_type)?;
         PolicySession::try_from(session).map_err(TpmError::from)
     }
 
-    /// A session in which whatever is asked is encrypted for this key alone.
-    pub(super) fn encrypted(&mut self, key: KeyHandle) -> Result<AuthSession, TpmError> {
+    /// Starts an HMAC session that is salted with `key` and encrypts the parameters of commands.
+    pub(super) fn encrypted_session(&mut self, key: KeyHandle) -> Result<AuthSession, TpmError> {
         let session = self.session(Some(key), SessionType::Hmac)?;
         let attributes = SessionAttributesBuilder::new().with_decrypt(true).with_continue_session(true).build();
         self.context.tr_sess_set_attributes(session, attributes.0, attributes.1)?;
         Ok(session)
     }
 
-    /// A session that proves that a password is known without telling it.
-    pub(super) fn proving(&mut self) -> Result<AuthSession, TpmError> {
+    /// Starts an HMAC session, which proves that the caller knows the password without sending it.
+    pub(super) fn hmac_session(&mut self) -> Result<AuthSession, TpmError> {
         let session = self.session(None, SessionType::Hmac)?;
         let attributes = SessionAttributesBuilder::new().with_continue_session(true).build();
         self.context.tr_sess_set_attributes(session, attributes.0, attributes.1)?;
         Ok(session)
     }
 
+    /// Frees an object or a session in the TPM.
     pub(super) fn flush(&mut self, handle: ObjectHandle) {
-        // What can't be flushed is gone already.
+        // This fails only if the handle no longer exists.
         let _ = self.context.flush_context(handle);
     }
 
-    /// How long a locked TPM stays so, before it allows one more attempt.
+    /// The error of a locked TPM, with the time until it allows one more attempt.
     pub(super) fn locked(&mut self) -> TpmError {
         let seconds = self.context.get_tpm_property(PropertyTag::LockoutInterval).ok().flatten();
         TpmError::Locked { seconds }
@@ -200,8 +203,8 @@ impl Device {
         Ok(Parent { handle: made.key_handle, policy: None, is_transient: true })
     }
 
-    /// Does what a hierarchy's own password allows. The password may be another hierarchy's, so none is tried first: a
-    /// hierarchy's password, unlike a key's, may be guessed as often as one likes.
+    /// Runs a command that needs a hierarchy's password. The empty password is tried first, because `password` may be meant for
+    /// another hierarchy. The TPM does not count wrong passwords of hierarchies, unlike those of keys.
     pub(super) fn in_hierarchy<T>(
         &mut self,
         hierarchy: Hierarchy,
@@ -221,11 +224,11 @@ impl Device {
     }
 
     fn endorsement_policy(&mut self) -> Result<PolicySession, TpmError> {
-        let policy = self.policy(SessionType::Policy)?;
+        let policy = self.policy_session(SessionType::Policy)?;
         self.endorse(policy).map(|()| policy)
     }
 
-    /// Whoever may use the endorsement hierarchy may use its key.
+    /// Satisfies the policy of an endorsement key: PolicySecret with the endorsement hierarchy.
     fn endorse(&mut self, policy: PolicySession) -> Result<(), TpmError> {
         let none = (Nonce::default(), Digest::default(), Nonce::default());
         let done = self.context.execute_with_session(Some(AuthSession::Password), |context| {
@@ -238,10 +241,11 @@ impl Device {
     }
 }
 
+/// A password as the TPM's type.
 pub(super) fn auth(password: Option<&Secret>) -> Result<Auth, TpmError> {
     let bytes = password.map_or("", Secret::expose).as_bytes();
     Auth::try_from(bytes)
-        .map_err(|_| TpmError::Option(format!("a password of a TPM has {} bytes at most", Auth::MAX_SIZE)))
+        .map_err(|_| TpmError::InvalidOption(format!("a password of a TPM has at most {} bytes", Auth::MAX_SIZE)))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -251,7 +255,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The parent of key files: the template that their specification calls H2.
+/// The template of the default parent of key files, called H2 by their specification.
 fn ecc_parent() -> Result<Public, TpmError> {
     let symmetric = SymmetricDefinitionObject::AES_128_CFB;
     let parameters = PublicEccParametersBuilder::new_restricted_decryption_key(symmetric, EccCurve::NistP256)
@@ -262,7 +266,7 @@ fn ecc_parent() -> Result<Public, TpmError> {
     Ok(public.with_ecc_unique_identifier(EccPoint::default()).build()?)
 }
 
-/// The same with RSA, for files that say so.
+/// The RSA variant of the template, which a key file selects with `rsaParent`.
 fn rsa_parent() -> Result<Public, TpmError> {
     let symmetric = SymmetricDefinitionObject::AES_128_CFB;
     let (bits, exponent) = (RsaKeyBits::Rsa2048, RsaExponent::default());
@@ -272,6 +276,7 @@ fn rsa_parent() -> Result<Public, TpmError> {
     Ok(public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?)
 }
 
+/// The part of a storage key's template that both algorithms share.
 fn storage(algorithm: PublicAlgorithm) -> Result<PublicBuilder, TpmError> {
     let attributes = ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)

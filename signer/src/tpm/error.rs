@@ -1,113 +1,120 @@
-//! What can go wrong between here and a TPM, and what to do about it.
+//! The errors of TPM operations, each with its remedy.
 
 use std::path::PathBuf;
 use tss_esapi::Error as TssError;
 use tss_esapi::constants::response_code::{Tss2ResponseCode, Tss2ResponseCodeKind as Kind};
 
-/// Why a TPM does not do what it is asked.
+/// The error of a TPM operation.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TpmError {
-    /// There is no TPM at that address.
-    #[error("no TPM at {at}: {reason}; say where it is with --tpm-path")]
-    Nowhere {
+    /// No TPM could be reached at the address.
+    #[error("no TPM at {at}: {reason}; set its address with --tpm-path")]
+    NotFound {
         /// The address.
         at: String,
-        /// What is known of it.
+        /// The cause, or the likely causes.
         reason: String,
     },
-    /// This user may not use the device.
+    /// The process has no permission to open the device.
     #[error("{}: no permission; add the user to the group that owns it (`tss` on Debian)", path.display())]
-    Forbidden {
+    PermissionDenied {
         /// The device.
         path: PathBuf,
     },
-    /// An option can't be understood.
+    /// An option is invalid, or not supported by this TPM.
     #[error("{0}")]
-    Option(String),
+    InvalidOption(String),
     /// The key file can't be used.
     #[error("{}: {problem}", path.display())]
-    File {
+    KeyFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem, without the path.
         problem: String,
     },
-    /// There is nothing at the persistent handle.
-    #[error("no key at the persistent handle {handle:#x}; `tpm2_getcap handles-persistent` lists those that there are")]
+    /// The persistent handle has no key.
+    #[error(
+        "no key at the persistent handle {handle:#x}; `tpm2_getcap handles-persistent` lists the handles with keys"
+    )]
     NoKey {
         /// The handle.
         handle: u32,
     },
-    /// A password is wrong, or missing.
-    #[error("wrong password of the {of}; it is not tried again, since a TPM locks itself after a few wrong ones")]
+    /// A password is wrong or missing.
+    #[error(
+        "wrong password of the {of}; it is not tried again, because a TPM locks itself after a few wrong passwords"
+    )]
     WrongPassword {
-        /// Whose.
+        /// The object of the password, such as `key` or `parent`.
         of: &'static str,
     },
-    /// Too many wrong passwords, or too many starts after a sudden end.
-    #[error("the TPM is locked after too many wrong passwords or sudden ends{}; `tpm2_dictionarylockout -c` unlocks it at once", .seconds.map(|it| format!("; it allows another attempt in {it} seconds at most")).unwrap_or_default())]
+    /// The key needs a password, and none is given.
+    #[error("the key needs a password: give it with --key-pass-file, or in GCE_METADATA_KEY_PASS")]
+    MissingPassword,
+    /// The TPM is locked (dictionary attack protection): there were too many wrong passwords or unorderly shutdowns.
+    #[error("the TPM is locked after too many wrong passwords or unorderly shutdowns{}; `tpm2_dictionarylockout -c` unlocks it at once", .seconds.map(|it| format!("; it allows another attempt in at most {it} seconds")).unwrap_or_default())]
     Locked {
-        /// How long it takes until it allows another attempt.
+        /// The longest time until the TPM allows another attempt, in seconds; `None` if it is not known.
         seconds: Option<u32>,
     },
-    /// The key may only be used while platform registers have other values.
+    /// The key's policy requires other registers, or other values of them.
     #[error("the key's policy does not allow its use while {pcrs}; give the registers that it is bound to with --pcrs")]
-    Pcrs {
-        /// The registers that were given, with their values.
+    PcrMismatch {
+        /// The given registers with their values.
         pcrs: String,
     },
-    /// The key may only be used under conditions that these options don't meet.
+    /// The options do not satisfy the key's policy.
     #[error(
-        "the key has a policy that is none of the options': give --key-pass for a password, or --pcrs for the registers that it is bound to"
+        "the options do not satisfy the key's policy: give its password with --key-pass, or the registers that it is bound to with --pcrs"
     )]
-    Policy,
-    /// The key was made for another parent.
+    PolicyMismatch,
+    /// The key belongs to another parent.
     #[error("the key does not belong to this parent: it was made by another TPM, or needs {remedy}")]
-    OtherParent {
-        /// What to try.
+    WrongParent {
+        /// The option to change.
         remedy: &'static str,
     },
-    /// A key for something else.
+    /// The key can't sign tokens.
     #[error("not an RSA key that signs with SHA-256: {0}")]
-    NotSigning(String),
-    /// The TPM is not the one that was expected.
+    UnsuitableKey(String),
+    /// The endorsement key is not the expected one.
     #[error(
-        "the endorsement key's name is {found}, not {expected}: this is another TPM, or something between here and it"
+        "the endorsement key's name is {found}, not {expected}: this is another TPM, or the connection is intercepted"
     )]
-    OtherName {
-        /// The name that was given.
+    WrongEndorsementKey {
+        /// The expected name, in hex.
         expected: String,
-        /// The names that there are.
+        /// The names of this TPM's endorsement keys, in hex.
         found: String,
     },
-    /// There is no room for another key or session.
+    /// The TPM has no memory for another key or session.
     #[error(
-        "the TPM is full: use the kernel's resource manager (/dev/tpmrm0), or empty it with `tpm2_flushcontext -t` and `-s`"
+        "the TPM's memory is full: use the kernel's resource manager (/dev/tpmrm0), or free memory with `tpm2_flushcontext -t` and `-s`"
     )]
-    Full,
-    /// It says nothing at all.
+    OutOfMemory,
+    /// The TPM did not answer within the time-out of the operation.
     #[error(
-        "the TPM at {at} has not answered for {seconds} seconds: it has hung, or another program has it to itself; end that, or start the TPM again"
+        "the TPM at {at} has not answered for {seconds} seconds: it hangs, or another program has it open; end that program, or restart the TPM"
     )]
-    Silent {
+    Unresponsive {
         /// The address.
         at: String,
-        /// For how long.
+        /// The time-out, in seconds.
         seconds: u64,
     },
-    /// It takes too long.
+    /// A signature took longer than the time-out, in seconds.
     #[error("the TPM did not sign within {0} seconds")]
-    TooSlow(u64),
-    /// Anything else, in the words of the TPM's software stack.
+    SignTimeout(u64),
+    /// Any other error. The text is that of tpm2-tss.
     #[error("TPM: {0}")]
     Other(String),
 }
 
 impl TpmError {
-    /// Whether the same may work later, or on a fresh connection.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Other(_) | Self::Nowhere { .. } | Self::NoKey { .. } | Self::Full)
+    /// Whether another attempt, on a new connection, may succeed.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Other(_) | Self::NotFound { .. } | Self::NoKey { .. } | Self::OutOfMemory)
     }
 }
 
@@ -115,14 +122,14 @@ impl From<TssError> for TpmError {
     fn from(error: TssError) -> Self {
         match kind(&error) {
             Some(Kind::Lockout) => Self::Locked { seconds: None },
-            Some(Kind::ObjectMemory | Kind::SessionMemory | Kind::SessionHandles | Kind::Memory) => Self::Full,
-            _ => Self::Other(in_words(&error)),
+            Some(Kind::ObjectMemory | Kind::SessionMemory | Kind::SessionHandles | Kind::Memory) => Self::OutOfMemory,
+            _ => Self::Other(with_code(&error)),
         }
     }
 }
 
-/// The library's words, and the code by which one finds out more (`tpm2_rc_decode`).
-fn in_words(error: &TssError) -> String {
+/// The library's error text, with the response code, which `tpm2_rc_decode` explains.
+fn with_code(error: &TssError) -> String {
     match error {
         TssError::Tss2Error(Tss2ResponseCode::FormatZero(code)) => format!("{error} ({code})"),
         TssError::Tss2Error(Tss2ResponseCode::FormatOne(code)) => format!("{error} ({code})"),
@@ -130,7 +137,7 @@ fn in_words(error: &TssError) -> String {
     }
 }
 
-/// The TPM's own word for it, if the error is one of its own.
+/// The kind of the TPM's response code; `None` for errors of the library.
 pub(super) fn kind(error: &TssError) -> Option<Kind> {
     match error {
         TssError::Tss2Error(code) => code.kind(),
@@ -138,7 +145,7 @@ pub(super) fn kind(error: &TssError) -> Option<Kind> {
     }
 }
 
-/// A refusal for want of the right password.
+/// Whether a password was wrong or missing.
 pub(super) fn is_unauthorized(error: &TssError) -> bool {
     matches!(kind(error), Some(Kind::AuthFail | Kind::BadAuth | Kind::AuthMissing))
 }

@@ -1,8 +1,9 @@
-//! Key files: PEM of the label `TSS2 PRIVATE KEY`, with the two halves of a key that only its TPM can use.
+//! Key files: PEM with the label `TSS2 PRIVATE KEY`, which contains the public area of a key and its private area, encrypted for
+//! its parent.
 //!
-//! The format is that of James Bottomley's draft "ASN.1 Specification for TPM 2.0 Key Files". Those who write it disagree
-//! about it, so it is read with patience: `TRUE` may be any byte, and `emptyAuth` is what it is or its contrary, so it is
-//! not looked at. Policies are found out from the key itself.
+//! The format is that of James Bottomley's draft "ASN.1 Specification for TPM 2.0 Key Files". Implementations differ, so the parser is
+//! lenient: any byte but 0 is `TRUE`; `emptyAuth` is ignored, because some write its opposite. Policies are ignored too: `policy.rs`
+//! derives them from the key.
 
 use super::{TpmError, TpmParent};
 use der::asn1::AnyRef;
@@ -17,12 +18,12 @@ const IMPORTABLE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.10.1
 const OWNER: u32 = 0x4000_0001;
 const ENDORSEMENT: u32 = 0x4000_000b;
 
-/// What such a file holds.
+/// The content of a key file.
 #[derive(Debug, Clone)]
 pub(super) struct KeyFile {
     pub(super) public: Public,
     pub(super) private: Private,
-    /// Of a key that is still wrapped for its new parent.
+    /// The encrypted seed of an importable key; `None` for a loadable key.
     pub(super) secret: Option<EncryptedSecret>,
     pub(super) parent: TpmParent,
 }
@@ -30,11 +31,11 @@ pub(super) struct KeyFile {
 impl KeyFile {
     pub(super) fn from_pem(text: &[u8]) -> Result<Self, String> {
         let begin = format!("-----BEGIN {LABEL}-----");
-        let place = text.windows(begin.len()).position(|window| window == begin.as_bytes());
-        let place = place.ok_or_else(|| {
-            format!("no key of a TPM in PEM ({LABEL}) found; `tpm import` makes one of a service account's key")
+        let start = text.windows(begin.len()).position(|window| window == begin.as_bytes());
+        let start = start.ok_or_else(|| {
+            format!("no key of a TPM in PEM ({LABEL}) found; `tpm import` makes one from a service account's key")
         })?;
-        let block = pem::parse(&text[place..]).map_err(|error| format!("not PEM: {error}"))?;
+        let block = pem::parse(&text[start..]).map_err(|error| format!("not PEM: {error}"))?;
         Self::from_der(block.contents()).map_err(|problem| format!("not a key file of a TPM: {problem}"))
     }
 
@@ -49,7 +50,7 @@ impl KeyFile {
             match number.value() {
                 2 => secret = Some(<&OctetStringRef>::from_der(field.value()).map_err(wrong)?.as_bytes()),
                 5 => is_rsa_parent = field.value().last().is_some_and(|byte| *byte != 0),
-                // emptyAuth, the policies and the description.
+                // Ignored: emptyAuth, the policies and the description.
                 _ => {}
             }
         }
@@ -57,20 +58,20 @@ impl KeyFile {
         let public = <&OctetStringRef>::decode(&mut reader).map_err(wrong)?;
         let private = <&OctetStringRef>::decode(&mut reader).map_err(wrong)?;
         let secret = match (kind == IMPORTABLE, secret) {
-            (false, _) if kind != LOADABLE => return Err(format!("keys of the type {kind} can't be used")),
+            (false, _) if kind != LOADABLE => return Err(format!("keys of the type {kind} are not supported")),
             (false, _) => None,
             (true, None) => return Err("an importable key without its secret".to_owned()),
             (true, Some(secret)) => Some(unsized_(secret)?.try_into().map_err(|_| "its secret is too long")?),
         };
         Ok(Self {
-            public: Public::unmarshall(unsized_(public.as_bytes())?).map_err(|_| "its public half makes no sense")?,
-            private: unsized_(private.as_bytes())?.try_into().map_err(|_| "its private half is too long")?,
+            public: Public::unmarshall(unsized_(public.as_bytes())?).map_err(|_| "its public area is invalid")?,
+            private: unsized_(private.as_bytes())?.try_into().map_err(|_| "its private area is too long")?,
             secret,
             parent: parent_of(parent, is_rsa_parent)?,
         })
     }
 
-    /// Only what can be loaded as it is; what is imported has become that.
+    /// Encodes a loadable key. Imported keys are loadable.
     pub(super) fn to_pem(&self) -> Result<String, TpmError> {
         let wrong = |error: der::Error| TpmError::Other(error.to_string());
         let public = sized(&self.public.marshall()?);
@@ -87,8 +88,8 @@ impl KeyFile {
             fields.extend(field.map_err(wrong)?);
         }
         fields.extend(parent.to_der().map_err(wrong)?);
-        for half in [&public, &private] {
-            fields.extend(OctetStringRef::new(half).and_then(|half| half.to_der()).map_err(wrong)?);
+        for area in [&public, &private] {
+            fields.extend(OctetStringRef::new(area).and_then(|area| area.to_der()).map_err(wrong)?);
         }
         let whole = AnyRef::new(Tag::Sequence, &fields).and_then(|whole| whole.to_der()).map_err(wrong)?;
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
@@ -98,9 +99,9 @@ impl KeyFile {
 
 fn parent_of(integer: AnyRef<'_>, is_rsa: bool) -> Result<TpmParent, String> {
     if integer.tag() != Tag::Integer {
-        return Err("its parent is no number".to_owned());
+        return Err("its parent is not a number".to_owned());
     }
-    // Some write handles as negative numbers.
+    // Some implementations write handles as negative numbers.
     let handle = integer.value().iter().fold(0_u32, |handle, byte| handle << 8 | u32::from(*byte));
     match handle {
         OWNER if is_rsa => Ok(TpmParent::OwnerRsa),
@@ -111,15 +112,16 @@ fn parent_of(integer: AnyRef<'_>, is_rsa: bool) -> Result<TpmParent, String> {
     }
 }
 
-/// Without the two bytes of its length, which must be right.
+/// Removes the two-byte length prefix, and checks it.
 fn unsized_(bytes: &[u8]) -> Result<&[u8], String> {
-    let (length, rest) = bytes.split_first_chunk().ok_or("a half of it is missing")?;
+    let (length, rest) = bytes.split_first_chunk().ok_or("a part of it is missing")?;
     if usize::from(u16::from_be_bytes(*length)) != rest.len() {
-        return Err("a half of it is cut off".to_owned());
+        return Err("a part of it is cut off".to_owned());
     }
     Ok(rest)
 }
 
+/// Adds a two-byte length prefix.
 pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), bytes].concat()
@@ -129,13 +131,13 @@ pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The key that the Go emulator's documentation shows, made by tpm2-tools 5.4: `emptyAuth` is 0x01... there.
+    /// The key of the Go emulator's documentation, made by tpm2-tools 5.4, whose `emptyAuth` is 0x01 instead of 0xff.
     fn sample() -> Vec<u8> {
         std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/loadable.pem")).unwrap()
     }
 
     #[test]
-    fn a_file_of_tpm2_tools_is_read_and_written() {
+    fn a_key_file_of_tpm2_tools_round_trips() {
         let file = KeyFile::from_pem(&sample()).unwrap();
         assert_eq!(file.parent, TpmParent::Owner);
         assert!(file.secret.is_none());
@@ -144,26 +146,26 @@ mod tests {
     }
 
     #[test]
-    fn a_boolean_may_be_any_byte_and_there_may_be_more_fields() {
+    fn any_boolean_byte_and_optional_fields_are_accepted() {
         let der = pem::parse(sample()).unwrap().contents().to_vec();
-        // emptyAuth stands behind the OID: a0 03 01 01 VALUE.
-        let place = der.windows(4).position(|window| window == [0xa0, 3, 1, 1]).unwrap();
+        // emptyAuth follows the OID: a0 03 01 01 VALUE.
+        let start = der.windows(4).position(|window| window == [0xa0, 3, 1, 1]).unwrap();
         for byte in [0, 1, 0x42, 0xff] {
             let mut der = der.clone();
-            der[place + 4] = byte;
+            der[start + 4] = byte;
             KeyFile::from_der(&der).unwrap();
         }
         // A policy [1] with a made-up step, and a description [4].
-        let more: &[u8] = &[0xa1, 2, 0x30, 0, 0xa4, 4, 0x0c, 2, b'h', b'i'];
-        let fields = [&der[4..place + 5], more, &der[place + 5..]].concat();
+        let optional: &[u8] = &[0xa1, 2, 0x30, 0, 0xa4, 4, 0x0c, 2, b'h', b'i'];
+        let fields = [&der[4..start + 5], optional, &der[start + 5..]].concat();
         KeyFile::from_der(&AnyRef::new(Tag::Sequence, &fields).unwrap().to_der().unwrap()).unwrap();
     }
 
     #[test]
-    fn what_is_no_key_file_is_refused_by_name() {
+    fn other_content_is_an_error_that_names_the_pem_label_or_the_format() {
         let refused = |text: &[u8]| KeyFile::from_pem(text).unwrap_err();
         assert!(refused(b"nothing").contains(LABEL));
-        // A key of Google's has its line ends spelled out.
+        // Google's JSON escapes the line ends of the PEM.
         let json = br#"{"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}"#;
         assert!(refused(json).contains(LABEL));
         assert!(refused(b"-----BEGIN TSS2 PRIVATE KEY-----\nA?\n-----END TSS2 PRIVATE KEY-----\n").contains("not PEM"));

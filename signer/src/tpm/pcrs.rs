@@ -1,4 +1,4 @@
-//! Platform configuration registers, as `--pcrs` names them.
+//! Platform configuration registers (PCRs), in the syntax of `--pcrs`.
 
 use super::TpmError;
 use std::fmt;
@@ -7,7 +7,8 @@ use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::structures::{PcrSelectSize, PcrSelection, PcrSelectionList, PcrSlot};
 use tss_esapi::tss2_esys::{TPML_PCR_SELECTION, TPMS_PCR_SELECTION};
 
-/// Registers of one bank or several: `23`, `0,2,23`, `sha256:23` or `sha1:0,1+sha256:23`.
+/// A selection of platform configuration registers, parsed by `FromStr`: `23`, `0,2,23`, `sha256:23` or `sha1:0,1+sha256:23`. The
+/// default bank is `sha256`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pcrs(Vec<(Bank, Vec<u32>)>);
 
@@ -21,15 +22,15 @@ const BANKS: [Bank; 4] = [
     Bank("sha384", HashingAlgorithm::Sha384),
     Bank("sha512", HashingAlgorithm::Sha512),
 ];
-/// A TPM of a PC has this many.
+/// The number of registers in a bank of a PC's TPM.
 const REGISTERS: u32 = 24;
 
 impl FromStr for Pcrs {
     type Err = TpmError;
 
     fn from_str(text: &str) -> Result<Self, TpmError> {
-        let wrong = || {
-            TpmError::Option(format!(
+        let invalid = || {
+            TpmError::InvalidOption(format!(
                 "`{text}`: registers from 0 to {} are expected, such as 0,2,23 or sha1:0+sha256:23",
                 REGISTERS - 1
             ))
@@ -43,7 +44,7 @@ impl FromStr for Pcrs {
             numbers.dedup();
             Some((bank, numbers))
         };
-        text.split('+').map(bank).collect::<Option<_>>().map(Self).ok_or_else(wrong)
+        text.split('+').map(bank).collect::<Option<_>>().map(Self).ok_or_else(invalid)
     }
 }
 
@@ -57,17 +58,17 @@ impl fmt::Display for Pcrs {
 }
 
 impl Pcrs {
-    /// In this order: a policy's digest depends on it, and the library's own builder has none.
+    /// The selection in the order of the text. The digest of a policy depends on the order, and the library's builder does not keep it.
     pub(super) fn selection(&self) -> Result<PcrSelectionList, TpmError> {
         let mut list = TPML_PCR_SELECTION::default();
-        for (place, (bank, numbers)) in list.pcrSelections.iter_mut().zip(&self.0) {
-            *place = select(bank.1, numbers)?;
+        for (selection, (bank, numbers)) in list.pcrSelections.iter_mut().zip(&self.0) {
+            *selection = select(bank.1, numbers)?;
             list.count += 1;
         }
         Ok(PcrSelectionList::try_from(list)?)
     }
 
-    /// Each register by itself, with its name.
+    /// A selection of each single register, with its name.
     pub(super) fn each(&self) -> impl Iterator<Item = (String, Result<PcrSelectionList, TpmError>)> {
         self.0.iter().flat_map(|(bank, numbers)| {
             numbers.iter().map(|number| {
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registers_are_of_a_bank() {
+    fn register_lists_are_parsed_with_their_banks() {
         let shown = |text: &str| text.parse::<Pcrs>().unwrap().to_string();
         assert_eq!(shown("23"), "sha256:23");
         assert_eq!(shown("23, 2,2"), "sha256:2,23");

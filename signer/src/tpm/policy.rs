@@ -1,5 +1,7 @@
-//! How the use of a key must be authorised. The key itself says it, in the digest of its policy: of all that the options
-//! allow, what leads to that digest is what it wants.
+//! The authorisation of a key: a password or a policy.
+//!
+//! A key contains only the digest of its policy. So each policy that the options can satisfy is run in a trial session, until one
+//! yields this digest.
 
 use super::TpmError;
 use super::device::{Device, ENDORSEMENT_KEYS};
@@ -10,46 +12,46 @@ use tss_esapi::handles::SessionHandle;
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
 use tss_esapi::structures::{Digest, DigestList, Name, Public};
 
-/// What stands between whoever asks and the key.
+/// The authorisation that the use of a key requires.
 #[derive(Debug, Clone)]
 pub(super) enum Authorization {
-    /// Its password, which may be empty.
+    /// The key's password, which may be empty.
     Password,
     /// A policy.
     Policy(Policy),
 }
 
-/// What a policy session goes through before the key may be used.
+/// The policy commands that authorise the use of a key.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub(super) branch: Branch,
-    /// The digests of the branches, one of which is this one. A key that was sent from elsewhere has two: one for its use, one
-    /// for the sending.
+    /// The digests of a PolicyOR, which include that of `branch`. A duplicated key has two: one for its use, one for the duplication.
     or: Option<DigestList>,
 }
 
+/// One branch of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Branch {
-    /// The password, proven.
+    /// PolicyAuthValue: the password, proven by an HMAC.
     AuthValue,
-    /// The password, told.
+    /// PolicyPassword: the password in clear.
     Password,
-    /// Registers as they were when the key was made.
+    /// PolicyPCR: these registers must have the values from when the key was made.
     Pcrs(Pcrs),
-    /// Both, in this order.
+    /// PolicyPCR, then PolicyAuthValue.
     PcrsAndAuthValue(Pcrs),
 }
 
 impl Authorization {
-    /// What this key wants, if the options have it.
+    /// Finds the authorisation of this key among those that the options can satisfy.
     pub(super) fn of(
         device: &mut Device,
         public: &Public,
         pcrs: Option<&Pcrs>,
         parent_password: Option<&Secret>,
     ) -> Result<Self, TpmError> {
-        let wanted = public.auth_policy();
-        if wanted.is_empty() {
+        let required = public.auth_policy();
+        if required.is_empty() {
             return Ok(Self::Password);
         }
         let branches = match pcrs {
@@ -58,8 +60,8 @@ impl Authorization {
         };
         let mut digests = Vec::new();
         for branch in branches {
-            let digest = device.trial(|device, session| branch.go(device, session))?;
-            if digest == *wanted {
+            let digest = device.trial(|device, session| branch.satisfy(device, session))?;
+            if digest == *required {
                 return Ok(Self::Policy(Policy { branch, or: None }));
             }
             digests.push((branch, digest));
@@ -67,29 +69,31 @@ impl Authorization {
         for (_, kind) in ENDORSEMENT_KEYS {
             let (key, name) = device.endorsement_key(kind, parent_password)?;
             device.flush(key.into());
-            let sending = device.trial(|device, session| select(device, session, &name))?;
+            let duplication = device.trial(|device, session| duplication_select(device, session, &name))?;
             for (branch, digest) in &digests {
-                for pair in [[digest, &sending], [&sending, digest]] {
+                for pair in [[digest, &duplication], [&duplication, digest]] {
                     let or = list(pair)?;
-                    if device.trial(|device, session| Ok(device.context.policy_or(session, or.clone())?))? == *wanted {
+                    let digest =
+                        device.trial(|device, session| Ok(device.context.policy_or(session, or.clone())?))?;
+                    if digest == *required {
                         return Ok(Self::Policy(Policy { branch: branch.clone(), or: Some(or) }));
                     }
                 }
             }
         }
         match pcrs {
-            Some(pcrs) => Err(TpmError::Pcrs { pcrs: device.values(pcrs)? }),
-            // Then the policy is there for something else than signing.
+            Some(pcrs) => Err(TpmError::PcrMismatch { pcrs: device.pcr_values(pcrs)? }),
+            // userWithAuth: a password authorises signing, and the policy is for other uses.
             None if public.object_attributes().user_with_auth() => Ok(Self::Password),
-            None => Err(TpmError::Policy),
+            None => Err(TpmError::PolicyMismatch),
         }
     }
 }
 
 impl Policy {
-    /// Takes a fresh session through the policy.
-    pub(super) fn go(&self, device: &mut Device, session: PolicySession) -> Result<(), TpmError> {
-        self.branch.go(device, session)?;
+    /// Runs the policy commands in a new or restarted session.
+    pub(super) fn satisfy(&self, device: &mut Device, session: PolicySession) -> Result<(), TpmError> {
+        self.branch.satisfy(device, session)?;
         match &self.or {
             Some(digests) => Ok(device.context.policy_or(session, digests.clone())?),
             None => Ok(()),
@@ -98,7 +102,7 @@ impl Policy {
 }
 
 impl Branch {
-    pub(super) fn go(&self, device: &mut Device, session: PolicySession) -> Result<(), TpmError> {
+    pub(super) fn satisfy(&self, device: &mut Device, session: PolicySession) -> Result<(), TpmError> {
         match self {
             Self::AuthValue => device.context.policy_auth_value(session)?,
             Self::Password => device.context.policy_password(session)?,
@@ -112,8 +116,8 @@ impl Branch {
     }
 }
 
-/// The branch by which a key was sent to the TPM with this endorsement key.
-fn select(device: &mut Device, session: PolicySession, name: &Name) -> Result<(), TpmError> {
+/// PolicyDuplicationSelect: the branch that allows the duplication of a key to the endorsement key with this name.
+fn duplication_select(device: &mut Device, session: PolicySession, name: &Name) -> Result<(), TpmError> {
     let object = Name::try_from(Vec::new())?;
     Ok(device.context.policy_duplication_select(session, object, name.clone(), false)?)
 }
@@ -127,19 +131,19 @@ fn list(digests: [&Digest; 2]) -> Result<DigestList, TpmError> {
 }
 
 impl Device {
-    /// The digest of a policy, without meeting it.
+    /// Calculates the digest of a policy in a trial session, which does not require that the policy is satisfied.
     pub(super) fn trial(
         &mut self,
-        go: impl FnOnce(&mut Self, PolicySession) -> Result<(), TpmError>,
+        run: impl FnOnce(&mut Self, PolicySession) -> Result<(), TpmError>,
     ) -> Result<Digest, TpmError> {
-        let session = self.policy(SessionType::Trial)?;
-        let digest = go(self, session).and_then(|()| Ok(self.context.policy_get_digest(session)?));
+        let session = self.policy_session(SessionType::Trial)?;
+        let digest = run(self, session).and_then(|()| Ok(self.context.policy_get_digest(session)?));
         self.flush(SessionHandle::from(AuthSession::from(session)).into());
         digest
     }
 
-    /// The registers' values, for people.
-    pub(super) fn values(&mut self, pcrs: &Pcrs) -> Result<String, TpmError> {
+    /// The values of the registers, for an error message.
+    pub(super) fn pcr_values(&mut self, pcrs: &Pcrs) -> Result<String, TpmError> {
         let mut all = Vec::new();
         for (name, selection) in pcrs.each() {
             let selection = selection?;
@@ -147,7 +151,7 @@ impl Device {
             let value = digests
                 .value()
                 .first()
-                .map_or_else(|| "not there".to_owned(), |digest| super::device::hex(digest.value()));
+                .map_or_else(|| "missing".to_owned(), |digest| super::device::hex(digest.value()));
             all.push(format!("{name} is {value}"));
         }
         Ok(all.join(" and "))

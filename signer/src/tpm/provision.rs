@@ -1,10 +1,10 @@
-//! Keys for a TPM: brought into it or made in it, and looked at.
+//! Provisioning: importing keys into a TPM, generating keys in it, and describing them.
 
 use super::device::{Device, ENDORSEMENT_KEYS, Parent, auth, hex};
 use super::error::kind;
 use super::key::LoadedKey;
 use super::keyfile::{KeyFile, sized};
-use super::limit::{MAKING, OPENING, within};
+use super::limit::{GENERATE_TIMEOUT, OPEN_TIMEOUT, with_timeout};
 use super::policy::Branch;
 use super::public::RsaPublic;
 use super::rsa_private::RsaPrivate;
@@ -27,119 +27,121 @@ use tss_esapi::structures::{
 use tss_esapi::traits::Marshall;
 use zeroize::Zeroizing;
 
-/// The length of SHA-256, which names keys here.
-const LONGEST_PASSWORD: usize = 32;
+/// The length of a SHA-256 digest. A TPM limits the password of a key to the length of the digest in the key's name.
+const MAX_PASSWORD: usize = 32;
 
-/// What a new key is to be like.
+/// The properties of a new key.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// Under which key it is kept.
+    /// The parent of the key.
     pub parent: TpmParent,
-    /// The password of a persistent parent, or of the hierarchy that the parent is made in.
+    /// The password of a persistent parent, or of the hierarchy of a primary parent.
     pub parent_password: Option<Secret>,
-    /// The key's own password.
+    /// The key's own password (its authValue), of at most 32 bytes.
     pub key_password: Option<Secret>,
-    /// The registers that must have the values that they have now.
+    /// Binds the use of the key to the current values of these registers.
     pub pcrs: Option<super::Pcrs>,
-    /// A handle by which it can be used without its file.
+    /// Also stores the key at this persistent handle, 0x81000000 to 0x817fffff.
     pub persistent: Option<u32>,
 }
 
 impl NewKey {
-    /// A TPM has no key with a password that is longer than the digest in the key's name.
     fn auth(&self) -> Result<Auth, TpmError> {
         match self.key_password.as_ref().map_or(0, |password| password.expose().len()) {
-            0..=LONGEST_PASSWORD => auth(self.key_password.as_ref()),
-            bytes => {
-                Err(TpmError::Option(format!("the key's password has {bytes} bytes, and can have {LONGEST_PASSWORD}")))
-            }
+            0..=MAX_PASSWORD => auth(self.key_password.as_ref()),
+            bytes => Err(TpmError::InvalidOption(format!(
+                "the key's password has {bytes} bytes; at most {MAX_PASSWORD} are possible"
+            ))),
         }
     }
 }
 
-/// A key that was made or imported.
+/// A generated or imported key.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Made {
-    /// The key file: PEM that only this TPM can use.
+pub struct ProvisionedKey {
+    /// The content of its key file: PEM that only this TPM can load.
     pub file: String,
-    /// What is known of it.
-    pub shown: Shown,
+    /// Public facts about the key.
+    pub description: KeyDescription,
 }
 
-/// What anyone may know of a key.
+/// Public facts about a key in a TPM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Shown {
+pub struct KeyDescription {
     /// The public key in PEM.
     pub public_key: String,
-    /// The SHA-256 of the public key in DER, in hex.
+    /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER, in hex.
     pub fingerprint: String,
-    /// The TPM's name of the key, in hex.
+    /// The TPM name of the key, in hex.
     pub name: String,
-    /// The digest of its policy in hex, if it has one.
+    /// The digest of the key's policy in hex; `None` without a policy.
     pub policy: Option<String>,
-    /// Its length.
+    /// The length of the key in bits.
     pub bits: u16,
-    /// Whether it can also sign as TLS 1.3 wants it.
+    /// Whether the key can make PSS signatures, which TLS 1.3 requires.
     pub signs_pss: bool,
 }
 
-/// A TPM that is to get keys, or to tell of them.
+/// Provisions a TPM with keys, and reads its endorsement keys. Each call makes a new connection to the TPM.
 #[derive(Debug)]
 pub struct Provisioner {
     address: TpmAddress,
 }
 
 impl Provisioner {
-    /// For the TPM there. Each of the functions connects anew.
+    /// A provisioner of the TPM at `address`. It does not connect yet.
     pub fn new(address: TpmAddress) -> Self {
         Self { address }
     }
 
-    /// Puts an RSA private key, PKCS#8 or PKCS#1 in PEM, into the TPM. It goes there as it is: whoever can listen between
-    /// the processor and the chip at that moment can read it. This blocks, for a minute and a half at most.
+    /// Imports an RSA private key from PEM (PKCS#8 or PKCS#1). This blocks for up to 90 seconds.
+    ///
+    /// The key is sent to the TPM unencrypted: an eavesdropper on the bus between processor and chip could read it.
     ///
     /// # Errors
-    /// If it is no RSA key that a TPM can have, or the TPM refuses or does not answer.
-    pub fn import(&self, pem: &str, new: &NewKey) -> Result<Made, TpmError> {
+    /// If the PEM contains no RSA key that a TPM supports, or the TPM refuses the key or does not answer.
+    pub fn import(&self, pem: &str, new: &NewKey) -> Result<ProvisionedKey, TpmError> {
         let private = RsaPrivate::from_pem(pem)?;
         let (address, new) = (self.address.clone(), new.clone());
-        within(OPENING, &self.address, move || Device::open(&address)?.import(&private, &new))
+        with_timeout(OPEN_TIMEOUT, &self.address, move || Device::open(&address)?.import(&private, &new))
     }
 
-    /// Has the TPM make an RSA key of 2048 or 3072 bits, which never exists anywhere else. This blocks, for five minutes at
-    /// most.
+    /// Generates an RSA key of 2048 or 3072 bits inside the TPM, which never reveals it. This blocks for up to five minutes.
     ///
     /// # Errors
     /// If the TPM refuses or does not answer.
-    pub fn generate(&self, bits: u16, new: &NewKey) -> Result<Made, TpmError> {
+    pub fn generate(&self, bits: u16, new: &NewKey) -> Result<ProvisionedKey, TpmError> {
         let (address, new) = (self.address.clone(), new.clone());
-        within(MAKING, &self.address, move || Device::open(&address)?.generate(bits, &new))
+        with_timeout(GENERATE_TIMEOUT, &self.address, move || Device::open(&address)?.generate(bits, &new))
     }
 
-    /// The endorsement keys' kinds and names, the latter in hex. This blocks, for a minute and a half at most.
+    /// Returns the type (`rsa` or `ecc`) and the TPM name, in hex, of each endorsement key. `password` is that of the endorsement
+    /// hierarchy. This blocks for up to 90 seconds.
     ///
     /// # Errors
-    /// If the TPM makes none of them, or does not answer.
+    /// If the TPM can't create one of them, or does not answer.
     pub fn endorsement_names(&self, password: Option<&Secret>) -> Result<Vec<(&'static str, String)>, TpmError> {
         let (address, password) = (self.address.clone(), password.cloned());
-        within(OPENING, &self.address, move || Device::open(&address)?.endorsement_names(password.as_ref()))
+        with_timeout(OPEN_TIMEOUT, &self.address, move || Device::open(&address)?.endorsement_names(password.as_ref()))
     }
 
-    /// The elliptic-curve endorsement key, for which anyone can seal what this TPM alone can open. This blocks, for a minute
-    /// and a half at most.
+    /// Returns the elliptic-curve endorsement key, to which secrets for this TPM are sealed. `password` is that of the endorsement
+    /// hierarchy. This blocks for up to 90 seconds.
     ///
     /// # Errors
-    /// If the TPM makes none, or does not answer.
+    /// If the TPM can't create the key, or does not answer.
     pub fn endorsement_key(&self, password: Option<&Secret>) -> Result<EndorsementKey, TpmError> {
         let (address, password) = (self.address.clone(), password.cloned());
-        within(OPENING, &self.address, move || Device::open(&address)?.ecc_endorsement_key(password.as_ref()))
+        with_timeout(OPEN_TIMEOUT, &self.address, move || {
+            Device::open(&address)?.ecc_endorsement_key(password.as_ref())
+        })
     }
 }
 
 impl Device {
-    fn import(&mut self, private: &RsaPrivate, new: &NewKey) -> Result<Made, TpmError> {
+    fn import(&mut self, private: &RsaPrivate, new: &NewKey) -> Result<ProvisionedKey, TpmError> {
         let public = template(self, new, private.bits()?, false)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::try_from(private.modulus.clone())?).build()?;
         let sensitive = Sensitive::Rsa {
@@ -149,7 +151,7 @@ impl Device {
         };
         let duplicate = Zeroizing::new(sized(&Zeroizing::new(sensitive.marshall()?)));
         let duplicate = Private::try_from(duplicate.as_slice())?;
-        self.below(new, |device, parent| {
+        self.provision(new, |device, parent| {
             let (none, symmetric) = (EncryptedSecret::default(), SymmetricDefinitionObject::Null);
             let wrapped = device.with_parent(parent, |context, handle| {
                 context.import(handle.into(), None, public.clone(), duplicate, none, symmetric)
@@ -158,14 +160,14 @@ impl Device {
         })
     }
 
-    fn generate(&mut self, bits: u16, new: &NewKey) -> Result<Made, TpmError> {
+    fn generate(&mut self, bits: u16, new: &NewKey) -> Result<ProvisionedKey, TpmError> {
         let public = template(self, new, bits, true)?;
         let public = public.with_rsa_unique_identifier(PublicKeyRsa::default()).build()?;
         let password = new.auth().map(|it| new.key_password.is_some().then_some(it))?;
-        self.below(new, |device, parent| {
-            let made = device
+        self.provision(new, |device, parent| {
+            let created = device
                 .with_parent(parent, |context, handle| context.create(handle, public, password, None, None, None))??;
-            Ok((made.out_public, made.out_private))
+            Ok((created.out_public, created.out_private))
         })
     }
 
@@ -185,73 +187,73 @@ impl Device {
         let public = self.context.execute_without_session(|context| context.read_public(key));
         self.flush(key.into());
         let (Public::Ecc { unique, .. }, ..) = public? else {
-            return Err(TpmError::Other("its endorsement key is not an elliptic-curve one".to_owned()));
+            return Err(TpmError::Other("its endorsement key is not an elliptic-curve key".to_owned()));
         };
         EndorsementKey::from_coordinates(unique.x().value(), unique.y().value())
             .map_err(|error| TpmError::Other(error.to_string()))
     }
 }
 
-/// What can be known of a key without using it. This blocks, for a minute and a half at most.
+/// Describes a key without using it. This blocks for up to 90 seconds.
 ///
 /// # Errors
 /// If there is no such key, or the TPM does not answer.
-pub fn show(key: &TpmKey, options: &TpmOptions) -> Result<Shown, TpmError> {
-    let (key, there) = (key.clone(), options.clone());
-    within(OPENING, &options.tpm, move || {
-        let mut device = Device::open(&there.tpm)?;
-        let (handle, public) = LoadedKey::load(&mut device, &key, &there)?;
-        shown(&mut device, handle, &public)
+pub fn describe(key: &TpmKey, options: &TpmOptions) -> Result<KeyDescription, TpmError> {
+    let (key, opened_with) = (key.clone(), options.clone());
+    with_timeout(OPEN_TIMEOUT, &options.tpm, move || {
+        let mut device = Device::open(&opened_with.tpm)?;
+        let (handle, public) = LoadedKey::load(&mut device, &key, &opened_with)?;
+        description(&mut device, handle, &public)
     })
 }
 
 impl Device {
-    /// Makes a key under its parent, and looks at it and keeps it as it was asked for.
-    fn below(
+    /// Creates a key under its parent, describes it, and stores it at its persistent handle, if it has one.
+    fn provision(
         &mut self,
         new: &NewKey,
-        make: impl FnOnce(&mut Self, &Parent) -> Result<(Public, Private), TpmError>,
-    ) -> Result<Made, TpmError> {
+        create: impl FnOnce(&mut Self, &Parent) -> Result<(Public, Private), TpmError>,
+    ) -> Result<ProvisionedKey, TpmError> {
         let parent = self.parent(new.parent, new.parent_password.as_ref())?;
-        let loaded = make(self, &parent).and_then(|(public, private)| {
-            self.renew(&parent)?;
+        let loaded = create(self, &parent).and_then(|(public, private)| {
+            self.restart_policy(&parent)?;
             let handle =
                 self.with_parent(&parent, |context, handle| context.load(handle, private.clone(), public.clone()))??;
             Ok((public, private, handle))
         });
         self.release(parent);
-        let (public, private, handle) = loaded.map_err(|error| self.explained(error))?;
-        let shown = shown(self, handle, &public)?;
+        let (public, private, handle) = loaded.map_err(|error| self.with_lockout_time(error))?;
+        let description = description(self, handle, &public)?;
         let file = KeyFile { public, private, secret: None, parent: new.parent }.to_pem()?;
-        // Nothing can go wrong after that, so nothing has to be taken away again.
+        // The last fallible step: no later error can leave a persistent key behind.
         if let Some(persistent) = new.persistent {
-            self.keep(handle, persistent, new.parent_password.as_ref())?;
+            self.make_persistent(handle, persistent, new.parent_password.as_ref())?;
         }
-        Ok(Made { file, shown })
+        Ok(ProvisionedKey { file, description })
     }
 
-    fn keep(&mut self, key: KeyHandle, handle: u32, password: Option<&Secret>) -> Result<(), TpmError> {
-        let wrong = || TpmError::Option(format!("{handle:#x}: 0x81000000 to 0x817fffff is expected"));
-        let place = PersistentTpmHandle::new(handle).map_err(|_| wrong())?;
-        let kept = self.in_hierarchy(Hierarchy::Owner, password, |context| {
-            context.evict_control(Provision::Owner, key.into(), Persistent::Persistent(place))
+    fn make_persistent(&mut self, key: KeyHandle, handle: u32, password: Option<&Secret>) -> Result<(), TpmError> {
+        let out_of_range = || TpmError::InvalidOption(format!("{handle:#x}: 0x81000000 to 0x817fffff is expected"));
+        let persistent = PersistentTpmHandle::new(handle).map_err(|_| out_of_range())?;
+        let stored = self.in_hierarchy(Hierarchy::Owner, password, |context| {
+            context.evict_control(Provision::Owner, key.into(), Persistent::Persistent(persistent))
         })?;
-        kept.map(drop).map_err(|error| match kind(&error) {
-            Some(Kind::NvDefined) => TpmError::Option(format!(
-                "{handle:#x}: there is a key already; `tpm2_evictcontrol -c {handle:#x}` takes it away"
+        stored.map(drop).map_err(|error| match kind(&error) {
+            Some(Kind::NvDefined) => TpmError::InvalidOption(format!(
+                "{handle:#x}: the handle is in use; `tpm2_evictcontrol -c {handle:#x}` removes its key"
             )),
-            Some(Kind::Range) => wrong(),
+            Some(Kind::Range) => out_of_range(),
             _ => error.into(),
         })
     }
 }
 
-fn shown(device: &mut Device, handle: KeyHandle, public: &Public) -> Result<Shown, TpmError> {
+fn description(device: &mut Device, handle: KeyHandle, public: &Public) -> Result<KeyDescription, TpmError> {
     let rsa = RsaPublic::of(public)?;
     let spki = rsa.subject_public_key_info();
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    let Public::Rsa { parameters, .. } = public else { return Err(TpmError::NotSigning("not RSA".to_owned())) };
-    Ok(Shown {
+    let Public::Rsa { parameters, .. } = public else { return Err(TpmError::UnsuitableKey("not RSA".to_owned())) };
+    Ok(KeyDescription {
         fingerprint: hex(&key_info(&spki).spki_sha256),
         public_key: pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki), config),
         name: hex(device.context.tr_get_name(handle.into())?.value()),
@@ -261,36 +263,39 @@ fn shown(device: &mut Device, handle: KeyHandle, public: &Public) -> Result<Show
     })
 }
 
-/// The public half of a new key, as far as it is known before there is one.
-fn template(device: &mut Device, new: &NewKey, bits: u16, is_made_here: bool) -> Result<PublicBuilder, TpmError> {
+/// The template of a new key: its public area without the modulus. `is_generated` tells a key generated in the TPM from an imported
+/// one.
+fn template(device: &mut Device, new: &NewKey, bits: u16, is_generated: bool) -> Result<PublicBuilder, TpmError> {
     let policy = match (&new.pcrs, &new.key_password) {
         (None, _) => None,
         (Some(pcrs), None) => Some(Branch::Pcrs(pcrs.clone())),
         (Some(pcrs), Some(_)) => Some(Branch::PcrsAndAuthValue(pcrs.clone())),
     };
-    let policy = policy.map(|branch| device.trial(|device, session| branch.go(device, session))).transpose()?;
+    let policy = policy.map(|branch| device.trial(|device, session| branch.satisfy(device, session))).transpose()?;
     let attributes = ObjectAttributesBuilder::new()
         .with_sign_encrypt(true)
-        .with_fixed_tpm(is_made_here)
-        .with_fixed_parent(is_made_here)
-        .with_sensitive_data_origin(is_made_here)
+        .with_fixed_tpm(is_generated)
+        .with_fixed_parent(is_generated)
+        .with_sensitive_data_origin(is_generated)
         .with_user_with_auth(policy.is_none())
-        // Without a password there is none to guess, and a sudden end of the machine must not count as a guess.
+        // A key without a password needs no dictionary attack protection, whose lockout unorderly shutdowns could trigger.
         .with_no_da(new.key_password.is_none())
         .build()?;
     let key_bits = match bits {
         2048 => RsaKeyBits::Rsa2048,
         3072 => RsaKeyBits::Rsa3072,
-        _ => return Err(TpmError::Option(format!("{bits} bits: 2048 or 3072 are expected"))),
+        _ => return Err(TpmError::InvalidOption(format!("{bits} bits: 2048 or 3072 are expected"))),
     };
-    // Any padding: PKCS#1 v1.5 for tokens, PSS for TLS 1.3.
+    // Without a fixed scheme, for PKCS#1 v1.5 (tokens) and PSS (TLS 1.3).
     let parameters =
         PublicRsaParametersBuilder::new_unrestricted_signing_key(RsaScheme::Null, key_bits, RsaExponent::ZERO_EXPONENT);
     let parameters = parameters.build()?;
     let possible = PublicParameters::Rsa(parameters);
     device.context.execute_without_session(|context| context.test_parms(possible)).map_err(|error| {
         match kind(&error) {
-            Some(Kind::Value) => TpmError::Option(format!("{bits} bits: this TPM has no such RSA keys")),
+            Some(Kind::Value) => {
+                TpmError::InvalidOption(format!("{bits} bits: this TPM does not support RSA keys of this length"))
+            }
             _ => error.into(),
         }
     })?;

@@ -1,4 +1,4 @@
-//! The public side of a key in a TPM.
+//! The public key of a key in a TPM, and the check that it can sign tokens.
 
 use super::TpmError;
 use der::asn1::UintRef;
@@ -7,15 +7,15 @@ use rcgen::{PublicKeyData, SignatureAlgorithm};
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::structures::{Public, RsaScheme};
 
-/// The exponent that a TPM means by 0.
+/// The default public exponent, which a TPM encodes as 0.
 const EXPONENT: u32 = 65537;
 
-/// An RSA key that can sign.
+/// The public key of an RSA key that can sign with SHA-256.
 #[derive(Clone)]
 pub(super) struct RsaPublic {
-    /// PKCS#1, in DER.
+    /// The PKCS#1 encoding in DER.
     der: Vec<u8>,
-    /// Whether the key leaves the padding to whoever asks for a signature.
+    /// Whether the key has no fixed scheme: the caller selects PKCS#1 v1.5 or PSS.
     pub(super) any_scheme: bool,
 }
 
@@ -27,21 +27,21 @@ struct Pkcs1<'a> {
 
 impl RsaPublic {
     pub(super) fn of(public: &Public) -> Result<Self, TpmError> {
-        let not = |what: &str| TpmError::NotSigning(what.to_owned());
+        let unsuitable = |why: &str| TpmError::UnsuitableKey(why.to_owned());
         let Public::Rsa { object_attributes, parameters, unique, .. } = public else {
-            return Err(not("it is not an RSA key"));
+            return Err(unsuitable("it is not an RSA key"));
         };
         if !object_attributes.sign_encrypt() {
-            return Err(not("it is there to decrypt"));
+            return Err(unsuitable("it is a decryption key"));
         }
         if object_attributes.restricted() {
-            return Err(not("it signs nothing but what the TPM itself has made (restricted)"));
+            return Err(unsuitable("it is restricted: it signs only data that the TPM has generated"));
         }
         let any_scheme = match parameters.rsa_scheme() {
             RsaScheme::Null => true,
             RsaScheme::RsaSsa(hash) if hash.hashing_algorithm() == HashingAlgorithm::Sha256 => false,
-            RsaScheme::RsaSsa(_) => return Err(not("it signs with another hash")),
-            _ => return Err(not("it signs with another padding than PKCS#1 v1.5")),
+            RsaScheme::RsaSsa(_) => return Err(unsuitable("it signs with another hash")),
+            _ => return Err(unsuitable("it signs with another padding than PKCS#1 v1.5")),
         };
         let exponent = match parameters.exponent().value() {
             0 => EXPONENT,
@@ -52,7 +52,7 @@ impl RsaPublic {
             let (modulus, exponent) = (UintRef::new(unique.value())?, UintRef::new(&exponent)?);
             Pkcs1 { modulus, exponent }.to_der()
         };
-        let der = encode().map_err(|error| not(&error.to_string()))?;
+        let der = encode().map_err(|error| unsuitable(&error.to_string()))?;
         Ok(Self { der, any_scheme })
     }
 }

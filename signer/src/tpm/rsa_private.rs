@@ -1,6 +1,7 @@
-//! An RSA private key on its way into a TPM, which wants no more of it than the modulus and one prime.
+//! An RSA private key to import into a TPM, which needs only its modulus and one prime.
 
 use super::TpmError;
+use crate::pem::{KeyError, is_encrypted};
 use der::asn1::{AnyRef, OctetStringRef, UintRef};
 use der::{Decode, Reader, SliceReader};
 use rustls_pki_types::PrivateKeyDer;
@@ -15,20 +16,23 @@ pub(super) struct RsaPrivate {
 }
 
 impl RsaPrivate {
-    /// The first private key of a PEM text, PKCS#8 or PKCS#1.
+    /// Reads the first private key of a PEM text, in PKCS#8 or PKCS#1.
     pub(super) fn from_pem(pem: &str) -> Result<Self, TpmError> {
-        let refused = |what: &str| TpmError::NotSigning(what.to_owned());
-        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
-            .map_err(|_| refused("no private key in PEM found (PRIVATE KEY or RSA PRIVATE KEY)"))?;
+        let unsuitable = |why: &str| TpmError::UnsuitableKey(why.to_owned());
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| match is_encrypted(pem) {
+            true => unsuitable(&KeyError::Encrypted.to_string()),
+            false => unsuitable(&KeyError::NotPem.to_string()),
+        })?;
         let read = match &key {
             PrivateKeyDer::Pkcs1(key) => Self::from_pkcs1(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => from_pkcs8(key.secret_pkcs8_der()).and_then(Self::from_pkcs1),
-            _ => return Err(refused("an elliptic-curve key")),
+            _ => return Err(unsuitable("an elliptic-curve key")),
         };
-        let key = read.map_err(|_| refused("a private key, but not RSA's"))?;
-        key.ok_or_else(|| refused("its public exponent is not 65537, the only one that every TPM has"))
+        let key = read.map_err(|_| unsuitable("a private key, but not an RSA key"))?;
+        key.ok_or_else(|| unsuitable("its public exponent is not 65537, the only one that every TPM supports"))
     }
 
+    /// Returns `None` if the public exponent is not 65537.
     fn from_pkcs1(der: &[u8]) -> der::Result<Option<Self>> {
         let whole = AnyRef::from_der(der)?;
         let mut fields = SliceReader::new(whole.value())?;
@@ -40,11 +44,11 @@ impl RsaPrivate {
     }
 
     pub(super) fn bits(&self) -> Result<u16, TpmError> {
-        u16::try_from(self.modulus.len() * 8).map_err(|_| TpmError::NotSigning("it is too long".to_owned()))
+        u16::try_from(self.modulus.len() * 8).map_err(|_| TpmError::UnsuitableKey("it is too long".to_owned()))
     }
 }
 
-/// The PKCS#1 inside.
+/// The PKCS#1 encoding inside PKCS#8.
 fn from_pkcs8(der: &[u8]) -> der::Result<&[u8]> {
     let whole = AnyRef::from_der(der)?;
     let mut fields = SliceReader::new(whole.value())?;

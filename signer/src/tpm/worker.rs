@@ -1,4 +1,4 @@
-//! The one thread that talks to the TPM. A TPM does one thing at a time and its library blocks, so callers queue up.
+//! The thread that owns the TPM connection. A TPM runs one command at a time and its library blocks, so requests are queued.
 
 use super::TpmError;
 use super::key::LoadedKey;
@@ -6,25 +6,25 @@ use crate::{SignError, SignRequest, Signature};
 use gce_metadata_support::thread::Thread;
 use tokio::sync::{mpsc, oneshot};
 
-/// As many may wait in line as a TPM signs in a second or so. The rest waits to be let in.
-pub(super) const QUEUE: usize = 32;
+/// The capacity of the queue: about as many signatures as a TPM makes in a few seconds.
+pub(super) const QUEUE_CAPACITY: usize = 32;
 
-/// One signature, and who wants it.
+/// A request for a signature, and the sender of its reply.
 pub(super) struct Job {
     pub(super) request: SignRequest,
     pub(super) reply: oneshot::Sender<Result<Signature, SignError>>,
 }
 
-/// Starts the thread. It ends with the last sender, and the key with it.
+/// Starts the thread. It ends, and drops the key, when the last sender of the queue is dropped.
 pub(super) fn start(
     key: LoadedKey,
     open: impl Fn() -> Result<LoadedKey, TpmError> + Send + 'static,
     mut jobs: mpsc::Receiver<Job>,
 ) -> std::io::Result<Thread> {
-    let mut worker = Worker { key: Some(key), open, refused: None };
+    let mut worker = Worker { key: Some(key), open, wrong_password: None };
     let work = move || {
         while let Some(Job { request, reply }) = jobs.blocking_recv() {
-            // Whoever has left needs no signature.
+            // A cancelled request needs no signature.
             if !reply.is_closed() {
                 let signed = worker.sign(&request).map(|bytes| Signature(bytes.into()));
                 let _ = reply.send(signed.map_err(|error| SignError::Failed(error.to_string())));
@@ -35,28 +35,29 @@ pub(super) fn start(
 }
 
 struct Worker<F> {
+    /// The loaded key; `None` after an error.
     key: Option<LoadedKey>,
-    /// Loads the key anew.
+    /// Reopens the key.
     open: F,
-    /// A wrong password stays wrong, and to try it again would lock the TPM.
-    refused: Option<TpmError>,
+    /// The error of a wrong password, which all later signatures get: repeated attempts would lock the TPM.
+    wrong_password: Option<TpmError>,
 }
 
 impl<F: Fn() -> Result<LoadedKey, TpmError>> Worker<F> {
     fn sign(&mut self, request: &SignRequest) -> Result<Vec<u8>, TpmError> {
-        if let Some(error) = &self.refused {
+        if let Some(error) = &self.wrong_password {
             return Err(error.clone());
         }
         let signed = match self.attempt(request) {
-            // A TPM that was started anew has forgotten its keys and sessions. One that is still away will be asked again.
-            Err(error) if error.may_pass() => {
-                tracing::debug!("the TPM is opened anew: {error}");
+            // A restarted TPM has lost its loaded keys and sessions. One retry; the next signature tries again.
+            Err(error) if error.is_transient() => {
+                tracing::debug!("reopening the TPM: {error}");
                 self.attempt(request)
             }
             signed => signed,
         };
-        if let Err(error @ TpmError::WrongPassword { .. }) = &signed {
-            self.refused = Some(error.clone());
+        if let Err(error @ (TpmError::WrongPassword { .. } | TpmError::MissingPassword)) = &signed {
+            self.wrong_password = Some(error.clone());
         }
         signed
     }
@@ -67,7 +68,7 @@ impl<F: Fn() -> Result<LoadedKey, TpmError>> Worker<F> {
             None => (self.open)()?,
         };
         let signed = key.sign(request.alg, &request.message);
-        // A connection that is out of step, or has ended, is of no use.
+        // After an error the connection may be out of sync or closed, so the next attempt makes a new one.
         if signed.is_ok() {
             self.key = Some(key);
         }

@@ -1,4 +1,4 @@
-//! One entry of the cache: its token, whether that is still served or should be refreshed, and the last failure to fetch it.
+//! A cache entry: its token, when the token is served or refreshed, and the last failed fetch.
 
 use crate::fetch_error::{FetchError, MAX_RETRY_AFTER};
 use crate::token_request::Token;
@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// GCE's own margin: a token with less time left is not served. A token that lives for less than an hour has a margin in
-/// proportion, or it would never be cached.
+/// The expiry margin, as on GCE: a token with less time left is not served. A lifetime below an hour has a proportional margin:
+/// otherwise a token of five minutes would never be cached.
 const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
-/// A refresh ahead begins when this many margins are left.
+/// A refresh ahead starts when this many margins are left.
 const MARGINS_AHEAD: u32 = 2;
 /// The backoff after a failed refresh while the cached token is still valid.
 pub(super) const BACKOFF: Duration = Duration::from_secs(10);
 
-/// Makes fetches single-flight: held during a fetch that requests wait for. An invalidated entry gets a new one, which tells the
-/// outcomes of old fetches from those of new ones.
+/// The lock that makes fetches single-flight: a fetch for requests holds it. An invalidated entry gets a new lock, which identifies
+/// the outcomes of fetches with old credentials.
 pub(super) type FetchLock = Arc<tokio::sync::Mutex<()>>;
 
+/// An entry of the cache.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     cached: Option<Cached<T>>,
@@ -62,7 +63,7 @@ pub(super) struct Cached<T> {
     token: T,
     lifetime: Duration,
     since: Moment,
-    /// Made with credentials that have been replaced.
+    /// The token was made with credentials that have been replaced since.
     is_stale: bool,
 }
 
@@ -75,7 +76,7 @@ impl<T: Token> Cached<T> {
         !self.time_left(now).is_zero()
     }
 
-    /// Whether more than so many margins are left.
+    /// Whether more than this many margins are left.
     fn lasts(&self, margins: u32, now: Moment) -> bool {
         self.time_left(now) > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
     }
@@ -102,29 +103,28 @@ impl<T: Token> Entry<T> {
         self.failed.as_ref().is_some_and(|failed| is_recent(failed) || failed.must_wait(now))
     }
 
-    /// The error of a fetch that failed after `then`, or that is still within the source's Retry-After. It is answered without
-    /// another fetch.
+    /// The error of a fetch that failed after `then`, or whose Retry-After has not passed. It is returned without another fetch.
     pub(super) fn failed_since(&self, then: Moment, now: Moment) -> Option<TokenError> {
         let failed = self.failed.as_ref().filter(|failed| failed.at > then.instant || failed.must_wait(now));
         failed.map(|failed| failed.error.clone())
     }
 
-    /// The token, if it is served now: it lasts for longer than the margin, or it is valid and its refresh failed. With
-    /// `refresh_ahead` every failure counts, because the next attempt happens in the background; without it only one within the
-    /// backoff, because this request is the next attempt.
+    /// The token, if it may be served: more than the margin is left, or it is valid and its refresh failed. With `refresh_ahead` every
+    /// failure counts, because the next attempt runs in the background. Without it only a failure within the backoff counts, because
+    /// this request makes the next attempt.
     pub(super) fn current(&self, refresh_ahead: bool, now: Moment) -> Option<&Cached<T>> {
         let failed = if refresh_ahead { self.failed.is_some() } else { self.is_in_backoff(now) };
         self.cached.as_ref().filter(|it| it.lasts(1, now) || (failed && it.is_valid(now)))
     }
 
-    /// Whether a refresh ahead must start now. If so, it counts as in flight from this call on.
+    /// Whether a refresh ahead must start now. If so, it is marked as in flight.
     pub(super) fn should_refresh(&mut self, now: Moment) -> bool {
         let is_due = self.cached.as_ref().is_some_and(|it| it.is_stale || !it.lasts(MARGINS_AHEAD, now));
         is_due && !self.is_in_backoff(now) && !std::mem::replace(&mut self.refreshing, true)
     }
 
-    /// Marks the token as stale: it is served until it is refreshed, which is due now. Failures and in-flight fetches of the old
-    /// credentials are dropped. Returns whether there is a token.
+    /// Marks the token as stale: its refresh is due, and it is served until then. Failures and in-flight fetches of the old credentials
+    /// are dropped. Returns whether the entry has a token.
     #[cfg(feature = "live")]
     pub(super) fn mark_stale(&mut self) -> bool {
         let cached = self.cached.take().map(|cached| Cached { is_stale: true, ..cached });
@@ -132,12 +132,13 @@ impl<T: Token> Entry<T> {
         self.cached.is_some()
     }
 
+    /// Drops the token if Google has rejected it.
     #[cfg(feature = "live")]
     pub(super) fn evict_if(&mut self, is_rejected: impl Fn(&T) -> bool) {
         self.cached.take_if(|cached| is_rejected(&cached.token));
     }
 
-    /// Takes over the outcome of a fetch that began at `since` and ended now, and returns what its requests are answered.
+    /// Stores the outcome of a fetch that started at `since` and ended now, and returns the answer for its requests.
     pub(super) fn complete(
         &mut self,
         outcome: Result<T, FetchError>,
@@ -156,7 +157,7 @@ impl<T: Token> Entry<T> {
                 self.failed = Some(Failed { at, error: error.clone(), retry_at });
                 let valid = self.cached.as_ref().filter(|it| it.is_valid(now)).ok_or(error.clone())?;
                 let seconds_left = valid.time_left(now).as_secs();
-                // The layer below has logged the reason.
+                // `LogTokens` has logged the reason.
                 tracing::debug!(seconds_left, "token not refreshed, serving the cached one");
                 Ok(valid.token(now))
             }

@@ -1,4 +1,4 @@
-//! Invalidation: what happens to cached tokens when their credentials change, their source recovers, or Google rejects one.
+//! Invalidation of cached tokens: after a change of credentials, when a source recovers, or when Google rejects a token.
 
 use super::{CacheTokens, Shared};
 use crate::fetch_error::FetchError;
@@ -8,14 +8,14 @@ use gce_metadata_routes::token::TokenError;
 use std::sync::Arc;
 use tower::Service;
 
-/// What happens to an account's cached tokens after a change of credentials.
+/// The invalidation of an account's cached tokens after a change of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invalidation {
-    /// The account's credentials are unchanged: its tokens stay.
+    /// The account's credentials are unchanged: its tokens are kept.
     Keep,
-    /// The account has new credentials: its tokens are stale, and served until the new credentials have made others.
+    /// The account has new credentials of the same identity: its tokens are stale, and served until they are refreshed.
     Refresh,
-    /// The account has no credentials any more, or those of another identity: its tokens are dropped.
+    /// The account has lost its credentials, or has those of another identity: its tokens are dropped.
     Evict,
 }
 
@@ -29,7 +29,7 @@ impl<S, R: TokenRequest> CacheTokens<S, R> {
         });
     }
 
-    /// Drops a token that was rejected, if it is still the one that is cached.
+    /// Drops the cached token if `is_rejected` holds for it.
     pub(crate) fn evict_if(&self, request: &R, is_rejected: impl Fn(&R::Token) -> bool) {
         self.shared.tokens.update(request, |entry| entry.evict_if(is_rejected));
     }

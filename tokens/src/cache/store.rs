@@ -1,5 +1,4 @@
-//! The entries of the cache and their eviction. Scopes and audiences come from requests and have no bound; the memory for them
-//! has.
+//! The entries of the cache and their eviction. Clients choose scopes and audiences freely, so the number of entries is bounded.
 
 use super::entry::Entry;
 use crate::token_request::TokenRequest;
@@ -10,9 +9,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The maximum of entries.
 pub(super) const MAX_TOKENS: usize = 1024;
-/// An entry is evicted only while this many are evictable. In-flight fetches can't take over the rest of the cache: when a source
-/// is down, its cached tokens are all there is.
+/// An entry is evicted only while more than this many are evictable. So in-flight fetches can't displace all cached tokens, which are
+/// the only tokens to serve while a source is down.
 const MIN_EVICTABLE: usize = MAX_TOKENS / 2;
 
 /// The entries. The mutex is held for one look-up, never across an await.
@@ -39,7 +39,7 @@ impl<R: TokenRequest> TokenStore<R> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `update` with the entry if there is one. This does not count as a use.
+    /// Calls `update` with the entry, if it exists. This does not count as a use.
     pub(super) fn update<T>(&self, request: &R, update: impl FnOnce(&mut Entry<R::Token>) -> T) -> Option<T> {
         self.lock().get_mut(request).map(update)
     }
@@ -70,7 +70,7 @@ impl<R: TokenRequest> TokenStore<R> {
     }
 }
 
-/// The entry to evict: that of the lowest rank of those that are not in use.
+/// The entry to evict: the lowest rank among the entries that are not in use.
 fn eviction_candidate<R: TokenRequest>(entries: &Entries<R>, now: Moment) -> Option<R> {
     let evictable: Vec<_> = entries.iter().filter(|(_, entry)| !entry.is_in_use()).collect();
     let lowest = evictable.iter().min_by_key(|(_, entry)| entry.eviction_rank(now));

@@ -1,4 +1,4 @@
-//! The cache over slow, failing and counting sources.
+//! Tests of the cache with slow, failing and counting sources.
 
 mod bounds;
 
@@ -44,7 +44,7 @@ async fn ask(cache: &CacheTokens<Source, AccessTokenRequest>, request: AccessTok
 }
 
 #[tokio::test(start_paused = true)]
-async fn expires_in_counts_down_to_five_minutes_and_then_a_new_token_is_served() {
+async fn a_token_is_served_until_five_minutes_are_left() {
     let (cache, _) = cached(3600);
     let asked = || request("a@example.com", &["s"]);
     assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 3600));
@@ -57,7 +57,7 @@ async fn expires_in_counts_down_to_five_minutes_and_then_a_new_token_is_served()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_expires_while_the_machine_sleeps() {
+async fn a_token_expires_during_system_sleep() {
     let (clock, move_by) = movable();
     let (cache, _) = cached_by(clock, 3600);
     let asked = || request("a@example.com", &["s"]);
@@ -66,7 +66,7 @@ async fn a_token_expires_while_the_machine_sleeps() {
     assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 600));
     move_by(300);
     assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 3600));
-    // A clock that is set back does not prolong its life.
+    // A clock that is set back does not prolong the life of the token.
     move_by(-86400);
     advance(Duration::from_secs(3298)).await;
     assert_eq!(ask(&cache, asked()).await, ("token 1".into(), 301));
@@ -75,7 +75,7 @@ async fn a_token_expires_while_the_machine_sleeps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_margin_of_a_short_lived_token_is_in_proportion() {
+async fn a_short_lived_token_has_a_proportional_margin() {
     let (cache, _) = cached(60);
     let asked = || request("a@example.com", &["s"]);
     ask(&cache, asked()).await;
@@ -86,7 +86,7 @@ async fn the_margin_of_a_short_lived_token_is_in_proportion() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_account_and_set_of_scopes_has_a_token_of_its_own() {
+async fn each_account_and_set_of_scopes_has_a_separate_token() {
     let (cache, count) = cached(3600);
     for (email, scopes) in [("a", &["s"][..]), ("b", &["s"]), ("a", &["t"]), ("a", &["s", "t"]), ("a", &["s"])] {
         ask(&cache, request(email, scopes)).await;
@@ -105,10 +105,10 @@ async fn concurrent_requests_share_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_goes_on_when_its_client_leaves() {
+async fn a_fetch_continues_after_its_client_disconnects() {
     let (cache, count) = cached(3600);
     let asked = || ask(&cache, request("a@example.com", &["s"]));
-    // Both clients give up before the source answers.
+    // Both clients time out before the source answers.
     for _ in 0..2 {
         assert!(tokio::time::timeout(Duration::from_millis(400), asked()).await.is_err());
     }
@@ -230,7 +230,7 @@ async fn retry_after_is_respected_up_to_its_maximum() {
         }
         assert_eq!(count.load(Ordering::Relaxed), calls);
     }
-    // It holds for one token only.
+    // The Retry-After applies to one token only.
     assert!(cache.clone().oneshot(request("a@example.com", &["t"])).await.is_err());
     assert_eq!(count.load(Ordering::Relaxed), 4);
 }
@@ -262,7 +262,7 @@ async fn a_token_evicted_during_its_fetch_is_not_cached() {
     };
     let both = async { tokio::join!(ask(&cache, asked()), ask(&cache, asked()), evict) };
     let (first, second, ()) = both.await;
-    // The first fetch was in flight; the second request waited for it, and gets a token of the new credentials.
+    // The second request waited for the first fetch; after the eviction it fetches with the new credentials.
     assert_eq!((&*first.0, &*second.0), ("token 0", "token 1"));
     assert_eq!(ask(&cache, asked()).await.0, "token 1");
     assert_eq!(count.load(Ordering::Relaxed), 2);

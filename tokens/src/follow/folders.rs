@@ -1,4 +1,4 @@
-//! In which folders a change of files shows: those of their names, and those of what their names lead to.
+//! The watched folders of the files: those of their paths, and those of the targets of symbolic links.
 
 use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
@@ -10,19 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
-/// What has happened in the watched folders.
+/// The events of the watched folders.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) arrived: Notify,
-    /// One was about a file itself, which a look from outside might not show: two quick writes can have one time stamp.
+    /// An event was about a file itself. Its stamp may be unchanged, because two quick writes can have equal time stamps.
     pub(super) of_file: AtomicBool,
-    /// What the files are called, at both ends of their links.
+    /// The names of the files and of the targets of their symbolic links.
     names: Mutex<BTreeSet<OsString>>,
 }
 
 impl Events {
     fn add(&self, event: &Event) {
-        // Reading the file is an event too, and must not lead to reading it.
+        // A read raises an event too, and must not cause another read.
         if event.kind.is_access() {
             return;
         }
@@ -35,7 +35,7 @@ impl Events {
     }
 }
 
-/// The folders in which changes of the files show.
+/// The watcher of the folders of the files.
 pub(super) struct Folders {
     files: Vec<PathBuf>,
     watcher: Option<RecommendedWatcher>,
@@ -46,36 +46,36 @@ pub(super) struct Folders {
 impl Folders {
     pub(super) fn new(files: Vec<PathBuf>, events: Arc<Events>, poll: Duration) -> Self {
         let watcher = watcher(Arc::clone(&events)).inspect_err(|error| {
-            tracing::warn!("changes of files are noticed within {} s only: {error}", poll.as_secs());
+            tracing::warn!("no file watcher, polling files every {} s: {error}", poll.as_secs());
         });
         Self { files, watcher: watcher.ok(), watched: BTreeSet::new(), events }
     }
 
-    /// Watches where the files are now. A folder that was deleted and made again is another one under an old name, which
-    /// only watching it anew finds out.
+    /// Watches the current folders of the files. Every folder is watched again, because a deleted and recreated folder keeps its path
+    /// but loses its watch.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let mut wanted = wanted(&self.files);
+        let mut targets = watch_targets(&self.files);
         loop {
-            for gone in self.watched.difference(&wanted.folders) {
-                // It may be gone from the disk as well.
-                let _ = watcher.unwatch(gone);
+            for old in self.watched.difference(&targets.folders) {
+                // This fails if the folder was deleted.
+                let _ = watcher.unwatch(old);
             }
             let mut is_watched = |folder: &PathBuf| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
-            self.watched = wanted.folders.iter().filter(|folder| is_watched(folder)).cloned().collect();
-            // What came into being before it was watched raised no event.
-            let now = self::wanted(&self.files);
-            if now.folders == wanted.folders {
+            self.watched = targets.folders.iter().filter(|folder| is_watched(folder)).cloned().collect();
+            // A folder that was created before its parent was watched raised no event.
+            let now = watch_targets(&self.files);
+            if now.folders == targets.folders {
                 break;
             }
-            wanted = now;
+            targets = now;
         }
-        *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) = wanted.names;
+        *self.events.names.lock().unwrap_or_else(PoisonError::into_inner) = targets.names;
     }
 }
 
-/// A watcher whose thread runs. If the system refuses the thread, notify does not say so, and panics whenever the watcher is
-/// used or dropped.
+/// A watcher whose thread runs. If the thread can't be started, notify returns no error, and panics when the watcher is used or
+/// dropped.
 fn watcher(events: Arc<Events>) -> notify::Result<RecommendedWatcher> {
     let add = move |event: notify::Result<Event>| {
         if let Ok(event) = event {
@@ -83,7 +83,7 @@ fn watcher(events: Arc<Events>) -> notify::Result<RecommendedWatcher> {
         }
     };
     let mut watcher = notify::recommended_watcher(add)?;
-    // This asks the thread, and is the one call that reports its absence as an error.
+    // `configure` sends a message to the thread. It is the only call that returns an error if the thread does not run.
     match watcher.configure(Config::default()) {
         Ok(_) => Ok(watcher),
         Err(error) => {
@@ -93,24 +93,24 @@ fn watcher(events: Arc<Events>) -> notify::Result<RecommendedWatcher> {
     }
 }
 
-struct Wanted {
+/// The folders to watch, and the file names whose events matter.
+struct WatchTargets {
     folders: BTreeSet<PathBuf>,
     names: BTreeSet<OsString>,
 }
 
-/// Where changes of the files show at the moment, and under which names.
-fn wanted(files: &[PathBuf]) -> Wanted {
-    let mut wanted = Wanted { folders: BTreeSet::new(), names: BTreeSet::new() };
+fn watch_targets(files: &[PathBuf]) -> WatchTargets {
+    let mut targets = WatchTargets { folders: BTreeSet::new(), names: BTreeSet::new() };
     for file in files {
-        for end in [Some(file.clone()), file.canonicalize().ok()].into_iter().flatten() {
-            wanted.folders.insert(nearest_folder(&end));
-            wanted.names.extend(end.file_name().map(OsString::from));
+        for path in [Some(file.clone()), file.canonicalize().ok()].into_iter().flatten() {
+            targets.folders.insert(nearest_folder(&path));
+            targets.names.extend(path.file_name().map(OsString::from));
         }
     }
-    wanted
+    targets
 }
 
-/// The folder of the file, or the one in which that folder would come into being.
+/// The nearest existing ancestor of the file.
 fn nearest_folder(file: &Path) -> PathBuf {
     let existing = file.ancestors().skip(1).find(|folder| folder.is_dir());
     match existing {
@@ -119,7 +119,7 @@ fn nearest_folder(file: &Path) -> PathBuf {
     }
 }
 
-/// What a look at a file without reading it tells; nothing where there is none.
+/// The inode, length, modification time and link target of a file, which are compared without reading it; `None` without a file.
 pub(super) type Stamp = Option<(u64, u64, SystemTime, PathBuf)>;
 
 pub(super) fn stamps(files: &[PathBuf]) -> Vec<Stamp> {

@@ -1,4 +1,4 @@
-//! Which credentials file serves which account. An account never gets another account's tokens.
+//! The assignment of credentials files to accounts. An account never gets the tokens of another account.
 
 use super::error::{CredentialError, Unusable};
 use super::file::CredentialFile;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// The accounts and their credentials files.
 pub(super) enum Accounts {
-    /// One file for the default account. The others have none.
+    /// One file for the default account. Other accounts get no tokens.
     Default(Arc<CredentialFile>),
     /// One file for all accounts.
     Every(Arc<CredentialFile>),
@@ -23,7 +23,7 @@ pub(super) enum Accounts {
     Named(Box<Named>),
 }
 
-/// What is known of an account's credentials, for the log.
+/// A summary of an account's credentials, for the log.
 #[derive(Debug)]
 pub(super) struct CredentialSummary {
     pub(super) file: String,
@@ -77,29 +77,29 @@ impl Accounts {
         })
     }
 
-    /// All files whose change means a reload.
+    /// All files whose changes cause a reload.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let own = if let Self::Named(named) = self { named.files.files() } else { Vec::new() };
         own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
     }
 
-    /// Reloads the files that have changed. For each reload it calls `settle` with whether that succeeded, and with what happens to
-    /// each account's tokens.
-    pub(super) fn reload(&self, mut settle: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Invalidation)) {
+    /// Reloads changed files. After each reload it calls `apply` with whether the reload succeeded, and with the invalidation of each
+    /// account's tokens.
+    pub(super) fn reload(&self, mut apply: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Invalidation)) {
         if let Self::Named(named) = self {
             let before = named.files.current();
             if let Some(ok) = named.reload() {
                 let after = named.files.current();
                 let loaded = |files: &Files, account: &_| file_of(files, account).map(|file| file.current());
-                settle(ok, &|account| invalidation(loaded(&before, account), loaded(&after, account)));
+                apply(ok, &|account| invalidation(loaded(&before, account), loaded(&after, account)));
             }
         }
         for file in self.all() {
             let before = file.current();
             if let Some(ok) = file.reload() {
                 let after = file.current();
-                let is_its = |account: &_| self.file(account).is_some_and(|its| Arc::ptr_eq(&its, &file));
-                settle(ok, &|account| match is_its(account) {
+                let uses_file = |account: &_| self.file(account).is_some_and(|used| Arc::ptr_eq(&used, &file));
+                apply(ok, &|account| match uses_file(account) {
                     true => invalidation(Some(Arc::clone(&before)), Some(Arc::clone(&after))),
                     false => Invalidation::Keep,
                 });
@@ -108,7 +108,7 @@ impl Accounts {
     }
 }
 
-/// What happens to the tokens of an account whose credentials `before` were replaced by `after`.
+/// The invalidation of an account's tokens when its credentials `before` are replaced by `after`.
 fn invalidation(before: Option<Arc<LoadedCredentials>>, after: Option<Arc<LoadedCredentials>>) -> Invalidation {
     match (before, after) {
         (None, None) => Invalidation::Keep,
@@ -118,7 +118,7 @@ fn invalidation(before: Option<Arc<LoadedCredentials>>, after: Option<Arc<Loaded
     }
 }
 
-/// The file that names the credentials file of each account.
+/// The file of `--credentials`, which names the credentials file of each account.
 pub(super) struct Named {
     path: PathBuf,
     context: OpenContext,
@@ -145,14 +145,14 @@ impl Named {
     }
 }
 
-/// Reads the file, and opens the credentials files that it names. Those that are open under the same name stay open.
+/// Reads the file, and opens the credentials files that it names. A file that is already open for the same account is kept.
 fn read(path: &Path, context: &OpenContext, before: &Files) -> Loaded<Files> {
-    let wrong_at = |place: &str, problem: String| {
-        let error = CredentialError::File { place: format!("{}{place}", path.display()), problem };
+    let unusable = |position: &str, problem: String| {
+        let error = CredentialError::File { place: format!("{}{position}", path.display()), problem };
         Unusable { error, files: Vec::new() }
     };
-    let text = file::read(path, Limit::CREDENTIALS).map_err(|error| wrong_at("", error.to_string()))?;
-    let names = names(&text).map_err(|(place, problem)| wrong_at(&place, problem))?;
+    let text = file::read(path, Limit::CREDENTIALS).map_err(|error| unusable("", error.to_string()))?;
+    let names = names(&text).map_err(|(position, problem)| unusable(&position, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let open = |(name, file): (String, PathBuf)| {
         let location = Location::File(folder.join(file));
@@ -169,7 +169,7 @@ fn read(path: &Path, context: &OpenContext, before: &Files) -> Loaded<Files> {
     Ok((names.into_iter().map(open).collect::<Result<_, Unusable>>()?, Vec::new()))
 }
 
-/// The files by account; or the line and column of a mistake, and what is wrong.
+/// Parses the files by account. An error is the position of a mistake (`:LINE:COLUMN`) and the problem.
 fn names(text: &[u8]) -> Result<BTreeMap<String, PathBuf>, (String, String)> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let names = serde_path_to_error::deserialize(&mut deserializer);

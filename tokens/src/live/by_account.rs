@@ -1,4 +1,4 @@
-//! Routes each request for a token to the current credentials of its account.
+//! Routes each token request to the current credentials of its account.
 
 use super::accounts::Accounts;
 use super::loaded::Sources;
@@ -12,14 +12,14 @@ use tokio_util::either::Either;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
-/// The source of one kind of token for all accounts. `S` is its source for a single one.
+/// The source of one kind of token for all accounts. `S` is the source of a single account.
 pub(super) struct ByAccount<S> {
     accounts: Arc<Accounts>,
     kind: fn(&Sources) -> &Option<S>,
 }
 
 impl<S> ByAccount<S> {
-    /// Takes the sources of this kind.
+    /// `kind` selects the source of the kind of token.
     pub(super) fn new(accounts: Arc<Accounts>, kind: fn(&Sources) -> &Option<S>) -> Self {
         Self { accounts, kind }
     }
@@ -40,7 +40,7 @@ where
     type Error = FetchError;
     type Future = Either<Oneshot<S, R>, Ready<Result<R::Token, FetchError>>>;
 
-    /// Always ready: which source is asked depends on the request.
+    /// Always ready, because the request selects the source.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
         Poll::Ready(Ok(()))
     }

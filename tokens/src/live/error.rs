@@ -1,17 +1,17 @@
-//! Why credentials can't be used.
+//! The errors of opening credentials.
 
 use std::path::PathBuf;
 
-/// Why credentials can't be used.
+/// The error of opening credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// The file can't be used.
+    /// The credentials are unusable.
     #[error("{place}: {problem}")]
     File {
-        /// The file, or the place of credentials that are not in a file.
+        /// The path of the file, or the location of credentials that are not in a file.
         place: String,
-        /// What is wrong, without secrets.
+        /// The problem, without secrets.
         problem: String,
     },
     /// TLS could not be set up.
@@ -19,10 +19,10 @@ pub enum CredentialError {
     Tls(String),
 }
 
-/// What is wrong with credentials, without secrets.
+/// A problem with credentials, without secrets and without their location.
 pub(super) struct Problem {
     pub(super) text: String,
-    /// Files beside the credentials' own in which it may be corrected.
+    /// Other files that may cause the problem. A change of one of them causes a reload.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -39,13 +39,13 @@ impl From<&str> for Problem {
 }
 
 impl Problem {
-    /// Prefixes the place.
+    /// Prefixes the text with a place in the file.
     pub(super) fn at(self, place: &str) -> Self {
         Self { text: format!("{place}: {}", self.text), ..self }
     }
 }
 
-/// Why credentials can't be used, and all files in which that may be corrected.
+/// The error of unusable credentials, and all files that may cause it. A change of one of them causes a reload.
 #[derive(Debug)]
 pub(super) struct Unusable {
     pub(super) error: CredentialError,

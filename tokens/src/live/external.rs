@@ -1,5 +1,5 @@
-//! Workload and workforce identity federation: Google's security token service exchanges the token of another identity provider
-//! for one of its own.
+//! Workload and workforce identity federation: Google's Security Token Service (STS) exchanges a subject token, issued by another
+//! identity provider, for a Google access token.
 
 mod aws;
 mod certificate;
@@ -51,7 +51,7 @@ struct Lifetime {
     token_lifetime_seconds: Option<u64>,
 }
 
-/// The exchange of a subject token for one of Google's.
+/// The exchange of a subject token for an access token.
 struct Exchange {
     upstream: Upstream,
     url: String,
@@ -72,7 +72,7 @@ impl ExternalAccount {
         let domain = if subject.certificate.is_some() { format!("mtls.{universe}") } else { universe.clone() };
         let url = context.endpoints.sts(self.token_url).unwrap_or_else(|| format!("https://sts.{domain}/v1/token"));
         let client = self.client_id.map(|id| (id, self.client_secret.unwrap_or_else(|| "".into())));
-        // Workforce pools bill a project; a client id names one already.
+        // Workforce pools need a project for quotas and billing. A client id implies one.
         let user_project = self.workforce_pool_user_project.filter(|_| client.is_none());
         let files = subject.files.clone();
         let exchange = Exchange {
@@ -92,7 +92,7 @@ impl ExternalAccount {
             lifetime: lifetime.map(|seconds| format!("{seconds}s")),
             ..Impersonation::of_any(context, context.endpoints.iam(base, &universe), federated.clone())
         };
-        // A federated identity has access tokens of its own, but identity tokens are a service account's.
+        // A federated identity has access tokens, but only a service account has identity tokens.
         let tokens = match target {
             Some(_) => impersonation.tokens(),
             None => Sources { access: Some(federated), id: Some(impersonation.id_source()) },
@@ -105,7 +105,7 @@ impl ExternalAccount {
     }
 }
 
-/// The identity of the certificate that this client presents.
+/// The access tokens of the identity whose certificate `upstream` presents.
 #[cfg(feature = "tpm")]
 pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, context: &OpenContext) -> AccessSource {
     let url = context.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
@@ -149,7 +149,7 @@ impl Exchange {
     }
 }
 
-/// Reads a file that another program writes a token to, on a thread that may block.
+/// Reads a file with a subject token, on a thread that may block.
 async fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
     blocking(move || file::read(&path, Limit::SUBJECT_TOKEN).map(Zeroizing::new)).await?

@@ -1,4 +1,4 @@
-//! A credentials file: its content becomes token services, again whenever it changes on disk.
+//! A credentials file: opened as token services, and reloaded when it changes.
 
 use super::error::{CredentialError, Problem, Unusable};
 use super::external::ExternalAccount;
@@ -37,7 +37,7 @@ impl CredentialFile {
         &self.location
     }
 
-    /// All files whose change means a reload.
+    /// All files whose changes cause a reload.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         self.loaded.files()
     }
@@ -65,7 +65,7 @@ fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials>
         Location::Tpm(key) => tpm::open(key.clone(), context).map_err(Problem::from),
         #[cfg(feature = "tpm")]
         Location::Certificate { key, certificate, audience } => {
-            // Its errors name the file that they are about, and it has only one type.
+            // Its errors already name the key or the certificate, and its type needs no check.
             let loaded = tpm::federated(key.clone(), certificate, audience, context);
             let loaded = loaded.map_err(|error| Unusable { error, files: location.files() })?;
             return Ok((loaded, Vec::new()));
@@ -87,12 +87,12 @@ fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials>
 fn read_file(path: &Path, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
     let bytes = file::read(path, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
-    // If a key in a TPM is expected, the reader of those reports any other content.
+    // If a key in a TPM is expected, `tpm::open` reports other content.
     if text.contains("-----BEGIN TSS2") || context.expected.as_ref().is_some_and(|it| it.credential_type == "TPM") {
         #[cfg(feature = "tpm")]
         return Ok(tpm::open(TpmKey::File(path.to_owned()), context)?);
         #[cfg(not(feature = "tpm"))]
-        return Err("a key of a TPM, which this build does not know: build with --features tpm".into());
+        return Err("a key of a TPM, which this build does not support: build with --features tpm".into());
     }
     match text.trim_start().starts_with("-----BEGIN") {
         true => Ok(key::bare(text, context)?),
@@ -100,7 +100,7 @@ fn read_file(path: &Path, context: &OpenContext) -> Result<LoadedCredentials, Pr
     }
 }
 
-/// Opens credentials of the types that Application Default Credentials have.
+/// Opens credentials of every type of Application Default Credentials.
 fn open(json: &str, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
     #[derive(Deserialize)]
     struct Kind {
@@ -124,13 +124,13 @@ fn open(json: &str, context: &OpenContext) -> Result<LoadedCredentials, Problem>
     }
 }
 
-/// Deserializes credentials. Errors name the field that is missing or of the wrong type, and never quote its value.
+/// Deserializes credentials. Errors name the missing or mistyped field, and never quote its value.
 fn typed<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| {
         let (place, problem) = (error.path().to_string(), error.inner().to_string());
         match problem.split_once(" at line").filter(|_| problem.starts_with("missing field")) {
             Some((missing, _)) => format!("at {place}: {missing}"),
-            None => format!("at {place}: something else is expected here"),
+            None => format!("at {place}: a value of another type is expected"),
         }
     })
 }

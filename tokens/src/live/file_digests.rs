@@ -1,4 +1,4 @@
-//! Digests of files, which tell whether they have changed since they were last read.
+//! Digests of files, to detect changes since the last read.
 
 use aws_lc_rs::digest;
 use gce_metadata_support::file::{self, Limit};
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The digest of each file, or why it could not be read. Digests, because the files hold keys.
+/// The digest of each file, or the error of reading it. The content is not kept, because it contains keys.
 #[derive(PartialEq)]
 pub(super) struct FileDigests(BTreeMap<PathBuf, Result<Vec<u8>, ErrorKind>>);
 
@@ -20,13 +20,14 @@ impl FileDigests {
         self.0.keys()
     }
 
-    /// The digests now, if any of them has changed.
+    /// Returns the current digests, if one of them has changed.
     pub(super) fn changed(&self) -> Option<Self> {
         let now = Self::of(self.files().cloned());
         (now != *self).then_some(now)
     }
 
-    /// The digests of these files. Known ones are kept: they are from before the files were read, so that a change since then shows.
+    /// Returns the digests of these files. Known digests are kept: they are from before the read, so that a change during the read is
+    /// detected.
     pub(super) fn with_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         let known = |file: PathBuf| {
             let digest = self.0.remove(&file).unwrap_or_else(|| digest_of(&file));
@@ -46,16 +47,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_is_reported_once() {
+    fn each_change_is_detected_once() {
         let folder = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
         std::fs::write(&one, "1").unwrap();
         let digests = FileDigests::of([one.clone(), other.clone()]);
         assert!(digests.changed().is_none());
         std::fs::write(&other, "2").unwrap();
-        let now = digests.changed().expect("a file has come into being");
+        let now = digests.changed().expect("a file was created");
         assert!(now.changed().is_none());
-        // A change while it is read: the known digest is older.
+        // A change during the read: the known digest is older.
         std::fs::write(&other, "3").unwrap();
         let now = now.with_files([other]);
         assert_eq!(now.files().count(), 1);

@@ -1,4 +1,4 @@
-//! Impersonation: the IAM Credentials API makes tokens of a service account for an identity that may act as it.
+//! Impersonation: the IAM Credentials API issues tokens of a service account to an identity that may impersonate it.
 
 use super::error::Problem;
 use super::loaded::{AccessSource, GOOGLE, IdSource, LoadedCredentials, Owner, Sources};
@@ -23,17 +23,17 @@ pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-p
 const LIFETIME: &str = "3600s";
 const ACCOUNTS: &str = "/v1/projects/-/serviceAccounts/";
 
-/// One identity that acts as another.
+/// The impersonation of a service account by another identity, the actor.
 #[derive(Clone)]
 pub(super) struct Impersonation {
     pub(super) upstream: Upstream,
-    /// The identity that acts.
+    /// The identity that impersonates.
     pub(super) actor: Actor,
     /// The URL of the API, such as `https://iamcredentials.googleapis.com`.
     pub(super) base: String,
     /// The impersonated account; `None` for the account of each request.
     pub(super) target: Option<String>,
-    /// The delegation chain: accounts in between, each of which may act as the next.
+    /// The delegation chain: accounts in between, each of which may impersonate the next.
     pub(super) delegates: Vec<String>,
     /// The lifetime of access tokens, such as `3600s`.
     pub(super) lifetime: Option<String>,
@@ -52,7 +52,7 @@ pub(super) struct ImpersonatedServiceAccount<'a> {
 }
 
 impl ImpersonatedServiceAccount<'_> {
-    /// The token services. `open_source` opens the source credentials, which may be of any type.
+    /// Opens the credentials. `open_source` opens the source credentials, which may be of any type.
     pub(super) fn open(
         self,
         context: &OpenContext,
@@ -73,7 +73,7 @@ impl ImpersonatedServiceAccount<'_> {
     }
 }
 
-/// Tokens of the account of each request, by credentials that may act as it.
+/// Credentials that impersonate the account of each request.
 pub(super) fn as_any(actor: LoadedCredentials, context: &OpenContext) -> LoadedCredentials {
     let base = context.endpoints.iam(None, &actor.universe);
     let impersonation = Impersonation::of_any(context, base, actor.tokens.access.unwrap_or_else(no_source));
@@ -81,7 +81,7 @@ pub(super) fn as_any(actor: LoadedCredentials, context: &OpenContext) -> LoadedC
     LoadedCredentials { owner: Some(Owner::Requested), universe: actor.universe, files: actor.files, ..loaded }
 }
 
-/// The access tokens of the identity that acts, cached, because each serves for many tokens of the other account.
+/// The cached access tokens of the impersonating identity. One of them serves many requests for tokens of the target.
 #[derive(Clone)]
 pub(super) struct Actor {
     tokens: CacheTokens<AccessSource, AccessTokenRequest>,
@@ -109,7 +109,7 @@ fn no_source() -> AccessSource {
     AccessSource::new(service_fn(move |_| none()))
 }
 
-/// The base and the account of a `service_account_impersonation_url`.
+/// Splits a `service_account_impersonation_url` into its base URL and the account.
 pub(super) fn parse_url(url: &str) -> Result<(String, String), String> {
     let parse = || {
         let (base, rest) = url.split_once(ACCOUNTS)?;
@@ -134,7 +134,7 @@ struct IdTokenAnswer {
 }
 
 impl Impersonation {
-    /// Impersonation of the account of each request by the identity of these access tokens, which are cached.
+    /// Impersonation of the account of each request, by the identity with these access tokens.
     pub(super) fn of_any(context: &OpenContext, base: String, actor: AccessSource) -> Self {
         let (upstream, actor) = (context.upstream.clone(), Actor::new(actor));
         Self { upstream, actor, base, target: None, delegates: Vec::new(), lifetime: None }
@@ -153,7 +153,7 @@ impl Impersonation {
         }))
     }
 
-    /// Identity tokens alone.
+    /// The source of identity tokens.
     pub(super) fn id_source(self) -> IdSource {
         IdSource::new(service_fn(move |request: IdTokenRequest| {
             let this = self.clone();
@@ -169,8 +169,9 @@ impl Impersonation {
         });
         let url = self.url(&request.account, "generateAccessToken");
         let answer: AccessTokenAnswer = self.ask(&url, &body).await?;
-        let expires_in = until(&answer.expire_time)
-            .ok_or_else(|| unavailable("generateAccessToken answered without a time in expireTime".to_owned()))?;
+        let expires_in = until(&answer.expire_time).ok_or_else(|| {
+            unavailable("generateAccessToken answered without a future time in expireTime".to_owned())
+        })?;
         Ok(AccessToken::new(answer.access_token, expires_in))
     }
 
@@ -185,7 +186,7 @@ impl Impersonation {
         Ok(IdToken::new(answer.token))
     }
 
-    /// Calls the API with a token of the actor's. If a cached one was revoked since, it is evicted and another one is tried.
+    /// Calls the API with a token of the actor. A rejected (401) token is evicted, and the call is retried once with a new one.
     async fn ask<T: DeserializeOwned>(&self, url: &str, body: &Value) -> Result<T, FetchError> {
         let bearer = self.actor.bearer().await?;
         match self.upstream.post_json(url, &bearer, body).await {
@@ -211,6 +212,7 @@ impl Impersonation {
     }
 }
 
+/// The time from now to the expiry; `None` if it is invalid or past.
 fn until(expiry: &str) -> Option<Duration> {
     let expiry = OffsetDateTime::parse(expiry, &Rfc3339).ok()?;
     Duration::try_from(expiry - OffsetDateTime::from(std::time::SystemTime::now())).ok()
@@ -221,14 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_has_a_base_and_an_account() {
+    fn an_impersonation_url_is_split_into_base_and_account() {
         let url = "https://iam.example.com/v1/projects/-/serviceAccounts/a@example.com:generateAccessToken";
         assert_eq!(parse_url(url), Ok(("https://iam.example.com".into(), "a@example.com".into())));
         assert!(parse_url("https://iam.example.com/v1/a@example.com").is_err());
     }
 
     #[test]
-    fn an_expiry_lies_ahead() {
+    fn a_past_or_invalid_expiry_is_none() {
         assert!(until("2999-01-01T00:00:00Z").is_some());
         assert!(until("1999-01-01T00:00:00Z").is_none());
         assert!(until("tomorrow").is_none());

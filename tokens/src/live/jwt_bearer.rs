@@ -1,6 +1,6 @@
-//! A service account's own key: an assertion that it signs is a token, or is exchanged for one.
+//! Tokens by a service account's key: a signed assertion is an access token itself (JWT), or is exchanged for a token (OAuth).
 //!
-//! It takes any signer, so keys in files and keys in TPMs share it.
+//! It works with any signer, so keys in files and keys in TPMs share this code.
 
 use super::form::Form;
 use super::loaded::{AccessSource, IdSource, Sources};

@@ -1,4 +1,4 @@
-//! A service account's key in a file, as Google gives it out or in bare PEM.
+//! A service account's key in a file: in Google's JSON format, or in bare PEM.
 
 use super::iam::Impersonation;
 use super::jwt_bearer::JwtBearer;
@@ -29,9 +29,9 @@ pub(super) fn open(key: ServiceAccountKey, context: &OpenContext) -> Result<Load
     Ok(LoadedCredentials { project: key.project_id, ..loaded })
 }
 
-/// A key in PEM, which does not say which account it belongs to.
+/// Opens a bare key in PEM, which does not contain its account's e-mail.
 pub(super) fn bare(pem: &str, context: &OpenContext) -> Result<LoadedCredentials, String> {
-    let no_email = || format!("a bare key belongs to nobody: {}", context.key_email_hint);
+    let no_email = || format!("a bare key does not name its account: {}", context.key_email_hint);
     let email = context.key_email.clone().ok_or_else(no_email)?;
     let signer = PemSigner::from_pem(pem).map_err(|error| error.to_string())?;
     Ok(with_key(signer, None, email, None, GOOGLE.to_owned(), context))
@@ -45,9 +45,9 @@ fn with_key(
     universe: String,
     context: &OpenContext,
 ) -> LoadedCredentials {
-    let is_googles = universe == GOOGLE;
+    let is_google = universe == GOOGLE;
     // Only Google's own universe has a token endpoint for keys.
-    let kind = if is_googles { context.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt };
+    let kind = if is_google { context.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt };
     let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
         signer: BoxSigner::new(signer),
@@ -59,8 +59,8 @@ fn with_key(
     };
     let own = bearer.tokens();
     let tokens = match own.access {
-        Some(actor) if !is_googles => {
-            // In other universes a key's identity tokens come from IAM, which the account asks for itself.
+        Some(actor) if !is_google => {
+            // In other universes the IAM API issues identity tokens: the account impersonates itself.
             let base = context.endpoints.iam(None, &universe);
             let any = Impersonation::of_any(context, base, actor.clone());
             let id = Impersonation { target: Some(email.clone()), ..any };
@@ -71,7 +71,7 @@ fn with_key(
     let loaded = LoadedCredentials { fingerprint, universe, ..LoadedCredentials::new("serviceAccountKey", tokens) };
     match kind {
         AccessTokenKind::Oauth => loaded.of(email),
-        // A token that the key signed is valid only as long as the key.
+        // A token signed by the key becomes invalid with the key, so `owner` stays unset.
         AccessTokenKind::Jwt => LoadedCredentials { email: Some(email), ..loaded },
     }
 }

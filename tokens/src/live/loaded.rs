@@ -1,16 +1,16 @@
-//! Loaded credentials: the token services that a credentials file becomes, and what else it says.
+//! Loaded credentials: the token services of a credentials file, and facts about it.
 
 use crate::fetch_error::FetchError;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest};
 use std::path::PathBuf;
 use tower::util::BoxCloneSyncService;
 
-/// A source of access tokens. Its errors have what the cache needs to know beside the answer.
+/// A source of access tokens.
 pub(super) type AccessSource = BoxCloneSyncService<AccessTokenRequest, AccessToken, FetchError>;
 /// A source of identity tokens.
 pub(super) type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, FetchError>;
 
-/// The sources of one file.
+/// The sources of a credentials file. Each is optional: a user, for example, has no identity tokens.
 #[derive(Clone)]
 pub(super) struct Sources {
     pub(super) access: Option<AccessSource>,
@@ -20,7 +20,7 @@ pub(super) struct Sources {
 /// The universe domain of credentials that don't name one.
 pub(super) const GOOGLE: &str = "googleapis.com";
 
-/// Token services, and what else a file says.
+/// Token services of a credentials file, and facts about it.
 pub(super) struct LoadedCredentials {
     pub(super) tokens: Sources,
     pub(super) email: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct LoadedCredentials {
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
     pub(super) fingerprint: Option<[u8; 32]>,
-    /// The universe domain, whose APIs the tokens are for: clouds on Google's software have domains of their own.
+    /// The universe domain, whose APIs accept the tokens. Clouds that run Google's software for others have different domains.
     pub(super) universe: String,
     /// Other files that were read.
     pub(super) files: Vec<PathBuf>,
@@ -59,7 +59,8 @@ impl LoadedCredentials {
         }
     }
 
-    /// Tokens of this account, which stay valid when the credentials are replaced.
+    /// Sets the account of the tokens, which stay valid when the credentials are replaced.
+    #[must_use]
     pub(super) fn of(self, email: String) -> Self {
         Self { owner: Some(Owner::Account(email.clone())), email: Some(email), ..self }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Location {
     File(PathBuf),
-    /// A key in a TPM that is not in a file.
+    /// A persistent key in a TPM.
     #[cfg(feature = "tpm")]
     Tpm(TpmKey),
     /// A certificate whose key is in a TPM.

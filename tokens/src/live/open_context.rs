@@ -1,4 +1,4 @@
-//! The settings that every credentials file is opened with.
+//! The settings with which credentials are opened.
 
 use super::error::Problem;
 use super::loaded::LoadedCredentials;
@@ -8,7 +8,7 @@ use super::upstream::Upstream;
 use gce_metadata_signer::tpm::TpmOptions;
 use std::path::PathBuf;
 
-/// The settings that every credentials file is opened with.
+/// The settings with which credentials are opened.
 #[derive(Clone)]
 pub(super) struct OpenContext {
     pub(super) upstream: Upstream,
@@ -22,19 +22,20 @@ pub(super) struct OpenContext {
     pub(super) tpm: TpmOptions,
     /// The account of a key without an e-mail.
     pub(super) key_email: Option<String>,
-    /// The remedy for a key without an e-mail.
+    /// The remedy for a key without an e-mail, for its error.
     pub(super) key_email_hint: String,
-    /// Whether the credentials only serve to impersonate the account of each request.
+    /// Whether the credentials impersonate the account of each request.
     pub(super) acts_as_any: bool,
-    /// The only type that is accepted, at start and at each reload.
+    /// The only accepted type, at start and at each reload.
     pub(super) expected: Option<ExpectedType>,
 }
 
-/// A type of credentials.
+/// The expected type of credentials.
 #[derive(Clone)]
 pub(super) struct ExpectedType {
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
+    /// The type in words, for the error.
     pub(super) in_words: &'static str,
 }
 

@@ -1,40 +1,40 @@
-//! The options of live tokens: the credentials, and how tokens are made with them.
+//! The options of the live source: the credentials, and how tokens are made with them.
 
 use gce_metadata_routes::token::Secret;
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::{TpmKey, TpmOptions};
 use std::path::PathBuf;
 
-/// The variables of passwords.
+/// The environment variables of passwords.
 const PASSWORDS: [&str; 2] = ["GCE_METADATA_KEY_PASS", "GCE_METADATA_PARENT_PASS"];
 
-/// How live tokens are made.
+/// The options of the live source. Make them with [`new`](Self::new), then set fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LiveOptions {
     /// The credentials.
     pub source: LiveSource,
-    /// How a service account key makes access tokens. By default a key in a file exchanges them (OAuth), and a key in a TPM signs
-    /// them itself (JWT).
+    /// How a service account key makes access tokens. By default [`Oauth`](AccessTokenKind::Oauth) for a key in a file, and
+    /// [`Jwt`](AccessTokenKind::Jwt) for a key in a TPM.
     pub access_token_kind: Option<AccessTokenKind>,
-    /// URLs that override those of the credentials.
+    /// URLs that override those in the credentials.
     pub endpoints: Endpoints,
-    /// Whether a program that credentials name may be run. It runs in the runtime in which the credentials are opened.
+    /// Allows to run the program that executable-sourced credentials name. It runs in the runtime in which the credentials are opened.
     pub allow_executables: bool,
     /// Environment variables that such a program does not inherit. By default those in which the program `gce-metadata-server` reads
     /// the passwords of keys in a TPM.
     pub withheld_variables: Vec<String>,
-    /// gcloud's `certificate_config.json`.
+    /// The path of gcloud's `certificate_config.json`, for credentials with `use_default_certificate_config`.
     pub certificate_config: Option<PathBuf>,
-    /// The values of AWS' own variables, for a workload there.
+    /// The values of AWS' environment variables, for a workload on AWS.
     pub aws: AwsEnvironment,
-    /// The TPM that keys are in, and how the use of a key is authorised.
+    /// The TPM of the keys, and how their use is authorised.
     #[cfg(feature = "tpm")]
     pub tpm: TpmOptions,
 }
 
 impl LiveOptions {
-    /// The defaults, with these credentials.
+    /// The default options with these credentials.
     pub fn new(source: LiveSource) -> Self {
         Self {
             source,
@@ -50,25 +50,25 @@ impl LiveOptions {
     }
 }
 
-/// The credentials that make live tokens.
+/// The credentials of the live source.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LiveSource {
     /// A service account's key, for the default account.
     Key {
-        /// A key in Google's JSON, or in bare PEM.
+        /// The path of a key in Google's JSON format, in bare PEM, or of a TPM's key file.
         path: PathBuf,
-        /// The account of a bare key.
+        /// The e-mail of the account, which bare PEM needs.
         email: Option<String>,
     },
     /// Credentials that may impersonate each account of the config.
     Impersonate {
-        /// Application Default Credentials.
+        /// The path of Application Default Credentials of any type.
         path: PathBuf,
     },
     /// Workload identity federation, for the default account.
     Federate {
-        /// A file of `type` `external_account`.
+        /// The path of a file with the `type` `external_account`.
         path: PathBuf,
     },
     /// A service account's key in a TPM, for the default account.
@@ -82,14 +82,14 @@ pub enum LiveSource {
     TpmFederated {
         /// The key.
         key: TpmKey,
-        /// The certificate and its intermediates in PEM.
+        /// The path of the certificate and its intermediates in PEM.
         certificate: PathBuf,
-        /// The provider of the workload identity pool, as an audience.
+        /// The audience: the full resource name of the provider in the workload identity pool.
         audience: String,
     },
-    /// A credentials file for each account, from a JSON object of paths by e-mail or alias. Other accounts have none.
+    /// A credentials file for each account, listed in a JSON object of paths by e-mail or alias. Other accounts get no tokens.
     PerAccount {
-        /// The file of the object. Paths in it are relative to its folder.
+        /// The path of the object's file. Paths in the object are relative to its folder.
         path: PathBuf,
     },
 }
@@ -99,31 +99,31 @@ pub enum LiveSource {
 pub enum AccessTokenKind {
     /// A signed assertion is exchanged for a token at the key's token endpoint.
     Oauth,
-    /// The signed assertion is the token. No endpoint is asked, and Google's own APIs accept it.
+    /// The signed assertion is the token. This needs no request, and only Google's own APIs accept such a token.
     Jwt,
 }
 
-/// The values of AWS' own variables. They take precedence over the instance's metadata.
+/// The values of AWS' environment variables. They take precedence over the metadata of the AWS instance.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct AwsEnvironment {
     /// `AWS_REGION`, or `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`
+    /// `AWS_ACCESS_KEY_ID`.
     pub access_key_id: Option<String>,
-    /// `AWS_SECRET_ACCESS_KEY`
+    /// `AWS_SECRET_ACCESS_KEY`.
     pub secret_access_key: Option<Secret>,
-    /// `AWS_SESSION_TOKEN`
+    /// `AWS_SESSION_TOKEN`.
     pub session_token: Option<Secret>,
 }
 
-/// URLs that override those of the credentials, for other universes, private endpoints and tests.
+/// URLs that override those in the credentials, for other universes, private endpoints and tests.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Endpoints {
     /// The token endpoint of keys and users, instead of `https://oauth2.googleapis.com/token`.
     pub token_url: Option<String>,
-    /// The security token service, instead of `https://sts.googleapis.com/v1/token`.
+    /// The Security Token Service, instead of `https://sts.googleapis.com/v1/token`.
     pub sts_url: Option<String>,
     /// The IAM Credentials API, instead of `https://iamcredentials.googleapis.com`.
     pub iam_url: Option<String>,

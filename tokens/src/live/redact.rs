@@ -1,43 +1,43 @@
-//! Redaction of secrets in the words of a host or a program before they are quoted in an error, and so in a log.
+//! Redaction of secrets in the answer of a host or the output of a program, before an error, and so a log, quotes it.
 //!
-//! A host may echo what it was sent: raw, percent-encoded (once or twice), JSON-escaped, wrapped into lines or cut short. So
-//! both the secret and the text are compared in a canonical form, in which escapes are decoded and the characters that
-//! encodings disagree on are left out.
+//! A host may echo a request: raw, percent-encoded (once or twice), JSON-escaped, wrapped into lines or truncated. So secret and
+//! text are compared in a canonical form: escapes are decoded, and characters that encodings represent differently are left out.
 
 use gce_metadata_routes::token::Secret;
 use std::collections::HashSet;
 use std::ops::Range;
 use zeroize::Zeroizing;
 
-/// As much as a log line quotes.
+/// The maximum length of a quote.
 const MAX_QUOTED_CHARS: usize = 300;
-/// A longer text is not quoted at all.
+/// A longer text is not quoted.
 const MAX_BYTES: usize = 16 * 1024;
-/// So many bytes of a secret, in canonical form, are redacted without the rest of it. A host may cut its echo short.
+/// The minimum length of a part of a secret, in canonical form, that is redacted by itself, because a host may truncate its echo.
 const MIN_PART: usize = 16;
-/// A shorter secret may be part of ordinary words. A text that contains it is not quoted at all.
+/// The minimum length of a secret to redact. A shorter secret may be part of ordinary words: a text that contains it is not quoted.
 const MIN_SECRET: usize = 8;
-/// A run of so many characters looks like a token.
+/// The minimum length of a run of characters that looks like a token.
 const MIN_TOKEN: usize = 32;
 
 const REDACTED: &str = "[redacted]";
 
-/// The secrets of one request, to be redacted in what is quoted of its answer.
+/// The secrets of one request, which are redacted in quotes of its answer.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub(super) struct Redactions {
     secrets: Vec<Secret>,
     tokens: bool,
 }
 
 impl Redactions {
-    /// Redacts this secret, and every part of it that is long enough.
+    /// Redacts this secret, and every part of it of at least [`MIN_PART`] bytes.
     pub(super) fn secret(mut self, secret: &Secret) -> Self {
         self.secrets.push(secret.clone());
         self
     }
 
-    /// Redacts a text that may hold secrets, such as a header's value or a URL's query, and each of its words. What is short
-    /// is not redacted.
+    /// Redacts a text that may contain secrets, such as a header's value or a URL's query, and each of its words. Words shorter than
+    /// [`MIN_SECRET`] are not redacted.
     pub(super) fn text(mut self, text: &str) -> Self {
         let words = text.split(|char: char| char.is_whitespace() || "&=,;".contains(char));
         let all = std::iter::once(text).chain(words);
@@ -45,12 +45,12 @@ impl Redactions {
         self
     }
 
-    /// Redacts words that look like tokens, for a program that makes tokens which are not known here.
+    /// Redacts words that look like tokens, for programs that may print unknown tokens.
     pub(super) fn tokens(self) -> Self {
         Self { tokens: true, ..self }
     }
 
-    /// One printable line of the text, without the secrets, of 300 characters at most.
+    /// Quotes the text: one printable line without the secrets, of at most [`MAX_QUOTED_CHARS`] characters.
     pub(super) fn quote(&self, text: &str) -> String {
         if text.len() > MAX_BYTES {
             return "[too long to be quoted]".to_owned();
@@ -84,7 +84,7 @@ impl Redactions {
     }
 }
 
-/// Words in which enough characters of base64 or hex stand in a row. URLs, e-mails and names have separators in between.
+/// Words with a run of at least [`MIN_TOKEN`] characters of base64 or hex. In URLs, e-mails and names separators interrupt such runs.
 fn words_like_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_token = |word: &str| {
         let mut run = 0;
@@ -98,12 +98,12 @@ fn words_like_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     words.filter(move |word| is_token(word)).map(move |word| start(word)..start(word) + word.len())
 }
 
-/// A text with its percent-encoding and JSON's escapes decoded as often as they were applied, and without white space, control
-/// characters, `+` (a space in forms) and `\`.
+/// The canonical form of a text: percent-encoding and JSON escapes are decoded repeatedly; white space, control characters, `+` (a
+/// space in forms) and `\` are left out.
 #[derive(Default)]
 struct Canonical {
     bytes: Zeroizing<Vec<u8>>,
-    /// Where in the text each byte comes from.
+    /// The range of the text that each byte was decoded from.
     sources: Vec<Range<usize>>,
 }
 
@@ -150,7 +150,7 @@ impl Canonical {
         true
     }
 
-    /// The same without JSON's other escapes, of which those of control characters are a letter longer.
+    /// Removes the remaining backslashes of JSON escapes, with the letter of escaped control characters (`\n`).
     fn without_backslashes(self) -> Self {
         let mut kept = Self::default();
         let mut bytes = self.bytes.iter().copied().zip(self.sources).peekable();
@@ -163,7 +163,7 @@ impl Canonical {
         kept
     }
 
-    /// Where in the text these bytes come from, with all that is left out between them.
+    /// The range of the text that these bytes were decoded from, with the characters left out between them.
     fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }

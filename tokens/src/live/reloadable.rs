@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A value that is loaded from files.
 pub(super) struct Reloadable<T> {
-    /// The files that are always read, whatever they contain.
+    /// The files that every load reads. Their content may name more files.
     own: Vec<PathBuf>,
-    /// Held only to read or replace the pointer: requests wait for it.
+    /// Locked only to read or replace the pointer, because requests wait for the lock.
     current: Mutex<Arc<T>>,
-    /// Held while files are read and a TPM is asked: only reloads wait for it.
+    /// Locked while files are read and a TPM opens a key; only reloads wait for the lock.
     digests: Mutex<FileDigests>,
 }
 
@@ -29,7 +29,7 @@ impl<T> Reloadable<T> {
         Arc::clone(&lock(&self.current))
     }
 
-    /// All files whose change means a reload, those that made the last one fail included.
+    /// All files whose changes cause a reload, including those that made the last one fail.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         lock(&self.digests).files().cloned().collect()
     }
@@ -43,14 +43,14 @@ impl<T> Reloadable<T> {
         *digests = changed;
         let loaded = loaded.map_err(|Unusable { error, .. }| error);
         let old = loaded.map(|loaded| std::mem::replace(&mut *lock(&self.current), Arc::new(loaded)));
-        // Dropping the old value may wait for a thread to end, so it happens without a lock.
+        // The old value is dropped without the lock, because that may wait for a thread to end.
         drop(digests);
         Some(old.map(drop))
     }
 }
 
-/// Loads the value, and returns the digests of its files from before they were read. If that showed files without a digest, they
-/// may have changed since they were read, which no later comparison would show: the value is loaded once more.
+/// Loads the value, and returns the digests of its files from before the read. If the load read files without an earlier digest, they
+/// may have changed since, and no later comparison would detect that. So the value is loaded once more.
 fn load_settled<T>(
     digests: FileDigests,
     own: &[PathBuf],
@@ -82,7 +82,7 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
-    /// A file that names another one, which changes right after it was read.
+    /// The first file names a second one, which changes right after it is read.
     #[test]
     fn a_file_that_changes_during_the_first_load_is_loaded_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ mod tests {
         };
         let reloadable = Reloadable::new(vec![own], load).unwrap();
         assert_eq!((reloadable.current().as_str(), times.get()), ("new", 2));
-        assert!(reloadable.reload(|_| load()).is_none(), "nothing has changed since");
+        assert!(reloadable.reload(|_| load()).is_none(), "nothing has changed");
         fs::write(&named, "newer").unwrap();
         assert!(reloadable.reload(|_| load()).is_some_and(|it| it.is_ok()));
         assert_eq!((reloadable.current().as_str(), times.get()), ("newer", 3), "all files are known");

@@ -1,4 +1,4 @@
-//! The retry policy: transient failures are retried a few times, with exponential backoff and jitter.
+//! The retry policy: transient failures are retried up to three times, with exponential backoff and jitter.
 
 use super::upstream::{NoAnswer, UpstreamRequest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -8,30 +8,31 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::retry::Policy;
 
-const RETRIES: u32 = 3;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// An attempt with less time than this is not made: the answer of the last one says more than a time-out.
+const MAX_RETRIES: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// The minimum time for an attempt. With less time left, the error of the last attempt is more useful than a time-out.
 const MIN_ATTEMPT: Duration = Duration::from_secs(1);
-/// A longer Retry-After is not waited for: the clients have left by then.
+/// The maximum Retry-After to wait for: by then the clients have timed out.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
+/// The retries of one request.
 #[derive(Debug, Clone)]
 pub(super) struct Retry {
-    retried: u32,
-    end: Instant,
+    retries: u32,
+    deadline: Instant,
 }
 
 impl Retry {
-    /// The retries of one request, until `end`.
-    pub(super) fn until(end: Instant) -> Self {
-        Self { retried: 0, end }
+    /// A policy without retries so far. The last attempt must start before `deadline`.
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self { retries: 0, deadline }
     }
 
-    /// The backoff: doubled each time, half of it random.
-    fn wait(&self) -> Duration {
-        let longest = FIRST_WAIT * 2_u32.pow(self.retried);
+    /// The backoff doubles with each retry; half of it is random (jitter).
+    fn backoff(&self) -> Duration {
+        let longest = FIRST_BACKOFF * 2_u32.pow(self.retries);
         let mut random = [u8::MAX];
-        // Without randomness the wait is the longest.
+        // If the random number generator fails, the backoff has its maximum.
         let _ = SystemRandom::new().fill(&mut random);
         longest / 2 + longest / 2 * u32::from(random[0]) / u32::from(u8::MAX)
     }
@@ -45,19 +46,19 @@ impl Policy<UpstreamRequest, Response<Bytes>, NoAnswer> for Retry {
         _: &mut UpstreamRequest,
         outcome: &mut Result<Response<Bytes>, NoAnswer>,
     ) -> Option<Self::Future> {
-        let told = match outcome {
+        let retry_after = match outcome {
             Err(_) => None,
             Ok(answer) if is_transient(answer.status()) => retry_after(answer),
             Ok(_) => return None,
         };
-        if self.retried == RETRIES || told.is_some_and(|told| told > MAX_WAIT) {
+        if self.retries == MAX_RETRIES || retry_after.is_some_and(|wait| wait > MAX_WAIT) {
             return None;
         }
-        let next = Instant::now() + self.wait() + told.unwrap_or_default();
-        if next + MIN_ATTEMPT > self.end {
+        let next = Instant::now() + self.backoff() + retry_after.unwrap_or_default();
+        if next + MIN_ATTEMPT > self.deadline {
             return None;
         }
-        self.retried += 1;
+        self.retries += 1;
         Some(sleep_until(next))
     }
 
@@ -70,7 +71,7 @@ fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// In seconds, or as a date.
+/// The Retry-After of an answer, which is a number of seconds or a date.
 pub(super) fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
     let value = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     let seconds = value.trim().parse().ok().map(Duration::from_secs);

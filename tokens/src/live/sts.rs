@@ -1,4 +1,4 @@
-//! The OAuth token endpoints: the answers to each of the grants.
+//! The answers of OAuth token endpoints, and deserializers for credentials.
 
 use super::form::Form;
 use super::upstream::{Upstream, unavailable};
@@ -11,7 +11,7 @@ pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(super) const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The lifetime of a token whose answer does not say it.
+/// The lifetime in seconds of a token whose answer has no `expires_in`.
 const LIFETIME: u64 = 3600;
 
 #[derive(Deserialize)]
@@ -23,29 +23,29 @@ struct Granted {
     expires_in: Option<u64>,
 }
 
-/// A string of a JSON document that is wiped when it is dropped.
+/// Deserializes an optional secret, which is wiped from memory when dropped.
 pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|secret| secret.map(Secret::from))
 }
 
-/// The same, where it must be there.
+/// Deserializes a required secret.
 pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::from)
 }
 
-/// A name, such as that of a universe; `None` if it is empty.
+/// Deserializes an optional name, such as that of a universe; an empty name is `None`.
 pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|name| name.filter(|name| !name.is_empty()))
 }
 
-/// The access token that this form is exchanged for.
+/// Exchanges the form for an access token.
 pub(super) async fn access_token(upstream: &Upstream, url: &str, form: Form) -> Result<AccessToken, FetchError> {
     let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.access_token.ok_or_else(|| unavailable("an answer without access_token".to_owned()))?;
     Ok(AccessToken::new(token, Duration::from_secs(granted.expires_in.unwrap_or(LIFETIME))))
 }
 
-/// The identity token that this form is exchanged for.
+/// Exchanges the form for an identity token.
 pub(super) async fn id_token(upstream: &Upstream, url: &str, form: Form) -> Result<IdToken, FetchError> {
     let granted: Granted = upstream.post_form(url, form).await?;
     let token = granted.id_token.ok_or_else(|| unavailable("an answer without id_token".to_owned()))?;

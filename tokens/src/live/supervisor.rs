@@ -1,8 +1,8 @@
 //! Supervises the accounts while they are served: reloads their credentials files and probes their sources.
 //!
-//! A probe at start logs which file serves which account, whether a first token could be fetched, and where credentials and config
-//! disagree. It never fails the start: the network may come later. Failed and new accounts are probed again and again, because a
-//! server that is not ready gets no requests, and would never find out that its source has recovered.
+//! A probe at start logs the credentials file of each account, whether a token could be fetched, and where credentials and config
+//! disagree. A failed probe does not fail the start, because the network may not be up yet. Failed and new accounts are probed
+//! periodically: a server that is not ready gets no requests, and would never detect that its source has recovered.
 
 use super::accounts::{Accounts, CredentialSummary};
 use crate::cache::{CacheTokens, Invalidation};
@@ -22,12 +22,12 @@ use tower::{Service, ServiceExt};
 
 /// The time between two probes of a failed account.
 const REPROBE: Duration = Duration::from_secs(30);
-/// Probes that are in flight at a time.
+/// The maximum of concurrent probes.
 const MAX_PROBES: usize = 16;
-/// The audience of the identity tokens of probes, which are served to no client.
+/// The audience of identity tokens fetched by probes. No client gets them.
 const AUDIENCE: &str = "https://metadata.google.internal";
 
-/// An account to probe, and for which kinds of tokens.
+/// A probe to run: the account and the kinds of tokens.
 struct Check {
     account: Arc<ServiceAccount>,
     summary: CredentialSummary,
@@ -35,8 +35,8 @@ struct Check {
     id: bool,
 }
 
-/// Supervises accounts whose tokens come from these caches. Probes are not requests: they go to the caches, below the layer that
-/// records requests.
+/// The supervisor of the accounts. It probes through the caches, below the layer that records requests, so that probes are not counted
+/// as requests.
 pub(super) struct Supervisor<A, I> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) access: CacheTokens<A, AccessTokenRequest>,
@@ -45,7 +45,7 @@ pub(super) struct Supervisor<A, I> {
     pub(super) events: SharedTokenEvents,
 }
 
-/// A service below the cache.
+/// The service below a cache.
 pub(super) trait Fetch<R: TokenRequest>:
     Service<R, Response = R::Token, Error: Into<FetchError>, Future: Send> + Clone + Send + Sync + 'static
 {
@@ -57,7 +57,7 @@ impl<S, R: TokenRequest> Fetch<R> for S where
 }
 
 impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
-    /// Probes every account once, then the failed and the new ones, and reloads files that change. It never returns.
+    /// Probes every account once, then failed and new accounts periodically, and reloads changed files. It never returns.
     pub(super) async fn run(self: Arc<Self>, reader: Reader) {
         let probes = async {
             self.probe(&reader).await;
@@ -82,15 +82,16 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
                 blocking(move || this.reload(&reader))
             });
             let changed = changed.await;
-            // The health of the old credentials says nothing of the new ones. The next change does not wait for the probe.
+            // Probes the new credentials, because the recorded health is that of the old ones. In a task, so that the next change
+            // does not wait for the probe.
             let this = Arc::clone(self);
             probes.spawn(async move { this.run_checks(changed, true).await });
             while probes.try_join_next().is_some() {}
         }
     }
 
-    /// Reloads changed files, invalidates the tokens of their accounts, and returns the accounts whose credentials have changed. It
-    /// may block.
+    /// Reloads changed files, invalidates the tokens of their accounts, and returns a check for each account whose credentials have
+    /// changed. It may block.
     fn reload(&self, reader: &Reader) -> Vec<Check> {
         let mut changed = Vec::new();
         self.accounts.reload(|ok, invalidation| {
@@ -109,7 +110,7 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
         changed.into_iter().filter_map(|account| self.check(account)).collect()
     }
 
-    /// Probes every account, and warns of accounts without credentials and of disagreements with the config.
+    /// Probes every account, and logs accounts without credentials and disagreements with the config as warnings.
     async fn probe(&self, reader: &Reader) {
         let snapshot = reader.snapshot();
         let project = snapshot.tree().text("project/project-id").filter(|project| !project.is_empty());
@@ -127,31 +128,31 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
         self.run_checks(checks, false).await;
     }
 
-    /// Probes failed and new accounts, again and again.
+    /// Probes failed and new accounts periodically.
     async fn reprobe(&self, reader: &Reader) {
         loop {
             sleep(REPROBE).await;
             let mut checks = Vec::new();
             for account in reader.snapshot().tree().service_accounts() {
                 let access = self.health.answered(&account.email, AccessTokenRequest::KIND) != Some(true);
-                // Only failed ones: a server may never be asked for identity tokens.
+                // Not for accounts without a fetch: clients of this server may never request identity tokens.
                 let id = self.health.answered(&account.email, IdTokenRequest::KIND) == Some(false);
                 let check = (access || id).then(|| self.check(account)).flatten();
                 checks.extend(check.map(|check| Check { access, id, ..check }));
             }
-            // A cached token says nothing of a source that has failed since.
+            // With `refresh`, because a cached token does not show whether the source has recovered.
             self.run_checks(checks, true).await;
         }
     }
 
-    /// A probe of an account's access tokens; `None` without credentials.
+    /// A check of an account's access tokens; `None` without credentials.
     fn check(&self, account: Arc<ServiceAccount>) -> Option<Check> {
         let summary = self.accounts.summary(&account)?;
         Some(Check { account, summary, access: true, id: false })
     }
 
-    /// Fetches the tokens of these checks, several at a time, so that a silent source does not delay the others. With `refresh` the
-    /// source is asked even if a token is cached.
+    /// Fetches the tokens of these checks concurrently, so that an unresponsive source does not delay the others. With `refresh` the
+    /// source is called even if a token is cached.
     async fn run_checks(&self, checks: Vec<Check>, refresh: bool) {
         let mut in_flight = JoinSet::new();
         for Check { account, summary, access, id } in checks {
@@ -186,15 +187,19 @@ where
     }
 }
 
-/// In what the credentials and the config disagree.
+/// The disagreements between credentials and config, as log lines.
 fn disagreements(summary: &CredentialSummary, account: &ServiceAccount, project: Option<&str>) -> Vec<String> {
     let (file, mut found) = (&summary.file, Vec::new());
     if let Some(email) = summary.email.as_ref().filter(|email| **email != account.email) {
-        found.push(format!("{file}: credentials of {email} serve {}, as the config calls it", account.email));
+        let configured = &account.email;
+        found.push(format!(
+            "{file}: the config says {configured}, the credentials belong to {email}: tokens will be {email}'s"
+        ));
     }
     if let Some(own) = summary.project.as_deref().filter(|own| Some(*own) != project) {
-        let config = project.map_or_else(|| "has none".to_owned(), |project| format!("says {project}"));
-        found.push(format!("{file}: a key of the project {own}; the config {config}"));
+        let config =
+            project.map_or_else(|| "has no project ID".to_owned(), |project| format!("says project {project}"));
+        found.push(format!("{file}: the config {config}, the credentials belong to project {own}"));
     }
     found
 }

@@ -1,4 +1,4 @@
-//! Credentials whose private key is in a TPM: a service account's, or a workload's certificate.
+//! Credentials whose private key is in a TPM: a service account's key, or the key of a workload's certificate.
 
 use super::error::CredentialError;
 use super::external;
@@ -24,12 +24,12 @@ use std::sync::Arc;
 use std::thread;
 use tower::ServiceExt;
 
-/// A message that is signed to find out how long the TPM's salts are.
+/// A message that is signed to detect the length of the TPM's salts.
 const SAMPLE: &[u8] = b"how long is the salt";
 
-/// A service account's key. Its account is the default account of the config.
+/// Opens a service account's key. It signs for the configured e-mail, or else for the account of each request.
 pub(super) fn open(key: TpmKey, context: &OpenContext) -> Result<LoadedCredentials, String> {
-    let signer = opened(key, context)?;
+    let signer = open_signer(key, context)?;
     let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
         signer: signer.boxed(),
@@ -46,24 +46,24 @@ pub(super) fn open(key: TpmKey, context: &OpenContext) -> Result<LoadedCredentia
     })
 }
 
-/// A workload's certificate. The security token service makes an identity of it, which impersonates the account. An error names
-/// the key or the certificate.
+/// Opens a workload's certificate. The Security Token Service exchanges it for a federated token, which impersonates the account. An
+/// error names the key or the certificate.
 pub(super) fn federated(
     key: TpmKey,
     certificate: &Path,
     audience: &str,
     context: &OpenContext,
 ) -> Result<LoadedCredentials, CredentialError> {
-    let signer = opened(key.clone(), context).map_err(about(&Location::of(key)))?;
+    let signer = open_signer(key.clone(), context).map_err(error_at(&Location::of(key)))?;
     let fingerprint = Some(signer.info().spki_sha256);
-    let of_certificate = about(&certificate.display());
-    let chain = external::certificates(certificate).map_err(&of_certificate)?;
-    if !is_of(&chain, signer.public_key()) {
-        return Err(of_certificate("this certificate is not of the key in the TPM".to_owned()));
+    let certificate_error = error_at(&certificate.display());
+    let chain = external::certificates(certificate).map_err(&certificate_error)?;
+    if !leaf_has_key(&chain, signer.public_key()) {
+        return Err(certificate_error("this certificate is not of the key in the TPM".to_owned()));
     }
     let subject = external::chain(&chain);
     let makes_pss = signer.supports(JwsAlgorithm::Ps256) && makes_pss(&signer.clone().boxed(), signer.public_key());
-    // TLS 1.3 demands PSS, so a key that is bound to the older padding can't be used with it.
+    // TLS 1.3 requires PSS, which a key with the fixed scheme PKCS#1 v1.5 does not support.
     let versions: &[_] = if makes_pss { &[&TLS13, &TLS12] } else { &[&TLS12] };
     let resolver = Arc::new(InTpm { chain, signer: signer.boxed(), makes_pss });
     let upstream =
@@ -73,8 +73,8 @@ pub(super) fn federated(
     Ok(LoadedCredentials { fingerprint, ..LoadedCredentials::new("Federated", impersonation.tokens()) })
 }
 
-/// Turns a problem into an error that names the place once.
-fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
+/// Converts a problem into an error with this place. A place that the problem already begins with is not repeated.
+fn error_at(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
     let place = place.to_string();
     move |problem| {
         let unnamed = problem.strip_prefix(&place).and_then(|rest| rest.strip_prefix(": "));
@@ -82,31 +82,31 @@ fn about(place: &dyn Display) -> impl Fn(String) -> CredentialError + use<> {
     }
 }
 
-fn opened(key: TpmKey, context: &OpenContext) -> Result<TpmSigner, String> {
+fn open_signer(key: TpmKey, context: &OpenContext) -> Result<TpmSigner, String> {
     TpmSigner::open(key, context.tpm.clone()).map_err(|error| match error {
-        // The caller adds the file.
-        TpmError::File { problem, .. } => problem,
+        // The caller adds the path.
+        TpmError::KeyFile { problem, .. } => problem,
         error => error.to_string(),
     })
 }
 
-/// Whether the TPM makes PSS signatures as TLS wants them, with a salt as long as the digest: some chips use the longest possible.
+/// Whether the TPM makes PSS signatures with a salt as long as the digest, as TLS requires. Some chips use the longest possible salt.
 fn makes_pss(signer: &BoxSigner, spki: &[u8]) -> bool {
     let signed = sign(signer, JwsAlgorithm::Ps256, SAMPLE);
     let verified = signed.and_then(|signature| {
         let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, spki);
         key.verify(SAMPLE, &signature).map_err(|_| "its salt is not as long as the digest".to_owned())
     });
-    verified.inspect_err(|error| tracing::warn!("TLS 1.2 at most, for the TPM's PSS can't be used: {error}")).is_ok()
+    verified.inspect_err(|error| tracing::warn!("limited to TLS 1.2, the TPM's PSS is not usable: {error}")).is_ok()
 }
 
 /// Whether the first of these certificates has this public key.
-fn is_of(chain: &[CertificateDer<'_>], spki: &[u8]) -> bool {
+fn leaf_has_key(chain: &[CertificateDer<'_>], spki: &[u8]) -> bool {
     let first = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
     first.is_some_and(|(_, certificate)| certificate.public_key().raw == spki)
 }
 
-/// The certificate and the signing key that rustls asks for.
+/// The client certificate and its signing key, for rustls.
 #[derive(Debug, Clone)]
 struct InTpm {
     chain: Vec<CertificateDer<'static>>,
@@ -116,7 +116,7 @@ struct InTpm {
 
 impl ResolvesClientCert for InTpm {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Without a common signature scheme no certificate is sent, and the service answers why it refuses the client.
+        // Without a common signature scheme no certificate is sent, and the service's answer explains the refusal.
         self.choose_scheme(schemes)?;
         Some(Arc::new(CertifiedKey::new(self.chain.clone(), Arc::new(self.clone()))))
     }
@@ -161,7 +161,7 @@ impl Signer for HandshakeSigner {
     }
 }
 
-/// Waits for the TPM on another thread: rustls calls this synchronously, within a runtime that must not block.
+/// Signs on another thread and waits for it. rustls calls this synchronously inside a tokio runtime, where `block_on` would panic.
 fn sign(signer: &BoxSigner, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
     let signing = signer.clone().oneshot(SignRequest { alg, message: message.to_vec().into() });
     let signed = thread::scope(|scope| {
@@ -183,7 +183,7 @@ mod tests {
     use tower::service_fn;
 
     #[test]
-    fn a_tpm_whose_salts_are_too_long_speaks_tls_1_2() {
+    fn a_tpm_with_long_pss_salts_is_limited_to_tls_1_2() {
         let salts = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/salts.pem");
         let blocks = pem::parse_many(std::fs::read(salts).unwrap()).unwrap();
         let [key, short, long] = &blocks[..] else { panic!("a key and two signatures") };

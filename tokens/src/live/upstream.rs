@@ -1,6 +1,6 @@
 //! The HTTP client for Google and other identity providers, with retries and a total time-out.
 //!
-//! Its errors name the host and quote its answer. They never contain a secret of the request, even if the host echoes it.
+//! Errors name the host and quote its answer. They never contain a secret of the request, even if the host echoes it.
 
 mod attempt;
 mod resolve;
@@ -10,7 +10,7 @@ use super::redact::Redactions;
 use super::retry::{Retry, retry_after};
 use crate::fetch_error::{FetchError, MAX_RETRY_AFTER};
 #[cfg(feature = "tpm")]
-use attempt::aside;
+use attempt::on_separate_thread;
 use attempt::{Attempts, attempts, trusting};
 pub(super) use attempt::{NoAnswer, UpstreamRequest};
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 use zeroize::Zeroizing;
 
-/// The total time-out: all attempts and the backoff between them.
+/// The total time-out, for all attempts and the backoff between them.
 const TOTAL: Duration = Duration::from_secs(30);
 
 /// The HTTP client. Clones share its connections.
@@ -36,7 +36,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// A client that trusts the system's roots, or Mozilla's where the system has none.
+    /// A client that trusts the system's root certificates, or Mozilla's if the system has none.
     ///
     /// # Errors
     /// If TLS can't be set up.
@@ -44,7 +44,7 @@ impl Upstream {
         Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_no_client_auth())))
     }
 
-    /// The same, with a certificate of its own.
+    /// A client that presents a certificate.
     pub(super) fn with_certificate(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -52,15 +52,15 @@ impl Upstream {
         Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_client_auth_cert(chain, key)?)))
     }
 
-    /// The same, with a certificate whose key is slow. Handshakes block, so they run on a thread of their own.
+    /// A client that presents a certificate whose key is slow. Handshakes block, so the client runs on a separate thread.
     #[cfg(feature = "tpm")]
     pub(super) fn with_resolver(
         resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Result<Self, rustls::Error> {
         let attempts = attempts(trusting(versions)?.with_client_cert_resolver(resolver));
-        let aside = aside(attempts).map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Self::over(aside))
+        let attempts = on_separate_thread(attempts).map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self::over(attempts))
     }
 
     /// A client that makes its attempts with this service.
@@ -116,8 +116,7 @@ impl Upstream {
     ) -> Result<T, FetchError> {
         let answer = self.send(url, request, body, redactions).await?;
         // serde's own error could quote a token.
-        serde_json::from_slice(&answer)
-            .map_err(|_| unavailable(format!("{} answered with something that is no token", host(url))))
+        serde_json::from_slice(&answer).map_err(|_| unavailable(format!("{} did not answer with a token", host(url))))
     }
 
     async fn send(
@@ -134,7 +133,7 @@ impl Upstream {
         let answer = tokio::time::timeout_at(end, attempts.oneshot(request)).await;
         match answer.unwrap_or(Err(NoAnswer::TimedOut)) {
             Ok(answer) if answer.status().is_success() => Ok(answer.into_body()),
-            Ok(answer) => Err(refusal(url, &answer, &redactions)),
+            Ok(answer) => Err(status_error(url, &answer, &redactions)),
             Err(NoAnswer::TimedOut) => Err(unavailable(format!("{} did not answer in time", host(url)))),
             Err(NoAnswer::Unreachable(error)) => {
                 Err(unavailable(format!("{}: {}", host(url), redactions.quote(&error))))
@@ -145,15 +144,15 @@ impl Upstream {
 
 fn builder(method: Method, url: &str) -> Result<http::request::Builder, FetchError> {
     // An invalid URL is not quoted: any part of it may be a secret.
-    let uri: Uri = url.parse().map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
+    let uri: Uri = url.parse().map_err(|_| refused("a URL in the credentials is invalid".to_owned()))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(refused(format!(
-            "{}: a URL of the credentials begins neither with http:// nor https://",
+            "{}: a URL in the credentials begins neither with http:// nor https://",
             host(url)
         )));
     }
     // hyper's debug log contains the authority.
-    let uri = without_userinfo(uri).map_err(|_| refused("a URL of the credentials is none".to_owned()))?;
+    let uri = without_userinfo(uri).map_err(|_| refused("a URL in the credentials is invalid".to_owned()))?;
     Ok(Request::builder()
         .method(method)
         .uri(uri)
@@ -163,8 +162,8 @@ fn builder(method: Method, url: &str) -> Result<http::request::Builder, FetchErr
 /// A header value that `Debug` does not show.
 fn sensitive(parts: &[&str]) -> Result<HeaderValue, FetchError> {
     let text = Zeroizing::new(parts.concat());
-    let mut value =
-        HeaderValue::from_str(&text).map_err(|_| refused("a secret that no header can carry".to_owned()))?;
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| refused("a secret with characters that a header can't contain".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -184,25 +183,25 @@ fn host(url: &str) -> String {
     authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
-/// Most 4xx are refusals for good; other failures may pass.
-fn refusal(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
+/// The error of an answer that is not a success. Most 4xx are permanent (refused), other statuses transient (unavailable).
+fn status_error(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
     let status = answer.status();
-    let said = said(answer.body()).map(|said| redactions.quote(&said)).filter(|said| !said.is_empty());
-    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-    let reason = format!("{} answered {}{said}", host(url), status.as_u16());
-    let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    let failure = if status.is_client_error() && !passes { refused(reason) } else { unavailable(reason) };
-    // A host may send any number.
+    let quote = error_text(answer.body()).map(|text| redactions.quote(&text)).filter(|quote| !quote.is_empty());
+    let quote = quote.map(|quote| format!(": {quote}")).unwrap_or_default();
+    let reason = format!("{} answered {}{quote}", host(url), status.as_u16());
+    let is_transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let failure = if status.is_client_error() && !is_transient { refused(reason) } else { unavailable(reason) };
+    // Limited first: `Instant` overflows if a host sends a huge number.
     let retry_at = retry_after(answer).map(|wait| Instant::now() + wait.min(MAX_RETRY_AFTER));
     FetchError { retry_at, status: Some(status), ..failure }
 }
 
-/// The error of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs' `error.message`.
-fn said(body: &[u8]) -> Option<String> {
+/// The error text of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs' `error.message`.
+fn error_text(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);
-    let said = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
-    Some(said.into_iter().flatten().collect::<Vec<_>>().join(": "))
+    let texts = ["/error", "/error_description", "/error/status", "/error/message"].map(text);
+    Some(texts.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
 pub(super) fn unavailable(reason: String) -> FetchError {

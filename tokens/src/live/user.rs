@@ -1,4 +1,4 @@
-//! A user's credentials, as gcloud stores them. They make access tokens, but no identity tokens of a service account.
+//! A user's credentials, as gcloud stores them. They yield access tokens, but no identity tokens of a service account.
 
 use super::form::Form;
 use super::loaded::{AccessSource, GOOGLE, LoadedCredentials, Sources};
@@ -12,7 +12,7 @@ use tower::service_fn;
 #[derive(Deserialize)]
 pub(super) struct AuthorizedUser {
     client_id: String,
-    /// Public clients have none.
+    /// `None` for public clients.
     #[serde(default, deserialize_with = "secret")]
     client_secret: Option<Secret>,
     #[serde(deserialize_with = "required")]
@@ -48,7 +48,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_empty_universe_is_googles() {
+    fn an_empty_universe_domain_is_google() {
         let folder = tempfile::tempdir().unwrap();
         let person = json!({"type": "authorized_user", "client_id": "c", "refresh_token": "r", "universe_domain": ""});
         let workload = json!({"type": "external_account", "audience": "a", "subject_token_type": "t",

@@ -1,4 +1,4 @@
-//! The claims of an identity token, in GCE's order, which is that of the alphabet.
+//! The claims of an identity token, in alphabetical order, as on GCE.
 
 use aws_lc_rs::digest;
 use gce_metadata_routes::token::{IdTokenRequest, InstanceClaims};
@@ -72,8 +72,8 @@ fn compute_engine(instance: &InstanceClaims) -> ComputeEngine<'_> {
     }
 }
 
-/// The number of a service account: 21 digits, the first of them 1. Here the e-mail decides the others, so that an
-/// account keeps its number over restarts and has the same one everywhere.
+/// The unique id of a service account: 21 digits that begin with 1. It is derived from the e-mail, so that it is stable across
+/// restarts and servers.
 fn unique_id(email: &str) -> String {
     let hash = digest::digest(&digest::SHA256, email.as_bytes());
     let number = hash.as_ref().iter().take(12).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_has_one_number() {
+    fn unique_id_is_stable_and_has_21_digits() {
         let id = unique_id("a@example.com");
         assert!(id.len() == 21 && id.starts_with('1') && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
         assert_eq!(id, unique_id("a@example.com"));

@@ -1,5 +1,5 @@
-//! How others verify the offline issuer's identity tokens: its discovery document and its public key in the two forms that
-//! Google publishes its own in.
+//! The endpoints by which services verify the offline issuer's identity tokens: the discovery document and the public key in both of
+//! Google's formats (JWKS, X.509).
 
 use super::{Key, OfflineOptions};
 use crate::Route;
@@ -30,8 +30,8 @@ struct Configuration {
 
 impl Endpoint for Configuration {
     fn call(&self, call: Call<'_>) -> Reply {
-        // Who comes by the issuer's own name finds the keys below it. Google's name leads elsewhere, so whoever asks here
-        // under it is sent back to here.
+        // The keys are below the issuer's URL. If that is Google's, it does not lead to this server, so the URL is made from the request's
+        // host.
         let base = if self.issuer == OfflineOptions::GOOGLE {
             format!("{}://{}", call.head.scheme(), call.head.host().unwrap_or("metadata.google.internal"))
         } else {
@@ -49,7 +49,7 @@ impl Endpoint for Configuration {
     }
 }
 
-/// The public key in one of its forms.
+/// The public key in one of its formats.
 struct PublicKeys {
     key: Key,
     form: fn(&PemSigner) -> Result<Value, rcgen::Error>,
@@ -66,7 +66,7 @@ impl Endpoint for PublicKeys {
 }
 
 fn internal(error: &dyn std::error::Error) -> Rejection {
-    tracing::error!("the offline issuer's public key can't be shown: {error}");
+    tracing::error!("the offline issuer's public key is not available: {error}");
     Rejection::Internal
 }
 
@@ -95,7 +95,7 @@ fn certificates(signer: &PemSigner) -> Result<Value, rcgen::Error> {
     Ok(json!({ &signer.info().key_id: certificate.pem() }))
 }
 
-/// A signer as rcgen wants it.
+/// The signer as rcgen's signing key.
 struct CertificateKey<'a>(&'a PemSigner);
 
 impl PublicKeyData for CertificateKey<'_> {

@@ -1,4 +1,4 @@
-//! Every token is verified by jwt-simple, an implementation that is not ours.
+//! Tests of the offline issuer. jwt-simple, an independent implementation, verifies every identity token.
 
 use super::*;
 use crate::events::{TokenEvents, TokenOutcome};
@@ -27,7 +27,7 @@ fn metadata() -> Metadata {
     .unwrap()
 }
 
-/// A router with the offline issuer behind it.
+/// A router that serves the offline issuer's tokens.
 struct Issuer {
     router: Router,
     _publisher: Publisher,
@@ -69,7 +69,7 @@ impl Issuer {
         self.verified(&token).await
     }
 
-    /// The claims of a token, after jwt-simple has checked it against the key that the JWKS names.
+    /// The claims of a token, after jwt-simple has verified it with the key of the JWKS.
     async fn verified(&self, token: &str) -> Value {
         let jwks = self.json("/oauth2/v3/certs").await;
         let key = &jwks["keys"][0];
@@ -90,16 +90,16 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_embedder_gets_the_public_keys_too() {
+async fn credentials_include_the_routes_of_the_public_keys() {
     let credentials = crate::CredentialSource::default().open().unwrap();
     let paths: Vec<_> = credentials.routes().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["/.well-known/openid-configuration", "/oauth2/v3/certs", "/oauth2/v1/certs"]);
-    // There is nothing to look after.
-    credentials.attend(Publisher::new(Metadata::sample().tree()).reader()).await;
+    // Returns at once: the offline issuer needs no supervision.
+    credentials.supervise(Publisher::new(Metadata::sample().tree()).reader()).await;
 }
 
 #[tokio::test]
-async fn a_standard_token_has_gces_claims_and_no_other() {
+async fn a_standard_token_has_exactly_the_claims_of_gce() {
     let issuer = Issuer::new(OfflineOptions::default());
     for query in [
         "audience=https://service.example.com",
@@ -115,7 +115,7 @@ async fn a_standard_token_has_gces_claims_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_full_token_says_what_the_vm_is() {
+async fn a_full_token_has_the_claims_of_the_instance() {
     let issuer = Issuer::new(OfflineOptions::default());
     let claims = issuer.identity("vm@example.com", "audience=a&format=full").await;
     assert_eq!(keys(&claims), ["aud", "azp", "email", "email_verified", "exp", "google", "iat", "iss", "sub"]);
@@ -124,21 +124,21 @@ async fn a_full_token_says_what_the_vm_is() {
     assert!(engine["instance_creation_timestamp"].as_u64().unwrap() > 1_700_000_000);
     let mut engine = engine.clone();
     engine.as_object_mut().unwrap().remove("instance_creation_timestamp");
-    let mut wanted = json!({
+    let mut expected = json!({
         "instance_id": "18446744073709551615", "instance_name": "vm-1", "project_id": "sample-project",
         "project_number": 123456789012_u64, "zone": "us-central1-a",
     });
-    assert_eq!(engine, wanted);
+    assert_eq!(engine, expected);
 
     let claims = issuer.identity("default", "audience=a&format=full&licenses=TRUE").await;
     let mut engine = claims["google"]["compute_engine"].clone();
     engine.as_object_mut().unwrap().remove("instance_creation_timestamp");
-    wanted["license_id"] = json!(["1000", "2000"]);
-    assert_eq!(engine, wanted);
+    expected["license_id"] = json!(["1000", "2000"]);
+    assert_eq!(engine, expected);
 }
 
 #[test]
-fn claims_stand_in_the_order_of_the_alphabet() {
+fn claims_are_in_alphabetical_order() {
     let account = metadata().tree().service_account("default").unwrap();
     let mut instance = InstanceClaims::default();
     instance.license_ids = Some(vec!["1".into()]);
@@ -160,9 +160,9 @@ impl TokenEvents for Fetches {
     }
 }
 
-/// A token that equals another one may have been signed again within the same second, so signatures are counted.
+/// Counts fetches, because tokens that were signed twice within the same second are equal.
 #[tokio::test(start_paused = true)]
-async fn identity_tokens_are_cached_until_a_twelfth_of_their_life_is_left() {
+async fn identity_tokens_are_cached_until_five_minutes_are_left() {
     let options = OfflineOptions { key: Some(PemSigner::generate().unwrap()), ..OfflineOptions::default() };
     let fetches = Arc::new(Fetches::default());
     let Credentials { tokens, info, .. } = open(options, fetches.clone(), None).unwrap();
@@ -185,7 +185,7 @@ async fn identity_tokens_are_cached_until_a_twelfth_of_their_life_is_left() {
 }
 
 #[tokio::test]
-async fn a_cached_full_token_does_not_outlive_what_it_says_of_the_vm() {
+async fn a_changed_instance_gets_a_new_full_token() {
     let issuer = Issuer::new(OfflineOptions::default());
     for name in ["vm-1", "vm-2"] {
         issuer._publisher.set("instance/name", name).unwrap();
@@ -195,7 +195,7 @@ async fn a_cached_full_token_does_not_outlive_what_it_says_of_the_vm() {
 }
 
 #[tokio::test]
-async fn an_audience_is_demanded_and_an_account_too() {
+async fn a_request_without_an_audience_or_for_an_unknown_account_is_refused() {
     let issuer = Issuer::new(OfflineOptions::default());
     let identity = "/computeMetadata/v1/instance/service-accounts/default/identity";
     for query in ["", "?audience=", "?format=full"] {
@@ -211,12 +211,13 @@ async fn an_audience_is_demanded_and_an_account_too() {
 }
 
 #[tokio::test]
-async fn a_given_key_issuer_and_lifetime_are_used() {
+async fn key_issuer_and_lifetime_of_the_options_are_used() {
     let key = PemSigner::generate().unwrap();
     let options = OfflineOptions {
         issuer: "https://issuer.example.com".into(),
         token_lifetime: Duration::from_secs(60),
         key: Some(key.clone()),
+        generate_key_at_start: false,
     };
     let issuer = Issuer::new(options);
     let claims = issuer.identity("default", "audience=a").await;
@@ -231,7 +232,7 @@ async fn a_given_key_issuer_and_lifetime_are_used() {
 }
 
 #[tokio::test]
-async fn the_discovery_document_of_googles_name_leads_back_here() {
+async fn with_google_as_issuer_the_jwks_uri_has_the_host_of_the_request() {
     let issuer = Issuer::new(OfflineOptions::default());
     let configuration = issuer.json("/.well-known/openid-configuration").await;
     assert_eq!(configuration["issuer"], "https://accounts.google.com");
@@ -242,7 +243,7 @@ async fn the_discovery_document_of_googles_name_leads_back_here() {
 }
 
 #[tokio::test]
-async fn the_certificate_holds_the_key_of_the_jwks() {
+async fn the_certificate_contains_the_key_of_the_jwks() {
     use x509_parser::prelude::*;
     let issuer = Issuer::new(OfflineOptions::default());
     let jwks = issuer.json("/oauth2/v3/certs").await;
@@ -273,9 +274,9 @@ async fn access_tokens_are_cached_by_account_and_scopes() {
     };
     let first = token("default/token").await;
     assert_eq!(token("default/token").await, first);
-    assert_eq!(token("vm@example.com/token").await, first, "the alias and the e-mail are one account");
-    assert_eq!(token("default/token?scopes=b,a").await, first, "what the account has is what was asked");
-    assert_eq!(token("default/token?scopes=c").await, first, "a scope that the account lacks is not honoured");
+    assert_eq!(token("vm@example.com/token").await, first, "an alias and the e-mail mean the same account");
+    assert_eq!(token("default/token?scopes=b,a").await, first, "the requested scopes are all of the account's");
+    assert_eq!(token("default/token?scopes=c").await, first, "a scope that the account lacks is ignored");
     assert_eq!(token("default/token?scopes=a,c").await, token("default/token?scopes=a").await);
     let other = token("other@example.com/token").await;
     let narrow = token("default/token?scopes=a").await;
@@ -286,7 +287,7 @@ async fn access_tokens_are_cached_by_account_and_scopes() {
 }
 
 #[tokio::test]
-async fn enforced_scopes_are_a_subset() {
+async fn enforced_scopes_must_be_a_subset_of_the_accounts() {
     let issuer = Issuer::new(OfflineOptions::default());
     let token = "/computeMetadata/v1/instance/service-accounts/default/token";
     for (query, status) in [
@@ -301,13 +302,12 @@ async fn enforced_scopes_are_a_subset() {
     }
     issuer._publisher.set("project/attributes/enable-access-token-enforce-scopes", "true").unwrap();
     for (query, status) in [("scopes=c", 400), ("scopes=a", 200), ("scopes=a&enforce_scopes=false", 400)] {
-        assert_eq!(issuer.get(&format!("{token}?{query}")).await.0, status, "{query} where it is the default");
+        assert_eq!(issuer.get(&format!("{token}?{query}")).await.0, status, "{query} with enforcement by default");
     }
 }
 
-/// Nothing is asked of a source for a request that is refused anyhow.
 #[tokio::test]
-async fn waiting_for_a_token_makes_none() {
+async fn a_refused_wait_for_change_does_not_call_the_source() {
     let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let source = Arc::clone(&asked);
     let access = AccessTokenSource::new(service_fn(move |_| {
@@ -325,11 +325,25 @@ async fn waiting_for_a_token_makes_none() {
 }
 
 #[tokio::test]
-async fn a_request_head_without_a_host_is_no_obstacle() {
+async fn the_discovery_document_is_served_without_a_host_header() {
     let request = Request::get("/.well-known/openid-configuration").body(String::new()).unwrap();
     assert_eq!(RequestHead::of(&request).host(), None);
     let issuer = Issuer::new(OfflineOptions::default());
     let service = RenderLayer::<bytes::Bytes>::new().layer(issuer.router.clone());
     let answer = service.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn no_key_is_generated_until_a_request_needs_it() {
+    let open = |generate_key_at_start| {
+        let options = OfflineOptions { generate_key_at_start, ..OfflineOptions::default() };
+        super::open(options, Arc::new(()), None).unwrap()
+    };
+    let (lazy, early) = (open(false), open(true));
+    // By the time that this key is generated, a key of the other one would be too.
+    while early.info.spki_sha256().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lazy.info.spki_sha256(), None);
 }

@@ -1,4 +1,4 @@
-//! The bounds of the cache: entries, eviction, in-flight fetches.
+//! Tests of the bounds of the cache: entries, eviction, in-flight fetches.
 
 use super::super::fetch_slots::{MAX_FETCHES, MAX_WAIT};
 use super::super::store::MAX_TOKENS;
@@ -13,7 +13,7 @@ async fn the_number_of_cached_tokens_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_in_use_is_not_evicted_by_a_flood_of_others() {
+async fn a_recently_used_token_is_not_evicted_by_many_new_ones() {
     let (cache, count) = cached(36000);
     let hot = || request("a@example.com", &["hot"]);
     for round in 0..4 {
@@ -58,7 +58,7 @@ async fn failures_are_evicted_before_tokens_and_retry_afters() {
     assert_eq!(cache.shared.tokens.lock().len(), MAX_TOKENS);
 }
 
-/// A cache over a source that answers for one token only, and counts its other calls.
+/// A cache over a source that answers for the scope `hot` only, and counts its other calls.
 fn silent() -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
@@ -76,12 +76,12 @@ fn silent() -> (CacheTokens<Source, AccessTokenRequest>, Arc<AtomicU64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_flight_fetches_are_bounded_though_clients_leave() {
+async fn in_flight_fetches_are_bounded_after_clients_disconnect() {
     let (cache, count) = silent();
-    let wants = |scope: &str| cache.clone().oneshot(request("a@example.com", &[scope]));
-    assert!(wants("hot").await.is_ok());
+    let ask = |scope: &str| cache.clone().oneshot(request("a@example.com", &[scope]));
+    assert!(ask("hot").await.is_ok());
     for number in 0..2500 {
-        assert!(tokio::time::timeout(Duration::from_millis(2), wants(&number.to_string())).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(2), ask(&number.to_string())).await.is_err());
     }
     assert_eq!(count.load(Ordering::Relaxed), MAX_FETCHES as u64);
     assert_eq!(cache.shared.tokens.lock().len(), MAX_TOKENS);
@@ -89,29 +89,29 @@ async fn in_flight_fetches_are_bounded_though_clients_leave() {
     let start = Instant::now();
     assert!(cache.clone().oneshot(request("b@example.com", &["hot"])).await.is_ok());
     assert!(start.elapsed().is_zero());
-    // A request that waits for a slot fails, and with it all that wait for the same token.
-    let (one, other) = tokio::join!(wants("stays"), wants("stays"));
+    // A request that gets no slot fails every request that waits for the same token.
+    let (one, other) = tokio::join!(ask("stays"), ask("stays"));
     assert!(matches!((one, other), (Err(TokenError::Unavailable { .. }), Err(TokenError::Unavailable { .. }))));
     assert_eq!(start.elapsed(), MAX_WAIT);
-    assert!(wants("hot").await.is_ok());
+    assert!(ask("hot").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_requests_do_not_evict_tokens() {
     let (cache, _) = silent();
-    let wants = |scope: &str| cache.clone().call(request("a@example.com", &[scope]));
-    assert!(wants("hot").await.is_ok());
-    let mut waiting: Vec<_> = (0..2500).map(|number| wants(&number.to_string())).collect();
+    let ask = |scope: &str| cache.clone().call(request("a@example.com", &[scope]));
+    assert!(ask("hot").await.is_ok());
+    let mut waiting: Vec<_> = (0..2500).map(|number| ask(&number.to_string())).collect();
     assert_eq!(cache.shared.tokens.lock().len(), MAX_TOKENS);
-    assert!(wants("hot").await.is_ok());
+    assert!(ask("hot").await.is_ok());
     assert!(matches!(waiting.pop().unwrap().now_or_never(), Some(Err(TokenError::Unavailable { .. }))));
-    // When they have left, other tokens can be fetched.
+    // After the clients have disconnected, other tokens can be fetched.
     drop(waiting);
-    assert!(wants("another").now_or_never().is_none());
+    assert!(ask("another").now_or_never().is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_slot_is_free_when_the_source_has_answered() {
+async fn a_fetch_slot_is_released_when_the_source_answers() {
     let (cache, count) = cached(3600);
     let wanted = 8 * MAX_FETCHES;
     let all = (0..wanted).map(|number| ask(&cache, request("a@example.com", &[&number.to_string()])).boxed());

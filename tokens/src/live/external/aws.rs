@@ -1,4 +1,4 @@
-//! A workload on AWS. The subject token is a signed GetCallerIdentity request, which Google sends to AWS to learn who signed it.
+//! The subject token of a workload on AWS: a signed GetCallerIdentity request, which Google sends to AWS to identify the signer.
 
 use crate::fetch_error::FetchError;
 use crate::live::open_context::OpenContext;
@@ -17,7 +17,7 @@ use std::time::SystemTime;
 /// The URLs of a `credential_source` with `environment_id`.
 pub(super) struct AwsUrls {
     pub(super) region_url: Option<String>,
-    /// The instance metadata's URL of the role and its keys.
+    /// The URL of the role and its keys in the instance metadata.
     pub(super) url: Option<String>,
     pub(super) verification_url: Option<String>,
     pub(super) session_url: Option<String>,
@@ -70,7 +70,7 @@ impl Aws {
         Ok(utf8_percent_encode(&token.to_string(), NON_ALPHANUMERIC).to_string().into())
     }
 
-    /// A session token of AWS' metadata server (IMDSv2), if that has to be asked and wants one.
+    /// Gets a session token of AWS' metadata server (IMDSv2), if the environment lacks values and `imdsv2_session_token_url` is set.
     async fn session(&self) -> Result<Option<Secret>, FetchError> {
         let needs = self.environment.region.is_none() || self.keys_of_environment().is_none();
         let Some(url) = self.urls.session_url.as_ref().filter(|_| needs) else { return Ok(None) };
@@ -90,9 +90,8 @@ impl Aws {
             return Ok(region.clone());
         }
         let url = self.urls.region_url.as_ref();
-        let url =
-            url.ok_or_else(|| unavailable("AWS: neither AWS_REGION nor region_url says the region".to_owned()))?;
-        // The name of a zone is that of its region and a letter.
+        let url = url.ok_or_else(|| unavailable("AWS: no region: set AWS_REGION, or region_url".to_owned()))?;
+        // The name of a zone is the name of its region and a letter.
         let zone = self.ask(url, session).await?;
         Ok(zone.trim_end_matches(|last: char| last.is_ascii_alphabetic()).to_owned())
     }
@@ -115,13 +114,13 @@ impl Aws {
         }
         let url = self.urls.url.as_ref();
         let url = url.ok_or_else(|| {
-            unavailable("AWS: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor url say the keys".to_owned())
+            unavailable("AWS: no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or url".to_owned())
         })?;
         let role = self.ask(url, session).await?;
         let keys: Secret = self.ask(&format!("{}/{role}", url.trim_end_matches('/')), session).await?.into();
         let keys: Keys = serde_json::from_str(keys.expose())
-            // Without the role: it comes from a host that may have echoed the session token instead.
-            .map_err(|_| unavailable("AWS: the metadata of the instance's role have no keys".to_owned()))?;
+            // The error does not quote the role, because the host may have echoed the session token instead of it.
+            .map_err(|_| unavailable("AWS: the metadata of the instance's role contains no keys".to_owned()))?;
         let Keys { access_key_id, secret_access_key, token } = keys;
         Ok(Credentials::new(
             access_key_id,
@@ -133,11 +132,11 @@ impl Aws {
     }
 }
 
-/// The headers of a signed request to AWS' token service, sorted by name.
+/// Signs a request to AWS' token service, and returns its headers, sorted by name.
 fn signed(url: &str, region: &str, keys: Credentials, audience: &str) -> Result<Vec<(String, String)>, String> {
     let host = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
-    let host = host.ok_or("AWS: regional_cred_verification_url is no URL")?;
-    // Binds the token to this audience: another pool does not accept it.
+    let host = host.ok_or("AWS: regional_cred_verification_url is not a URL")?;
+    // The signed header `x-goog-cloud-target-resource` binds the token to this audience: other pools reject it.
     let own = [("host", &*host), ("x-goog-cloud-target-resource", audience)];
     let identity = keys.into();
     let settings = SigningSettings::default();

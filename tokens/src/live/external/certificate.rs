@@ -1,4 +1,4 @@
-//! A certificate as the subject token: TLS proves the possession of its key, and its chain names the identity.
+//! A certificate as the subject token: the TLS handshake proves possession of its key, and its leaf identifies the workload.
 
 use crate::live::error::Problem;
 use crate::live::open_context::OpenContext;
@@ -67,7 +67,7 @@ pub(super) fn open(source: &CertificateSource, context: &OpenContext) -> Result<
     }
 }
 
-/// The client and its chain. Files that the configuration names are added to `files` as soon as they are known.
+/// Loads the client and its chain. Files that the configuration names are added to `files`, even if loading fails.
 fn load(location: &Path, trust_chain: Option<&Path>, files: &mut Vec<PathBuf>) -> Result<(Upstream, Secret), String> {
     let config: Config = serde_json::from_slice(&read(location, Limit::CREDENTIALS)?).map_err(|_| {
         format!("{}: cert_configs.workload with cert_path and key_path is expected", location.display())
@@ -77,16 +77,16 @@ fn load(location: &Path, trust_chain: Option<&Path>, files: &mut Vec<PathBuf>) -
     let leaf = certificates(&cert_path)?;
     let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(&key_path, Limit::PEM)?))
         .map_err(|_| format!("{}: no private key in PEM", key_path.display()))?;
-    let mut shown = leaf.iter().take(1).cloned().collect::<Vec<_>>();
+    let mut subject = leaf.iter().take(1).cloned().collect::<Vec<_>>();
     if let Some(path) = trust_chain {
-        shown.extend(certificates(path)?.into_iter().filter(|der| Some(der) != leaf.first()));
+        subject.extend(certificates(path)?.into_iter().filter(|der| Some(der) != leaf.first()));
     }
     let upstream =
         Upstream::with_certificate(leaf, key).map_err(|error| format!("{}: {error}", cert_path.display()))?;
-    Ok((upstream, chain(&shown)))
+    Ok((upstream, chain(&subject)))
 }
 
-/// Certificates as a subject token, the leaf first.
+/// Encodes certificates as a subject token, the leaf first.
 pub(in crate::live) fn chain(certificates: &[CertificateDer<'_>]) -> Secret {
     let base64 = certificates.iter().map(|der| BASE64_STANDARD.encode(der)).collect::<Vec<_>>();
     serde_json::json!(base64).to_string().into()

@@ -1,5 +1,5 @@
-//! A program that prints the subject token. It is run only if the environment allows it, because the file that names it may come
-//! from an untrusted place.
+//! A program that prints the subject token. It runs only if the environment allows it, because the credentials file that names it may
+//! come from an untrusted source.
 
 use super::process::run;
 use crate::fetch_error::FetchError;
@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+/// The default time-out, in milliseconds.
 const TIMEOUT: u64 = 30_000;
 
 #[derive(Deserialize)]
@@ -31,12 +32,12 @@ pub(super) struct Executable {
     output_file: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
     withheld_variables: Vec<String>,
-    /// The runtime that the program is run in: the one that the credentials were opened in. It is shut down before the server's
-    /// process exits, which kills the program. The exit does not wait for the runtimes of connections.
+    /// The runtime in which the credentials were opened, and in which the program runs. It is shut down before the process exits, which
+    /// kills the program. The exit does not wait for the runtimes of connections.
     runtime: Handle,
 }
 
-/// The output of the program, printed or, if it prints nothing, in the output file.
+/// The answer of the program: its standard output or, if that is empty, the output file.
 #[derive(Deserialize)]
 struct Output {
     version: u64,
@@ -59,8 +60,9 @@ impl Executable {
         context: &OpenContext,
     ) -> Result<Self, String> {
         if !context.allow_executables {
-            return Err("credential_source.executable: set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 to have it run"
-                .to_owned());
+            return Err(
+                "credential_source.executable: set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 to allow it".to_owned()
+            );
         }
         let words = shlex::split(&source.command).filter(|words| !words.is_empty());
         let words = words.ok_or("credential_source.executable.command: not a command line")?;
@@ -83,7 +85,7 @@ impl Executable {
     }
 
     pub(super) async fn token(&self) -> Result<Secret, FetchError> {
-        if let Some(token) = self.left_in_file().await {
+        if let Some(token) = self.cached_in_file().await {
             return Ok(token);
         }
         let Some((program, args)) = self.words.split_first() else { return Err(refused("no command".to_owned())) };
@@ -96,7 +98,7 @@ impl Executable {
         let output = output.unwrap_or_else(|error| Err(io::Error::other(error)));
         let (status, printed) = output.map_err(|error| unavailable(format!("{program}: {error}")))?;
         let printed = match &self.output_file {
-            // As with Google's libraries.
+            // Google's libraries do the same.
             Some(file) if printed.trim_ascii().is_empty() && status.success() => {
                 let read = super::read(file).await;
                 read.map_err(|error| unavailable(format!("{program} prints nothing, and {}: {error}", file.display())))?
@@ -105,13 +107,13 @@ impl Executable {
         };
         let printed: Option<Output> = serde_json::from_slice(&printed).ok();
         let printed = printed.ok_or_else(|| {
-            unavailable(format!("{program}: {status}, and what it answered is no answer of a subject token"))
+            unavailable(format!("{program}: {status}, and its output is not an executable response in JSON"))
         })?;
         match printed.token() {
             Some(token) if status.success() => Ok(token),
-            Some(_) => Err(unavailable(format!("{program}: {status}, for all that it answered with a token"))),
+            Some(_) => Err(unavailable(format!("{program}: {status}, although its output contains a token"))),
             None if printed.success => {
-                Err(unavailable(format!("{program}: its token is none, of another version, or expired")))
+                Err(unavailable(format!("{program}: its response has no token, an unknown version, or has expired")))
             }
             None => {
                 let redactions = printed.redactions();
@@ -121,8 +123,8 @@ impl Executable {
         }
     }
 
-    /// The token that an earlier run left in the output file, if it is still valid.
-    async fn left_in_file(&self) -> Option<Secret> {
+    /// The token of an earlier run in the output file, if it is still valid.
+    async fn cached_in_file(&self) -> Option<Secret> {
         let bytes = super::read(self.output_file.as_ref()?).await.ok()?;
         let output: Output = serde_json::from_slice(&bytes).ok()?;
         output.expiration_time?;
@@ -137,7 +139,7 @@ impl Output {
         self.id_token.as_ref().or(self.saml_response.as_ref()).filter(|_| is_good).cloned()
     }
 
-    /// The tokens of the output, and words that look like tokens.
+    /// Redacts the tokens of the output, and words that look like tokens.
     fn redactions(&self) -> Redactions {
         let tokens = self.id_token.iter().chain(&self.saml_response);
         tokens.fold(Redactions::default().tokens(), Redactions::secret)
@@ -162,16 +164,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_program_that_takes_too_long_is_ended() {
+    async fn a_program_is_killed_after_its_timeout() {
         let error = executable(&["sleep", "600"]).token().await.unwrap_err();
         assert_eq!(error.to_string(), unavailable("sleep took longer than 5s".to_owned()).to_string());
     }
 
     #[tokio::test]
-    async fn a_program_that_prints_without_end_is_ended() {
+    async fn a_program_is_killed_above_the_output_limit() {
         let executable = Executable { timeout: Duration::from_secs(120), ..executable(&["yes"]) };
         let error = executable.token().await.unwrap_err();
-        assert!(error.to_string().ends_with("yes: it prints more than any token has"), "{error}");
+        assert!(error.to_string().ends_with("yes: its output is larger than 1 MiB"), "{error}");
     }
 
     #[tokio::test]

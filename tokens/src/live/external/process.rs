@@ -1,5 +1,4 @@
-//! Runs a program in a process group of its own, which is killed with it: what the program has started in the background does
-//! not outlive it.
+//! Runs a program in a new process group, which is killed when the program ends: its background processes do not outlive it.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -8,11 +7,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
-/// No answer that is a token is larger.
+/// The maximum of printed bytes, far above the size of a token.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The exit status of a program and what it printed. Its process group is killed when it has ended, when it prints too much,
-/// and when the future is dropped. A process that has left the group, as a daemon does, is not.
+/// Runs a program, and returns its exit status and output. Its process group is killed when the program ends, when it prints too
+/// much, and when the future is dropped. A process that has left the group, such as a daemon, is not killed.
 pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
     let mut child = command.spawn()?;
@@ -20,7 +19,7 @@ pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizi
     let stdout = child.stdout.take();
     let exit = async {
         let status = child.wait().await;
-        // At once: until its last process has ended, the group may hold stdout open.
+        // Killed now, because `read` waits until the last process of the group closes stdout.
         drop(group);
         status
     };
@@ -33,13 +32,13 @@ async fn read(stdout: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Ve
         stdout.take(MAX_BYTES + 1).read_to_end(&mut printed).await?;
     }
     match printed.len() as u64 > MAX_BYTES {
-        true => Err(io::Error::other("it prints more than any token has")),
+        true => Err(io::Error::other("its output is larger than 1 MiB")),
         false => Ok(printed),
     }
 }
 
-/// A process group that is killed when dropped. The kernel does not reuse its identifier while it has members. If it has none
-/// left, the signal follows at once on the reaping of its leader, and identifiers are reused only when all others have been.
+/// A process group that is killed when dropped. The kernel does not reuse its id while it has members. Without members, the signal
+/// follows immediately after the leader is reaped, when its id can't have been reused yet: the kernel assigns ids in rotation.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -50,7 +49,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It fails if there is no member left.
+        // This fails if the group has no members.
         let _ = self.0.map(|leader| kill_process_group(leader, Signal::KILL));
     }
 }
@@ -67,7 +66,7 @@ mod tests {
 
     type Printed = (ExitStatus, Zeroizing<Vec<u8>>);
 
-    /// A named pipe that a background process of a script holds open for as long as it lives.
+    /// A script's background process, and a named pipe that the process holds open until it ends.
     struct Background {
         folder: TempDir,
         pipe: PathBuf,
@@ -83,10 +82,10 @@ mod tests {
             Self { folder, pipe, receiver }
         }
 
-        /// A command that starts the process and goes on with these lines.
+        /// A command that starts the process and continues with these lines.
         fn command(&self, redirection: &str, lines: &str) -> Command {
             let script = self.folder.path().join("script");
-            // The shell itself does not hold the pipe open.
+            // Only the background process holds the pipe open, not the shell.
             let background = format!("(echo >&3; exec sleep 600) 3>'{}' {redirection} &", self.pipe.display());
             std::fs::write(&script, format!("{background}\n{lines}\n")).unwrap();
             let mut command = Command::new("sh");
@@ -96,7 +95,7 @@ mod tests {
 
         /// Waits until the process runs. The program must not end before that.
         async fn started(&mut self, program: &mut JoinHandle<io::Result<Printed>>) {
-            // A pipe that has no writer yet is at its end.
+            // Without a writer, a read would return the end of the file.
             let writer = OpenOptions::new().open_sender(&self.pipe).unwrap();
             tokio::select! {
                 byte = timeout(Duration::from_secs(60), self.receiver.read_u8()) => {
@@ -116,10 +115,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_background_process_ends_with_the_program() {
+    async fn background_processes_are_killed_when_the_program_ends() {
         for redirection in ["", ">&-"] {
             let mut background = Background::new();
-            // The program ends when it is told to, once the process runs.
+            // The program ends after a line is written to this pipe.
             let end = background.folder.path().join("end");
             assert!(std::process::Command::new("mkfifo").arg(&end).status().unwrap().success());
             let lines = format!("echo printed; read end <'{}'", end.display());
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_background_process_ends_when_the_program_prints_too_much() {
+    async fn background_processes_are_killed_above_the_output_limit() {
         let mut background = Background::new();
         let mut running = tokio::spawn(run(background.command("", "yes")));
         background.started(&mut running).await;
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_background_process_ends_when_nothing_waits_for_the_program() {
+    async fn background_processes_are_killed_when_the_future_is_dropped() {
         let mut background = Background::new();
         let mut running = tokio::spawn(run(background.command("", "sleep 600")));
         background.started(&mut running).await;

@@ -1,4 +1,4 @@
-//! The subject token: from a file, a URL, a program, a certificate, or AWS.
+//! The subject token, from a file, a URL, a program, a certificate, or AWS.
 
 use super::aws::{Aws, AwsUrls};
 use super::certificate::{self, CertificateSource};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// `credential_source` of a credentials file. It must have exactly one of the kinds.
+/// The `credential_source` of a credentials file. Exactly one of its sources must be set.
 #[derive(Deserialize)]
 pub(super) struct Source {
     file: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub(super) struct Subject {
     kind: Kind,
     /// The client whose TLS certificate is the identity.
     pub(super) certificate: Option<Upstream>,
-    /// Files that were read.
+    /// The files that were read.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -98,13 +98,13 @@ impl Subject {
         Ok(Self { kind, certificate, files })
     }
 
-    /// The certificate that this client presents.
+    /// The certificate that `upstream` presents, as the subject token.
     #[cfg(feature = "tpm")]
     pub(super) fn certificate(chain: Secret, upstream: Upstream) -> Self {
         Self { kind: Kind::Certificate { chain }, certificate: Some(upstream), files: Vec::new() }
     }
 
-    /// The current token. It is read each time, because its issuer replaces it.
+    /// Gets the current token. It is read for each exchange, because its issuer rotates it.
     pub(super) async fn token(&self) -> Result<Secret, FetchError> {
         match &self.kind {
             Kind::File { path, field } => {
@@ -132,10 +132,10 @@ fn extract(text: &str, field: Option<&str>, place: &str) -> Result<Secret, Fetch
             let json: serde_json::Value =
                 serde_json::from_str(text).map_err(|_| unavailable(format!("{place}: JSON is expected")))?;
             let token = json[field].as_str().map(str::to_owned);
-            token.ok_or_else(|| unavailable(format!("{place}: no text at `{field}`")))?
+            token.ok_or_else(|| unavailable(format!("{place}: no string at `{field}`")))?
         }
     };
-    if token.is_empty() { Err(unavailable(format!("{place}: no token there"))) } else { Ok(token.into()) }
+    if token.is_empty() { Err(unavailable(format!("{place}: the token is empty"))) } else { Ok(token.into()) }
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_the_text_or_a_field_of_it() {
+    fn a_subject_token_is_the_whole_text_or_a_json_field() {
         let token = |text, field| extract(text, field, "token.json").map(|it| it.expose().to_owned());
         assert_eq!(token("abc\n", None).unwrap(), "abc");
         assert_eq!(token(r#"{"t": "abc"}"#, Some("t")).unwrap(), "abc");

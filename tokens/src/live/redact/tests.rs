@@ -1,11 +1,11 @@
-//! Each encoding of each kind of secret, alone and among other words.
+//! Tests of redaction: each kind of secret in each encoding, alone and among other words.
 
 use super::*;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-/// What the secret looks like in a request or in an echo of it.
+/// The encodings of the secret in a request or in its echo.
 fn encodings(secret: &str) -> Vec<(&'static str, String)> {
     let form = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let json = |text: &str| json!(text).to_string().trim_matches('"').to_owned();
@@ -55,7 +55,7 @@ fn a_secret_is_redacted_in_every_encoding() {
 }
 
 #[test]
-fn the_base64_of_basic_credentials_is_a_secret_of_its_own() {
+fn the_base64_of_basic_credentials_is_redacted_in_every_encoding() {
     let basic = BASE64_STANDARD.encode("client:made-up>?secret");
     let redactions = Redactions::default().secret(&basic.as_str().into());
     for (encoding, encoded) in encodings(&basic) {
@@ -69,7 +69,7 @@ fn a_part_of_a_secret_is_redacted() {
     for part in [&SECRETS[1][..16], &SECRETS[1][22..40], &SECRETS[1][30..]] {
         assert_eq!(redactions.quote(&format!("Invalid JWT {part}…")), "Invalid JWT [redacted]…");
     }
-    // Before the text is cut, so that no part of a secret stands at its end.
+    // Redaction precedes truncation, so that a quote does not end with a part of a secret.
     for padding in 280..305 {
         let quoted = redactions.quote(&format!("{}{}", "x".repeat(padding), SECRETS[1]));
         assert!(quoted.chars().count() <= MAX_QUOTED_CHARS && !quoted.contains("eyJ"), "{quoted}");
@@ -77,7 +77,7 @@ fn a_part_of_a_secret_is_redacted() {
 }
 
 #[test]
-fn other_words_stay() {
+fn ordinary_words_are_not_redacted() {
     let redactions = SECRETS.iter().fold(Redactions::default(), |it, secret| it.secret(&(*secret).into()));
     for text in [
         "Token has been expired or revoked.",
@@ -100,7 +100,7 @@ fn a_text_that_contains_a_short_secret_is_not_quoted() {
 }
 
 #[test]
-fn texts_that_may_hold_secrets_are_redacted_and_their_words() {
+fn texts_that_may_contain_secrets_are_redacted_with_each_of_their_words() {
     let redactions = Redactions::default().text("Bearer made-up-token; a=b").text("key=made-up-key&v=1");
     assert_eq!(redactions.quote("no such token: made-up-token"), "no such token: [redacted]");
     let quoted = redactions.quote("a=1: Bearer made-up-token, ?v=1&key=made-up-key");
@@ -127,6 +127,6 @@ fn words_that_look_like_tokens_are_redacted() {
 }
 
 #[test]
-fn a_text_without_end_is_not_quoted() {
+fn a_text_above_the_size_limit_is_not_quoted() {
     assert_eq!(Redactions::default().quote(&"x".repeat(MAX_BYTES + 1)), "[too long to be quoted]");
 }

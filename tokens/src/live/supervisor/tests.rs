@@ -1,4 +1,4 @@
-//! The supervisor with sources that fail and recover. No test has metrics: monitoring decides nothing.
+//! Tests of the supervisor with sources that fail and recover, without metrics: it must not depend on them.
 
 use super::*;
 use crate::cache::CacheTokensLayer;
@@ -20,12 +20,16 @@ fn credentials_and_config_that_disagree_are_reported() {
     };
     let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
     assert!(disagreements(&summary("a@example.com", "p"), &account, Some("p")).is_empty());
-    assert_eq!(disagreements(&summary("b@example.com", "q"), &account, Some("p")).len(), 2);
-    let said = ["key.json: a key of the project p; the config has none"];
-    assert_eq!(disagreements(&summary("a@example.com", "p"), &account, None), said);
+    let expected = [
+        "key.json: the config says a@example.com, the credentials belong to b@example.com: tokens will be b@example.com's",
+        "key.json: the config says project p, the credentials belong to project q",
+    ];
+    assert_eq!(disagreements(&summary("b@example.com", "q"), &account, Some("p")), expected);
+    let expected = ["key.json: the config has no project ID, the credentials belong to project p"];
+    assert_eq!(disagreements(&summary("a@example.com", "p"), &account, None), expected);
 }
 
-/// A supervisor of accounts whose tokens come from this source. Their credentials are never used.
+/// A supervisor of accounts whose access tokens this source makes. Their credentials are never used.
 fn supervisor<S>(access: S) -> Supervisor<Fetches<AccessSource>, Fetches<IdSource>>
 where
     S: Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send>,
@@ -58,7 +62,7 @@ fn token() -> AccessToken {
     AccessToken::new("t", Duration::from_secs(3600))
 }
 
-/// The source that fails for these of its fetches, which it counts.
+/// A source that counts its fetches, and fails those with a number in this range.
 fn failing(
     fails: std::ops::Range<u64>,
 ) -> (
@@ -92,15 +96,15 @@ async fn a_failed_account_is_probed_without_metrics_until_it_recovers() {
     tokio::time::timeout(REPROBE * 10, supervisor.reprobe(&reader)).await.unwrap_err();
     assert!(is_ready());
     assert_eq!(fetches.load(Ordering::Relaxed), 4, "a healthy account is not probed again");
-    // A new account is.
+    // A new account is probed.
     publisher.set("instance/service-accounts/default/email", "b@example.com").unwrap();
     tokio::time::timeout(REPROBE * 10, supervisor.reprobe(&reader)).await.unwrap_err();
     assert_eq!(fetches.load(Ordering::Relaxed), 5);
 }
 
-/// A cached token must hide neither an outage of the source nor its end.
+/// A cached token must not hide an outage of the source, nor its recovery.
 #[tokio::test(start_paused = true)]
-async fn a_failed_source_is_probed_though_a_token_is_cached() {
+async fn a_failed_source_is_probed_even_if_a_token_is_cached() {
     let (source, fetches) = failing(1..3);
     let supervisor = supervisor(source);
     let is_ready = || supervisor.health.is_ready(|_| true);
@@ -114,9 +118,9 @@ async fn a_failed_source_is_probed_though_a_token_is_cached() {
     }
 }
 
-/// Access tokens that can be fetched say nothing of identity tokens, whose source may be another one.
+/// The kinds may have different sources: one may fail while the other answers.
 #[tokio::test(start_paused = true)]
-async fn each_kind_of_token_has_a_health_of_its_own() {
+async fn access_and_identity_tokens_have_separate_health() {
     let supervisor = supervisor(service_fn(async |_: AccessTokenRequest| Ok(token())));
     let is_ready = || supervisor.health.is_ready(|_| true);
     let reader = publisher(serde_json::json!({"a@example.com": {}})).reader();
@@ -128,7 +132,7 @@ async fn each_kind_of_token_has_a_health_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_source_does_not_delay_the_probes_of_others() {
+async fn an_unresponsive_source_does_not_delay_the_probes_of_others() {
     let supervisor = supervisor(service_fn(async |_: AccessTokenRequest| {
         sleep(Duration::from_secs(30)).await;
         Err(TokenError::Unavailable { reason: "did not answer in time".into() })

@@ -20,14 +20,15 @@ use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 use tower::{Service, service_fn};
 
+/// The time-out of an attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// No answer with a token is larger.
+/// The maximum size of an answer, far above the size of a token.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// A request, which may be sent again.
+/// A request. It can be cloned for a retry.
 pub(in crate::live) type UpstreamRequest = Request<Full<Bytes>>;
 
-/// Why there is no answer.
+/// The error of an attempt without an answer.
 #[derive(Debug, Clone)]
 pub(in crate::live) enum NoAnswer {
     Unreachable(String),
@@ -49,7 +50,7 @@ impl<S> Attempts for S where
 {
 }
 
-/// A TLS configuration that trusts the system's roots, or Mozilla's in an image without any.
+/// A TLS configuration that trusts the system's root certificates, or Mozilla's in a container image without any.
 pub(super) fn trusting(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
@@ -72,10 +73,10 @@ pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
     })
 }
 
-/// The same attempts on a thread of their own.
+/// Makes the attempts on a separate thread.
 #[cfg(feature = "tpm")]
-pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Asked>();
+pub(super) fn on_separate_thread(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Job>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = Thread::start("upstream", move || {
         runtime.block_on(async move {
@@ -85,32 +86,32 @@ pub(super) fn aside(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
             }
         });
     })?;
-    let aside = Aside { sender, _thread: Arc::new(thread) };
-    Ok(service_fn(move |request| aside.attempt(request)))
+    let thread = AttemptThread { sender, _thread: Arc::new(thread) };
+    Ok(service_fn(move |request| thread.attempt(request)))
 }
 
 /// A request and the sender of its answer.
 #[cfg(feature = "tpm")]
-type Asked = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
+type Job = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
 
-/// A handle of that thread.
+/// The handle of the separate thread.
 #[cfg(feature = "tpm")]
 #[derive(Clone)]
-struct Aside {
-    sender: mpsc::UnboundedSender<Asked>,
-    /// Dropped after the sender, whose end it waits for.
+struct AttemptThread {
+    sender: mpsc::UnboundedSender<Job>,
+    /// Declared after `sender`, because dropping it waits for the thread, which ends when the channel is closed.
     _thread: Arc<Thread>,
 }
 
 #[cfg(feature = "tpm")]
-impl Aside {
+impl AttemptThread {
     fn attempt(&self, request: UpstreamRequest) -> impl Future<Output = Result<Response<Bytes>, NoAnswer>> + use<> {
-        let gone = || NoAnswer::Unreachable("its thread has ended".to_owned());
+        let thread_ended = || NoAnswer::Unreachable("its thread has ended".to_owned());
         let (reply, answer) = oneshot::channel();
         let sent = self.sender.send((request, reply));
         async move {
-            sent.map_err(|_| gone())?;
-            answer.await.unwrap_or_else(|_| Err(gone()))
+            sent.map_err(|_| thread_ended())?;
+            answer.await.unwrap_or_else(|_| Err(thread_ended()))
         }
     }
 }
@@ -126,7 +127,7 @@ where
     Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
-/// The error with all its causes, of which the last one is the most precise.
+/// The error with all its causes. The last one is the most precise.
 fn unreachable_for(error: &dyn std::error::Error) -> NoAnswer {
     let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     NoAnswer::Unreachable(causes.collect::<Vec<_>>().join(": "))

@@ -1,4 +1,4 @@
-//! A host that echoes each request in its error: no part of a secret is quoted, whatever the request and the echo are.
+//! Tests with a host that echoes requests in its errors: for every request and encoding of the echo, no part of a secret is quoted.
 
 use super::*;
 use crate::live::form::Form;
@@ -9,7 +9,7 @@ use tower::service_fn;
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJtYWRlLXVwIn0.bWFkZSt1cC9zaWduYXR1cmU_-=";
 const PASSWORD: &str = "made+up/pass word%\"=";
 
-/// How a host may write what it was sent: headers that are secret, or the body, of which it echoes the end.
+/// The encodings of an echo.
 const ECHOES: [fn(&str) -> String; 7] = [
     str::to_owned,
     |text| form_urlencoded::byte_serialize(text.as_bytes()).collect(),
@@ -20,6 +20,7 @@ const ECHOES: [fn(&str) -> String; 7] = [
     |text| text.chars().flat_map(|char| [char, '\n']).collect(),
 ];
 
+/// An upstream whose host echoes the secret headers, the end of the body and the query.
 fn echoing(echo: fn(&str) -> String) -> Upstream {
     Upstream::over(service_fn(move |request: UpstreamRequest| async move {
         let (parts, body) = request.into_parts();
@@ -27,26 +28,26 @@ fn echoing(echo: fn(&str) -> String) -> Upstream {
         let secret = parts.headers.values().filter(|value| value.is_sensitive());
         let headers: Vec<_> = secret.map(|value| value.to_str().unwrap()).collect();
         let end = &body[body.len().saturating_sub(250)..];
-        let said = echo(&format!("{} {end} {}", headers.join(" "), parts.uri.query().unwrap_or_default()));
-        let answer = json!({"error": "invalid_request", "error_description": said});
+        let text = echo(&format!("{} {end} {}", headers.join(" "), parts.uri.query().unwrap_or_default()));
+        let answer = json!({"error": "invalid_request", "error_description": text});
         Ok(Response::builder().status(400).body(Bytes::from(answer.to_string())).unwrap())
     }))
 }
 
-/// The words of the error, in the simplest of their encodings.
-fn told(error: FetchError) -> String {
-    let told = error.to_string().replace("\\u0001", "").replace(['\\', '+', ' '], "");
-    percent_encoding::percent_decode_str(&told.replace("%25", "%")).decode_utf8_lossy().replace(['\\', '+', ' '], "")
+/// The text of the error, decoded.
+fn decoded(error: FetchError) -> String {
+    let text = error.to_string().replace("\\u0001", "").replace(['\\', '+', ' '], "");
+    percent_encoding::percent_decode_str(&text.replace("%25", "%")).decode_utf8_lossy().replace(['\\', '+', ' '], "")
 }
 
 fn assert_redacted(error: FetchError, secrets: &[&str]) {
-    let told = told(error);
-    assert!(told.contains("answered400:invalid_request:") && told.contains("[redacted]"), "{told}");
+    let text = decoded(error);
+    assert!(text.contains("answered400:invalid_request:") && text.contains("[redacted]"), "{text}");
     for secret in secrets {
         let secret: Vec<_> = secret.chars().filter(|char| !"+ \\".contains(*char)).collect();
         for part in secret.windows(secret.len().min(12)) {
             let part: String = part.iter().collect();
-            assert!(!told.contains(&part), "{part} of {secret:?} is in {told}");
+            assert!(!text.contains(&part), "{part} of {secret:?} is in {text}");
         }
     }
 }
@@ -102,7 +103,7 @@ async fn headers_and_queries_are_not_quoted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_of_a_connection_are_redacted_too() {
+async fn connection_errors_are_redacted() {
     let upstream = Upstream::over(service_fn(|_: UpstreamRequest| async {
         Err(NoAnswer::Unreachable(format!("no such header: {TOKEN}")))
     }));

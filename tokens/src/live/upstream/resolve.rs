@@ -1,4 +1,4 @@
-//! Host names become addresses on a thread that may block. hyper-util's own resolver panics if no thread can be made.
+//! Resolves host names on a thread that may block. hyper-util's own resolver panics if the thread can't be started.
 
 use gce_metadata_support::blocking::blocking;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::vec::IntoIter;
 use tower::{Service, service_fn};
 
-/// Connects to `http` and `https` URLs alike.
+/// A connector for `http` and `https` URLs.
 pub(super) fn connector() -> HttpConnector<
     impl Service<Name, Response = IntoIter<SocketAddr>, Error = io::Error, Future: Send> + Clone + Send + Sync + 'static,
 > {
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_name_has_its_addresses_and_one_that_is_unknown_is_an_error() {
+    async fn a_name_is_resolved_and_an_unknown_name_is_an_error() {
         let found: Vec<_> = resolve("localhost".parse().unwrap()).await.unwrap().collect();
         assert!(found.iter().all(|address| address.ip().is_loopback()) && !found.is_empty(), "{found:?}");
         assert!(resolve("no.such.host.invalid".parse().unwrap()).await.is_err());

@@ -1,11 +1,11 @@
-//! The retries, over whatever answers as it is told to.
+//! Tests of retries and errors, with a scripted host.
 
 use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tower::service_fn;
 
-/// An upstream that answers with these statuses, one after another, and counts.
+/// An upstream that answers with these statuses in order, the last one repeatedly, and counts requests.
 fn answering(statuses: &'static [u16], retry_after: Option<&str>) -> (Upstream, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -27,14 +27,14 @@ async fn ask(upstream: &Upstream) -> Result<Bytes, FetchError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_tried_again() {
+async fn transient_statuses_are_retried() {
     let (upstream, count) = answering(&[503, 429, 200], None);
     assert!(ask(&upstream).await.is_ok());
     assert_eq!(count.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_not_tried_for_ever() {
+async fn retries_are_limited() {
     let (upstream, count) = answering(&[500], None);
     let error = ask(&upstream).await.unwrap_err();
     assert!(matches!(error.error, TokenError::Unavailable { .. }), "{error}");
@@ -42,7 +42,7 @@ async fn it_is_not_tried_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_final_and_told_without_secrets() {
+async fn a_refusal_is_not_retried_and_its_error_has_no_secrets() {
     let (upstream, count) = answering(&[400, 200], None);
     let error = ask(&upstream).await.unwrap_err();
     let TokenError::Refused { reason } = error.error else { panic!("{error}") };
@@ -51,22 +51,22 @@ async fn a_refusal_is_final_and_told_without_secrets() {
 }
 
 #[tokio::test]
-async fn of_a_bad_url_only_the_host_is_told() {
+async fn the_error_of_a_bad_url_quotes_only_its_host() {
     let upstream = Upstream::new().unwrap();
-    for (url, told) in [
-        ("https://sts.example .com/?key=secret", "a URL of the credentials is none"),
-        ("sts.example.com/?key=secret", "a URL of the credentials is none"),
+    for (url, text) in [
+        ("https://sts.example .com/?key=secret", "a URL in the credentials is invalid"),
+        ("sts.example.com/?key=secret", "a URL in the credentials is invalid"),
         ("ftp://me:secret@sts.example.com/?key=secret", "sts.example.com: a URL"),
         ("/token?key=secret", "?: a URL"),
     ] {
         let error = upstream.fetch(Method::GET, url, []).await.unwrap_err().to_string();
-        assert!(error.contains(told) && !error.contains("secret"), "{error}");
+        assert!(error.contains(text) && !error.contains("secret"), "{error}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_waited_for_for_ever() {
-    // Connections are taken here, and nothing is ever said.
+async fn an_unresponsive_host_times_out() {
+    // The kernel accepts connections, and the host never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", silent.local_addr().unwrap());
     let start = Instant::now();
@@ -76,12 +76,12 @@ async fn nobody_is_waited_for_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_honoured() {
+async fn retry_after_is_respected_up_to_a_limit() {
     let (upstream, count) = answering(&[429, 200], Some("7"));
     let start = Instant::now();
     assert!(ask(&upstream).await.is_ok());
     assert!((7..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-    // A wait that takes longer than anyone waits is none.
+    // A Retry-After above the limit is not waited for.
     let (upstream, count_of_long) = answering(&[429, 200], Some("3600"));
     assert!(ask(&upstream).await.is_err());
     assert_eq!((count.load(Ordering::Relaxed), count_of_long.load(Ordering::Relaxed)), (2, 1));
@@ -96,8 +96,8 @@ async fn retry_after_may_be_a_date() {
     assert!((5..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
 
-/// An upstream that is always busy and says for how long.
-async fn ask_a_busy_one(seconds: &str) -> (FetchError, usize, Duration) {
+/// Calls an upstream that always answers 429 with this Retry-After; returns the error, the number of requests and the duration.
+async fn ask_busy_host(seconds: &str) -> (FetchError, usize, Duration) {
     let (upstream, count) = answering(&[429], Some(seconds));
     let start = Instant::now();
     let error = ask(&upstream).await.unwrap_err();
@@ -105,10 +105,10 @@ async fn ask_a_busy_one(seconds: &str) -> (FetchError, usize, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_more_time_than_is_left_is_remembered() {
-    for (seconds, asked) in [(8, 4), (10, 3), (15, 2), (20, 2)] {
-        let (error, count, took) = ask_a_busy_one(&seconds.to_string()).await;
-        assert_eq!(count, asked, "{seconds}");
+async fn a_retry_after_beyond_the_deadline_ends_the_retries_and_is_returned() {
+    for (seconds, requests) in [(8, 4), (10, 3), (15, 2), (20, 2)] {
+        let (error, count, took) = ask_busy_host(&seconds.to_string()).await;
+        assert_eq!(count, requests, "{seconds}");
         assert_eq!(error.status, Some(StatusCode::TOO_MANY_REQUESTS), "{seconds}: {error}");
         assert!(took < TOTAL, "{seconds}: {took:?}");
         assert_eq!(error.retry_at, Some(Instant::now() + Duration::from_secs(seconds)));
@@ -116,9 +116,9 @@ async fn who_asks_for_more_time_than_is_left_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_more_time_than_there_is_gets_as_much_as_anybody() {
+async fn a_returned_retry_after_is_limited() {
     for seconds in ["18446744073709551615", "301"] {
-        let (error, count, _) = ask_a_busy_one(seconds).await;
+        let (error, count, _) = ask_busy_host(seconds).await;
         assert_eq!((count, error.retry_at), (1, Some(Instant::now() + MAX_RETRY_AFTER)));
     }
 }

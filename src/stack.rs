@@ -121,14 +121,14 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { router, mount: None, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
     }
 
-    /// Serves a stack that an outer router mounts at this path and strips it from requests, as axum's
-    /// `nest_service("/vm", …)` does. Redirects and error pages keep the path.
+    /// Serves the stack below a path that an outer router strips from requests, as axum's `nest_service("/vm", …)` does. Redirects
+    /// and error pages contain the path again.
     ///
     /// The part of the path from `/computeMetadata` on also belongs to the metadata server: mounted at `/computeMetadata`, the
     /// stack answers `/v1/…` as `/computeMetadata/v1/…`.
     ///
     /// # Errors
-    /// If it is not the path of a URL. Where the path differs between requests, give each a [`MountPath`].
+    /// If it is not the path of a URL. If the path differs between requests, put a [`MountPath`] into the extensions of each.
     pub fn mounted_at(self, path: &str) -> Result<Self, InvalidMountPath> {
         Ok(Self { mount: Some(MountLayer::new(MountPath::new(path)?)), ..self })
     }

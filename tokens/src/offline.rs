@@ -1,7 +1,8 @@
 //! The offline issuer: tokens without a Google account.
 //!
-//! Access tokens are random strings. Identity tokens have the header and claims of Google's tokens, signed by the issuer's own key:
-//! services that are to accept them must fetch the public key from this server. Both kinds are cached.
+//! Access tokens are random strings. Identity tokens have the header and claims of Google's tokens, signed by the
+//! issuer's own key: services that are to accept them must fetch the public key from this server. Both kinds are
+//! cached.
 
 mod claims;
 mod discovery;
@@ -63,7 +64,8 @@ pub(super) fn open(
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    // Generated in the background: this takes longer than the rest of the start, and the first request is rarely for an identity token.
+    // Generated in the background: this takes longer than the rest of the start, and the first request is rarely for an
+    // identity token.
     let early = key.clone();
     tokio::spawn(async move { early.get().await.map(|_| ()) });
 

@@ -1,8 +1,8 @@
-//! The baseline of `scripts/bench`: hyper, a map, and nothing else.
+//! The baseline of `scripts/bench` and `scripts/cost`: a hyper server that looks up its answers in a map.
 //!
-//! `bare_hyper HOST:PORT TARGET…` asks the server there for each target once, and from then on answers those targets with
-//! the same status, headers and bytes. What the metadata server takes longer than this is its own. With `tls:FOLDER` among
-//! the targets it speaks TLS, to clients with certificates; the folder is one of `certs init`.
+//! `bare_hyper HOST:PORT TARGET…` requests each target once from that server and then serves the same status, headers and bytes.
+//! The difference to the metadata server's time is the cost of its layers and tree. `tls:FOLDER` among the targets serves TLS
+//! with client certificates, from a folder made by `certs init`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -36,13 +36,13 @@ async fn learn(server: &str, target: &str) -> Answer {
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
     let request = Request::get(format!("http://{server}{target}")).header("Metadata-Flavor", "Google");
     let (mut parts, body) = client.request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap().into_parts();
-    // hyper writes these two itself.
+    // hyper sets these two headers.
     parts.headers.remove("date");
     parts.headers.remove("content-length");
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
-/// The same settings as the metadata server's, so that both do the same work in a handshake.
+/// TLS with the metadata server's settings, so that both do the same work in a handshake.
 fn acceptor(folder: &Path) -> TlsAcceptor {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("root.crt")).unwrap()).unwrap();
@@ -77,7 +77,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<HashMap
 
 #[tokio::main]
 async fn main() {
-    // cargo adds an option of its own.
+    // `cargo bench` adds the option `--bench`.
     let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
     let Some(server) = args.next() else { return };
     let (mut answers, mut tls) = (HashMap::new(), None);
@@ -92,7 +92,7 @@ async fn main() {
     let answers = Arc::new(answers);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     println!("{}", listener.local_addr().unwrap());
-    // By a worker of the runtime, as the server does: a thread of its own would have a share of the processor of its own.
+    // Accept on a worker of the runtime, as the server does: a separate thread would get a larger share of the CPU.
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

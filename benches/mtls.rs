@@ -1,8 +1,8 @@
-//! The client of `scripts/bench` for HTTPS with client certificates, which wrk can't speak.
+//! The load generator of `scripts/bench` for HTTPS with client certificates, which wrk does not support.
 //!
-//! `mtls requests|handshakes HOST:PORT FOLDER SECONDS TARGET` prints how many there were in a second: requests on one
-//! connection, or connections with a full handshake and nothing after it. `mtls idle HOST:PORT FOLDER NUMBER` opens
-//! connections, says so, and keeps them until its standard input ends. The folder is one of `certs init`.
+//! `mtls requests|handshakes HOST:PORT FOLDER SECONDS TARGET` prints a rate per second: of requests on one connection, or of full
+//! handshakes. `mtls idle HOST:PORT FOLDER NUMBER` opens connections, prints `connected`, and keeps them open until the end of its
+//! standard input. `certs init` makes the folder.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -45,14 +45,14 @@ async fn connect(connector: &TlsConnector, address: &str) -> TlsStream<TcpStream
     connector.connect("metadata.google.internal".try_into().unwrap(), tcp).await.unwrap()
 }
 
-/// A handshake that the server has finished too: it answers the end of the connection with its own.
+/// A handshake and an orderly close, so that the server has finished its side too.
 async fn full_handshake(connector: &TlsConnector, address: &str) {
     let mut stream = connect(connector, address).await;
     stream.shutdown().await.unwrap();
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
 }
 
-/// How many in a second.
+/// The number of calls per second.
 async fn rate(limit: Duration, mut once: impl AsyncFnMut()) -> f64 {
     let (start, mut done) = (Instant::now(), 0_u32);
     while start.elapsed() < limit {

@@ -1,4 +1,4 @@
-//! What each layer costs alone, what the stack costs, and a signature: no sockets, one thread.
+//! The cost of each layer alone, of the whole stack and of a signature, without sockets and on one thread.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -69,7 +69,7 @@ fn layers(criterion: &mut Criterion) {
     bench(criterion, "layer/RecordLatency", "instance/id", ServiceBuilder::new().layer(record).service(inner));
     let headers = SetServerHeadersLayer::new();
     bench(criterion, "layer/SetServerHeaders", "instance/id", ServiceBuilder::new().layer(headers).service(inner));
-    let peer = RequirePeerLayer::new(AllowedPeers::everybody());
+    let peer = RequirePeerLayer::new(AllowedPeers::all());
     bench(criterion, "layer/RequirePeer", "instance/id", ServiceBuilder::new().layer(peer).service(inner));
     let limit = LimitRateLayer::new(Generous(RateLimit::per_second(NonZeroU32::MAX)));
     bench(criterion, "layer/LimitRate", "instance/id", ServiceBuilder::new().layer(limit).service(inner));
@@ -88,7 +88,7 @@ fn stack(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let publisher = Publisher::new(Metadata::sample().tree());
     let tokens = runtime.block_on(async { CredentialSource::default().token_sources().unwrap() });
-    let service = metadata_stack::<Body, Body>(publisher.clone(), tokens);
+    let service = metadata_stack::<Body>(publisher.clone(), tokens);
     for (name, path) in [
         ("stack/leaf", "instance/id"),
         ("stack/listing", "instance/"),

@@ -1,8 +1,8 @@
-//! What a live token costs: out of the cache, and beyond the one call that it takes upstream.
+//! The cost of a live token: from the cache, and with a fetch from the upstream token endpoint.
 //!
-//! The upstream is a bare hyper server on the loopback that grants everything at once. `upstream/call` is a client that
-//! POSTs a form there; `upstream/token` is a token that needs the same call, so their difference is what is ours: the
-//! assertion and its signature, the retries, the time-outs, the cache.
+//! The upstream is a bare hyper server on the loopback interface that answers at once. `upstream/call` POSTs a form there;
+//! `upstream/token` fetches a token with the same call. The difference is the cost of our code: the assertion and its signature,
+//! retries, time-outs and the cache.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -27,7 +27,7 @@ use tower::ServiceExt;
 
 const TOKEN: &str = r#"{"access_token": "ya29.made-up", "expires_in": 3599, "token_type": "Bearer"}"#;
 
-/// An upstream, and where it is.
+/// Starts an upstream and returns its URL.
 async fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -44,7 +44,7 @@ async fn upstream() -> String {
     url
 }
 
-/// A made-up account's key file.
+/// Writes the key file of a made-up account.
 fn key_file(folder: &TempDir, token_uri: &str) -> LiveSource {
     let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
@@ -62,7 +62,7 @@ fn live(criterion: &mut Criterion) {
     let (runtime, folder) = (Runtime::new().unwrap(), TempDir::new().unwrap());
     let url = runtime.block_on(upstream());
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    // As long as an assertion.
+    // The length of a typical assertion.
     let form = Bytes::from(vec![b'x'; 900]);
     criterion.bench_function("upstream/call", |bencher| {
         bencher.iter(|| {
@@ -77,7 +77,7 @@ fn live(criterion: &mut Criterion) {
     let mut number = 0;
     criterion.bench_function("upstream/token", |bencher| {
         bencher.iter(|| {
-            // No two have the same scope, so none comes from the cache.
+            // Each request has another scope, so none hits the cache.
             number += 1;
             runtime.block_on(tokens.clone().oneshot(request(number.to_string()))).unwrap()
         });

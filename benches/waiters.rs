@@ -1,8 +1,7 @@
-//! Ten thousand long polls: what each costs while it waits, and how long it takes until all are answered.
+//! Ten thousand long polls: memory per waiter, and the time until all are answered after a change.
 //!
-//! The server runs in this process, the clients in a child, so that neither's memory counts as the other's. Prints one
-//! line of JSON: KiB for each waiter, its connection included, milliseconds from the change to the answer, and what the
-//! server's processors had to do for it.
+//! The server runs in this process and the clients in a child process, so that their memory is measured apart. Prints one line of
+//! JSON: KiB per waiter including its connection, milliseconds from the change to the answers, and the server's CPU time.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -40,8 +39,8 @@ fn cpu_ticks() -> u64 {
         .sum()
 }
 
-/// Connects, waits, prints when each answer came, in nanoseconds since 1970, and stays connected until its input ends: who has
-/// been answered asks again, and a connection that ends is no part of an answer.
+/// Starts the long polls and prints the time of each answer in nanoseconds since 1970. Stays connected until the end of standard
+/// input, as real clients do, so that closing connections is not measured.
 async fn clients(address: String) {
     let mut waiting = JoinSet::new();
     for _ in 0..WAITERS {
@@ -63,9 +62,9 @@ async fn clients(address: String) {
 async fn measure() {
     let server = Server::builder()
         .metadata(Metadata::sample())
-        .metrics(([127, 0, 0, 1], 0).into(), "/metrics")
-        .most_waiters(WAITERS)
-        // As the program has it.
+        .metrics("127.0.0.1:0", "/metrics")
+        .max_waiters(WAITERS)
+        // As in the program.
         .threads(std::thread::available_parallelism().unwrap())
         .start()
         .await
@@ -111,7 +110,7 @@ async fn scrape(server: &Server) -> String {
 
 #[tokio::main]
 async fn main() {
-    // Each process needs a descriptor for each connection.
+    // Each process needs one file descriptor per connection.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let args: Vec<String> = std::env::args().collect();
     match args.iter().position(|arg| arg == "clients") {

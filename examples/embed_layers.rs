@@ -1,7 +1,9 @@
-//! Single layers around a service of one's own, in a plain hyper server.
+//! Single layers around your own service, in a plain hyper server.
 //!
-//! The service below knows nothing of metadata servers: it answers a name with a value. The layers add what Google's
-//! clients expect of one.
+//! The service returns the value of a name. The layers add what clients expect of a metadata server: `Metadata-Flavor`, entity tags
+//! and `wait_for_change`.
+//!
+//! `cargo run --example embed_layers` serves it; `cargo test --example embed_layers` is the test.
 
 #![allow(clippy::print_stdout)]
 
@@ -21,7 +23,7 @@ use tower::{Service, ServiceBuilder, service_fn};
 
 type Values = BTreeMap<String, String>;
 
-/// The whole thing: a name in the path, its value in the body, tags and waiting for nothing.
+/// The service with its layers. The path is a name, the body its value.
 fn service(
     values: &watch::Sender<Values>,
 ) -> impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
@@ -31,7 +33,7 @@ fn service(
     let current = values.subscribe();
     ServiceBuilder::new()
         .layer(SetServerHeadersLayer::new())
-        .layer(RequireFlavorLayer::everywhere())
+        .layer(RequireFlavorLayer::new())
         .layer(WaitForChangeLayer::new(values.subscribe()))
         .layer(EtagLayer::new())
         .service(service_fn(move |request: Request<Full<Bytes>>| {
@@ -46,7 +48,7 @@ fn service(
 
 async fn serve(stream: TcpStream, values: &watch::Sender<Values>) -> Result<(), hyper::Error> {
     let service = ServiceBuilder::new()
-        // A waiting request is asked again, which takes a body that can be made anew.
+        // A long poll repeats the request, so its body must be `Default`.
         .map_request(|request: Request<hyper::body::Incoming>| request.map(|_| Full::default()))
         .service(service(values));
     http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await
@@ -71,7 +73,7 @@ mod tests {
     use tower::ServiceExt;
 
     #[tokio::test]
-    async fn the_layers_work_around_a_service_that_knows_nothing_of_them() {
+    async fn a_plain_service_gets_headers_entity_tags_and_long_polls() {
         let (values, _keep) = watch::channel(Values::from([("colour".to_owned(), "green".to_owned())]));
         let ask = |uri: &str, flavor: &str| {
             let request = Request::get(uri).header("Metadata-Flavor", flavor).body(Full::default()).unwrap();

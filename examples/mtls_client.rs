@@ -1,5 +1,4 @@
-//! A client that shows who it is: HTTPS to the metadata server with the certificates that a VM finds in
-//! `/run/google-mds-mtls`.
+//! A client with a certificate: HTTPS to the metadata server, with the certificates that a VM has in `/run/google-mds-mtls`.
 //!
 //! ```console
 //! $ gce-metadata-server --tls-port 8443 --mds-mtls-dir /tmp/mds &
@@ -22,11 +21,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// The value at a path below `/computeMetadata/v1/`.
+/// Reads the value at a path below `/computeMetadata/v1/`.
 async fn get(folder: &Path, address: &str, path: &str) -> Result<String, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("root.crt"))?)?;
-    // One file has both.
+    // One file has the certificate and the key.
     let combined = folder.join("client.key");
     let (chain, key) = (vec![CertificateDer::from_pem_file(&combined)?], PrivateKeyDer::from_pem_file(&combined)?);
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))

@@ -1,6 +1,6 @@
-//! An endpoint of your own beside the metadata, here one that tells a client of the HTTPS listener who it is.
+//! Your own endpoint beside the metadata: it returns the identity of a client of the HTTPS listener.
 //!
-//! `cargo test --example own_endpoint` is the test.
+//! `cargo run --example own_endpoint` serves it; `cargo test --example own_endpoint` is the test.
 
 #![allow(clippy::print_stdout)]
 
@@ -25,7 +25,7 @@ impl Endpoint for WhoAmI {
     }
 }
 
-/// A server with certificates in this folder, for a client that it also makes one for.
+/// A server that issues certificates for itself and for `client-1`, and writes them to this folder.
 fn server(folder: &Path) -> ServerBuilder {
     let certificates = Certificates::Minted(MdsFolder::new(folder).client("client-1"));
     Server::builder().mtls(MtlsOptions::new(certificates)).with_route("/whoami", WhoAmI)
@@ -47,11 +47,11 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_client_is_told_the_subject_of_its_certificate() {
+    fn the_endpoint_returns_the_subject_of_the_clients_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let server = server(folder.path()).start_blocking().unwrap();
         let file = |name: &str| folder.path().join(name).display().to_string();
-        let port = server.address().to_string().rsplit(':').next().unwrap().to_owned();
+        let port = server.address().port().unwrap();
         let output = Command::new("curl")
             .args(["-sS", "--cacert", &file("root.crt"), "--cert", &file("client.key")])
             .args(["--connect-to", &format!("metadata.google.internal:443:127.0.0.1:{port}")])

@@ -1,4 +1,4 @@
-//! A layer of your own in the server's stack: here, one that delays a path, to see what a client does when tokens are slow.
+//! Your own layer in the server's stack: it delays a path, to test how a client behaves if tokens are slow.
 //!
 //! `cargo run --example own_layer` serves it; `cargo test --example own_layer` is the test.
 
@@ -13,8 +13,8 @@ use tower::{ServiceExt, service_fn};
 
 const DELAY: Duration = Duration::from_secs(3);
 
-/// A server whose access tokens take three seconds. The delay comes after the checks of each request, so that one without
-/// `Metadata-Flavor` is refused at once.
+/// A server that delays access tokens by three seconds. The layer is inside the layers that refuse requests, so a request without
+/// `Metadata-Flavor` is refused without delay.
 fn server() -> ServerBuilder {
     Server::builder().layer(layer_fn(|inner: InnerService<_, _>| {
         service_fn(move |request: http::Request<_>| {
@@ -46,7 +46,7 @@ mod tests {
     use hyper_util::rt::TokioExecutor;
     use tokio::time::Instant;
 
-    /// The status, and how long the answer took.
+    /// The status and the latency of the answer.
     async fn get(server: &Server, path: &str, flavor: &str) -> (u16, Duration) {
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
         let url = format!("http://{}/computeMetadata/v1/instance/{path}", server.address());
@@ -55,7 +55,7 @@ mod tests {
         (client.request(request).await.unwrap().status().as_u16(), start.elapsed())
     }
 
-    /// The clock is paused: it jumps ahead while everything waits.
+    /// The paused clock advances while every task waits.
     #[tokio::test(start_paused = true)]
     async fn tokens_are_delayed_and_other_answers_are_not() {
         let server = server().on_current_runtime().start().await.unwrap();

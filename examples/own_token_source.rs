@@ -1,6 +1,6 @@
-//! A source of access tokens of your own: here, one that runs out of them.
+//! Your own source of access tokens: it fails after three tokens.
 //!
-//! `cargo test --example own_token_source` is the test.
+//! `cargo run --example own_token_source` serves it; `cargo test --example own_token_source` is the test.
 
 #![allow(clippy::print_stdout)]
 
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tower::service_fn;
 
-/// A server with three tokens. A client is answered 503 after them.
+/// A server with three tokens. Further requests are answered 503.
 fn server() -> ServerBuilder {
-    let made = Arc::new(AtomicU32::new(0));
+    let count = Arc::new(AtomicU32::new(0));
     let source = service_fn(move |request: AccessTokenRequest| {
-        let number = made.fetch_add(1, Ordering::Relaxed);
+        let number = count.fetch_add(1, Ordering::Relaxed);
         let token = format!("ya29.made-up-{number}-for-{}", request.account.email);
         std::future::ready(match number {
             0..3 => Ok(AccessToken::new(token, Duration::from_secs(60))),

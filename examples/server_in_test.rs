@@ -1,4 +1,4 @@
-//! A metadata server inside a unit test: started in a millisecond, changed under the feet of the code that is tested.
+//! A metadata server in a test. The test changes the metadata while the code under test reads it.
 //!
 //! `cargo run --example server_in_test` shows it; `cargo test --example server_in_test` is the test.
 
@@ -8,7 +8,7 @@ use gce_metadata_server::{Metadata, Server};
 use serde_json::json;
 use std::error::Error;
 
-/// The code under test: an application that wants to know where it runs. `host` is what `GCE_METADATA_HOST` would hold.
+/// The code under test: an application that reads its project. `host` is the value of `GCE_METADATA_HOST`.
 async fn project_id(host: &str) -> Result<String, Box<dyn Error>> {
     metadata(host, "project/project-id").await
 }
@@ -28,7 +28,7 @@ async fn metadata(host: &str, path: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(body.to_vec())?)
 }
 
-/// A VM with no more than the test needs. Port 0 is the default, so tests run side by side.
+/// A server with the metadata that the test needs. Each server has a free port by default, so tests can run in parallel.
 async fn server() -> Result<(Server, String), Box<dyn Error>> {
     let vm = json!({
         "instance": {"maintenanceEvent": "NONE"},
@@ -55,13 +55,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn finds_its_project() {
+    async fn the_application_reads_its_project() {
         let (_server, host) = server().await.unwrap();
         assert_eq!(project_id(&host).await.unwrap(), "test-project");
     }
 
     #[tokio::test]
-    async fn learns_of_maintenance() {
+    async fn the_application_is_notified_of_maintenance() {
         let (server, host) = server().await.unwrap();
         server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
         assert_eq!(next_maintenance_event(&host).await.unwrap(), "MIGRATE_ON_HOST_MAINTENANCE");

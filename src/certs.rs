@@ -1,10 +1,10 @@
-//! Certificates of one's own making, with the properties of those that GCE gives its VMs.
+//! A certificate authority that issues certificates with the properties of GCE's, and the identity in a client certificate.
 
 mod from_pem;
 mod peer;
 
 pub use gce_metadata_signer::{EndorsementKey, EndorsementKeyError, SealError};
-pub use peer::{NoClient, peer_identity};
+pub use peer::{PeerIdentityError, peer_identity};
 pub(crate) use peer::{not_after, system_time};
 
 use crate::files;
@@ -21,17 +21,17 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-/// Clocks differ.
+/// Certificates are valid from this long ago, because the clocks of other machines may be slow.
 const SKEW: Duration = Duration::from_secs(300);
-/// Ten years, and a day so that a certificate of ten years which is made later fits in.
+/// Ten years, and one day more, so that a certificate for ten years that is issued later does not outlive the root.
 const ROOT_LIFETIME: Duration = Duration::from_secs((10 * 365 + 1) * 24 * 3600);
 
-/// Where a VM finds its metadata server.
+/// The IPv4 address of the metadata server on GCE.
 const IPV4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// The same for a VM without IPv4.
+/// The IPv6 address of the metadata server on GCE.
 const IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
-/// A certificate authority that lives as long as this value does.
+/// A certificate authority: a root certificate and its private key, in memory only.
 ///
 /// ```
 /// use gce_metadata_server::certs::Authority;
@@ -49,17 +49,17 @@ pub struct Authority {
     lifetime: Duration,
 }
 
-/// A certificate and its key.
+/// An issued certificate and its private key.
 pub struct Minted {
-    /// The certificate in PEM.
+    /// The certificate, in PEM.
     pub certificate: String,
-    /// The private key in PEM (SEC1, the one form in which the guest agent takes it).
+    /// The private key, in PEM with SEC1 encoding, the only one that Google's guest agent reads.
     pub key: Zeroizing<String>,
 }
 
-/// A certificate could not be made.
+/// A certificate can't be issued.
 #[derive(Debug, thiserror::Error)]
-#[error("a certificate can't be made: {0}")]
+#[error("can't issue a certificate: {0}")]
 pub struct MintError(String);
 
 impl From<SealError> for MintError {
@@ -75,13 +75,13 @@ impl From<rcgen::Error> for MintError {
 }
 
 impl Authority {
-    /// How long the certificates of a VM live.
+    /// The default validity of issued certificates: seven days, as on GCE.
     pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-    /// A new authority, named as Google's.
+    /// Creates an authority with a new root, which has the name of Google's and is valid for ten years.
     ///
     /// # Errors
-    /// If the system has no randomness to give.
+    /// If the random number generator of the system fails.
     pub fn new() -> Result<Self, MintError> {
         let mut params = params("Google Compute Internal", "google.internal", ROOT_LIFETIME);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -92,26 +92,26 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate, not_after, lifetime: Self::LIFETIME })
     }
 
-    /// Sets how long the certificates that it issues are valid, instead of [`LIFETIME`](Self::LIFETIME). None can outlive the
-    /// root, which is valid for ten years.
+    /// Sets the validity of issued certificates, instead of [`LIFETIME`](Self::LIFETIME). Issuing fails if a certificate would
+    /// outlive the root.
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// The root certificate in PEM.
+    /// The root certificate, in PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// The root's private key in PEM.
+    /// The private key of the root, in PEM.
     pub fn key(&self) -> Zeroizing<String> {
         Zeroizing::new(self.issuer.key().serialize_pem())
     }
 
-    /// A certificate for the metadata server, by all the names that it is called.
+    /// Issues a server certificate for all names and addresses of the metadata server, on GCE and on localhost.
     ///
     /// # Errors
-    /// If it would outlive the root, or the system has no randomness to give.
+    /// If the certificate would outlive the root, or the random number generator of the system fails.
     pub fn server(&self) -> Result<Minted, MintError> {
         let mut params = params("Google Compute Engine", "metadata.google.internal", self.lifetime);
         let names = ["metadata.google.internal", "metadata.goog", "metadata", "localhost"];
@@ -123,10 +123,10 @@ impl Authority {
         self.mint(params, Purpose::Server)
     }
 
-    /// A certificate for a VM of this name, which is also called by these DNS names.
+    /// Issues a client certificate for a VM with this common name and these DNS names.
     ///
     /// # Errors
-    /// If a name is no DNS name, the certificate would outlive the root, or the system has no randomness to give.
+    /// If a DNS name is invalid, the certificate would outlive the root, or the random number generator of the system fails.
     pub fn client(&self, name: &str, dns_names: &[String]) -> Result<Minted, MintError> {
         let mut params = params("Google Compute Engine", name, self.lifetime);
         for name in dns_names {
@@ -150,7 +150,7 @@ impl Authority {
     }
 }
 
-/// What a certificate is for, by the last number of its object identifier.
+/// The extended key usage of a certificate. The value is the last number of its object identifier.
 #[derive(Clone, Copy)]
 enum Purpose {
     Server = 1,
@@ -158,9 +158,9 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// The extended key usage, critical as in GCE's certificates. rcgen's own is not.
+    /// The extension, marked as critical as in GCE's certificates. rcgen can't mark its own as critical.
     fn extension(self) -> CustomExtension {
-        // A sequence of one object identifier, 1.3.6.1.5.5.7.3 and the purpose.
+        // DER: a sequence of one object identifier, 1.3.6.1.5.5.7.3.PURPOSE.
         let content = vec![0x30, 10, 0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, self as u8];
         let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 37], content);
         extension.set_criticality(true);
@@ -168,7 +168,7 @@ impl Purpose {
     }
 }
 
-/// The key in PEM, as SEC1 has it. rcgen writes PKCS#8 only.
+/// The key in PEM with SEC1 encoding. rcgen writes PKCS#8 only.
 fn sec1(key: &KeyPair) -> Result<Zeroizing<String>, MintError> {
     let pkcs8 = Zeroizing::new(key.serialize_der());
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8);
@@ -179,33 +179,33 @@ fn sec1(key: &KeyPair) -> Result<Zeroizing<String>, MintError> {
 }
 
 impl Minted {
-    /// Certificate and key in one text, as Google's libraries read a client's.
+    /// The certificate followed by the key, the format of a client certificate for Google's libraries.
     pub fn combined(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}{}", self.certificate, *self.key))
     }
 }
 
-/// Writes a file so that whoever reads it sees all of the old or all of the new one.
+/// Writes a file atomically: a reader sees either the old or the new content. `mode` is the file mode, such as `0o600`.
 ///
 /// # Errors
-/// If the folder can't be written to.
+/// If the folder is not writable.
 pub fn replace_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     files::replace(path, content.as_bytes(), mode)
 }
 
-/// Replaces several files of one folder, each as [`replace_file`] does. All are written beside their places before the first
-/// is replaced, so that an error in writing one leaves all as they were.
+/// Replaces several files of a folder, given as name, content and mode, each like [`replace_file`]. All are written to temporary
+/// files before the first is replaced, so that an error while writing leaves all files unchanged.
 ///
 /// # Errors
-/// If the folder can't be written to.
+/// If the folder is not writable.
 pub fn replace_files(folder: &Path, files: &[(&str, &str, u32)]) -> io::Result<()> {
     files::replace_all(folder, files)
 }
 
-/// Writes a file that was not there, and all of it or none.
+/// Creates a file atomically: it appears with its whole content. `mode` is the file mode, such as `0o600`.
 ///
 /// # Errors
-/// If there is one by then, which stays, or the folder can't be written to.
+/// If the file exists, which is left unchanged, or the folder is not writable.
 pub fn create_file(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     files::create(path, content.as_bytes(), mode)
 }
@@ -228,16 +228,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use x509_parser::prelude::*;
 
-    fn checked(pem: &str, check: impl FnOnce(&X509Certificate<'_>)) {
+    fn with_certificate(pem: &str, check: impl FnOnce(&X509Certificate<'_>)) {
         let (_, pem) = parse_x509_pem(pem.as_bytes()).unwrap();
         check(&pem.parse_x509().unwrap());
     }
 
     #[test]
-    fn a_client_certificate_is_as_gce_makes_it() {
+    fn a_client_certificate_has_the_properties_of_gces() {
         let authority = Authority::new().unwrap();
         let client = authority.client("instance-1", &["instance-1.c.p.internal".into()]).unwrap();
-        checked(&client.certificate, |certificate| {
+        with_certificate(&client.certificate, |certificate| {
             assert_eq!(certificate.subject().to_string(), "C=US, O=Google Compute Engine, CN=instance-1");
             assert_eq!(certificate.issuer().to_string(), "C=US, O=Google Compute Internal, CN=google.internal");
             let days = certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_a_file_sees_all_of_the_old_or_all_of_the_new_one() {
+    fn a_file_is_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client.key");
         replace_file(&path, "old", 0o600).unwrap();
@@ -265,9 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_certificate_has_all_its_names() {
+    fn a_server_certificate_has_all_names_of_the_metadata_server() {
         let authority = Authority::new().unwrap();
-        checked(&authority.server().unwrap().certificate, |certificate| {
+        with_certificate(&authority.server().unwrap().certificate, |certificate| {
             let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
             for name in ["metadata.google.internal", "localhost"] {
                 assert!(names.contains(&GeneralName::DNSName(name)));
@@ -278,6 +278,6 @@ mod tests {
             let usage = certificate.extended_key_usage().unwrap().unwrap();
             assert!(usage.critical && usage.value.server_auth && !usage.value.client_auth);
         });
-        checked(authority.certificate(), |root| assert!(root.is_ca()));
+        with_certificate(authority.certificate(), |root| assert!(root.is_ca()));
     }
 }

@@ -1,12 +1,13 @@
-//! The command line: [`parse`] makes a [`Command`] of its words, [`Command::run`] runs it.
+//! The command line: [`parse`] turns the arguments into a [`Command`], and [`Command::run`] runs it.
 //!
-//! Each command is a file of this folder: a new one is a module, a variant of [`Command`] and an arm of [`Command::run`].
-//! Serving is the default command: `gce-metadata-server --port 80` is `gce-metadata-server serve --port 80`. Its options are
+//! Each command is a file of this folder. A new command needs a module, a variant of [`Command`] and an arm of [`Command::run`].
+//! `serve` is the default command: `gce-metadata-server --port 80` means `gce-metadata-server serve --port 80`. Its options are
 //! [`ServeOptions`], which other commands can flatten into their own.
 //!
-//! The files import downwards only: commands, then what serving consists of (`start`, `signals`, `announce`, `logging`), then
-//! `options`, then `values` and `go`.
+//! The modules depend on each other in this order: commands, then the parts of `serve` (`start`, `signals`, `announce`,
+//! `logging`), then `options`, then `values` and `go`.
 
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_arch = "x86_64"))]
 mod allocator;
 mod announce;
 mod certs;
@@ -44,7 +45,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    // For the default command.
+    // The options of the default command.
     #[command(flatten)]
     serve: Box<ServeOptions>,
 
@@ -57,25 +58,25 @@ struct Cli {
     help: Option<bool>,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve metadata, which is also what the program does without a command
+    /// Serve metadata (the default command)
     Serve(Box<ServeOptions>),
 
-    /// Certificates for HTTPS
+    /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
 
-    /// Say what is wrong with a config file
+    /// Check a config file
     CheckConfig(check_config::CheckConfig),
 
-    /// Keys in a Trusted Platform Module
+    /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
     #[command(subcommand, arg_required_else_help = false)]
     Tpm(Box<tpm::Tpm>),
 
-    /// Keys in a Trusted Platform Module (not in this build)
+    /// Manage keys in a Trusted Platform Module (not in this build)
     #[cfg(not(feature = "tpm"))]
     Tpm {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -83,22 +84,22 @@ pub(crate) enum Command {
     },
 }
 
-/// Parses the program's arguments, the first of which is its name.
+/// Parses the program's arguments. The first one is the name of the program.
 ///
 /// # Errors
-/// Clap's, which is also how help and version are returned. [`one_line`] is its text.
+/// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
     let cli = Cli::try_parse_from(go::normalized(&Cli::command(), arguments))?;
     Ok(cli.command.unwrap_or(Command::Serve(cli.serve)))
 }
 
-/// Why the command line is wrong, on one line.
+/// Formats an error of [`parse`] on one line.
 pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
 impl Command {
-    /// Runs the command to its end.
+    /// Runs the command until it ends.
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         match self {
             Self::Serve(options) => serve::run(*options, environment)?,
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_before_the_command_is_an_error_that_says_where_it_goes() {
+    fn an_option_before_the_command_is_an_error_that_names_the_order() {
         assert_eq!(
             parse("--port 0 serve").unwrap_err(),
             "options go after the command: '--port <PORT>' is before 'serve' (see --help)"

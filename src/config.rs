@@ -1,5 +1,4 @@
-//! The config file, which says *what* is served, and the environment. The program's options, which say *how* it runs, are in
-//! `cli/`.
+//! The config file, which defines the metadata, and the environment variables. The options of the program are in `cli/`.
 
 mod diagnostics;
 mod document;
@@ -9,7 +8,7 @@ mod file;
 pub(crate) mod json;
 mod locate;
 
-pub use diagnostics::Remark;
+pub use diagnostics::Diagnostic;
 pub use document::ConfigDocument;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

@@ -1,14 +1,15 @@
-//! Keeps what guests have written over a restart, in a file that is replaced whenever they have written something.
+//! Persists guest attributes in a file, which is rewritten after each change, so that they survive a restart.
 //!
-//! It is written on a thread that may block, and replaced as a whole: a reader, or a server that starts after a crash, finds one
-//! state and no half of another. A write of a guest is answered before it is on disk, unless it is to wait ([`Keeper::save`]).
+//! The file is written on a thread that may block, and replaced atomically: a reader, or a server that starts after a crash, never
+//! finds a partial state. A guest's write is answered before it is on disk, unless each write is synced
+//! ([`GuestAttributesStore::service`]).
 
 mod lock;
 
 pub(crate) use lock::Lock;
 
 use crate::blocking::blocking;
-use crate::config::json::{self, Mistake};
+use crate::config::json::{self, JsonError};
 use crate::files::{self, Limit};
 use gce_metadata_routes::{GuestAttributes, Node, Reader, SaveGuestAttributes, Tree};
 use std::fmt;
@@ -22,17 +23,17 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-/// A guest may write secrets.
+/// Mode of the file: guest attributes may be secrets.
 const MODE: u32 = 0o600;
 
-/// The time after which a failed save is tried again, unless there is more to write before.
+/// The time after which a failed save is retried, unless a change causes a save before.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Why guest attributes can't be kept in a file.
+/// Error of the file of guest attributes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestAttributesError {
-    /// The file is there and can't be read.
+    /// The file exists and can't be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
         /// The file.
@@ -40,7 +41,7 @@ pub enum GuestAttributesError {
         /// Why.
         error: io::Error,
     },
-    /// The file is there and is something else.
+    /// The file exists and does not contain guest attributes.
     #[error("{}:{line}:{column}: at {problem}; an object of objects of strings is expected: mend the file, or remove it to begin anew", path.display())]
     Invalid {
         /// The file.
@@ -68,7 +69,7 @@ pub enum GuestAttributesError {
     },
 }
 
-/// The tree with what the file has; as it is, while there is no file.
+/// Returns the tree with the attributes of the file, or unchanged if the file does not exist.
 pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributesError> {
     let stored = match files::read(path, Limit::GUEST_ATTRIBUTES) {
         Ok(stored) => stored,
@@ -77,7 +78,7 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
     };
     let invalid =
         |line, column, problem| GuestAttributesError::Invalid { path: path.to_owned(), line, column, problem };
-    let json = json::parse(&stored).map_err(|Mistake { line, column, place, problem }| {
+    let json = json::parse(&stored).map_err(|JsonError { line, column, place, problem }| {
         let problem = format!("{place}: {problem}");
         invalid(line, column, problem)
     })?;
@@ -85,10 +86,10 @@ pub(crate) fn restored(path: &Path, tree: &Tree) -> Result<Tree, GuestAttributes
         let (line, column) = json::locate(&stored, error.path());
         invalid(line, column, error.to_string())
     })?;
-    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!(".: {error}")))
+    tree.with_guest_attributes(&attributes).map_err(|error| invalid(1, 1, format!("top level: {error}")))
 }
 
-/// The file that a path leads to: a save replaces that one, and no link to it.
+/// Resolves symbolic links: a save replaces the file itself and not a link to it.
 fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
@@ -102,25 +103,25 @@ pub(crate) trait SaveEvents: Send + Sync {
 
 impl SaveEvents for () {}
 
-/// Writes the file, at once and whenever there is another state.
-pub(crate) struct Keeper {
+/// Saves guest attributes to the file.
+pub(crate) struct GuestAttributesStore {
     path: PathBuf,
-    /// Whether there was no file before.
+    /// Whether the file did not exist before.
     is_new: bool,
     _lock: Lock,
     reader: Reader,
     events: Arc<dyn SaveEvents>,
-    /// How many attempts to save have begun.
+    /// The number of attempts to save that have begun.
     begun: AtomicU64,
-    /// Locked while an attempt lasts, so that none overwrites a newer state.
+    /// Locked during an attempt, so that none overwrites a newer state.
     last: Arc<tokio::sync::Mutex<Attempt>>,
     /// Why the current state is not on disk.
     problem: Mutex<Option<Arc<io::Error>>>,
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for GuestAttributesStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("GuestAttributesStore").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -130,12 +131,12 @@ struct Attempt {
     /// Its number, from 1; 0 before the first one.
     number: u64,
     outcome: Result<(), Arc<io::Error>>,
-    /// What the file has.
+    /// The content of the file.
     saved: Option<Arc<Node>>,
 }
 
-impl Keeper {
-    /// Writes the file a first time, which shows whether it can be.
+impl GuestAttributesStore {
+    /// Writes the file for the first time, which shows whether it is writable.
     pub(crate) async fn start(
         path: PathBuf,
         lock: Lock,
@@ -144,7 +145,7 @@ impl Keeper {
     ) -> Result<Arc<Self>, GuestAttributesError> {
         let path = resolved(&path);
         let last = Attempt { number: 0, outcome: Ok(()), saved: None };
-        let keeper = Arc::new(Self {
+        let store = Arc::new(Self {
             is_new: path.symlink_metadata().is_err(),
             path,
             _lock: lock,
@@ -155,22 +156,22 @@ impl Keeper {
             problem: Mutex::default(),
         });
         let unwritable = |error: Arc<io::Error>| GuestAttributesError::Unwritable {
-            path: keeper.path.clone(),
+            path: store.path.clone(),
             error: io::Error::new(error.kind(), error),
         };
-        keeper.save().await.map_err(unwritable)?;
-        Ok(keeper)
+        store.save().await.map_err(unwritable)?;
+        Ok(store)
     }
 
-    /// Undoes the start: a server that fails to start for another reason leaves no file.
+    /// Removes the file if [`start`](Self::start) has created it, for a server that fails to start for another reason.
     pub(crate) fn remove_if_new(&self) {
         if self.is_new {
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// Saves each published state until the server stops. Logs when saving begins to fail, and when it works again.
-    pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+    /// Saves each published change until the server stops. Logs when saving begins to fail and when it works again.
+    pub(crate) async fn save_changes(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.reader.changes();
         let mut logged = None;
         while !stop.is_cancelled() {
@@ -203,19 +204,19 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything that is published now is on disk, or could not be written. Callers share attempts: one that comes
-    /// while another's attempt lasts needs the next one, which is made for all of them.
+    /// Saves the attributes that are published now. Concurrent callers share saves (group commit): those who call during a save
+    /// wait for the next one, which is made for all of them.
     pub(crate) async fn save(self: &Arc<Self>) -> Result<(), Arc<io::Error>> {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if last.number > begun {
-            // It began after this call, and so it has read a state that includes the caller's.
+            // That attempt began after this call, so it has read a state that includes the caller's change.
             return last.outcome.clone();
         }
-        let keeper = Arc::clone(self);
-        // The guard goes along: a caller that stops waiting does not let another attempt begin.
+        let store = Arc::clone(self);
+        // The guard moves to the thread: if the caller is cancelled, no second attempt begins during this one.
         let attempt = blocking(move || {
-            keeper.attempt(&mut last);
+            store.attempt(&mut last);
             last.outcome.clone()
         });
         attempt.await.unwrap_or_else(|error| {
@@ -239,7 +240,7 @@ impl Keeper {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Writes the file, unless it has this state.
+    /// Writes the file, unless it has this content already.
     fn write(&self, current: Option<&Arc<Node>>, saved: Option<&Arc<Node>>) -> io::Result<()> {
         if current == saved {
             return Ok(());
@@ -250,17 +251,17 @@ impl Keeper {
         written
     }
 
-    /// Why what is published is not on disk, if the last attempt to save it failed.
+    /// The error of the last attempt to save; `None` if it succeeded.
     pub(crate) fn problem(&self) -> Option<String> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.as_ref().map(|error| format!("{}: {error}", self.path.display()))
     }
 
-    /// What the endpoint waits for before it answers a write.
+    /// A service that saves. The endpoint calls it before it answers a write.
     pub(crate) fn service(self: Arc<Self>) -> SaveGuestAttributes {
         SaveGuestAttributes::new(service_fn(move |()| {
-            let keeper = Arc::clone(&self);
-            async move { keeper.save().await.map_err(Into::into) }
+            let store = Arc::clone(&self);
+            async move { store.save().await.map_err(Into::into) }
         }))
     }
 }

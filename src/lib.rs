@@ -1,19 +1,61 @@
-//! An emulator of Google Compute Engine's metadata server, to run, to embed, or to take apart.
+//! An emulator of Google Compute Engine's metadata server, as a server, a [tower](https://docs.rs/tower) service, or single
+//! layers.
 //!
-//! - [`Server`] runs one in this process: in a test, beside an application, or as the program of this package does.
-//! - [`metadata_stack`] is the whole thing as one [`tower::Service`], for a server that exists already, and [`Stack`] the same
-//!   with all that can be set.
-//! - [`layers`] has each concern as a layer of its own, [`routes`] the metadata tree below them, [`tokens`] the sources of tokens,
-//!   and [`signer`] the keys that sign. They are crates of their own; this one re-exports them.
+//! # A server in a test
+//!
+//! [`Server`] runs in this process, on a free port by default. It has its own thread, so the test may block. An async test uses
+//! [`start`](ServerBuilder::start) and [`shutdown`](Server::shutdown). A plain `#[test]` uses
+//! [`start_blocking`](ServerBuilder::start_blocking) and [`shutdown_blocking`](Server::shutdown_blocking).
+//!
+//! ```
+//! use gce_metadata_server::{Metadata, Server};
+//! use std::process::Command;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().metadata(Metadata::sample()).access_token("ya29.made-up").start_blocking()?;
+//! // Google's client libraries find the server by these environment variables.
+//! let program = Command::new("true").envs(server.env()).status()?;
+//! // Wakes the clients that wait for a change of this value.
+//! server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE")?;
+//! # assert!(program.success());
+//! # Ok(()) }
+//! ```
+//!
+//! # A service in an application
+//!
+//! [`metadata_stack`] is the whole metadata server as one [`tower::Service`], to mount in an HTTP server that exists already.
+//! [`Stack`] is the same service with more settings. [`Vm`] is one virtual machine: its metadata, tokens and guest attributes. An
+//! application may open several, for example one for each caller.
+//!
+//! # Extending
+//!
+//! - A layer: [`ServerBuilder::layer`] and [`Stack::layer`] add a [`tower::Layer`] between the checks of a request and its answer.
+//! - An endpoint: [`ServerBuilder::with_route`] adds a [`routes::endpoint::Endpoint`].
+//! - A token source: [`ServerBuilder::token_sources`] takes [`tower::Service`]s that make tokens.
+//! - A source of changes: a task that holds a [`Publisher`] edits the metadata at run time.
+//!
+//! The folder `examples/` of the repository has a program for each.
+//!
+//! # Crates
+//!
+//! This crate has the server, HTTPS, the config file, metrics, and the program. It re-exports the others, so that one dependency is
+//! enough:
+//!
+//! | module | crate | contents |
+//! |---|---|---|
+//! | [`layers`] | `gce-metadata-layers` | tower middleware for any HTTP service: headers, entity tags, long polls, rate limits |
+//! | [`routes`] | `gce-metadata-routes` | the metadata tree, its [`Publisher`], the [`Router`], the interface of token sources |
+//! | [`tokens`] | `gce-metadata-tokens` | token sources: fixed, offline, live; the token cache |
+//! | [`signer`] | `gce-metadata-signer` | RS256 signatures with a key in memory or in a TPM |
 //!
 //! # Features
 //!
-//! - `live`: tokens that Google accepts, by keys, impersonation and federation (`LiveOptions`), and the HTTPS client for them.
-//! - `tpm`: keys in a Trusted Platform Module. It has `live` in it, and links tpm2-tss, which must be installed.
-//! - `cli`, on by default: the program. It has `live` in it, so a library's user who turns it off turns `live` on for tokens
-//!   that Google accepts.
+//! Without any feature, the crate has the offline issuer, fixed tokens, HTTP, HTTPS and metrics.
 //!
-//! Without any there are the offline issuer and fixed tokens, HTTP, HTTPS and metrics.
+//! - `cli` (default): the program. It includes `live`. A library turns it off with `default-features = false`.
+//! - `live`: tokens that Google accepts, by service account keys, impersonation and federation (`LiveOptions`). It adds an HTTPS
+//!   client.
+//! - `tpm`: service account keys in a Trusted Platform Module. It includes `live`, and links tpm2-tss, which must be installed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -33,7 +75,7 @@ mod stack;
 mod trace;
 mod vm;
 
-pub use config::{ConfigDocument, ConfigError, ConfigFile, Environment, EnvironmentError, Overrides, Remark};
+pub use config::{ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};

@@ -1,4 +1,4 @@
-//! The program: parses the command line, runs the command, and prints on standard error why one failed.
+//! The program: parses the command line, runs the command, and prints its error on standard error.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -11,18 +11,18 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
-        // The help or the version.
+        // `--help` and `--version`.
         Err(error) if !error.use_stderr() => {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => return failed(&cli::one_line(&error)),
+        Err(error) => return fail(&cli::one_line(&error)),
     };
-    let done = Environment::read().map_err(Into::into).and_then(|environment| command.run(environment));
-    done.unwrap_or_else(|error| failed(&format!("{error:#}")))
+    let outcome = Environment::read().map_err(Into::into).and_then(|environment| command.run(environment));
+    outcome.unwrap_or_else(|error| fail(&format!("{error:#}")))
 }
 
-fn failed(error: &str) -> ExitCode {
+fn fail(error: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {error}");
     ExitCode::FAILURE
 }

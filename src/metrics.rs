@@ -1,8 +1,8 @@
 //! The metrics of a server, in Prometheus' text format.
 //!
-//! Names, types and labels of the first six metrics are the Go emulator's. Each server has a recorder of its own, so that two in one
-//! process count apart. Counters and histograms are updated by events; gauges (the generation, waiting requests, the signing key) are
-//! read at each scrape, so they are never stale, and their series end with what they describe.
+//! The first six metrics have the names, types and labels of the Go emulator's. Each server has its own recorder, so that servers of
+//! one process are counted separately. Counters and histograms are updated by events. Gauges (the generation, waiting requests, the
+//! signing key) are read at each scrape, so that no gauge is stale, and a series ends when its account or key does.
 
 mod listener;
 mod state;
@@ -32,9 +32,10 @@ const TLS_HANDSHAKES: &str = "metadata_tls_handshakes_total";
 const TLS_RELOADS: &str = "metadata_tls_reloads_total";
 const GUEST_ATTRIBUTES_SAVES: &str = "metadata_guest_attributes_saves_total";
 
+/// Interval between two calls of the recorder's upkeep.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The label of every path that does not exist.
+/// The label of requests without a [`PathLabel`], such as those for paths that do not exist.
 const UNMATCHED: &str = "unmatched";
 
 /// The metrics of one server. Clones share them.
@@ -47,7 +48,7 @@ struct Inner {
     token_expiries: tokens::TokenExpiries,
 }
 
-/// The series of one path. A registered handle is six times as fast as a look-up by labels.
+/// The series of one path, as registered handles: these are six times as fast as a lookup by labels.
 struct PathSeries {
     latency: Histogram,
     requests: Vec<(u16, Counter)>,
@@ -59,7 +60,7 @@ impl Metrics {
         let builder = [LATENCY, tokens::REQUEST_LATENCY, tokens::FETCH_LATENCY].into_iter().fold(
             PrometheusBuilder::new(),
             |builder, name| {
-                // Without buckets a histogram would be rendered as a summary.
+                // The exporter renders a histogram without buckets as a summary.
                 builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS).expect("the list is not empty")
             },
         );
@@ -69,10 +70,10 @@ impl Metrics {
             describe_counter!(REQUESTS, "Requests, partitioned by status code and path.");
             tokens::describe();
             describe_counter!(TLS_HANDSHAKES, "TLS handshakes, partitioned by outcome.");
-            describe_counter!(TLS_RELOADS, "Changes of certificates, partitioned by whether they were taken over.");
+            describe_counter!(TLS_RELOADS, "Changes of certificate files, partitioned by whether they were loaded.");
             describe_counter!(
                 GUEST_ATTRIBUTES_SAVES,
-                "Times that guest attributes were written to their file, partitioned by whether they could be."
+                "Saves of guest attributes to their file, partitioned by whether they succeeded."
             );
         });
         let token_expiries = tokens::TokenExpiries::default();
@@ -92,15 +93,16 @@ impl Metrics {
 
     /// All metrics in Prometheus' text format: counters, histograms, and gauges of the current state.
     pub(crate) fn render(&self, state: &State) -> String {
-        self.counted() + &state.render(&self.0.token_expiries.get())
+        self.render_recorded() + &state.render(&self.0.token_expiries.get())
     }
 
-    pub(crate) fn counted(&self) -> String {
+    /// Counters and histograms in Prometheus' text format.
+    pub(crate) fn render_recorded(&self) -> String {
         self.0.recorder.handle().render()
     }
 
-    /// Moves recorded samples into their buckets every few seconds; between rare scrapes they would pile up.
-    pub(crate) async fn keep_up(&self) {
+    /// Moves recorded samples into their buckets every few seconds; otherwise they would accumulate until the next scrape.
+    pub(crate) async fn run_upkeep(&self) {
         let mut every = tokio::time::interval(UPKEEP);
         loop {
             every.tick().await;
@@ -108,7 +110,8 @@ impl Metrics {
         }
     }
 
-    fn count(&self, path: &str, status: http::StatusCode, latency: Duration) {
+    /// Counts and times a request.
+    fn record_request(&self, path: &str, status: http::StatusCode, latency: Duration) {
         let code = status.as_u16();
         {
             let paths = self.0.paths.read().unwrap_or_else(PoisonError::into_inner);
@@ -135,15 +138,17 @@ impl Metrics {
     }
 }
 
-/// A path that exists is a label, in its canonical spelling; so there are at most as many labels as nodes.
+/// Only existing paths become labels, in their canonical spelling, so the number of labels is bounded by the number of nodes.
 impl Record for Metrics {
     fn record(&self, answered: &Answered<'_>) {
         let path = answered.path.as_str();
         match answered.label {
-            Some(PathLabel::AsRequested) => self.count(path, answered.status, answered.latency),
-            Some(PathLabel::WithoutSlash) => self.count(&format!("{path}/"), answered.status, answered.latency),
-            Some(PathLabel::Below(directory)) => self.count(directory, answered.status, answered.latency),
-            _ => self.count(UNMATCHED, answered.status, answered.latency),
+            Some(PathLabel::AsRequested) => self.record_request(path, answered.status, answered.latency),
+            Some(PathLabel::WithoutSlash) => {
+                self.record_request(&format!("{path}/"), answered.status, answered.latency)
+            }
+            Some(PathLabel::Below(directory)) => self.record_request(directory, answered.status, answered.latency),
+            _ => self.record_request(UNMATCHED, answered.status, answered.latency),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! How often GCE answers those of its endpoints that cost it something.
+//! The rate limits of GCE's endpoints.
 //!
-//! Of the numbers only those of guest attributes are documented: 10 a minute, 3 a second. For tokens the documents speak of
-//! 50 a second, and only of those that don't come from the cache; identity tokens and OS Login get the same.
+//! Google documents the limits of guest attributes (10 a minute, 3 a second) and of access tokens that are not cached (50 a second).
+//! Identity tokens and OS Login get the latter too.
 
 use gce_metadata_layers::{MetadataPath, RateLimit, RateLimits};
 use gce_metadata_routes::below_v1;
@@ -18,16 +18,16 @@ pub(crate) struct EndpointLimits {
     guest_attributes: RateLimit,
     identity: RateLimit,
     os_login: RateLimit,
-    /// Access tokens that had to be made. No path tells them from the others, so their source looks here.
+    /// Access tokens that are not cached. The path does not show that, so the token path enforces this limit.
     pub(crate) uncached_tokens: Arc<RateLimit>,
 }
 
 impl EndpointLimits {
-    /// Those of GCE.
-    pub(crate) fn of_gce() -> Self {
-        let per_second = |number| RateLimit::per_second(times(number));
+    /// The limits of GCE.
+    pub(crate) fn gce() -> Self {
+        let per_second = |number| RateLimit::per_second(non_zero(number));
         Self {
-            guest_attributes: per_second(3).and_per_minute(times(10)),
+            guest_attributes: per_second(3).and_per_minute(non_zero(10)),
             identity: per_second(50),
             os_login: per_second(50),
             uncached_tokens: Arc::new(per_second(50)),
@@ -35,10 +35,9 @@ impl EndpointLimits {
     }
 }
 
-/// A number of times, which is not zero.
 #[expect(clippy::expect_used, reason = "the limits are constants")]
-fn times(times: u32) -> NonZeroU32 {
-    NonZeroU32::new(times).expect("a limit is not zero")
+fn non_zero(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("a limit is not zero")
 }
 
 impl RateLimits for EndpointLimits {
@@ -61,8 +60,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_costs_something_is_limited_and_the_rest_is_free() {
-        let limits = EndpointLimits::of_gce();
+    async fn only_expensive_endpoints_are_limited() {
+        let limits = EndpointLimits::gce();
         let limit_of = |path| limits.of(&MetadataPath::new(path)).map(|(limit, _)| std::ptr::from_ref(limit));
         for (path, limit) in [
             ("/computeMetadata/v1/instance/guest-attributes/", Some(&limits.guest_attributes)),
@@ -82,8 +81,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn guest_attributes_have_three_a_second_and_ten_a_minute() {
-        let limits = EndpointLimits::of_gce();
+    async fn guest_attributes_are_limited_per_second_and_per_minute() {
+        let limits = EndpointLimits::gce();
         let mut admitted = 0;
         for _ in 0..10 {
             admitted += (0..10).filter(|_| limits.guest_attributes.admits()).count();

@@ -1,14 +1,15 @@
-//! Follows the config file: whatever way it changes, its new content is published, and a mistake in it changes nothing.
+//! Reloads the config file when it changes or when a reload is requested, and publishes the difference. If the new content is
+//! invalid, the metadata stays as it is.
 
 use crate::blocking::retrying;
-use crate::config::ConfigFile;
+use crate::config::{ConfigError, ConfigFile};
 use gce_metadata_routes::{Publisher, Tree};
 use gce_metadata_tokens::follow::Follow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
 
-/// How often a changed config was loaded and refused.
+/// The number of reloads of the config file, by outcome.
 #[derive(Debug, Default)]
 pub struct ReloadCounts {
     good: AtomicU64,
@@ -17,17 +18,17 @@ pub struct ReloadCounts {
 }
 
 impl ReloadCounts {
-    /// Changes that were taken over.
+    /// Reloads whose content is served.
     pub fn good(&self) -> u64 {
         self.good.load(Ordering::Relaxed)
     }
 
-    /// Changes that could not be, so that the metadata stayed as it was.
+    /// Reloads that failed: the file could not be read or was invalid, and the metadata stayed as it was.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
     }
 
-    /// Whether what the file says is what is served.
+    /// Whether the last reload succeeded; `true` before the first one. If not, an older content of the file is served.
     pub fn last_was_good(&self) -> bool {
         !self.last_was_bad.load(Ordering::Relaxed)
     }
@@ -39,105 +40,113 @@ impl ReloadCounts {
     }
 }
 
-/// Loads the file again and again. Runs until it is dropped.
+/// Loads the config file and publishes what has changed in it. Clones load the same file.
+#[derive(Clone)]
 pub(crate) struct Reload {
+    path: PathBuf,
+    /// Locked while the file is loaded, so that loads take turns.
+    loader: Arc<Mutex<Loader>>,
+}
+
+struct Loader {
     file: ConfigFile,
     publisher: Publisher,
     counts: Arc<ReloadCounts>,
-    /// Notified when the file is to be loaded at once.
-    wanted: Arc<Notify>,
-    /// The tree of what was loaded last, without what others have changed in it.
+    /// The tree of the last valid file content, without run-time edits.
     of_config: Tree,
-    /// What was loaded last, good or bad; an event that changed nothing is not worth a line in the log.
+    /// The last content or read error. A file event that did not change it is ignored.
     last: Result<Vec<u8>, String>,
-    /// It is to be loaded though it is the same as before.
-    must_load: bool,
-    /// Somebody wants what the file says, as soon as it says something that can be served.
-    is_asked_for: bool,
+    /// The next valid content discards run-time edits, because a reload was requested.
+    discard_edits: bool,
 }
 
 impl Reload {
-    /// `loaded` is what the file had when it was read first, `of_config` its tree.
+    /// `loaded` is the content of the file at start, and `of_config` is its tree.
     pub(crate) fn new(
         file: ConfigFile,
         loaded: Vec<u8>,
         of_config: Tree,
         publisher: Publisher,
         counts: Arc<ReloadCounts>,
-        wanted: Arc<Notify>,
     ) -> Self {
-        let last = Ok(loaded);
-        Self { file, publisher, counts, wanted, of_config, last, must_load: false, is_asked_for: false }
+        let path = file.path().to_owned();
+        let loader = Loader { file, publisher, counts, of_config, last: Ok(loaded), discard_edits: false };
+        Self { path, loader: Arc::new(Mutex::new(loader)) }
     }
 
-    pub(crate) async fn run(self) {
-        let path = self.file.path().to_owned();
-        let (mut follow, wanted) = (Follow::new(vec![path.clone()]), Arc::clone(&self.wanted));
-        let this = Arc::new(Mutex::new(self));
+    /// Loads the file each time it changes. Runs until it is dropped.
+    pub(crate) async fn follow(self) {
+        let mut follow = Follow::new(vec![self.path.clone()]);
         loop {
-            let is_asked_for = tokio::select! {
-                () = follow.changed() => false,
-                () = wanted.notified() => true,
-            };
-            if is_asked_for {
-                tracing::info!(path = %path.display(), "reload asked for");
-                lock(&this).ask();
-            }
-            // Reading may block, and building a large tree takes a while.
-            let this = Arc::clone(&this);
-            retrying(move || lock(&this).load()).await;
+            follow.changed().await;
+            self.with_loader(Loader::load_if_changed).await;
         }
     }
 
-    fn ask(&mut self) {
-        (self.must_load, self.is_asked_for) = (true, true);
+    /// Loads the file, changed or not, and discards run-time edits. Returns whether the metadata changed.
+    pub(crate) async fn reload(&self) -> Result<bool, ConfigError> {
+        tracing::info!(path = %self.path.display(), "reload asked for");
+        self.with_loader(Loader::reload).await
     }
 
-    fn load(&mut self) {
+    /// Runs `work` on a thread that may block: reading a file may block, and building a large tree takes long.
+    async fn with_loader<T: Send + 'static>(&self, work: fn(&mut Loader) -> T) -> T {
+        let loader = Arc::clone(&self.loader);
+        retrying(move || work(&mut loader.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+impl Loader {
+    fn reload(&mut self) -> Result<bool, ConfigError> {
+        self.discard_edits = true;
         let read = self.file.read();
-        let is_the_same = match (&read, &self.last) {
+        self.load(read)
+    }
+
+    fn load_if_changed(&mut self) {
+        let read = self.file.read();
+        let is_same = match (&read, &self.last) {
             (Ok(bytes), Ok(last)) => bytes == last,
             (Err(error), Err(last)) => error.to_string() == *last,
             _ => false,
         };
-        if !std::mem::take(&mut self.must_load) && is_the_same {
-            return;
+        if !is_same {
+            // An error is logged and counted, and the next change of the file is another attempt.
+            let _ = self.load(read);
         }
-        let made = read.as_ref().map_err(ToString::to_string).and_then(|bytes| {
-            self.file.parse(bytes).map(|metadata| metadata.tree()).map_err(|error| error.to_string())
-        });
-        // Counted first: whoever sees the change finds it counted.
-        self.counts.count(made.is_ok());
-        match made {
-            Ok(tree) => {
-                let changed = self.publish(tree);
+    }
+
+    fn load(&mut self, read: Result<Vec<u8>, ConfigError>) -> Result<bool, ConfigError> {
+        self.last = read.as_ref().map(Vec::clone).map_err(ToString::to_string);
+        let tree = read.and_then(|bytes| self.file.parse(&bytes)).map(|metadata| metadata.tree());
+        // Counted before it is published: a client that sees the change finds it counted.
+        self.counts.count(tree.is_ok());
+        let changed = tree.map(|tree| self.publish(tree));
+        match &changed {
+            Ok(changed) => {
                 let generation = self.publisher.reader().snapshot().generation();
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
             Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
-        self.last = read.map_err(|error| error.to_string());
+        changed
     }
 
-    /// Changes what has changed in the file; what has been set at run time stays. If somebody asked for the file, what guests
-    /// have written stays.
+    /// Publishes the difference between the previous content of the file and this one. Run-time edits are kept, unless a reload
+    /// was requested: it keeps guest attributes only.
     fn publish(&mut self, tree: Tree) -> bool {
-        let is_asked_for = std::mem::take(&mut self.is_asked_for);
+        let discard_edits = std::mem::take(&mut self.discard_edits);
         let before = std::mem::replace(&mut self.of_config, tree);
         self.publisher.update(|current| {
             let rebased = current.rebased(&before, &self.of_config);
-            if !is_asked_for {
+            if !discard_edits {
                 return rebased;
             }
-            // Fails where an embedder has a computed leaf in their place.
+            // Fails if an embedder has a computed leaf in place of the guest attributes.
             let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
             of_config.unwrap_or_else(|_| self.of_config.clone())
         })
     }
-}
-
-fn lock(reload: &Mutex<Reload>) -> std::sync::MutexGuard<'_, Reload> {
-    reload.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -145,27 +154,49 @@ mod tests {
     use super::*;
     use gce_metadata_routes::Metadata;
     use serde_json::json;
+    use std::path::Path;
 
-    #[test]
-    fn a_mistake_is_told_of_once_whenever_it_is_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        std::fs::write(&path, "{").unwrap();
+    fn config(folder: &Path) -> (PathBuf, Reload, Publisher, Arc<ReloadCounts>) {
+        let path = folder.join("config.json");
         let of_config = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap().tree();
         let (publisher, counts) = (Publisher::new(of_config.clone()), Arc::new(ReloadCounts::default()));
         let file = ConfigFile::new(&path, crate::Overrides::default());
-        let mut reload = Reload::new(file, vec![], of_config, publisher.clone(), Arc::clone(&counts), Arc::default());
+        let reload = Reload::new(file, vec![], of_config, publisher.clone(), Arc::clone(&counts));
+        (path, reload, publisher, counts)
+    }
+
+    #[test]
+    fn an_invalid_file_is_counted_once_per_requested_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, reload, publisher, counts) = config(folder.path());
+        let mut loader = reload.loader.lock().unwrap();
+        std::fs::write(&path, "{").unwrap();
         for bad in 1..=2 {
-            reload.ask();
-            for _ in 0..3 {
-                reload.load();
+            loader.reload().unwrap_err();
+            for _ in 0..2 {
+                loader.load_if_changed();
                 assert_eq!((counts.bad(), counts.last_was_good()), (bad, false));
             }
         }
         publisher.set("instance/name", "edited").unwrap();
         std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":1}}}}"#).unwrap();
-        reload.load();
+        loader.load_if_changed();
         assert_eq!((counts.bad(), counts.good(), counts.last_was_good()), (2, 1, true));
-        assert!(publisher.reader().snapshot().tree().get("instance/name").is_none(), "what was asked for has come");
+        assert!(publisher.reader().snapshot().tree().get("instance/name").is_none(), "the edit is discarded");
+    }
+
+    #[tokio::test]
+    async fn a_requested_reload_returns_whether_the_metadata_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, reload, publisher, _) = config(folder.path());
+        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":2}}}}"#).unwrap();
+        assert!(reload.reload().await.unwrap());
+        assert!(!reload.reload().await.unwrap(), "the file and the metadata are the same");
+        publisher.set("instance/id", 3).unwrap();
+        assert!(reload.clone().reload().await.unwrap(), "the edit is discarded");
+        std::fs::remove_file(&path).unwrap();
+        let generation = publisher.reader().snapshot().generation();
+        assert!(matches!(reload.reload().await, Err(ConfigError::Unreadable { .. })));
+        assert_eq!(publisher.reader().snapshot().generation(), generation);
     }
 }

@@ -1,12 +1,14 @@
-//! A running server: its sockets, the task that follows its config, and how it stops.
+//! A running server: its addresses, its background tasks, and its shutdown.
 
 mod advice;
+mod assemble;
 mod bind;
 mod body;
 mod builder;
 mod connection;
 mod listener;
 mod open_connections;
+mod run;
 mod socket;
 mod start;
 mod start_error;
@@ -20,22 +22,24 @@ pub(crate) use open_connections::OpenConnections;
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
+use crate::config::ConfigError;
 use crate::reload::ReloadCounts;
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a stopped server waits for the last answers of the metrics listener.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long a stopping server waits for the last answers of the metrics listener.
+const METRICS_DRAIN: Duration = Duration::from_secs(1);
 
 /// A metadata server that runs in this process.
 ///
-/// It runs on threads of its own, so it makes progress while the caller's thread is blocked. Several servers in one process
-/// share nothing. Dropping one stops it; [`shutdown`](Self::shutdown) also waits until its connections are done.
+/// It runs on its own threads, so it makes progress while the caller's thread is blocked. Several servers in one process share no
+/// state. Dropping a server stops it and closes its connections at once; [`shutdown`](Self::shutdown) lets requests finish first.
 ///
 /// ```
 /// use gce_metadata_server::{Metadata, Server};
@@ -59,27 +63,27 @@ pub struct Server {
     drain: Duration,
 }
 
-/// The tasks of a server. Dropping it ends them.
+/// The tasks of a server. Dropping it stops them.
 #[derive(Debug, Default)]
 struct Running {
     lifecycle: Lifecycle,
-    /// That of the metrics listener, which ends last: a monitor sees the server stop.
-    watching: Lifecycle,
+    /// The tasks of the metrics listener, which stops last, so that `/readyz` shows that the server stops.
+    monitoring: Lifecycle,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.lifecycle.end();
-        self.watching.end();
+        self.monitoring.end();
     }
 }
 
-/// How the tasks of a server are told to end, in two steps.
+/// Stops tasks in two steps.
 #[derive(Debug, Clone, Default)]
 struct Lifecycle {
-    /// Accept nothing new, answer what waits, close what is idle.
+    /// First step: accept no connection, answer waiting requests, close idle connections.
     stop: CancellationToken,
-    /// Close the rest.
+    /// Second step: close all connections.
     abort: CancellationToken,
     tasks: TaskTracker,
 }
@@ -91,7 +95,7 @@ impl Lifecycle {
         self.tasks.spawn(async move { _ = stop.run_until_cancelled(task).await });
     }
 
-    /// Ends step by step, the second one after this time. Says whether the first was enough.
+    /// Takes the first step, and the second one after this time. Returns whether all tasks ended before the second.
     async fn drain(&self, time: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
@@ -101,22 +105,22 @@ impl Lifecycle {
         drained
     }
 
-    /// Closes everything at once.
+    /// Takes both steps at once.
     fn end(&self) {
         self.stop.cancel();
         self.abort.cancel();
-        // Threads of the server's own end with the last task.
+        // The server's threads end after the last task of a closed tracker.
         self.tasks.close();
     }
 }
 
 impl Server {
-    /// A server yet to be started: by default the sample VM, offline tokens, and a free port of 127.0.0.1.
+    /// Returns a builder. By default the server has the sample metadata, offline tokens, and a free port of 127.0.0.1.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
 
-    /// Where it listens.
+    /// The address of the main listener.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -126,46 +130,50 @@ impl Server {
         self.metrics_address.as_ref()
     }
 
-    /// Where HTTPS with client certificates is, if it is anywhere; this may be [`address`](Self::address) itself.
+    /// The address of HTTPS with client certificates, which may be [`address`](Self::address) itself; `None` without HTTPS.
     pub fn tls_address(&self) -> Option<&Address> {
         self.tls_address.as_ref()
     }
 
-    /// `http://HOST:PORT`, or `https://`, for a client on this machine; `None` for a Unix socket.
+    /// The base URL for clients on this machine, `http://HOST:PORT` or `https://HOST:PORT`; `None` for a Unix socket.
     pub fn url(&self) -> Option<String> {
         let scheme = if self.tls_address.as_ref() == Some(&self.address) { "https" } else { "http" };
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
-    /// The virtual machine that is served.
+    /// The virtual machine of this server.
     pub fn vm(&self) -> &Vm {
         &self.vm
     }
 
-    /// Changes what is served: see [`Vm::publisher`].
+    /// The publisher, which edits the metadata: see [`Vm::publisher`].
     pub fn publisher(&self) -> &Publisher {
         self.vm.publisher()
     }
 
-    /// How often the config file was reloaded.
+    /// The number of reloads of the config file.
     pub fn reloads(&self) -> &ReloadCounts {
         self.vm.reloads()
     }
 
-    /// Reloads the config file: see [`Vm::reload`].
-    pub fn reload(&self) {
-        self.vm.reload();
+    /// Reloads the config file, and returns whether the metadata changed: see [`Vm::reload`].
+    ///
+    /// # Errors
+    /// If the file can't be read or is invalid; the metadata stays as it is.
+    pub async fn reload(&self) -> Result<bool, ConfigError> {
+        self.vm.reload().await
     }
 
-    /// The variables that point Google's client libraries and gcloud at this server. None for a Unix socket.
+    /// Environment variables, as names and values, that direct Google's client libraries and gcloud to this server. Empty for a
+    /// Unix socket.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"];
         self.reachable_at().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
     }
 
-    /// A server on all interfaces is reached by the loopback one.
+    /// The address for clients on this machine: loopback if the server listens on all interfaces.
     fn reachable_at(&self) -> Option<SocketAddr> {
-        let Address::Tcp(mut address) = self.address else { return None };
+        let mut address = self.address.socket_addr()?;
         match address.ip() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -174,15 +182,29 @@ impl Server {
         Some(address)
     }
 
-    /// Stops: accepts nothing new, answers whoever waits for a change, and lets requests finish until the drain time is
-    /// up. Says whether all did.
+    /// Stops the server gracefully: it accepts no new connections, answers requests that wait for a change, and lets other
+    /// requests finish for up to the [drain time](ServerBuilder::drain). Returns whether all requests finished in time.
     pub async fn shutdown(self) -> bool {
         let drained = self.running.lifecycle.drain(self.drain).await;
-        // What the last requests wrote.
-        if let Some(keeper) = &self.vm.guest_attributes {
-            let _ = timeout(self.drain, keeper.save_or_log()).await;
+        // The last requests may have written guest attributes.
+        if let Some(store) = &self.vm.guest_attributes {
+            let _ = timeout(self.drain, store.save_or_log()).await;
         }
-        self.running.watching.drain(LAST_LOOK).await;
+        self.running.monitoring.drain(METRICS_DRAIN).await;
         drained
+    }
+
+    /// Stops the server as [`shutdown`](Self::shutdown) does, and blocks the calling thread meanwhile: for callers without a
+    /// runtime, such as a plain `#[test]`.
+    ///
+    /// # Panics
+    /// In async code, which must not block.
+    pub fn shutdown_blocking(self) -> bool {
+        // A new runtime, because the server's own ends during the shutdown.
+        match Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime.block_on(self.shutdown()),
+            // Dropping the server closes its connections at once.
+            Err(_) => false,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The stack: every concern of the metadata server, one layer each, in the one order that works.
+//! The stack of layers, in their order. Each concern of the metadata server is one layer.
 
 mod own_layers;
 mod record;
@@ -9,23 +9,23 @@ pub(crate) use record::SharedRecord;
 
 use crate::hosts;
 use crate::rate_limits::EndpointLimits;
-use crate::server::IncomingBody;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, LimitRateLayer, RecordLatencyLayer, RenderLayer,
-    RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer, MountLayer, MountPath,
+    RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer,
+    WaitForChangeLayer, Waiters,
 };
-use gce_metadata_routes::{Publisher, Reader, Router, TokenSources};
+use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use std::convert::Infallible;
 use std::fmt::Display;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder};
 
-/// The whole metadata server as one tower service, to mount in any HTTP server. What guests write is published there too.
+/// The whole metadata server as one tower service, to mount in any HTTP server. Guest attributes that clients write are published
+/// by `publisher` too. For further settings see [`Stack`].
 ///
 /// ```
 /// use bytes::Bytes;
@@ -36,17 +36,17 @@ use tower::{Layer, Service, ServiceBuilder};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let publisher = Publisher::new(Metadata::sample().tree());
-/// let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
+/// let service = metadata_stack::<Full<Bytes>>(publisher, TokenSources::default());
 /// let answer = service.oneshot(Request::new(Full::default())).await.unwrap();
 /// assert_eq!(answer.headers()["metadata-flavor"], "Google");
 /// # }
 /// ```
-pub fn metadata_stack<ReqBody, ResBody>(
+pub fn metadata_stack<B>(
     publisher: Publisher,
     tokens: TokenSources,
 ) -> impl Service<
-    Request<ReqBody>,
-    Response = Response<impl Body<Data = Bytes, Error = ResBody::Error> + Send + 'static>,
+    Request<B>,
+    Response = Response<impl Body<Data = Bytes, Error = B::Error> + Send + 'static>,
     Error = Infallible,
     Future: Send + 'static,
 > + Clone
@@ -54,14 +54,14 @@ pub fn metadata_stack<ReqBody, ResBody>(
 + Sync
 + 'static
 where
-    ReqBody: Body<Data: Send> + Default + Send + 'static,
-    ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
+    B: Body<Data = Bytes, Error: Display> + Default + From<Bytes> + Send + 'static,
 {
-    Stack::<ReqBody, ResBody>::new(publisher.reader(), Router::new(publisher, tokens)).service()
+    Stack::<B>::new(Router::new(publisher, tokens)).service()
 }
 
-/// The same for those who set more than [`metadata_stack`] does: further routes, an end to all waiting, limits, who is
-/// welcome.
+/// Configures and builds the service of [`metadata_stack`]: routes, limits, allowed hosts and clients, graceful shutdown.
+///
+/// Requests and responses have the same body type, such as axum's `Body`, unless `ResBody` is given too.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -74,9 +74,9 @@ where
 /// let publisher = Publisher::new(Metadata::sample().tree());
 /// let mut options = RouterOptions::default();
 /// options.legacy_endpoints = true;
-/// let router = Router::with_options(publisher.clone(), TokenSources::default(), options);
+/// let router = Router::with_options(publisher, TokenSources::default(), options);
 /// let stop = CancellationToken::new();
-/// let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router)
+/// let service = Stack::<Full<Bytes>>::new(router)
 ///     .until(stop.clone())
 ///     .waiters(Waiters::at_most(100))
 ///     .enforce_rate_limits()
@@ -84,9 +84,10 @@ where
 /// # drop(service);
 /// ```
 #[derive(Debug)]
-pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
-    reader: Reader,
+#[must_use = "a stack is built by `service`"]
+pub struct Stack<ReqBody, ResBody = ReqBody> {
     router: Router,
+    mount: Option<MountLayer>,
     stop: CancellationToken,
     waiters: Waiters,
     record: Option<SharedRecord>,
@@ -99,8 +100,8 @@ pub struct Stack<ReqBody = IncomingBody, ResBody = Full<Bytes>> {
 impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
     fn clone(&self) -> Self {
         Self {
-            reader: self.reader.clone(),
             router: self.router.clone(),
+            mount: self.mount.clone(),
             stop: self.stop.clone(),
             waiters: self.waiters.clone(),
             record: self.record.clone(),
@@ -113,11 +114,23 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
 }
 
 impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
-    /// A stack around these routes. Whoever waits is woken by what the reader sees.
-    pub fn new(reader: Reader, router: Router) -> Self {
+    /// A stack around these routes. Waiting requests wake when the router's publisher changes.
+    pub fn new(router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
         let hosts = hosts::allowed();
-        Self { reader, router, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
+        Self { router, mount: None, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
+    }
+
+    /// Serves a stack that an outer router mounts at this path and strips it from requests, as axum's
+    /// `nest_service("/vm", …)` does. Redirects and error pages keep the path.
+    ///
+    /// The part of the path from `/computeMetadata` on also belongs to the metadata server: mounted at `/computeMetadata`, the
+    /// stack answers `/v1/…` as `/computeMetadata/v1/…`.
+    ///
+    /// # Errors
+    /// If it is not the path of a URL. Where the path differs between requests, give each a [`MountPath`].
+    pub fn mounted_at(self, path: &str) -> Result<Self, InvalidMountPath> {
+        Ok(Self { mount: Some(MountLayer::new(MountPath::new(path)?)), ..self })
     }
 
     /// Answers every request that waits for a change when `stop` is cancelled.
@@ -125,15 +138,15 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { stop, ..self }
     }
 
-    /// Counts and caps the requests that wait for a change; one too many is answered 503. Without this there is no cap.
+    /// Counts and limits the requests that wait for a change; further ones are answered 503. By default there is no limit.
     pub fn waiters(self, waiters: Waiters) -> Self {
         Self { waiters, ..self }
     }
 
-    /// Answers 429 where GCE would, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits)
-    /// does. Access tokens have no limit: which of them must be made anew, their source knows.
+    /// Enforces GCE's rate limits, as [`ServerBuilder::enforce_rate_limits`](crate::ServerBuilder::enforce_rate_limits) does,
+    /// except that access tokens have no limit: a layer can't see which of them come from the cache.
     pub fn enforce_rate_limits(self) -> Self {
-        self.limits(Some(LimitRateLayer::new(EndpointLimits::of_gce())))
+        self.limits(Some(LimitRateLayer::new(EndpointLimits::gce())))
     }
 
     /// Also lets in requests for this host, a suffix such as `.example.com`, or with `*` for every host.
@@ -155,8 +168,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { record, ..self }
     }
 
-    /// Admits nobody but clients that have shown a certificate, and of those only these. Who a client is stands in the
-    /// [`Connection`](gce_metadata_layers::Connection) among a request's extensions.
+    /// Allows only these clients, by the identity in the [`Connection`](gce_metadata_layers::Connection) of the request's
+    /// extensions, which the TLS server puts there. A client without a certificate is answered 403.
     pub fn peers(self, peers: AllowedPeers) -> Self {
         Self { peers: Some(peers), ..self }
     }
@@ -165,8 +178,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { limits, ..self }
     }
 
-    /// Adds a layer of the caller's own, inside of those that refuse requests and outside of those that answer: it sees each
-    /// request that is let in once, a long poll included. The layer that is added first sees requests first.
+    /// Adds the caller's own layer, inside the layers that refuse requests and outside the layers that answer: it sees each
+    /// allowed request once, including a long poll. The layer that is added first sees requests first.
     pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<InnerService<ReqBody, ResBody>> + Send + Sync + 'static,
@@ -186,7 +199,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { own, ..self }
     }
 
-    /// The stack as one service.
+    /// Builds the service.
     pub fn service(
         self,
     ) -> impl Service<
@@ -202,29 +215,32 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         ReqBody: Body<Data: Send> + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
     {
-        let wait_for_change = WaitForChangeLayer::new(self.reader.changes()).until(self.stop).waiters(self.waiters);
+        let changes = self.router.reader().changes();
+        let wait_for_change = WaitForChangeLayer::new(changes).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
-            // Outermost, so that refusals are counted too.
+            // Every other layer sees the metadata server's own paths.
+            .option_layer(self.mount)
+            // Outside of all refusals, so that refusals are counted too.
             .option_layer(self.record.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
-            // Before any work is done: a web page learns nothing (DNS rebinding).
+            // Before any work is done: prevents DNS rebinding.
             .layer(RequireHostLayer::new(self.hosts))
-            // A stranger learns nothing. Where there is no TLS, nobody is one.
+            // A client without an allowed certificate learns nothing. Only behind TLS.
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.
-            .layer(RequireFlavorLayer::new())
-            // A request that waits is one, however often it is asked again below.
+            .layer(RequireFlavorLayer::new().below(V1))
+            // Counts a long poll once, although it is repeated below.
             .option_layer(self.limits)
-            // Inside of all refusals, outside of all answers.
+            // The embedder's layers: inside the layers that refuse, outside those that answer.
             .option_layer(self.own)
-            // Compares tags, and asks all below again.
+            // Compares entity tags, and repeats the request below after a change.
             .layer(wait_for_change)
-            // Needs bytes.
+            // Hashes the rendered value.
             .layer(EtagLayer::new())
-            // A node becomes bytes, here and nowhere else.
+            // The only place where a node becomes bytes.
             .layer(RenderLayer::<ResBody>::new())
             .service(self.router)
     }
@@ -234,7 +250,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
 mod tests {
     use super::*;
     use gce_metadata_routes::{Metadata, Publisher};
-    use http_body_util::BodyExt;
+    use http_body_util::{BodyExt, Full};
     use serde_json::json;
     use std::time::Duration;
     use tower::ServiceExt;
@@ -242,12 +258,12 @@ mod tests {
     async fn answer(request: http::request::Builder) -> (Response<()>, Bytes) {
         let metadata = Metadata::from_json(json!({"instance": {"id": 7}})).unwrap();
         let publisher = Publisher::new(metadata.tree());
-        let service = metadata_stack::<Full<Bytes>, Full<Bytes>>(publisher, TokenSources::default());
+        let service = metadata_stack::<Full<Bytes>>(publisher, TokenSources::default());
         let (parts, body) = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap().into_parts();
         (Response::from_parts(parts, ()), body.collect().await.unwrap().to_bytes())
     }
 
-    /// What the types leave open: the headers stand outside the refusals, and a refusal comes before any waiting.
+    /// The order that the types do not enforce: refusals carry the headers, and a request is refused before it waits.
     #[tokio::test]
     async fn stack_order() {
         let waiting = "/computeMetadata/v1/instance/id?wait_for_change=true";
@@ -264,11 +280,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn limits_are_for_those_who_are_let_in() {
+    async fn refused_requests_do_not_count_against_the_rate_limit() {
         let publisher = Publisher::new(Metadata::sample().tree());
-        let router = Router::new(publisher.clone(), TokenSources::default());
-        let limits = LimitRateLayer::new(EndpointLimits::of_gce());
-        let service = Stack::<Full<Bytes>, Full<Bytes>>::new(publisher.reader(), router).limits(Some(limits)).service();
+        let router = Router::new(publisher, TokenSources::default());
+        let limits = LimitRateLayer::new(EndpointLimits::gce());
+        let service = Stack::<Full<Bytes>>::new(router).limits(Some(limits)).service();
         let status = async |has_flavor: bool| {
             let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/identity?audience=a");
             let request = if has_flavor { request.header("Metadata-Flavor", "Google") } else { request };
@@ -278,7 +294,7 @@ mod tests {
             assert_eq!(status(false).await, 403);
         }
         for _ in 0..50 {
-            assert_eq!(status(true).await, 404, "there is no source");
+            assert_eq!(status(true).await, 404, "there is no token source");
         }
         assert_eq!(status(true).await, 429);
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -28,7 +28,7 @@ pub(crate) struct TraceRequests<S> {
     inner: S,
 }
 
-/// The span has the path only: a query holds audiences, scopes and tags, which must not reach a log.
+/// The span has the path without the query, because audiences, scopes and tags must not reach a log.
 fn span<B>(request: &Request<B>) -> Span {
     let connection = request.extensions().get::<Connection>();
     let remote = connection.and_then(|connection| connection.remote).map(tracing::field::display);
@@ -50,7 +50,7 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let span = span(&request);
-        // Reading the clock is left out where the log does not have the span.
+        // The clock is read only if the span is enabled.
         let start = (!span.is_disabled()).then(Instant::now);
         let inner = span.in_scope(|| self.inner.call(request));
         ResponseFuture { inner: inner.instrument(span), start }
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_clock_is_read_for_a_request_that_is_not_logged() {
-        // Without a subscriber of its own the test would depend on those of others.
+    async fn the_clock_is_not_read_if_the_span_is_disabled() {
+        // A subscriber for this test only, so that those of other tests do not matter.
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
         let mut service =

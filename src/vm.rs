@@ -1,7 +1,7 @@
 //! One virtual machine as one value: its metadata, its routes, its tokens and its guest attributes.
 //!
-//! A [`Server`](crate::Server) plays one. Whoever plays several (one for each caller, say) opens several and chooses among their
-//! stacks for each request; nothing of one is shared with another.
+//! A [`Server`](crate::Server) serves one `Vm`. An embedder that serves several, for example one per caller, opens several and
+//! chooses one of their stacks for each request. They share no state.
 
 mod builder;
 mod load;
@@ -12,7 +12,8 @@ pub(crate) use builder::{Served, Tokens};
 pub(crate) use load::LoadedVm;
 pub(crate) use monitoring::Monitoring;
 
-use crate::guest_attributes::Keeper;
+use crate::config::ConfigError;
+use crate::guest_attributes::GuestAttributesStore;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::stack::Stack;
@@ -22,10 +23,9 @@ use gce_metadata_routes::{Publisher, Reader, RouteConflict, Router};
 use gce_metadata_tokens::{Credentials, SourceInfo};
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// A virtual machine whose metadata can be served. Clones are the same machine.
+/// A virtual machine whose metadata can be served. Clones share its state.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 /// let (vm, tasks) = Vm::builder().metadata(Metadata::sample()).access_token("ya29.made-up").open().await?;
 /// let stop = CancellationToken::new();
 /// tokio::spawn(tasks.run(stop.clone()));
-/// let service = vm.stack::<Full<Bytes>, Full<Bytes>>().until(stop.clone()).service();
+/// let service = vm.stack::<Full<Bytes>>().until(stop.clone()).service();
 /// let request = Request::get("/computeMetadata/v1/project/project-id").header("Metadata-Flavor", "Google");
 /// let answer = service.oneshot(request.body(Full::default())?).await?;
 /// assert_eq!(answer.into_body().collect().await?.to_bytes(), "sample-project");
@@ -51,10 +51,11 @@ pub struct Vm {
     publisher: Publisher,
     router: Router,
     pub(crate) source: SourceInfo,
-    pub(crate) guest_attributes: Option<Arc<Keeper>>,
+    pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
     rate_limits: Option<LimitRateLayer<EndpointLimits>>,
     pub(crate) reloads: Arc<ReloadCounts>,
-    reload_wanted: Arc<Notify>,
+    /// `None` without a config file.
+    reload: Option<Reload>,
 }
 
 impl fmt::Debug for Vm {
@@ -64,36 +65,58 @@ impl fmt::Debug for Vm {
 }
 
 impl Vm {
-    /// A machine yet to be opened: by default the sample VM with offline tokens.
+    /// Returns a builder. By default the machine has the sample metadata and offline tokens.
     pub fn builder() -> VmBuilder {
         VmBuilder::default()
     }
 
-    /// Changes what is served. An edit survives a reload of the config file, unless the file changes the same value: see
+    /// The publisher, which edits the metadata. An edit survives a change of the config file, unless the file changes the same
+    /// value: see
     /// [`Tree::rebased`](gce_metadata_routes::Tree::rebased).
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }
 
-    /// Reads what is served.
+    /// A reader of the current metadata.
     pub fn reader(&self) -> Reader {
         self.publisher.reader()
     }
 
-    /// The stack of all layers around this machine's routes.
-    pub fn stack<ReqBody, ResBody>(&self) -> Stack<ReqBody, ResBody> {
-        Stack::new(self.reader(), self.router.clone()).limits(self.rate_limits.clone())
+    /// The stack of all layers around this machine's routes, for an HTTP server whose requests and responses have the same body
+    /// type, such as axum.
+    pub fn stack<B>(&self) -> Stack<B> {
+        self.stack_with_bodies()
     }
 
-    /// How often the config file was reloaded.
+    /// The stack of all layers around this machine's routes, for an HTTP server with these two body types.
+    pub fn stack_with_bodies<ReqBody, ResBody>(&self) -> Stack<ReqBody, ResBody> {
+        Stack::new(self.router.clone()).limits(self.rate_limits.clone())
+    }
+
+    /// The number of reloads of the config file.
     pub fn reloads(&self) -> &ReloadCounts {
         &self.reloads
     }
 
-    /// Reloads the config file, if there is one, whether or not it has changed. Run-time edits are undone, except for guest
-    /// attributes. [`VmTasks::run`] does it.
-    pub fn reload(&self) {
-        self.reload_wanted.notify_one();
+    /// Reloads the config file, even if it has not changed. Run-time edits are discarded, except for guest attributes. Returns
+    /// whether the metadata changed; `false` if there is no config file. Must be polled in a tokio runtime; the file is read on
+    /// another thread, which finishes the reload even if this future is dropped.
+    ///
+    /// # Errors
+    /// If the file can't be read or is invalid. The metadata stays as it is then, and the next valid content of the file
+    /// discards run-time edits.
+    pub async fn reload(&self) -> Result<bool, ConfigError> {
+        match &self.reload {
+            Some(reload) => reload.reload().await,
+            None => Ok(false),
+        }
+    }
+
+    /// Removes the files that opening this machine has created, for a server that fails to start.
+    pub(crate) fn remove_new_files(&self) {
+        if let Some(store) = &self.guest_attributes {
+            store.remove_if_new();
+        }
     }
 
     /// Adds a route, as [`Router::with_route`] does.
@@ -103,13 +126,12 @@ impl Vm {
     }
 }
 
-/// What a [`Vm`] does in the background: it follows the config file, looks after the source of tokens, and saves guest
-/// attributes.
+/// The background tasks of a [`Vm`]: they follow the config file, supervise the token source, and save guest attributes.
 pub struct VmTasks {
     reader: Reader,
     reload: Option<Reload>,
     credentials: Credentials,
-    guest_attributes: Option<Arc<Keeper>>,
+    guest_attributes: Option<Arc<GuestAttributesStore>>,
 }
 
 impl fmt::Debug for VmTasks {
@@ -124,15 +146,15 @@ impl VmTasks {
         let Self { reader, reload, credentials, guest_attributes } = self;
         let reloading = async {
             if let Some(reload) = reload {
-                stop.run_until_cancelled(reload.run()).await;
+                stop.run_until_cancelled(reload.follow()).await;
             }
         };
-        let attending = stop.run_until_cancelled(credentials.supervise(reader));
+        let supervising = stop.run_until_cancelled(credentials.supervise(reader));
         let saving = async {
-            if let Some(keeper) = guest_attributes {
-                keeper.keep(stop.clone()).await;
+            if let Some(store) = guest_attributes {
+                store.save_changes(stop.clone()).await;
             }
         };
-        tokio::join!(reloading, attending, saving);
+        tokio::join!(reloading, supervising, saving);
     }
 }

@@ -1,8 +1,9 @@
 //! Aborts connections: a client sees its connection reset instead of an answer.
 //!
 //! A layer marks its response with [`AbortConnection`]. The server of gce-metadata-server then resets the connection. Other
-//! servers know nothing of the mark: [`FailAbortedLayer`], outside of that layer, gives a marked response a body that fails with
-//! [`ConnectionError::Abort`], upon which a server closes the connection. A server does not read the body of an answer to `HEAD`.
+//! servers ignore the mark. For them, [`FailAbortedLayer`] outside of that layer replaces the body of a marked response by one that
+//! fails with [`ConnectionError::Abort`], and the server closes the connection. This has no effect on an answer to `HEAD`, whose body
+//! no server reads.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -34,12 +35,12 @@ use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Put into the extensions of a response, it has the server abort the connection instead of sending the response.
+/// Makes the server abort the connection instead of sending the response that has this value in its extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortConnection;
 
-/// Why a connection ends before the end of a response's body. A body that fails with [`Abort`](Self::Abort) aborts its connection
-/// after what it has sent.
+/// Why a connection ends before the end of a response's body. A body that fails with [`Abort`](Self::Abort) aborts the connection
+/// after the frames that it has sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -65,7 +66,7 @@ impl Error for ConnectionError {}
 pub struct FailAbortedLayer(());
 
 impl FailAbortedLayer {
-    /// The layer; it has no settings.
+    /// A layer without settings.
     pub fn new() -> Self {
         Self(())
     }
@@ -79,10 +80,21 @@ impl<S> Layer<S> for FailAbortedLayer {
     }
 }
 
-/// Gives each response with an [`AbortConnection`] a body that fails. The mark stays in its extensions.
+/// Replaces the body of each response with an [`AbortConnection`] by one that fails. The mark stays in the extensions.
 #[derive(Debug, Clone)]
 pub struct FailAborted<S> {
     inner: S,
+}
+
+impl FailAborted<()> {
+    /// The layer that adds this service: [`FailAbortedLayer::new`].
+    pub fn layer() -> FailAbortedLayer {
+        FailAbortedLayer::new()
+    }
+}
+
+impl<S> FailAborted<S> {
+    inner_service_accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for FailAborted<S>
@@ -159,7 +171,7 @@ where
     }
 }
 
-/// A body may abort its connection by itself.
+/// Keeps an error that already is a `ConnectionError`: a body may abort its connection itself.
 fn into_connection_error(error: Box<dyn Error + Send + Sync>) -> ConnectionError {
     error.downcast().map_or_else(ConnectionError::Body, |error| *error)
 }
@@ -216,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_may_fail_or_abort_by_itself() {
+    async fn the_error_of_a_body_is_kept() {
         let error = async |error| behind_layer(Response::new(Failing(Some(error)))).await.collect().await.unwrap_err();
         let failed = error(io::Error::other("disk").into()).await;
         assert!(matches!(&failed, ConnectionError::Body(_)) && failed.to_string() == "disk", "{failed:?}");

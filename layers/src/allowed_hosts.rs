@@ -1,14 +1,14 @@
-//! The host names that a metadata server may be called by, for [`RequireHost`](crate::RequireHost).
+//! The values of `Host` that a metadata server accepts, for [`RequireHost`](crate::RequireHost).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Names of GCE's own metadata server.
+/// The host names of GCE's metadata server.
 const METADATA: [&str; 3] = ["metadata", "metadata.goog", "metadata.google.internal"];
 
-/// Suffixes that no registry sells: only the machine, its network or its cluster can give such a name an address.
+/// Suffixes of private names: no registry sells them, so only the machine, its network or its cluster resolves them.
 const PRIVATE_SUFFIXES: [&str; 4] = [".localhost", ".internal", ".svc", ".svc.cluster.local"];
 
-/// The hosts that requests may name.
+/// The hosts that requests may have in their `Host` header.
 ///
 /// These are always allowed, each with or without a port and a trailing dot, in any case:
 ///
@@ -29,12 +29,12 @@ const PRIVATE_SUFFIXES: [&str; 4] = [".localhost", ".internal", ".svc", ".svc.cl
 pub struct AllowedHosts {
     /// In lower case, without a trailing dot.
     names: Vec<String>,
-    /// Each with its leading dot.
+    /// In lower case, each with its leading dot.
     suffixes: Vec<String>,
     all: bool,
 }
 
-/// A name that [`AllowedHosts::allow`] can't take.
+/// The error of [`AllowedHosts::allow`] for a text that is not a host name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidHost(String);
 
@@ -52,16 +52,16 @@ impl std::fmt::Display for InvalidHost {
 impl std::error::Error for InvalidHost {}
 
 impl AllowedHosts {
-    /// The hosts that are always allowed.
+    /// Allows only the hosts that are always allowed.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Also allows this name. A name that begins with a dot is a suffix: `.example.com` allows `example.com` and all names
-    /// below it. `*` allows every host, which gives up the protection against DNS rebinding.
+    /// Also allows this name. A name that begins with a dot is a suffix: `.example.com` allows `example.com` and all its
+    /// subdomains. `*` allows every host, which turns off the protection against DNS rebinding.
     ///
     /// # Errors
-    /// If it is neither a host name, nor a suffix, nor `*`.
+    /// If `name` is neither a host name, nor a suffix, nor `*`.
     pub fn allow(mut self, name: &str) -> Result<Self, InvalidHost> {
         if name == "*" {
             self.all = true;
@@ -70,8 +70,8 @@ impl AllowedHosts {
         let normalized = name.trim_end_matches('.').to_ascii_lowercase();
         let bare = normalized.strip_prefix('.').unwrap_or(&normalized);
         if !bare.split('.').all(is_label) {
-            // An address is allowed already, so that naming one is no mistake.
-            return if address(name).is_some() { Ok(self) } else { Err(InvalidHost(name.to_owned())) };
+            // IP addresses are always allowed, so naming one is not an error.
+            return if is_address(name) { Ok(self) } else { Err(InvalidHost(name.to_owned())) };
         }
         if normalized.starts_with('.') {
             self.suffixes.push(normalized)
@@ -81,9 +81,9 @@ impl AllowedHosts {
         Ok(self)
     }
 
-    /// Whether requests may name this host: the value of a `Host` header, a port included.
+    /// Whether the value of a `Host` header is allowed; it may have a port.
     pub fn allows(&self, host: &str) -> bool {
-        if self.all || address(host).is_some() {
+        if self.all || is_address(host) {
             return true;
         }
         let name = host.split_once(':').map_or(host, |(name, _)| name);
@@ -97,28 +97,25 @@ impl AllowedHosts {
     }
 }
 
-/// What a `Host` header holds if it names an IP address: `127.0.0.1`, `127.0.0.1:8080`, `[::1]`, `[::1]:8080`.
-fn address(host: &str) -> Option<()> {
+/// Whether a `Host` header has an IP address: `127.0.0.1`, `127.0.0.1:8080`, `[::1]`, `[::1]:8080`.
+fn is_address(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
-        let (address, _port) = rest.split_once(']')?;
-        // Without the zone of a link-local address.
+        let Some((address, _port)) = rest.split_once(']') else { return false };
+        // A link-local address may have a zone.
         let address = address.split_once('%').map_or(address, |(address, _)| address);
-        return address.parse::<Ipv6Addr>().ok().map(|_| ());
+        return address.parse::<Ipv6Addr>().is_ok();
     }
-    if host.parse::<Ipv6Addr>().is_ok() {
-        return Some(());
-    }
-    let address = host.split_once(':').map_or(host, |(address, _)| address);
-    address.parse::<Ipv4Addr>().ok().map(|_| ())
+    let without_port = host.split_once(':').map_or(host, |(address, _)| address);
+    host.parse::<Ipv6Addr>().is_ok() || without_port.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Whether a name has a label before this suffix, which begins with a dot.
+/// Whether a name consists of one or more labels and this suffix, which begins with a dot.
 fn is_below(name: &str, suffix: &str) -> bool {
     let split = name.len().checked_sub(suffix.len()).filter(|at| *at > 0);
     split.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
-/// Containers may have an underscore in their names, which DNS does not know.
+/// Whether a text is a DNS label. Underscores are accepted too: names of containers have them.
 fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
@@ -199,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_name_is_refused_with_the_remedy() {
+    fn a_text_that_is_no_host_name_is_an_error_with_the_remedy() {
         for name in ["", ".", "http://vm.example.com", "vm.example.com:8080", "*.example.com", "a b", "a..b"] {
             let error = AllowedHosts::new().allow(name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}`")) && error.contains(".example.com"), "{error}");

@@ -1,40 +1,42 @@
-//! What a layer may know of the socket that a request came through.
+//! The connection that a request was received on: the client's address, TLS, and the client's certificate.
 
 use bytes::Bytes;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Put into every request's extensions by whoever accepted the connection.
+/// The connection that a request was received on. The server puts it into the extensions of each request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The client's address. A Unix socket has none.
+    /// The client's address; `None` on a Unix socket.
     pub remote: Option<SocketAddr>,
-    /// Whether it is encrypted, so that links must lead to `https`.
+    /// Whether the connection uses TLS. Redirects then lead to `https`.
     pub is_encrypted: bool,
-    /// Who the client is, if it has shown a certificate and that was verified.
+    /// The identity in the client's certificate, if it sent one and the server verified it.
     pub peer: Option<Arc<PeerIdentity>>,
 }
 
 impl Connection {
-    /// A connection from this address.
+    /// An unencrypted connection from this address.
     pub fn from_remote(remote: SocketAddr) -> Self {
         Self { remote: Some(remote), ..Self::default() }
     }
 
-    /// The same connection through TLS.
+    /// Marks the connection as encrypted.
+    #[must_use]
     pub fn encrypted(self) -> Self {
         Self { is_encrypted: true, ..self }
     }
 
-    /// The same connection, with a client that has shown who it is.
+    /// Sets the client's verified identity.
+    #[must_use]
     pub fn with_peer(self, peer: PeerIdentity) -> Self {
         Self { peer: Some(Arc::new(peer)), ..self }
     }
 }
 
-/// What a verified client certificate says of its owner.
+/// The identity in a verified client certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerIdentity {
@@ -42,26 +44,26 @@ pub struct PeerIdentity {
     pub subject: String,
     /// The subject's common name.
     pub common_name: Option<String>,
-    /// The DNS names of the subject.
+    /// The DNS names among the subject's alternative names.
     pub dns_names: Vec<String>,
-    /// The IP addresses of the subject.
+    /// The IP addresses among the subject's alternative names.
     pub ip_addresses: Vec<IpAddr>,
-    /// The URIs of the subject; a SPIFFE id is one.
+    /// The URIs among the subject's alternative names, such as a SPIFFE ID.
     pub uris: Vec<String>,
-    /// The SHA-256 of the certificate in DER.
+    /// The SHA-256 digest of the certificate in DER.
     pub fingerprint: Fingerprint,
-    /// The certificates in DER, the client's own first.
+    /// The certificate chain in DER, the client's certificate first.
     pub chain: Vec<Bytes>,
 }
 
 impl PeerIdentity {
-    /// The URI that names a workload as SPIFFE has it.
+    /// The SPIFFE ID: the first URI with the scheme `spiffe`.
     pub fn spiffe_id(&self) -> Option<&str> {
         self.uris.iter().map(String::as_str).find(|uri| uri.starts_with("spiffe://"))
     }
 
-    /// Whether the client may be called this: a common name, a DNS name, an IP address, a URI or a fingerprint, with or without
-    /// colons.
+    /// Whether the identity has this name: its common name, a DNS name, an IP address, a URI, or its fingerprint in hex, with or
+    /// without colons.
     ///
     /// ```
     /// use gce_metadata_layers::PeerIdentity;
@@ -80,7 +82,7 @@ impl PeerIdentity {
     }
 }
 
-/// A SHA-256, which prints as 64 hex digits.
+/// A SHA-256 digest. It prints as 64 hex digits in lower case.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_has_several_names() {
+    fn a_peer_is_known_by_each_of_its_names() {
         let peer = PeerIdentity {
             common_name: Some("instance-1".into()),
             dns_names: vec!["instance-1.c.p.internal".into()],

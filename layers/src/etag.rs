@@ -1,6 +1,6 @@
-//! Entity tags: a hash of the value, so that the same value has the same tag, after a change and back again too.
+//! Entity tags: hashes of values. Equal values have equal tags, also after a change and its reversal.
 //!
-//! GCE's are sixteen lower-case hex digits without quotes. Clients give them back in `last_etag`.
+//! GCE's entity tags are sixteen lower-case hex digits without quotes. Clients send them back in `last_etag`.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -32,21 +32,21 @@ use tower_layer::Layer;
 use tower_service::Service;
 use twox_hash::XxHash3_64;
 
-/// Says what the entity tag of a response is made of. Left in a response's extensions by whoever knows better than to
-/// hash its body.
+/// The source of a response's entity tag. A service that knows a better one than the body puts it into the extensions of its
+/// response.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum EntityTag {
-    /// The bytes of the body, as for a response that carries no `EntityTag` at all.
+    /// The bytes of the body. The default, also for a response without an `EntityTag`.
     #[default]
     OfBody,
-    /// These bytes: the value behind a body that is only one of its forms.
+    /// These bytes: the value of which the body is one of several forms.
     Of(Bytes),
-    /// Nothing: the response has no tag.
+    /// The response gets no entity tag.
     Never,
 }
 
-/// The entity tag of these bytes.
+/// The entity tag of these bytes: their XXH3-64 hash as sixteen lower-case hex digits.
 ///
 /// ```
 /// # use gce_metadata_layers::entity_tag;
@@ -72,7 +72,7 @@ fn hex_digit(nibble: u8) -> u8 {
 pub struct EtagLayer(());
 
 impl EtagLayer {
-    /// The layer; it has no settings.
+    /// A layer without settings.
     pub fn new() -> Self {
         Self(())
     }
@@ -86,11 +86,22 @@ impl<S> Layer<S> for EtagLayer {
     }
 }
 
-/// Sets `ETag` on every answer with status 200 that has none yet and whose length is known. A body that streams without
-/// a length passes untouched; one that fails before its end becomes an empty 500.
+/// Sets `ETag` on each answer with status 200 that has no `ETag` yet and whose length is known. A body of unknown length is passed on
+/// unchanged. A body that fails becomes an empty answer with status 500.
 #[derive(Debug, Clone)]
 pub struct Etag<S> {
     inner: S,
+}
+
+impl Etag<()> {
+    /// The layer that adds this service: [`EtagLayer::new`].
+    pub fn layer() -> EtagLayer {
+        EtagLayer::new()
+    }
+}
+
+impl<S> Etag<S> {
+    inner_service_accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Etag<S>
@@ -208,28 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_sixteen_hex_digits_and_stays_the_same_for_ever() {
-        // XXH3-64 of nothing, from the algorithm's own documentation.
+    fn an_entity_tag_is_xxh3_64_in_sixteen_hex_digits() {
+        // XXH3-64 of the empty input, from the algorithm's documentation.
         assert_eq!(entity_tag(b""), "2d06800538d394c2");
         assert_eq!(entity_tag(b"NONE").len(), 16);
     }
 
     #[tokio::test]
-    async fn a_body_is_hashed_and_given_back() {
+    async fn the_body_is_hashed_and_passed_on() {
         let answer = mock_exchange(EtagLayer::new(), Request::new(()), full("NONE")).await;
         assert_eq!(answer.headers()[header::ETAG], entity_tag(b"NONE"));
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "NONE");
     }
 
     #[tokio::test]
-    async fn the_value_behind_the_body_goes_first() {
+    async fn an_entity_tag_in_the_extensions_takes_precedence_over_the_body() {
         assert_eq!(tag(with(EntityTag::Of("\"NONE\"".into()), "NONE")).await, Some(entity_tag(b"\"NONE\"")));
         assert_eq!(tag(with(EntityTag::OfBody, "NONE")).await, Some(entity_tag(b"NONE")));
         assert_eq!(tag(with(EntityTag::Never, "NONE")).await, None);
     }
 
     #[tokio::test]
-    async fn refusals_and_tagged_answers_pass() {
+    async fn refusals_and_answers_with_an_etag_are_passed_on() {
         let mut refused = full("page");
         *refused.status_mut() = StatusCode::NOT_FOUND;
         assert_eq!(tag(refused).await, None);
@@ -239,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_without_a_length_passes() {
+    async fn a_body_of_unknown_length_is_passed_on() {
         struct Endless;
         impl Body for Endless {
             type Data = Bytes;

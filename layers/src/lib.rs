@@ -1,27 +1,28 @@
 //! [tower](tower_layer) layers that make an HTTP service answer like Google Compute Engine's metadata server.
 //!
-//! Each concern is one layer, and each works alone. Composed, outermost first, they are the stack of the emulator:
+//! Each layer does one thing, and can be used without the others. The emulator composes them in this order, the outermost first:
 //!
-//! | layer | concern | why it stands here |
+//! | layer | does | why in this place |
 //! |---|---|---|
-//! | [`RecordLatency`] | how long answers take | refusals are recorded too |
-//! | [`SetServerHeaders`] | the four headers of every answer | refusals carry them too |
-//! | [`RequireHost`] | no `Host` that a web page could have (DNS rebinding) | before any work is done |
-//! | [`RequirePeer`] | who the client is, where TLS has found out | a stranger learns nothing |
-//! | [`RequireFlavor`] | `Metadata-Flavor: Google`, no `X-Forwarded-For` | before any work is done |
-//! | `LimitRate` (feature `rate-limit`) | 429 for what is asked for too often | a request that waits is one, however often it is asked again |
-//! | [`WaitForChange`] | `wait_for_change=true` | compares entity tags, and runs all below again |
-//! | [`Etag`] | `ETag` | needs bytes |
-//! | [`Render`] | a node becomes bytes | the only place where it does |
+//! | [`Mount`] | restores the path that an outer router has stripped | all other layers see the metadata server's paths |
+//! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
+//! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
+//! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
+//! | [`RequirePeer`] | refuses clients without an allowed certificate | other clients learn nothing |
+//! | [`RequireFlavor`] | requires `Metadata-Flavor: Google`, refuses `X-Forwarded-For` | before any work is done |
+//! | `LimitRate` (feature `rate-limit`) | answers 429 above a rate limit | a long poll counts once |
+//! | [`WaitForChange`] | delays answers for `wait_for_change=true` | compares entity tags, and calls the inner layers again |
+//! | [`Etag`] | sets `ETag` | needs bytes |
+//! | [`Render`] | renders a node | the innermost layer |
 //!
-//! A layer of your own may reset a connection: see [`abort`].
+//! [`FailAborted`] is for layers of your own that abort connections: see [`abort`].
 //!
-//! Below [`Render`] stands a service whose response bodies are nodes: anything that is [`Represent`]. The crate
-//! `gce-metadata-routes` has one for a VM's metadata tree; a service of your own will do as well.
+//! The service inside of [`Render`] answers with nodes: its response body is [`Represent`]. The crate `gce-metadata-routes` has such a
+//! service for the metadata tree of a VM.
 //!
-//! Bodies are bound by no more than a layer needs. A response body that is `From<Bytes>` admits
-//! `http_body_util::Full<Bytes>` and `axum::body::Body`. A request body must be `Default` below [`WaitForChange`] only,
-//! because a waiting request is asked again without its body.
+//! Each layer has the bounds on bodies that it needs. A response body must be `From<Bytes>`, as `http_body_util::Full<Bytes>` and
+//! `axum::body::Body` are. For [`WaitForChange`], a request body must also be `Default`: a waiting request is repeated without its
+//! body.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -31,22 +32,30 @@
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let mine = service_fn(async |_: Request<()>| {
+//! let project_id = service_fn(async |_: Request<()>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("my-project")))
 //! });
 //! let service = ServiceBuilder::new()
 //!     .layer(SetServerHeadersLayer::new())
 //!     .layer(RequireFlavorLayer::new())
 //!     .layer(EtagLayer::new())
-//!     .service(mine);
+//!     .service(project_id);
 //! let request = Request::get("/computeMetadata/v1/project/project-id").header("Metadata-Flavor", "Google");
 //! let answer = service.oneshot(request.body(()).unwrap()).await.unwrap();
 //! assert!(answer.headers().contains_key("etag"));
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![warn(clippy::return_self_not_must_use)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
+#[macro_use]
+mod accessors;
 mod allowed_hosts;
 mod connection;
 mod path;
@@ -61,6 +70,7 @@ pub mod abort;
 pub mod etag;
 #[cfg(feature = "rate-limit")]
 pub mod limit_rate;
+pub mod mount;
 pub mod record_latency;
 pub mod render;
 pub mod require_flavor;
@@ -75,6 +85,7 @@ pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 #[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
+pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};
 pub use path::MetadataPath;
 pub use query::{Format, Query, parse_bool};
 pub use record_latency::{Answered, PathLabel, Record, RecordLatency, RecordLatencyLayer};

@@ -1,6 +1,6 @@
-//! Refuses what is asked for too often, with 429.
+//! Rate limits: requests above them are answered 429.
 //!
-//! Which paths are limited, and how, is up to [`RateLimits`]. One limit is for all clients together: a VM is one client.
+//! [`RateLimits`] decides which paths are limited, and how. All clients share one limit, because a VM is one client.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -46,27 +46,28 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// How often something may happen: so many times at once, and once more whenever its share of the time has passed.
+/// A rate limit by the generic cell rate algorithm: a token bucket that starts full and refills steadily.
 ///
-/// That is a bucket, not a count by the clock. After a pause it is full, and while it is emptied it fills: of 10 a minute up
-/// to 19 come in the first minute of a rush, and 10 in each that follows.
+/// Bursts are possible: with 10 requests a minute, up to 19 are admitted in the first minute of a burst (10 that were saved, 9
+/// that are refilled meanwhile), and 10 in each later one.
 pub struct RateLimit(Vec<Limiter>);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
 
 impl RateLimit {
-    /// So many times a second, or at once.
+    /// At most this many a second, and at most this many at once.
     pub fn per_second(times: NonZeroU32) -> Self {
         Self(vec![limiter(Quota::per_second(times))])
     }
 
-    /// And not more than so many times a minute, or at once.
+    /// Adds a second limit: at most this many a minute, and at most this many at once.
+    #[must_use]
     pub fn and_per_minute(mut self, times: NonZeroU32) -> Self {
         self.0.push(limiter(Quota::per_minute(times)));
         self
     }
 
-    /// Whether it may happen now. If so, it has.
+    /// Whether the limit admits a request now. If it does, the request is counted.
     pub fn admits(&self) -> bool {
         self.0.iter().all(|limiter| limiter.check().is_ok())
     }
@@ -82,7 +83,7 @@ impl fmt::Debug for RateLimit {
     }
 }
 
-/// tokio's time, which a test can stop.
+/// tokio's clock, which tests can pause.
 struct TokioClock {
     start: Instant,
 }
@@ -95,9 +96,11 @@ impl Clock for TokioClock {
     }
 }
 
-/// Which paths are limited, and how.
+/// Decides which paths are limited, and how.
 pub trait RateLimits {
-    /// The limit of this path, and the directory that a refusal is counted as: nobody has looked whether the path exists.
+    /// The limit of a path, and the directory that refusals are counted under in metrics; `None` if the path has no limit.
+    ///
+    /// It is a directory because the path may not exist: a client must not be able to create labels.
     fn of(&self, path: &MetadataPath<'_>) -> Option<(&RateLimit, &'static str)>;
 }
 
@@ -128,11 +131,22 @@ impl<S, L> Layer<S> for LimitRateLayer<L> {
     }
 }
 
-/// Answers 429 to a request whose path has had its share.
+/// Answers 429 to a request that exceeds the limit of its path.
 #[derive(Debug)]
 pub struct LimitRate<S, L> {
     inner: S,
     limits: Arc<L>,
+}
+
+impl<L> LimitRate<(), L> {
+    /// The layer that adds this service: [`LimitRateLayer::new`].
+    pub fn layer(limits: L) -> LimitRateLayer<L> {
+        LimitRateLayer::new(limits)
+    }
+}
+
+impl<S, L> LimitRate<S, L> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, L> Clone for LimitRate<S, L> {
@@ -173,7 +187,7 @@ mod tests {
 
     const DIRECTORY: &str = "/limited/";
 
-    /// Three a second and five a minute below one directory.
+    /// A limit of three requests a second and five a minute below one directory.
     struct Below(RateLimit);
 
     impl RateLimits for Below {
@@ -203,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_gives_back_what_was_used() {
+    async fn the_limit_refills_with_time() {
         let layer = layer();
         for _ in 0..3 {
             admits(&layer, "//limited//x").await;
@@ -220,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rush_has_what_is_there_and_then_its_share() {
+    async fn a_burst_is_admitted_and_then_the_steady_rate() {
         let times = |times| NonZeroU32::new(times).unwrap();
         let limit = RateLimit::per_second(times(3)).and_per_minute(times(10));
         let mut minutes = [0; 3];
@@ -234,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_is_free() {
+    async fn paths_without_a_limit_are_not_limited() {
         let layer = layer();
         for _ in 0..100 {
             admits(&layer, "/free").await;

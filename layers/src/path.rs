@@ -1,10 +1,10 @@
-//! A request path as the metadata server reads it.
+//! Request paths, normalized as the metadata server does it.
 
 use std::borrow::Cow;
 
-/// A path with its runs of slashes collapsed, because `project//project-id` is `project/project-id`.
+/// A request path with runs of slashes collapsed: `project//project-id` is `project/project-id`.
 ///
-/// A slash at the end stays: it means *directory* here. Percent-encoding stays too: the server does not decode paths.
+/// A slash at the end is kept, since it denotes a directory. Percent-encoding is kept too: the server does not decode paths.
 ///
 /// ```
 /// use gce_metadata_layers::MetadataPath;
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 pub struct MetadataPath<'a>(Cow<'a, str>);
 
 impl<'a> MetadataPath<'a> {
-    /// Reads a path; nearly always without copying it.
+    /// Normalizes a path. Only a path with a run of slashes is copied.
     pub fn new(path: &'a str) -> Self {
         if !path.contains("//") {
             return Self(Cow::Borrowed(path));
@@ -32,7 +32,7 @@ impl<'a> MetadataPath<'a> {
         Self(Cow::Owned(clean))
     }
 
-    /// The clean path, from its first slash on.
+    /// The normalized path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,13 +42,13 @@ impl<'a> MetadataPath<'a> {
         self.0.ends_with('/')
     }
 
-    /// The names between the slashes.
+    /// The segments between the slashes; none is empty.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// What is left behind `prefix`, if the path is below it: `instance/id` of `/computeMetadata/v1/instance/id` behind
-    /// `/computeMetadata/v1`.
+    /// The part of the path after `prefix` and a slash, if the path is below `prefix`: `instance/id` for
+    /// `/computeMetadata/v1/instance/id` and the prefix `/computeMetadata/v1`.
     pub fn below(&self, prefix: &str) -> Option<&str> {
         self.0.strip_prefix(prefix)?.strip_prefix('/')
     }
@@ -60,14 +60,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn slashes_collapse_anywhere() {
+    fn runs_of_slashes_are_collapsed() {
         assert_eq!(MetadataPath::new("//").as_str(), "/");
         assert_eq!(MetadataPath::new("///a//b///").as_str(), "/a/b/");
         assert_eq!(MetadataPath::new("/a%2F/b").as_str(), "/a%2F/b");
     }
 
     #[test]
-    fn below_is_about_whole_segments() {
+    fn a_prefix_matches_whole_segments() {
         assert_eq!(MetadataPath::new("/computeMetadata/v1/a/b").below("/computeMetadata/v1"), Some("a/b"));
         assert_eq!(MetadataPath::new("/computeMetadata/v1/").below("/computeMetadata/v1"), Some(""));
         assert_eq!(MetadataPath::new("/computeMetadata/v1").below("/computeMetadata/v1"), None);
@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cleaning_loses_slashes_only(path in "/[a-z/%.]*") {
+        fn normalization_removes_nothing_but_slashes(path in "/[a-z/%.]*") {
             let clean = MetadataPath::new(&path);
             prop_assert!(!clean.as_str().contains("//"));
             prop_assert_eq!(clean.as_str().replace('/', ""), path.replace('/', ""));

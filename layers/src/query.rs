@@ -1,21 +1,20 @@
 //! The query parameters that mean the same on every path of the metadata server.
 //!
-//! They are read in one place, because clients are sloppy in more ways than any one layer should know: they capitalise
-//! booleans, glue a slash to a value, and send parameters that the path has no use for. Nothing here is ever an error;
-//! what can't be read counts as absent.
+//! One parser serves all layers, because clients deviate in many ways: they capitalise booleans, append a slash to a value, and
+//! send parameters that the path does not have. Parsing never fails: a value that can't be parsed counts as absent.
 
 use std::time::Duration;
 
 /// The form that `alt=` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `alt=text`: a bare value, a line per item of a list, a line per value below a directory.
+    /// `alt=text`: the bare value, one line per item of a list, or one line per value below a directory.
     Text,
-    /// `alt=json`.
+    /// `alt=json`: compact JSON.
     Json,
 }
 
-/// What a request asks of the node that its path names.
+/// The query parameters that apply to every node.
 ///
 /// ```
 /// use gce_metadata_layers::{Format, Query};
@@ -28,22 +27,22 @@ pub enum Format {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
-    /// `recursive=true`: everything below the directory instead of its listing.
+    /// `recursive=true`: answer all values below the directory instead of its listing.
     pub recursive: bool,
     /// `alt=json` or `alt=text`. Any other value counts as absent.
     pub alt: Option<Format>,
-    /// `wait_for_change=true`: answer when the value is another one.
+    /// `wait_for_change=true`: answer when the value has changed.
     pub wait_for_change: bool,
-    /// `last_etag=…`: the entity tag that the client has seen last.
+    /// `last_etag=…`: the entity tag of the value that the client has.
     pub last_etag: Option<String>,
-    /// `timeout_sec=…` in whole seconds: how long to wait at most. A value that isn't a number counts as absent.
+    /// `timeout_sec=…` in whole seconds: the longest time to wait. A value that isn't a number counts as absent.
     pub timeout: Option<Duration>,
 }
 
 impl Query {
-    /// Reads the query string of a request, without its `?`.
+    /// Parses the query string of a request, without its `?`.
     ///
-    /// Of a parameter that is given twice, the first one counts.
+    /// The first of several parameters of the same name counts.
     pub fn parse(query: Option<&str>) -> Self {
         let mut parsed = Self::default();
         let Some(query) = query else { return parsed };
@@ -105,13 +104,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn no_query_asks_for_nothing() {
+    fn an_absent_or_empty_query_has_the_defaults() {
         assert_eq!(Query::parse(None), Query::default());
         assert_eq!(Query::parse(Some("")), Query::default());
     }
 
     #[test]
-    fn everything_at_once() {
+    fn all_parameters_are_parsed() {
         let query =
             Query::parse(Some("wait_for_change=true&last_etag=411261ca6c9e654e&timeout_sec=60&alt=json&recursive=1"));
         assert_eq!(
@@ -127,16 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_sloppy() {
-        assert!(Query::parse(Some("recursive=true/")).recursive, "ohai glues a path to the value");
-        assert!(Query::parse(Some("recursive=True")).recursive, "Python prints its own booleans");
+    fn deviating_values_are_parsed_or_count_as_absent() {
+        assert!(Query::parse(Some("recursive=true/")).recursive, "ohai appends a slash to the value");
+        assert!(Query::parse(Some("recursive=True")).recursive, "Python prints booleans capitalised");
         assert!(!Query::parse(Some("recursive=xyz")).recursive);
         assert!(!Query::parse(Some("recursive")).recursive);
         assert_eq!(Query::parse(Some("timeout_sec=-1")).timeout, None);
         assert_eq!(Query::parse(Some("timeout_sec=1.5")).timeout, None);
         assert_eq!(Query::parse(Some("timeout_sec=0")).timeout, Some(Duration::ZERO));
         assert_eq!(Query::parse(Some("alt=yaml")).alt, None);
-        assert_eq!(Query::parse(Some("%61lt=%6Ason")).alt, Some(Format::Json), "encoding is fine in a query");
+        assert_eq!(Query::parse(Some("%61lt=%6Ason")).alt, Some(Format::Json), "queries are percent-decoded");
         assert!(!Query::parse(Some("recursive=no&recursive=yes")).recursive, "the first one counts");
     }
 

@@ -1,6 +1,6 @@
 //! Records the status and the latency of each answer.
 //!
-//! The layer knows no exporter: it calls a [`Record`]. It is the outermost layer, so that refusals are recorded too.
+//! The layer does not depend on a metrics library: it calls a [`Record`]. Make it an outer layer, so that refusals are recorded too.
 //!
 //! ```
 //! use gce_metadata_layers::{Answered, RecordLatencyLayer};
@@ -51,11 +51,11 @@ pub struct Answered<'a> {
     pub label: Option<PathLabel>,
     /// The status of the answer.
     pub status: StatusCode,
-    /// From the moment the request was read to the moment the answer was made. A long poll takes as long as it waits.
+    /// The time from the request to its answer, without the transfer of bodies. It includes the wait of a long poll.
     pub latency: Duration,
 }
 
-/// Records answers. Every `Fn(&Answered)` does.
+/// Records answers. Each `Fn(&Answered<'_>)` is a `Record`.
 pub trait Record {
     /// Records one answer.
     fn record(&self, answered: &Answered<'_>);
@@ -95,6 +95,17 @@ pub struct RecordLatency<S, R> {
     record: R,
 }
 
+impl<R> RecordLatency<(), R> {
+    /// The layer that adds this service: [`RecordLatencyLayer::new`].
+    pub fn layer(record: R) -> RecordLatencyLayer<R> {
+        RecordLatencyLayer::new(record)
+    }
+}
+
+impl<S, R> RecordLatency<S, R> {
+    inner_service_accessors!();
+}
+
 impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for RecordLatency<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -109,7 +120,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // A copy: the URI is part of the server's read buffer, which a long poll must not hold on to.
+        // Copied: the URI shares the server's read buffer, which must be freed while a long poll waits.
         let path = request.uri().path().into();
         let start = Instant::now();
         ResponseFuture { inner: self.inner.call(request), record: self.record.clone(), path, start }
@@ -155,9 +166,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[tokio::test]
-    async fn an_answer_is_told_once_with_its_path_and_whether_there_is_such_a_path() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&told);
+    async fn each_answer_is_recorded_once_with_its_path_label_and_status() {
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&recorded);
         let layer = RecordLatencyLayer::new(move |answered: &Answered<'_>| {
             let path = answered.path.as_str().to_owned();
             record.lock().unwrap().push((path, answered.label, answered.status.as_u16()));
@@ -168,6 +179,6 @@ mod tests {
         mock_exchange(layer.clone(), request(), labelled).await;
         mock_exchange(layer, request(), Response::builder().status(404).body(()).unwrap()).await;
         let path = || "/computeMetadata/v1/instance".to_owned();
-        assert_eq!(*told.lock().unwrap(), [(path(), Some(PathLabel::WithoutSlash), 301), (path(), None, 404)]);
+        assert_eq!(*recorded.lock().unwrap(), [(path(), Some(PathLabel::WithoutSlash), 301), (path(), None, 404)]);
     }
 }

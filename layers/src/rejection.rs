@@ -1,6 +1,6 @@
-//! Everything the metadata server says instead of a value, and the pages it says it with.
+//! Refusals and redirects, with the error pages of the metadata server.
 //!
-//! A layer or a route names the refusal; this file knows its status, its media type and its wording.
+//! A layer or a route names the rejection; this file has its status, its media type and its text.
 
 use crate::request_head::RequestHead;
 use bytes::Bytes;
@@ -10,51 +10,51 @@ use std::borrow::Cow;
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
 
-/// Why a request gets no value.
+/// Why a request is answered without a value. Each rejection has a status and a body: GCE's error page, or a few words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// 301: the path names a directory but lacks its slash. The query stays behind the slash.
+    /// 301: the path names a directory but lacks the slash at its end. The redirect keeps the query.
     MissingSlash,
-    /// 400: a parameter that this node can't take.
+    /// 400: a parameter has a wrong value, or the node does not support it.
     BadRequest,
-    /// 403: neither `Metadata-Flavor: Google` nor its predecessor.
+    /// 403: the request has neither `Metadata-Flavor: Google` nor the header before it.
     MissingFlavor,
-    /// 403 for any other reason, such as a forwarded request.
+    /// 403 for another reason, such as a forwarded request.
     Forbidden,
-    /// 403: a `Host` that may be a web page's (DNS rebinding).
+    /// 403: the `Host` may be that of a web page (DNS rebinding).
     HostNotAllowed,
-    /// 403: `/0.1/` and `/computeMetadata/v1beta1/`.
+    /// 403: the older APIs, `/0.1/` and `/computeMetadata/v1beta1/`, are disabled.
     LegacyEndpoint,
-    /// 404.
+    /// 404: the path names nothing.
     NotFound,
-    /// 405.
+    /// 405: the path does not support the method.
     MethodNotAllowed,
-    /// 408: the body of the request did not come in time.
+    /// 408: the body of the request did not arrive in time.
     RequestTimeout,
-    /// 412: a feature that the VM has and nobody has set up.
+    /// 412: the feature is not configured for this VM.
     NotConfigured,
-    /// 413: the body of the request, or what would come of it, is too large.
+    /// 413: the body of the request, or the stored data with it, would be too large.
     TooLarge,
-    /// 429: asked for too often.
+    /// 429: a rate limit is exceeded.
     TooManyRequests,
-    /// 503: the server can't answer now, and may soon.
+    /// 503: the server can't answer now; the client should try again later.
     Unavailable,
-    /// Any status with words of the endpoint's own instead of a page.
+    /// A status with a text of the endpoint instead of an error page.
     Worded {
         /// The status.
         status: StatusCode,
-        /// The media type of the words.
+        /// The media type of the body.
         content_type: HeaderValue,
         /// The whole body.
         words: Cow<'static, str>,
     },
-    /// 500: a fault of the server's own. Its cause belongs in the log, never in the answer.
+    /// 500: an error in the server. Log its cause; the answer does not show it.
     Internal,
 }
 
 impl Rejection {
-    /// A few plain words, as GCE has them where the endpoint itself refuses. It calls them HTML.
+    /// A rejection with this text as its body. Its media type is `text/html`, as GCE's is for plain words too.
     pub const fn worded(status: StatusCode, words: &'static str) -> Self {
         Self::Worded { status, content_type: BARE_HTML, words: Cow::Borrowed(words) }
     }
@@ -79,7 +79,7 @@ impl Rejection {
         }
     }
 
-    /// The whole answer to the request that `head` is the head of.
+    /// Builds the answer to the request with this head.
     ///
     /// ```
     /// use gce_metadata_layers::{Rejection, RequestHead};
@@ -101,11 +101,11 @@ impl Rejection {
         response
     }
 
-    /// Nearly always Google's error page: the same frame for all, another title and paragraph for each.
+    /// The body and its media type. Most rejections have Google's error page, with a title and a paragraph of their own.
     fn body(&self, head: &RequestHead) -> (String, HeaderValue) {
-        let url = escape(head.path_and_query());
+        let url = format!("{}{}", escape(head.mount_path()), escape(head.path_and_query()));
         let (title, paragraph) = match self {
-            Self::MissingSlash => return (format!("{}/\n", escape(head.path().as_str())), BARE_HTML),
+            Self::MissingSlash => return (format!("{}/\n", escape(&mounted_path(head))), BARE_HTML),
             Self::Worded { words, content_type, .. } => return (words.clone().into_owned(), content_type.clone()),
             Self::MissingFlavor => ("Forbidden", no_permission(&url, "Missing Metadata-Flavor:Google header. ")),
             Self::Forbidden => ("Forbidden", no_permission(&url, " ")),
@@ -161,11 +161,16 @@ fn no_permission(url: &str, because: &str) -> String {
     format!("Your client does not have permission to get URL <code>{url}</code> from this server. {because}")
 }
 
-/// The same place with a slash. The query moves behind it, because clients send `attributes?recursive=true` and expect
-/// the redirect to lead to what they asked for.
+/// The path of the request as the client sent it, with runs of slashes collapsed.
+fn mounted_path(head: &RequestHead) -> String {
+    format!("{}{}", head.mount_path(), head.path().as_str())
+}
+
+/// The URL of the request with a slash at the end of its path. The query is kept: clients send `attributes?recursive=true` and
+/// follow the redirect.
 fn location(head: &RequestHead) -> Option<HeaderValue> {
     let host = head.host().unwrap_or("metadata.google.internal");
-    let mut location = format!("{}://{host}{}/", head.scheme(), head.path().as_str());
+    let mut location = format!("{}://{host}{}/", head.scheme(), mounted_path(head));
     if let Some(query) = head.query() {
         location.push('?');
         location.push_str(query);
@@ -188,7 +193,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// One line on the real page, part of what a byte-exact answer is.
+/// The style sheet of Google's error page, byte for byte; it is one line there.
 const STYLE: &str = "*{margin:0;padding:0}html,code{font:15px/22px arial,sans-serif}html{background:#fff;color:#222;\
 padding:15px}body{margin:7% auto 0;max-width:390px;min-height:180px;padding:30px 0 15px}* > body{background:\
 url(//www.google.com/images/errors/robot.png) 100% 5px no-repeat;padding-right:205px}p{margin:11px 0 22px;\
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_404_page_is_googles() {
+    fn the_404_page_equals_that_of_gce() {
         let (response, body) = answer(Rejection::NotFound, "/computeMetadata/v1/x/?recursive=true&a='%3Cb%3E'");
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=UTF-8");
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_403_pages_say_why() {
+    fn the_403_pages_contain_the_reason() {
         let (response, body) = answer(Rejection::MissingFlavor, "/computeMetadata/v1/");
         assert_eq!(response.status(), 403);
         assert!(body.contains("<title>Error 403 (Forbidden)!!1</title>"));
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_405_page_names_the_method() {
+    fn the_405_page_contains_the_method() {
         let (response, body) = answer(Rejection::MethodNotAllowed, "/computeMetadata/v1/");
         assert_eq!(response.status(), 405);
         assert!(body.contains(
@@ -255,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_keeps_the_query_behind_the_slash() {
+    fn a_redirect_adds_the_slash_and_keeps_the_query() {
         let (response, body) = answer(Rejection::MissingSlash, "/computeMetadata/v1//instance?recursive=true&alt=json");
         assert_eq!(response.status(), 301);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html");
@@ -267,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_may_word_its_refusal_itself() {
+    fn a_worded_rejection_has_its_text_as_the_body() {
         let words = "non-empty audience parameter required";
         let (response, body) = answer(Rejection::worded(StatusCode::BAD_REQUEST, words), "/");
         assert_eq!(response.status(), 400);
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn its_words_need_not_be_plain() {
+    fn a_worded_rejection_may_have_any_status_and_media_type() {
         let content_type = HeaderValue::from_static("application/json");
         let worded = Rejection::Worded { status: StatusCode::IM_A_TEAPOT, content_type, words: "{}".into() };
         let (response, body) = answer(worded, "/");

@@ -1,7 +1,7 @@
-//! The one place where a node becomes bytes.
+//! Renders nodes: the only place where a node becomes bytes.
 //!
-//! Below this layer a response's body is the node that the path names; above it, bytes. So an endpoint can't choose a
-//! media type of its own by accident, and a stack with the layer in the wrong place does not compile.
+//! Inside of this layer, the body of a response is the node that the path names; outside of it, bytes. So the query alone decides the
+//! form of an answer, and a stack with the layer in the wrong place does not compile.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -42,13 +42,16 @@ use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What a path can name: something with a form for every query.
+/// A node, or another value that a path names, which can be rendered in the form that a query asks for.
 pub trait Represent {
-    /// The bytes that answer this query, or why there are none.
+    /// Renders the value for this query.
+    ///
+    /// # Errors
+    /// The rejection to answer instead, such as [`Rejection::BadRequest`] for a form that the value does not have.
     fn represent(&self, query: &Query) -> Result<Representation, Rejection>;
 }
 
-/// A node in the form that a query asked for.
+/// A rendered value: its bytes, their media type, and the source of its entity tag.
 #[derive(Debug, Clone)]
 pub struct Representation {
     body: Bytes,
@@ -57,38 +60,40 @@ pub struct Representation {
 }
 
 impl Representation {
-    /// These bytes, which are also what the entity tag is made of.
+    /// A representation of these bytes with this media type. Its entity tag is a hash of the bytes.
     pub fn new(body: Bytes, content_type: HeaderValue) -> Self {
         Self { body, content_type, entity_tag: EntityTag::OfBody }
     }
 
-    /// Makes the entity tag of the value itself, so that its text and its JSON have the same one.
+    /// Hashes `value` instead of the body for the entity tag, so that all forms of a value have the same one.
+    #[must_use]
     pub fn tagged_by(self, value: Bytes) -> Self {
         Self { entity_tag: EntityTag::Of(value), ..self }
     }
 
-    /// No entity tag: for a value that is made anew for each request.
+    /// Removes the entity tag, for a value that is computed for each request.
+    #[must_use]
     pub fn untagged(self) -> Self {
         Self { entity_tag: EntityTag::Never, ..self }
     }
 
-    /// The bytes.
+    /// The rendered bytes.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Their media type.
+    /// The media type of the bytes.
     pub fn content_type(&self) -> &HeaderValue {
         &self.content_type
     }
 }
 
-/// Adds [`Render`] to a service whose responses can be represented; `B` is the body type to make.
+/// Adds [`Render`] to a service whose response bodies are [`Represent`]; `B` is the type of the rendered body.
 #[derive(Debug)]
 pub struct RenderLayer<B>(PhantomData<fn() -> B>);
 
 impl<B> RenderLayer<B> {
-    /// The layer; it has no settings.
+    /// A layer without settings.
     pub fn new() -> Self {
         Self(PhantomData)
     }
@@ -114,11 +119,22 @@ impl<S, B> Layer<S> for RenderLayer<B> {
     }
 }
 
-/// Turns `Response<R: Represent>` into `Response<B>`, and a refusal of [`Represent::represent`] into its page.
+/// Turns `Response<R: Represent>` into `Response<B>`. A rejection from [`Represent::represent`] becomes its error page.
 #[derive(Debug)]
 pub struct Render<S, B> {
     inner: S,
     body: PhantomData<fn() -> B>,
+}
+
+impl<B> Render<(), B> {
+    /// The layer that adds this service: [`RenderLayer::new`].
+    pub fn layer() -> RenderLayer<B> {
+        RenderLayer::new()
+    }
+}
+
+impl<S, B> Render<S, B> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, B> Clone for Render<S, B> {
@@ -171,7 +187,7 @@ where
         let (mut parts, node) = ready!(this.inner.poll(cx))?.into_parts();
         Poll::Ready(Ok(match node.represent(&Query::parse(this.head.query())) {
             Ok(Representation { body, content_type, entity_tag }) => {
-                // Here the bytes are at hand; the layer above would have to read them out of the body again.
+                // The outer layer would have to read the bytes out of the body again.
                 let entity_tag = match entity_tag {
                     EntityTag::OfBody => EntityTag::Of(body.clone()),
                     other => other,
@@ -182,7 +198,7 @@ where
             }
             Err(rejection) => {
                 let mut response = rejection.into_response(this.head);
-                // What the inner service left for the layers above concerns this answer too.
+                // Outer layers need the extensions of the inner service for rejections too.
                 response.extensions_mut().extend(parts.extensions);
                 response
             }
@@ -196,7 +212,7 @@ mod tests {
     use http::StatusCode;
     use tower_test::mock;
 
-    /// A node that shows what it was asked.
+    /// A node that renders the query.
     struct Echo;
 
     impl Represent for Echo {
@@ -224,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_node_sees_the_query() {
+    async fn the_node_is_rendered_for_the_query() {
         let answer = render("/x/?recursive=true").await;
         assert_eq!(answer.body(), "recursive=true");
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/text");
@@ -232,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_becomes_its_page_and_keeps_the_extensions() {
+    async fn a_rejection_becomes_its_error_page_and_keeps_the_extensions() {
         let answer = render("/x/?wait_for_change=true").await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
         assert!(answer.body().starts_with(b"<!DOCTYPE html>"));

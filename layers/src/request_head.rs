@@ -1,19 +1,21 @@
-//! What an answer may need of its request after the request is gone.
+//! The parts of a request that its answer may need after the request was handed on.
 
 use crate::connection::Connection;
+use crate::mount::MountPath;
 use crate::path::MetadataPath;
 use http::{HeaderValue, Method, Request, Uri, header};
 
-/// The method, the target, the `Host` and the connection of a request: enough to write a refusal or a redirect, and to tell
-/// one caller from another.
+/// The method, the target, the `Host`, the connection and the mount path of a request: enough to write a refusal or a redirect,
+/// and to identify the client.
 ///
-/// A layer takes it before it hands the request on. It is cheap: no bytes are copied.
+/// A layer makes it before it hands the request on. That is cheap: no bytes are copied.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
     connection: Option<Connection>,
+    mount_path: Option<MountPath>,
 }
 
 impl RequestHead {
@@ -24,53 +26,62 @@ impl RequestHead {
             uri: request.uri().clone(),
             host: request.headers().get(header::HOST).cloned(),
             connection: request.extensions().get().cloned(),
+            mount_path: request.extensions().get().cloned(),
         }
     }
 
-    /// The same, where nobody needs the request any more: nothing is copied.
+    /// The head of a request that is not needed any more. Cheaper than [`of`](Self::of): nothing is cloned.
     pub fn from_request<B>(request: Request<B>) -> Self {
         Self::split(request).0
     }
 
-    /// The same, and the body.
+    /// Splits a request into its head and its body.
     pub fn split<B>(request: Request<B>) -> (Self, B) {
         let (mut parts, body) = request.into_parts();
         let host = parts.headers.get(header::HOST).cloned();
         let connection = parts.extensions.remove();
-        (Self { method: parts.method, uri: parts.uri, host, connection }, body)
+        let mount_path = parts.extensions.remove();
+        (Self { method: parts.method, uri: parts.uri, host, connection, mount_path }, body)
     }
 
-    /// The method.
+    /// The method of the request.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path as the server reads it.
+    /// The path with runs of slashes collapsed, without the [mount path](Self::mount_path).
     pub fn path(&self) -> MetadataPath<'_> {
         MetadataPath::new(self.uri.path())
     }
 
-    /// Path and query as they came, which is what Google's error pages show.
+    /// The path and the query as the service received them; `/` for a target without a path, such as that of `CONNECT`.
     pub fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("/", |target| target.as_str())
     }
 
-    /// The query without its `?`.
+    /// The path that an outer router stripped from the request, without a slash at its end; empty if there is none. Links to
+    /// this service begin with it: see [`MountPath`].
+    pub fn mount_path(&self) -> &str {
+        self.mount_path.as_ref().map_or("", MountPath::as_str)
+    }
+
+    /// The query string without its `?`.
     pub fn query(&self) -> Option<&str> {
         self.uri.query()
     }
 
-    /// `https` where the request came through TLS, else `http`.
+    /// `https` if the request was received over TLS, else `http`.
     pub fn scheme(&self) -> &'static str {
         if self.connection.as_ref().is_some_and(|connection| connection.is_encrypted) { "https" } else { "http" }
     }
 
-    /// What the request came through: who asks, and from where, if whoever accepted the connection says so.
+    /// The connection that the request was received on: the client's address and certificate. `None` if the server did not put a
+    /// [`Connection`] into the request's extensions.
     pub fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
     }
 
-    /// The authority of an absolute target, or else the `Host` header.
+    /// The authority of an absolute-form target, or else the `Host` header.
     pub fn host(&self) -> Option<&str> {
         let header = || self.host.as_ref().and_then(|host| host.to_str().ok());
         self.uri.authority().map(|authority| authority.as_str()).or_else(header)

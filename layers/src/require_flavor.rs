@@ -1,7 +1,7 @@
-//! Turns away whoever doesn't know that this is a metadata server.
+//! Refuses requests without `Metadata-Flavor: Google`, which stops server-side request forgery (SSRF).
 //!
-//! A browser, or a server tricked into fetching a URL, can't set `Metadata-Flavor: Google`; a proxy adds
-//! `X-Forwarded-For`. Both checks come before any work is done.
+//! A server that was tricked into fetching a URL can't set that header, and neither can a web page. A proxy adds
+//! `X-Forwarded-For`. The layer checks both before any work is done.
 //!
 //! ```
 //! use gce_metadata_layers::RequireFlavorLayer;
@@ -14,10 +14,10 @@
 //!     .service(service_fn(async |_: Request<()>| {
 //!         Ok::<_, std::convert::Infallible>(Response::new(bytes::Bytes::from_static(b"value")))
 //!     }));
-//! let stranger = Request::get("/computeMetadata/v1/instance/id").body(()).unwrap();
-//! assert_eq!(service.clone().oneshot(stranger).await.unwrap().status(), 403);
-//! let friend = Request::get("/computeMetadata/v1/instance/id").header("Metadata-Flavor", "Google").body(()).unwrap();
-//! assert_eq!(service.oneshot(friend).await.unwrap().status(), 200);
+//! let without_header = Request::get("/any/path").body(()).unwrap();
+//! assert_eq!(service.clone().oneshot(without_header).await.unwrap().status(), 403);
+//! let with_header = Request::get("/any/path").header("Metadata-Flavor", "Google").body(()).unwrap();
+//! assert_eq!(service.oneshot(with_header).await.unwrap().status(), 200);
 //! # }
 //! ```
 
@@ -27,32 +27,49 @@ use crate::request_head::RequestHead;
 use crate::response_future::ResponseFuture;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use std::borrow::Cow;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Below this path, and nowhere else on the real server, the header is demanded.
-const V1: &str = "/computeMetadata/v1";
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const FORMER_FLAVOR: HeaderName = HeaderName::from_static("x-google-metadata-request");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Adds [`RequireFlavor`] to a service.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RequireFlavorLayer {
-    everywhere: bool,
+    scope: Scope,
 }
 
+/// The paths that require the header: those below this one, which has no slash at its end. Empty for all paths.
+type Scope = Cow<'static, str>;
+
 impl RequireFlavorLayer {
-    /// Demands the header below `/computeMetadata/v1/`, as the real server does: `/` and `/computeMetadata/` answer
-    /// anybody.
+    /// A layer that requires the header on every path.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Demands the header on every path, for a service that is mounted elsewhere.
-    pub fn everywhere() -> Self {
-        Self { everywhere: true }
+    /// Requires the header only below this path, and not at the path itself. GCE's server requires it below
+    /// `/computeMetadata/v1`: `/` and `/computeMetadata/` are answered without it.
+    ///
+    /// Runs of slashes count as one slash, in this path and in those of requests. `X-Forwarded-For` stays refused on every
+    /// path.
+    ///
+    /// ```
+    /// use gce_metadata_layers::RequireFlavorLayer;
+    ///
+    /// let layer = RequireFlavorLayer::new().below("/computeMetadata/v1");
+    /// # drop(layer);
+    /// ```
+    #[must_use]
+    pub fn below(self, path: impl Into<Cow<'static, str>>) -> Self {
+        let path = path.into();
+        // A spelling that matches no request would admit every request.
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        let normalized: String = segments.flat_map(|segment| ["/", segment]).collect();
+        Self { scope: if normalized == path { path } else { normalized.into() } }
     }
 }
 
@@ -60,25 +77,35 @@ impl<S> Layer<S> for RequireFlavorLayer {
     type Service = RequireFlavor<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireFlavor { inner, everywhere: self.everywhere }
+        RequireFlavor { inner, scope: self.scope.clone() }
     }
 }
 
-/// Answers 403 to a request without `Metadata-Flavor: Google` (or the older `X-Google-Metadata-Request: True`) where it
-/// is demanded, and to any request with an `X-Forwarded-For` header, even an empty one.
+/// Answers 403 to a request without `Metadata-Flavor: Google` (or the older `X-Google-Metadata-Request: True`) on the paths
+/// that require it, and to every request with an `X-Forwarded-For` header, even an empty one.
 #[derive(Debug, Clone)]
 pub struct RequireFlavor<S> {
     inner: S,
-    everywhere: bool,
+    scope: Scope,
+}
+
+impl RequireFlavor<()> {
+    /// The layer that adds this service: [`RequireFlavorLayer::new`].
+    pub fn layer() -> RequireFlavorLayer {
+        RequireFlavorLayer::new()
+    }
 }
 
 impl<S> RequireFlavor<S> {
+    inner_service_accessors!();
+
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         if request.headers().contains_key(FORWARDED_FOR) {
             return Err(Rejection::Forbidden);
         }
-        let demanded = self.everywhere || MetadataPath::new(request.uri().path()).below(V1).is_some();
-        if demanded && !has_flavor(request.headers()) {
+        let is_required =
+            || self.scope.is_empty() || MetadataPath::new(request.uri().path()).below(&self.scope).is_some();
+        if !has_flavor(request.headers()) && is_required() {
             return Err(Rejection::MissingFlavor);
         }
         Ok(())
@@ -120,12 +147,20 @@ mod tests {
     const ID: &str = "/computeMetadata/v1/instance/id";
 
     async fn admits(uri: &str, headers: &[(&str, &str)]) {
-        let answer = mock_exchange(RequireFlavorLayer::new(), request(uri, headers), Response::new(Bytes::new())).await;
+        layer_admits(RequireFlavorLayer::new(), uri, headers).await;
+    }
+
+    async fn layer_admits(layer: RequireFlavorLayer, uri: &str, headers: &[(&str, &str)]) {
+        let answer = mock_exchange(layer, request(uri, headers), Response::new(Bytes::new())).await;
         assert_eq!(answer.status(), 200, "{uri} {headers:?}");
     }
 
     async fn refuses(uri: &str, headers: &[(&str, &str)]) -> String {
-        let answer = mock_refusal::<_, Bytes>(RequireFlavorLayer::new(), request(uri, headers)).await;
+        layer_refuses(RequireFlavorLayer::new(), uri, headers).await
+    }
+
+    async fn layer_refuses(layer: RequireFlavorLayer, uri: &str, headers: &[(&str, &str)]) -> String {
+        let answer = mock_refusal::<_, Bytes>(layer, request(uri, headers)).await;
         assert_eq!(answer.status(), 403, "{uri} {headers:?}");
         String::from_utf8(answer.into_body().to_vec()).unwrap()
     }
@@ -136,32 +171,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_header_or_its_predecessor_admits() {
+    async fn a_request_with_the_header_or_its_predecessor_is_admitted() {
         admits(ID, &[("metadata-flavor", "Google")]).await;
         admits(ID, &[("X-Google-Metadata-Request", "True")]).await;
         admits(ID, &[("Metadata-Flavor", "Amazon"), ("Metadata-Flavor", "Google")]).await;
     }
 
     #[tokio::test]
-    async fn a_wrong_value_is_a_missing_header() {
+    async fn a_request_without_the_header_or_with_a_wrong_value_is_refused() {
         for headers in [&[][..], &[("metadata-flavor", "google")], &[("x-google-metadata-request", "no")]] {
             assert!(refuses(ID, headers).await.contains("Missing Metadata-Flavor:Google header."));
         }
-        refuses("//computeMetadata//v1/", &[]).await;
     }
 
     #[tokio::test]
-    async fn above_v1_nothing_is_demanded() {
-        admits("/", &[]).await;
-        admits("/computeMetadata/", &[]).await;
-        admits("/computeMetadata/v1", &[]).await;
-        let answer = mock_refusal::<_, Bytes>(RequireFlavorLayer::everywhere(), request("/mine", &[])).await;
-        assert_eq!(answer.status(), 403);
+    async fn by_default_every_path_requires_the_header() {
+        for path in ["/", "/mine", "/computeMetadata/", "/computeMetadata/v1", ID] {
+            refuses(path, &[]).await;
+            admits(path, &[("metadata-flavor", "Google")]).await;
+        }
     }
 
     #[tokio::test]
-    async fn a_forwarded_request_is_refused_anywhere_and_even_if_empty() {
+    async fn below_a_path_means_its_children_with_runs_of_slashes_as_one() {
+        let layer = || RequireFlavorLayer::new().below("/computeMetadata/v1");
+        for path in ["/computeMetadata/v1/", "//computeMetadata//v1/", ID] {
+            layer_refuses(layer(), path, &[]).await;
+        }
+        for path in ["/", "/computeMetadata/", "/computeMetadata/v1", "/computeMetadata/v1beta1/"] {
+            layer_admits(layer(), path, &[]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn below_takes_each_spelling_of_a_path() {
+        for path in ["/a/b", "/a/b/", "a/b", "//a//b//"] {
+            layer_refuses(RequireFlavorLayer::new().below(path), "/a/b/c", &[]).await;
+            layer_admits(RequireFlavorLayer::new().below(path.to_owned()), "/a/c", &[]).await;
+        }
+        for path in ["", "/"] {
+            layer_refuses(RequireFlavorLayer::new().below(path), "/", &[]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_request_is_refused_on_every_path_even_if_the_header_is_empty() {
         refuses(ID, &[("metadata-flavor", "Google"), ("x-forwarded-for", "")]).await;
-        refuses("/", &[("x-forwarded-for", "192.0.2.1")]).await;
+        layer_refuses(RequireFlavorLayer::new().below("/a"), "/", &[("x-forwarded-for", "192.0.2.1")]).await;
     }
 }

@@ -1,8 +1,8 @@
 //! Refuses requests whose `Host` is a public DNS name, which stops DNS rebinding.
 //!
-//! A web page may point a DNS name of its own at a loopback or link-local address. To the browser, the metadata server is then
-//! the page's own origin: the page may set `Metadata-Flavor`, and read the answer. The one thing that it can't change is
-//! the `Host` header, which has that name.
+//! A web page can make its DNS name resolve to a loopback or link-local address. The browser then takes the metadata server for
+//! the page's origin, so the page may set `Metadata-Flavor` and read the answer. But it can't change the `Host` header, which still
+//! has that DNS name.
 //!
 //! ```
 //! use gce_metadata_layers::{AllowedHosts, RequireHostLayer};
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 impl RequireHostLayer {
-    /// A layer that lets in requests for these hosts.
+    /// A layer that admits requests for these hosts.
     pub fn new(hosts: AllowedHosts) -> Self {
         Self { shared: Arc::new(Shared { hosts, last_logged: Mutex::default() }) }
     }
@@ -65,14 +65,26 @@ impl<S> Layer<S> for RequireHostLayer {
     }
 }
 
-/// Answers 403 to a request for a host that [`AllowedHosts`] does not allow, and logs a warning that says how to allow it.
+/// Answers 403 to a request for a host that [`AllowedHosts`] does not allow, and logs a warning with the remedy, at most one in
+/// 10 seconds.
 ///
 /// The authority of an absolute-form target takes precedence over `Host`, as RFC 9112 has it. A request without either
-/// passes: browsers always send `Host`.
+/// is admitted: browsers always send `Host`.
 #[derive(Debug, Clone)]
 pub struct RequireHost<S> {
     inner: S,
     shared: Arc<Shared>,
+}
+
+impl RequireHost<()> {
+    /// The layer that adds this service: [`RequireHostLayer::new`].
+    pub fn layer(hosts: AllowedHosts) -> RequireHostLayer {
+        RequireHostLayer::new(hosts)
+    }
+}
+
+impl<S> RequireHost<S> {
+    inner_service_accessors!();
 }
 
 impl Shared {
@@ -138,7 +150,7 @@ mod tests {
         builder.body(()).unwrap()
     }
 
-    async fn passes(uri: &str, host: Option<&str>) {
+    async fn is_admitted(uri: &str, host: Option<&str>) {
         let layer = RequireHostLayer::default();
         let answer = mock_exchange(layer, request(uri, host), Response::new(Bytes::new())).await;
         assert_eq!(answer.status(), 200, "{uri} {host:?}");
@@ -152,20 +164,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_for_an_allowed_host_passes_and_for_another_is_refused() {
-        passes("/", Some("127.0.0.1:8080")).await;
+    async fn a_request_for_an_allowed_host_is_admitted_and_for_another_refused() {
+        is_admitted("/", Some("127.0.0.1:8080")).await;
         is_refused("/", Some("rebound.example.com:8080")).await;
     }
 
     #[tokio::test]
-    async fn a_request_without_host_passes() {
-        passes("/", None).await;
-        passes("/", Some("")).await;
+    async fn a_request_without_host_is_admitted() {
+        is_admitted("/", None).await;
+        is_admitted("/", Some("")).await;
     }
 
     #[tokio::test]
     async fn the_authority_of_an_absolute_target_takes_precedence_over_the_host_header() {
-        passes("http://metadata.google.internal/", Some("rebound.example.com")).await;
+        is_admitted("http://metadata.google.internal/", Some("rebound.example.com")).await;
         is_refused("http://rebound.example.com/", Some("localhost")).await;
         is_refused("http://localhost@rebound.example.com/", Some("localhost")).await;
     }

@@ -1,8 +1,7 @@
 //! Refuses clients without a verified certificate, or with one that is not allowed.
 //!
 //! The server verifies a client's certificate in the TLS handshake, and puts a [`Connection`] into the extensions of its requests. This
-//! layer decides which of these clients are admitted. It comes before the path is looked at, so that other clients get the same 403
-//! for every path.
+//! layer decides which of these clients are admitted. It ignores the path, so other clients can't find out which paths exist.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -35,7 +34,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Decides which clients are admitted. Every `Fn(&PeerIdentity) -> bool` is a policy.
+/// Decides which clients are admitted. Each `Fn(&PeerIdentity) -> bool` is a policy.
 pub trait PeerPolicy {
     /// Whether this client is admitted.
     fn admits(&self, peer: &PeerIdentity) -> bool;
@@ -54,12 +53,12 @@ pub struct AllowedPeers {
 }
 
 impl AllowedPeers {
-    /// All verified peers.
-    pub fn everybody() -> Self {
+    /// Admits all verified peers.
+    pub fn all() -> Self {
         Self { names: None }
     }
 
-    /// Peers with one of these names: see [`PeerIdentity::is_called`]. An empty list admits none.
+    /// Admits the peers with one of these names: see [`PeerIdentity::is_called`]. An empty list admits none.
     pub fn only(names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { names: Some(names.into_iter().map(Into::into).collect()) }
     }
@@ -92,11 +91,22 @@ impl<S, P: Clone> Layer<S> for RequirePeerLayer<P> {
     }
 }
 
-/// Answers 403 to clients without a certificate, or that the policy does not admit.
+/// Answers 403 to clients without a verified certificate, or with one that the policy does not admit.
 #[derive(Debug, Clone)]
 pub struct RequirePeer<S, P> {
     inner: S,
     policy: P,
+}
+
+impl<P> RequirePeer<(), P> {
+    /// The layer that adds this service: [`RequirePeerLayer::new`].
+    pub fn layer(policy: P) -> RequirePeerLayer<P> {
+        RequirePeerLayer::new(policy)
+    }
+}
+
+impl<S, P> RequirePeer<S, P> {
+    inner_service_accessors!();
 }
 
 impl<S, P, ReqBody, ResBody> Service<Request<ReqBody>> for RequirePeer<S, P>
@@ -144,15 +154,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_verified_client_is_welcome_unless_names_are_asked_for() {
-        for layer in [RequirePeerLayer::new(AllowedPeers::everybody()), layer(&["other", "instance-1"])] {
-            let answer = mock_exchange(layer, request(Some("instance-1")), Response::new(Bytes::from("told"))).await;
-            assert_eq!(answer.body(), "told");
+    async fn a_verified_client_that_the_policy_allows_is_admitted() {
+        for layer in [RequirePeerLayer::new(AllowedPeers::all()), layer(&["other", "instance-1"])] {
+            let answer = mock_exchange(layer, request(Some("instance-1")), Response::new(Bytes::from("value"))).await;
+            assert_eq!(answer.body(), "value");
         }
     }
 
     #[tokio::test]
-    async fn a_stranger_learns_nothing() {
+    async fn other_clients_get_403_for_every_path() {
         let refused = [request(None), request(Some("instance-2")), Request::get("/").body(()).unwrap()];
         for request in refused {
             let answer = mock_refusal::<_, Bytes>(layer(&["instance-1"]), request).await;

@@ -1,4 +1,4 @@
-//! The future of the layers that pass a request on or refuse it.
+//! The response future of the layers that admit or refuse requests.
 
 use crate::record_latency::PathLabel;
 use crate::rejection::Rejection;
@@ -10,7 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pin_project! {
-    /// Completes with the inner service's answer, or with a refusal.
+    /// The response future of the layers that admit or refuse requests. It completes with the inner service's answer or with a
+    /// [`Rejection`].
+    ///
+    /// # Panics
+    /// If it is polled after it has completed with a rejection.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
@@ -43,7 +47,7 @@ impl<F> ResponseFuture<F> {
         Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label: None }) } }
     }
 
-    /// A refusal whose metrics label is this directory.
+    /// A refusal that metrics count under this directory.
     #[cfg(feature = "rate-limit")]
     pub(crate) fn refused_below(directory: &'static str, rejection: Rejection, head: RequestHead) -> Self {
         let label = Some(PathLabel::Below(directory));
@@ -58,7 +62,7 @@ where
 {
     type Output = F::Output;
 
-    #[expect(clippy::expect_used, reason = "a future that is polled again would hang for ever without it")]
+    #[expect(clippy::expect_used, reason = "a future that is polled after completion would never complete without it")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             Projected::Admitted { inner } => inner.poll(cx),

@@ -1,6 +1,6 @@
-//! The headers that every answer of the metadata server carries, refusals and redirects included.
+//! The headers that each answer of the metadata server has, refusals and redirects included.
 //!
-//! Client libraries decide by `Metadata-Flavor: Google` whether they run on Google's cloud at all.
+//! Client libraries detect Google Cloud by the header `Metadata-Flavor: Google` of an answer.
 //!
 //! ```
 //! use gce_metadata_layers::SetServerHeadersLayer;
@@ -36,7 +36,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 pub struct SetServerHeadersLayer(());
 
 impl SetServerHeadersLayer {
-    /// The layer; it has no settings.
+    /// A layer without settings.
     pub fn new() -> Self {
         Self(())
     }
@@ -50,10 +50,21 @@ impl<S> Layer<S> for SetServerHeadersLayer {
     }
 }
 
-/// Sets `Metadata-Flavor`, `Server`, `X-XSS-Protection` and `X-Frame-Options` on whatever the inner service answers.
+/// Sets `Metadata-Flavor`, `Server`, `X-XSS-Protection` and `X-Frame-Options` on each answer of the inner service.
 #[derive(Debug, Clone)]
 pub struct SetServerHeaders<S> {
     inner: S,
+}
+
+impl SetServerHeaders<()> {
+    /// The layer that adds this service: [`SetServerHeadersLayer::new`].
+    pub fn layer() -> SetServerHeadersLayer {
+        SetServerHeadersLayer::new()
+    }
+}
+
+impl<S> SetServerHeaders<S> {
+    inner_service_accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SetServerHeaders<S>
@@ -103,8 +114,8 @@ mod tests {
     use crate::test_support::mock_exchange;
 
     #[tokio::test]
-    async fn refusals_carry_the_headers_too() {
-        let refused = Response::builder().status(403).header("server", "somebody else").body(()).unwrap();
+    async fn refusals_have_the_headers_too() {
+        let refused = Response::builder().status(403).header("server", "another server").body(()).unwrap();
         let answer = mock_exchange(SetServerHeadersLayer::new(), Request::new(()), refused).await;
         assert_eq!(answer.status(), 403);
         assert_eq!(answer.headers().len(), 4);

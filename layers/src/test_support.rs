@@ -1,11 +1,11 @@
-//! Drives a layer over `tower_test::mock`, which panics when a layer calls a service that was not polled ready.
+//! Tests of layers over `tower_test::mock`, which panics if a layer calls a service that was not polled ready.
 
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 use tower_test::mock::{self, Mock};
 
-/// One request through the layer, answered by the inner service with `inner`.
+/// Sends one request through the layer. The inner service answers `inner`.
 pub(crate) async fn mock_exchange<L, B>(layer: L, request: Request<()>, inner: Response<B>) -> Response<B>
 where
     L: Layer<Mock<Request<()>, Response<B>>>,
@@ -22,7 +22,7 @@ where
     tokio::join!(answer, served).0.unwrap()
 }
 
-/// One request that the layer answers itself: the inner service never sees it.
+/// Sends one request that the layer answers itself. Panics if the inner service receives it.
 pub(crate) async fn mock_refusal<L, B>(layer: L, request: Request<()>) -> Response<B>
 where
     L: Layer<Mock<Request<()>, Response<B>>>,
@@ -32,6 +32,6 @@ where
     let (mut service, mut handle) = mock::spawn_with(|mock| layer.layer(mock));
     assert!(service.poll_ready().is_ready());
     let answer = service.call(request).await.unwrap();
-    assert!(handle.poll_request().is_pending(), "the request went through");
+    assert!(handle.poll_request().is_pending(), "the request reached the inner service");
     answer
 }

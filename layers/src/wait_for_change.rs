@@ -1,9 +1,9 @@
-//! `wait_for_change=true`: an answer that comes when the value is another one.
+//! Long polls: `wait_for_change=true` delays the answer until the value has changed.
 //!
-//! No endpoint knows of waiting. The layer asks the service below it, compares the entity tag with the one that the
-//! client has (`last_etag`, or that of the first answer), and while they are equal sleeps until something has changed,
-//! the client's `timeout_sec` is up, or the server stops. Time-out and stop give the current value with status 200. What
-//! has no tag (a refusal, a deleted key) is answered at once.
+//! Endpoints do not wait. The layer calls the inner service and compares the entity tag of its answer with that of the client
+//! (`last_etag`, or else the tag of the first answer). While both are equal, the request waits: until the change signal wakes it and
+//! the inner service is called again, until `timeout_sec` has passed, or until the server stops. After a time-out or a stop the answer
+//! has the current value and status 200. An answer without an entity tag (a refusal, a deleted key) is returned at once.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Adds [`WaitForChange`] to a service. All services made by one layer share its cap of waiters.
+/// Adds [`WaitForChange`] to a service. All services of one layer share its limit of waiters.
 #[derive(Debug, Clone)]
 pub struct WaitForChangeLayer<T> {
     changes: watch::Receiver<T>,
@@ -57,23 +57,23 @@ pub struct WaitForChangeLayer<T> {
     waiters: Waiters,
 }
 
-/// Counts and limits the requests that wait. Clones share the count.
+/// Counts and limits the requests that wait for a change (waiters). Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Waiters {
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     max: usize,
 }
 
 impl Waiters {
-    /// At most `max` requests may wait.
+    /// Lets at most `max` requests wait.
     pub fn at_most(max: usize) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(max)), max }
+        Self { permits: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// The number of requests that wait now.
+    /// The number of requests that are waiting.
     pub fn count(&self) -> usize {
-        self.max - self.room.available_permits()
+        self.max - self.permits.available_permits()
     }
 }
 
@@ -85,18 +85,22 @@ impl Default for Waiters {
 }
 
 impl<T> WaitForChangeLayer<T> {
-    /// A layer that asks again whenever `changes` does. What it carries is never looked at. When its sender is gone,
-    /// nothing can change any more and every waiter is answered.
+    /// A layer that wakes waiting requests when `changes` does. The value in the channel is not used.
+    ///
+    /// The inner service must answer from the state behind this channel: waiters do not wake when another state changes. For the
+    /// router of gce-metadata-routes, that is `router.reader().changes()`. When the sender is dropped, all waiters are answered.
     pub fn new(changes: watch::Receiver<T>) -> Self {
         Self { changes, stop: CancellationToken::new(), waiters: Waiters::default() }
     }
 
-    /// Answers every waiter when `stop` is cancelled.
+    /// Answers all waiting requests when `stop` is cancelled, and later ones at once.
+    #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
-    /// Counts and caps the requests that wait; one too many is answered 503. Without this there is no cap.
+    /// Counts and limits the waiting requests; one above the limit is answered 503. By default there is no limit.
+    #[must_use]
     pub fn waiters(self, waiters: Waiters) -> Self {
         Self { waiters, ..self }
     }
@@ -112,7 +116,7 @@ impl<S, T> Layer<S> for WaitForChangeLayer<T> {
     }
 }
 
-/// What only a request that waits needs a copy of. Servers clone the service for each of the others too.
+/// The state of a waiting request. It is shared, because servers clone the service for each request, and few wait.
 #[derive(Debug)]
 struct Shared<T> {
     changes: watch::Receiver<T>,
@@ -120,11 +124,22 @@ struct Shared<T> {
     waiters: Waiters,
 }
 
-/// Holds a request with `wait_for_change=true` back until its answer has another entity tag.
+/// Delays the answer to a request with `wait_for_change=true` until its entity tag has changed.
 #[derive(Debug)]
 pub struct WaitForChange<S, T> {
     inner: S,
     shared: Arc<Shared<T>>,
+}
+
+impl<T> WaitForChange<(), T> {
+    /// The layer that adds this service: [`WaitForChangeLayer::new`].
+    pub fn layer(changes: watch::Receiver<T>) -> WaitForChangeLayer<T> {
+        WaitForChangeLayer::new(changes)
+    }
+}
+
+impl<S, T> WaitForChange<S, T> {
+    inner_service_accessors!();
 }
 
 impl<S: Clone, T> Clone for WaitForChange<S, T> {
@@ -167,7 +182,7 @@ where
     }
 }
 
-/// One request on its way to its answer. Dropping it, as a server does when the client leaves, frees its place.
+/// One request that may wait. Dropping it, as a server does when the client disconnects, releases its permit.
 struct Waiter<S, T> {
     inner: S,
     changes: watch::Receiver<T>,
@@ -187,8 +202,7 @@ impl<S, T> Waiter<S, T> {
         ResBody: From<Bytes>,
     {
         let (parts, body) = request.into_parts();
-        // Whatever happens from here on is a change: marked seen before the first answer is made, or one in between
-        // would be lost.
+        // Before the first call: a change during it would be lost otherwise.
         self.changes.mark_unchanged();
         let first = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
         let Some(seen) = query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
@@ -196,11 +210,11 @@ impl<S, T> Waiter<S, T> {
         if tag_of(&first).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
             return Ok(first);
         }
-        let Ok(_place) = Arc::clone(&self.waiters.room).try_acquire_owned() else {
+        let Ok(_permit) = Arc::clone(&self.waiters.permits).try_acquire_owned() else {
             let head = RequestHead::from_request(Request::from_parts(parts, ()));
             return Ok(Rejection::Unavailable.into_response(&head));
         };
-        // Ten thousand may wait: nothing is kept that is not needed again.
+        // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
         drop(first);
         let parts = detached(parts);
         loop {
@@ -218,8 +232,8 @@ impl<S, T> Waiter<S, T> {
     }
 }
 
-/// Copies a head into memory of its own. The server parses heads in place: a head that waits would keep the server's read buffer,
-/// and the server would allocate another.
+/// Copies a head out of the server's read buffer. A server parses heads in place: a waiting one would keep the buffer alive, and the
+/// server would allocate another.
 #[expect(clippy::expect_used, reason = "the parts of a valid head are valid")]
 fn detached(mut parts: request::Parts) -> request::Parts {
     let copy = |target: &PathAndQuery| target.as_str().to_owned().try_into().expect("a valid target");
@@ -262,7 +276,7 @@ pin_project! {
     }
 }
 
-/// Only a request that waits pays for a box.
+/// Boxed, so that only requests that may wait allocate.
 type BoxedAnswer<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
 
 impl<F, B, E> Future for ResponseFuture<F, B, E>

@@ -1,4 +1,4 @@
-//! How the tree grows: a leaf should cost the same whatever stands beside it, all else no more than its size.
+//! The cost of trees by size: a leaf should cost the same in a tree of any size, other requests in proportion to their answers.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -27,7 +27,7 @@ fn growth(criterion: &mut Criterion) {
         for (name, query) in [("listing", None), ("recursion", Some("recursive=true"))] {
             let query = Query::parse(query);
             group.bench_with_input(BenchmarkId::new(name, size), &size, |bencher, _| {
-                // A form is kept: a tree that nobody has asked yet is made for each.
+                // Rendered forms are cached, so each iteration needs a new tree.
                 bencher.iter_batched(
                     || Metadata::from_json(config_again(&text)).unwrap().tree(),
                     |tree| {

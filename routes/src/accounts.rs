@@ -1,7 +1,7 @@
-//! Service accounts: each is served by its e-mail and by its aliases, whichever of them a config names.
+//! Service accounts: each account is served under its e-mail and all its aliases.
 //!
-//! gcloud looks for the e-mail among the lines of `service-accounts/`, the client libraries ask for `default`. A real dump
-//! has both, and nothing is added to it.
+//! gcloud looks for the e-mail in the listing of `service-accounts/`; client libraries request `default`. A config may have an
+//! account under one name only, so the other names are added. The dump of a real VM has all of them.
 
 use crate::memo::Memo;
 use crate::tree::{Dir, Leaf, Node, Tree};
@@ -13,18 +13,18 @@ use std::sync::Arc;
 const DEFAULT: &str = "default";
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// A service account of the VM, as a token source needs to know it.
+/// A service account of the VM, as token sources see it. Hashing uses the e-mail only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
-    /// The e-mail, which identifies the account by whatever name it was asked for.
+    /// The e-mail. It identifies the account, also if the request had an alias.
     pub email: String,
-    /// The scopes that the VM gives it, sorted and each once.
+    /// The OAuth scopes that the VM has for the account, sorted and without duplicates.
     pub scopes: Arc<[String]>,
-    /// The names besides its e-mail; `default` for the one that libraries use unasked.
+    /// The names other than the e-mail. The default account has the alias `default`.
     pub aliases: Vec<String>,
 }
 
-/// The e-mail tells accounts apart; hashing the rest would be work for nothing.
+/// The e-mail alone identifies an account, so the other fields are not hashed.
 impl Hash for ServiceAccount {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.email.hash(state);
@@ -32,14 +32,14 @@ impl Hash for ServiceAccount {
 }
 
 impl ServiceAccount {
-    /// An account with these scopes, in whatever order.
+    /// An account with these scopes, in any order.
     pub fn new(email: impl Into<String>, mut scopes: Vec<String>, aliases: Vec<String>) -> Self {
         scopes.sort_unstable();
         scopes.dedup();
         Self { email: email.into(), scopes: scopes.into(), aliases }
     }
 
-    /// Whether this is the account that the libraries use unasked.
+    /// Whether this is the default account, which client libraries use unless they are configured otherwise.
     pub fn is_default(&self) -> bool {
         self.aliases.iter().any(|alias| alias == DEFAULT)
     }
@@ -49,12 +49,12 @@ impl ServiceAccount {
 pub(crate) type Accounts = Arc<Memo<BTreeMap<Box<str>, Arc<ServiceAccount>>>>;
 
 impl Tree {
-    /// The account with this e-mail or alias.
+    /// The service account with this e-mail or alias.
     pub fn service_account(&self, name: &str) -> Option<Arc<ServiceAccount>> {
         self.by_name().get(name).cloned()
     }
 
-    /// Each account once, whatever names it has.
+    /// All service accounts, each once.
     pub fn service_accounts(&self) -> Vec<Arc<ServiceAccount>> {
         let mut accounts: Vec<Arc<ServiceAccount>> = Vec::new();
         for account in self.by_name().values() {
@@ -73,7 +73,7 @@ impl Tree {
         let Node::Dir(accounts) = &**self.get("instance/service-accounts")? else { return None };
         let account = |(name, node): (&str, &Arc<Node>)| {
             let Node::Dir(account) = &**node else { return None };
-            // An account without an e-mail is known by the name it has.
+            // An account without an e-mail is identified by its name.
             let email = strings(account, "email").into_iter().next().unwrap_or_else(|| name.to_owned());
             let account = ServiceAccount::new(email, strings(account, "scopes"), strings(account, "aliases"));
             Some((Box::from(name), Arc::new(account)))
@@ -104,8 +104,8 @@ pub(crate) fn complete(v1: &mut Value) {
     let Some(Value::Object(accounts)) = v1.pointer_mut("/instance/serviceAccounts") else { return };
     for (name, account) in accounts.iter_mut() {
         let Value::Object(account) = account else { continue };
-        // What the Go emulator writes for what it was not given.
-        account.retain(|key, value| !matches!(&**key, "aliases" | "email" | "scopes") || !is_nothing(value));
+        // The Go emulator writes null or an empty string for values that it does not have.
+        account.retain(|key, value| !matches!(&**key, "aliases" | "email" | "scopes") || !is_absent(value));
         let email = || if name == DEFAULT { compute_account(&number) } else { name.clone() };
         account.entry("email").or_insert_with(|| email().into());
     }
@@ -130,11 +130,11 @@ pub(crate) fn complete(v1: &mut Value) {
     }
 }
 
-fn is_nothing(value: &Value) -> bool {
+fn is_absent(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
-/// The e-mail of the account that a project's VMs have unless they are given another.
+/// The e-mail of the Compute Engine default service account of a project.
 fn compute_account(project_number: &str) -> String {
     let digits: String = project_number.chars().filter(char::is_ascii_digit).collect();
     format!("{}-compute@developer.gserviceaccount.com", if digits.is_empty() { "0" } else { &digits })
@@ -146,7 +146,7 @@ fn names(account: &Value) -> Vec<String> {
     aliases.chain([&account["email"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Gives the account with one e-mail another, under all its names.
+/// Changes the e-mail of an account, under all its names.
 pub(crate) fn rename(v1: &mut Value, old: &str, new: &str) {
     let Some(Value::Object(accounts)) = v1.pointer_mut("/instance/serviceAccounts") else { return };
     accounts.remove(old);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_is_listed_by_its_email_too() {
+    fn the_default_account_is_listed_under_its_email_too() {
         let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
         assert_eq!(completed(json!({"default": account})), json!({"default": account, "a@example.com": account}));
         let bare = completed(json!({"default": {"email": "a@example.com"}}));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_is_served_by_its_aliases_too() {
+    fn an_account_under_its_email_is_served_under_its_aliases_too() {
         let account = json!({"aliases": ["default", "worker"], "email": "a@example.com", "scopes": []});
         let all = completed(json!({"a@example.com": account}));
         assert_eq!(all, json!({"a@example.com": account, "default": account, "worker": account}));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_null_or_empty_is_not_given() {
+    fn null_and_empty_values_are_replaced_by_defaults() {
         let all = completed(json!({"default": {"aliases": null, "email": "", "scopes": null}}));
         let email = "0-compute@developer.gserviceaccount.com";
         let account = json!({"aliases": ["default"], "email": email, "scopes": [CLOUD_PLATFORM]});
@@ -203,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_the_default_whatever_its_aliases_are() {
+    fn the_account_named_default_has_that_alias() {
         let all = completed(json!({"default": {"email": "a@example.com", "aliases": ["worker"]}}));
         assert_eq!(all["a@example.com"]["aliases"], json!(["default", "worker"]));
         assert_eq!(all["worker"], all["default"]);
     }
 
     #[test]
-    fn of_two_accounts_none_is_the_default_unasked() {
+    fn neither_of_two_accounts_becomes_the_default() {
         let all = completed(json!({"a@example.com": {}, "b@example.com": {}}));
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), ["a@example.com", "b@example.com"]);
     }
 
     #[test]
-    fn a_complete_one_stays_as_it_is() {
+    fn a_complete_account_is_not_changed() {
         let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": ["s"]});
         let dump = json!({"a@example.com": account, "default": account});
         assert_eq!(completed(dump.clone()), dump);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_email_replaces_the_old_one() {
+    fn a_new_email_replaces_the_old_one_under_all_names() {
         let account = json!({"aliases": ["default"], "email": "old@example.com", "scopes": ["s"]});
         let accounts = json!({"default": account, "old@example.com": account, "worker": account});
         let metadata = crate::Metadata::from_json(json!({"instance": {"serviceAccounts": accounts}})).unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_found_by_any_name() {
+    fn an_account_is_found_by_each_of_its_names() {
         let accounts = json!({"a@example.com": {"aliases": ["default"], "scopes": ["s"]}});
         let json = json!({"instance": {"serviceAccounts": accounts}});
         let tree = crate::Metadata::from_json(json).unwrap().tree();

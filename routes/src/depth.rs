@@ -1,14 +1,14 @@
-//! A bound on how deep values may nest.
+//! The limit on the nesting of values.
 //!
-//! The tree is built, merged, compared, rendered and dropped recursively, and so is JSON by serde_json. Its parser has a
-//! limit; a value that a program builds has none, and would overflow the stack. So each function that takes a value or a path
-//! from outside checks it against [`Tree::MAX_DEPTH`] first.
+//! Trees are built, merged, compared, rendered and dropped recursively; serde_json does the same with JSON. Its parser limits the
+//! depth, but a value that a program builds may have any depth and would overflow the stack. So each function that takes a value or a
+//! path from outside checks it against [`Tree::MAX_DEPTH`] first.
 
 use crate::tree::Tree;
 use serde_json::Value;
 
-/// The path to the first value that more than `levels` keys and indices lead to: keys, and indices as `[0]`. It recurses
-/// `levels` deep at most.
+/// The path to the first value below more than `levels` keys and indices (`[0]`); `None` if there is none. Recurses at most
+/// `levels` deep.
 pub(crate) fn beyond(value: &Value, levels: usize) -> Option<Vec<String>> {
     let below = |value| match levels.checked_sub(1) {
         Some(levels) => beyond(value, levels),
@@ -25,7 +25,7 @@ pub(crate) fn beyond(value: &Value, levels: usize) -> Option<Vec<String>> {
     Some(path)
 }
 
-/// The value, or null and a log line if it nests deeper than `levels`: for functions that can't fail.
+/// Returns the value, or null with a log line if it nests deeper than `levels`. For functions that can't fail.
 pub(crate) fn or_null(value: Value, levels: usize) -> Value {
     if beyond(&value, levels).is_none() {
         return value;
@@ -35,7 +35,7 @@ pub(crate) fn or_null(value: Value, levels: usize) -> Value {
     Value::Null
 }
 
-/// Drops a value of any depth. Its own `Drop` is recursive.
+/// Drops a value of any depth without recursion; its `Drop` would recurse.
 pub(crate) fn dismantle(value: Value) {
     let mut parts = vec![value];
     while let Some(part) = parts.pop() {
@@ -53,13 +53,13 @@ pub(crate) mod tests {
     use crate::{GuestAttributes, Metadata, OsLogin};
     use serde_json::json;
 
-    /// Lists in lists. Not made by `json!`, which copies recursively.
+    /// Nested lists. `json!` would copy them recursively.
     pub(crate) fn nested(levels: usize) -> Value {
         (0..levels).fold(json!("leaf"), |value, _| Value::Array(vec![value]))
     }
 
     #[test]
-    fn the_path_leads_to_the_first_value_beyond_the_limit() {
+    fn beyond_returns_the_path_to_the_first_value_over_the_limit() {
         let value = json!({"a": 1, "b": [{}, {"c": [2]}]});
         assert_eq!(beyond(&value, 4), None);
         assert_eq!(beyond(&value, 3).unwrap(), ["b", "[1]", "c", "[0]"]);
@@ -71,13 +71,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_value_beyond_the_limit_is_replaced_by_null() {
+    fn a_value_over_the_limit_is_replaced_by_null() {
         assert_eq!(or_null(nested(100), 100), nested(100));
         assert_eq!(or_null(nested(100_000), 100), Value::Null);
     }
 
     #[test]
-    fn json_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
+    fn deeply_nested_json_is_an_error_and_no_stack_overflow() {
         let vm = |levels| {
             let mut vm = json!({"instance": {}});
             vm["instance"]["odd"] = nested(levels);
@@ -98,7 +98,7 @@ pub(crate) mod tests {
         assert_eq!((&instance["odd"], &instance["odder"]), (&nested(98), &Value::Null));
     }
 
-    /// Such a text is the value of a leaf, which may be written as the JSON that it holds.
+    /// A leaf whose value is JSON may be written as a string or as JSON.
     #[test]
     fn json_in_a_string_is_parsed_unless_it_nests_too_deep() {
         let leaf = |levels| {

@@ -1,4 +1,4 @@
-//! Endpoints: each answers the requests of a route.
+//! Endpoints: an endpoint answers the requests of one or more routes.
 
 mod body;
 mod body_budget;
@@ -36,18 +36,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Answers the requests of one route.
+/// Answers the requests of one or more routes.
 pub trait Endpoint: Send + Sync {
-    /// Whether the route takes this method. The others are answered 405.
+    /// Whether the endpoint supports this method; GET and HEAD by default. Requests with other methods are answered 405.
     fn allows(&self, method: &Method) -> bool {
         method == Method::GET || method == Method::HEAD
     }
 
-    /// Answers one request.
+    /// Answers a request, at once or with a future.
     fn call(&self, call: Call<'_>) -> Reply;
 }
 
-/// An endpoint may be shared by several routes.
+/// Several routes may share an endpoint.
 impl<E: Endpoint + ?Sized> Endpoint for Arc<E> {
     fn allows(&self, method: &Method) -> bool {
         (**self).allows(method)
@@ -58,62 +58,66 @@ impl<E: Endpoint + ?Sized> Endpoint for Arc<E> {
     }
 }
 
-/// A request as an endpoint sees it.
+/// A request to an endpoint.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// Method, query and host.
+    /// The head of the request: method, query, host and connection.
     pub head: &'a RequestHead,
-    /// The path in v1, also if the request came through an older API.
+    /// The path of the request, resolved to v1 if the request uses an older API.
     pub path: MetadataPath<'a>,
-    /// The body, unread.
+    /// The body, which has not been read yet.
     pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
 }
 
 impl Call<'_> {
-    /// The first value of a query parameter.
+    /// The value of the first query parameter with this name.
     pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.head.query()?;
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// The part of the path that the route's placeholder of this name matched.
+    /// The part of the path that matched the route's placeholder of this name; `None` if the route has no such placeholder.
     pub fn placeholder(&self, name: &str) -> Option<&str> {
         self.params.get(name)
     }
 
-    /// The placeholder of an endpoint of this crate.
+    /// The value of a placeholder that all routes of the endpoint have.
     #[expect(clippy::expect_used, reason = "the table of routes is a constant")]
     fn own_placeholder(&self, name: &str) -> &str {
         self.placeholder(name).expect("the route of the endpoint has its placeholder")
     }
 
-    /// The service account that the route's `{account}` names.
+    /// The service account in the route's placeholder `{account}`.
     fn account(&self, tree: &Tree) -> Result<Arc<ServiceAccount>, Rejection> {
         tree.service_account(self.own_placeholder("account")).ok_or(Rejection::NotFound)
     }
 }
 
-/// The answer to a call, or a future of it. Polling it after its completion panics.
+/// The answer to a call, ready or as a future.
+///
+/// # Panics
+/// If it is polled after completion.
 pub struct Reply {
     outcome: Outcome,
     pub(crate) counted_as: Option<&'static str>,
 }
 
 enum Outcome {
-    /// Ready; `None` once it was polled.
+    /// Ready; `None` after it was polled.
     Now(Option<Result<Answer, Rejection>>),
-    /// In the making.
+    /// Not ready.
     Later(Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>),
 }
 
 impl Reply {
-    /// A reply that takes time.
+    /// A reply that completes when the future does.
     pub fn later(outcome: impl Future<Output = Result<Answer, Rejection>> + Send + 'static) -> Self {
         Self { outcome: Outcome::Later(Box::pin(outcome)), counted_as: None }
     }
 
-    /// The same reply, counted as one of this directory's: for paths whose names clients make up.
+    /// Sets the directory that metrics count the request under. For paths with names that clients choose, which must not become labels.
+    #[must_use]
     pub fn counted_as(self, directory: &'static str) -> Self {
         Self { counted_as: Some(directory), ..self }
     }
@@ -128,7 +132,7 @@ impl From<Result<Answer, Rejection>> for Reply {
 impl Future for Reply {
     type Output = Result<Answer, Rejection>;
 
-    #[expect(clippy::expect_used, reason = "a future that is polled again would hang for ever without it")]
+    #[expect(clippy::expect_used, reason = "a future that is polled after completion would never complete without it")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.outcome {
             Outcome::Now(outcome) => Poll::Ready(outcome.take().expect("`Reply` polled after completion")),
@@ -137,31 +141,32 @@ impl Future for Reply {
     }
 }
 
-/// What a route answers.
+/// The answer of an endpoint.
 #[non_exhaustive]
 pub enum Answer {
-    /// A node of the tree: in every form, with an entity tag, and worth waiting for.
+    /// A node of the tree. It is rendered in every form, has an entity tag, and can be waited for.
     Published(Arc<Node>),
-    /// Whatever knows its forms itself, such as a value that is [computed](Self::computed). Unless what it makes of a query is
-    /// [untagged](Representation::untagged), it has an entity tag and may be waited for: then the endpoint is called again after
-    /// each change. What is untagged and not worth waiting for refuses `wait_for_change` with [`Rejection::BadRequest`].
+    /// A value that renders itself, such as a [computed](Self::computed) one. If its representation has an entity tag, clients can wait
+    /// for its change: the endpoint is called again after each change of the tree. A value that is
+    /// [untagged](Representation::untagged) should reject `wait_for_change` with [`Rejection::BadRequest`].
     Custom(Box<dyn Represent + Send + Sync>),
-    /// Bytes that have one form only.
+    /// Bytes that are the same for every query, without an entity tag.
     Document {
         /// The bytes.
         body: Bytes,
-        /// Their media type.
+        /// The media type of the bytes.
         content_type: HeaderValue,
     },
 }
 
 impl Answer {
-    /// A value made for this request: in every form, without a tag, and nothing to wait for. Its text has this media type.
+    /// A value that was computed for this request. It is rendered in every form, has no entity tag and can't be waited for. Its text form
+    /// has the given media type.
     pub fn computed(leaf: Leaf, text_type: HeaderValue) -> Self {
         Self::Custom(Box::new(Computed { leaf, text_type }))
     }
 
-    /// Text, which has no other form.
+    /// A text without another form.
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
         Self::Document { body: body.into(), content_type: TEXT }
     }
@@ -193,7 +198,7 @@ impl Represent for Computed {
     }
 }
 
-/// What is made for one request may be a token, which no log should print.
+/// Prints no value: a computed one may be a token.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_for_a_request_is_not_printed() {
+    fn debug_output_has_no_computed_value() {
         let leaf = Leaf::text_by_default("ya29.hidden");
         let answer = Answer::computed(leaf, HeaderValue::from_static("text/html"));
         assert!(!format!("{answer:?}").contains("hidden"));

@@ -1,10 +1,10 @@
-//! A value that is derived from immutable data: computed at its first use, and kept.
+//! A value derived from immutable data, computed at its first use and cached.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-/// Two memos are always equal: they sit beside the data that they derive from, which is compared. `Debug` prints no value, since the
-/// data may be secret.
+/// A cached value. All memos are equal, because types that contain one compare the data that it derives from. `Debug` does not print
+/// the value, which may be secret.
 pub(crate) struct Memo<T>(OnceLock<T>);
 
 impl<T> Memo<T> {

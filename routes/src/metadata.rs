@@ -1,4 +1,4 @@
-//! What a VM's metadata is before it is a tree: JSON in GCE's own shape, checked and completed.
+//! The metadata of a VM as JSON in GCE's shape, checked and completed: the input of a [`Tree`].
 
 mod canonical;
 mod check;
@@ -18,9 +18,10 @@ use crate::schema;
 use crate::tree::Tree;
 use serde_json::{Map, Value, json};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-/// The metadata of a VM as JSON, in the shape that `?recursive=true` of `/computeMetadata/v1/` answers.
+/// The metadata of a VM as JSON, in the shape of the answer to `/computeMetadata/v1/?recursive=true`.
 ///
 /// ```
 /// use gce_metadata_routes::Metadata;
@@ -37,22 +38,22 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads what stands at `/computeMetadata/v1/`, such as the dump of a VM's `?recursive=true`.
+    /// Reads metadata from the JSON of `/computeMetadata/v1/`, such as the `?recursive=true` dump of a VM.
     ///
-    /// Keys that differ from GCE's own in case only become GCE's own. A service account that the JSON names in one way is
-    /// completed so that it is served under its e-mail and all its aliases.
+    /// Keys that differ from GCE's in case only are normalized. Each service account is served under its e-mail and all its
+    /// aliases, also if the JSON has only one of these names.
     ///
     /// # Errors
-    /// If it has none of the keys that metadata has, or a value can't be what its place says it is, such as a list where an object
-    /// belongs, or it nests more than [`Tree::MAX_DEPTH`] levels deep; the error names the place.
+    /// If the JSON has none of the keys of metadata, has a value of the wrong type, such as a list instead of an object, or nests
+    /// more than [`Tree::MAX_DEPTH`] levels deep. The error has the path.
     pub fn from_json(v1: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
         let metadata = Self::read_dump(v1, &mut walk);
         walk.first_error().map_or(Ok(metadata), Err)
     }
 
-    /// All findings in such JSON: the errors for which [`from_json`](Self::from_json) refuses it, values that it takes though GCE
-    /// would not serve them, and keys that GCE is not known to have.
+    /// Checks JSON and returns all findings: the errors for which [`from_json`](Self::from_json) fails, warnings about values that GCE
+    /// would not serve, and notices about keys that GCE is not known to have.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Severity};
@@ -68,14 +69,14 @@ impl Metadata {
         walk.into_findings()
     }
 
-    /// Whether an object has a key that metadata has at its top, in any case.
+    /// Whether an object has a top-level key of metadata, such as `instance`, in upper or lower case.
     pub fn is_like(object: &Map<String, Value>) -> bool {
         const ROOTS: [&str; 4] = ["instance", "oslogin", "project", "universe"];
         ROOTS.iter().any(|root| object.keys().any(|key| key.eq_ignore_ascii_case(root)))
     }
 
-    /// Reads the object that stands at `/computeMetadata/v1/` as a part of a larger document. The walk gets the findings; after
-    /// an error the metadata is incomplete. The document must have been [bounded](Walk::bounded).
+    /// Reads the object of `/computeMetadata/v1/` as a part of a larger document. Findings are added to the walk; after an error the
+    /// metadata is incomplete. The document must have been [bounded](Walk::bounded).
     pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
         Self::complete(canonical(v1, walk))
     }
@@ -91,7 +92,7 @@ impl Metadata {
         Self::read(v1, walk)
     }
 
-    /// Checks a value that is to stand at this path of the tree, and gives its keys GCE's spelling.
+    /// Checks a new value of the node at this path, and normalizes its keys.
     pub(crate) fn checked(mut value: Value, segments: &[&str]) -> Result<Value, MetadataError> {
         let mut walk = Walk::default();
         walk.canonicalize(&mut value, segments);
@@ -101,13 +102,13 @@ impl Metadata {
         }
     }
 
-    /// Of an object that needs no checking.
+    /// Metadata from an object that is known to be valid. Missing names of service accounts are added.
     pub(crate) fn complete(mut v1: Value) -> Self {
         accounts::complete(&mut v1);
         Self { v1, os_login: None }
     }
 
-    /// Nothing but what a VM always has, to be completed by the methods below.
+    /// Metadata with nothing but the nodes that every VM has. The `with_` methods add values.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -125,43 +126,49 @@ impl Metadata {
         Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}), os_login: None }
     }
 
-    /// With this value for a key of the instance, in the JSON's spelling or in that of paths: `id`, `networkInterfaces`,
-    /// `machine-type`. A value that nests deeper than [`Tree::MAX_DEPTH`] allows is replaced by null, and an error is logged.
+    /// Sets a value of the instance. The key is spelled as in JSON or as in paths: `networkInterfaces` or `network-interfaces`. A value
+    /// that nests deeper than [`Tree::MAX_DEPTH`] allows is replaced by null, and an error is logged.
+    #[must_use]
     pub fn with_instance(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["instance", &schema::camel_case(key)], value.into());
         self
     }
 
-    /// With this value for a key of the project, in the JSON's spelling or in that of paths, as [`with_instance`](Self::with_instance)
-    /// has it for the instance.
+    /// Sets a value of the project, as [`with_instance`](Self::with_instance) does for the instance.
+    #[must_use]
     pub fn with_project(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(&["project", &schema::camel_case(key)], value.into());
         self
     }
 
-    /// With this attribute of the instance, the project's staying as they are.
+    /// Sets an attribute of the instance.
+    #[must_use]
     pub fn with_attribute(mut self, key: &str, value: &str) -> Self {
         self.put(&["instance", "attributes", key], value.into());
         self
     }
 
-    /// With this attribute of the project.
+    /// Sets an attribute of the project.
+    #[must_use]
     pub fn with_project_attribute(mut self, key: &str, value: &str) -> Self {
         self.put(&["project", "attributes", key], value.into());
         self
     }
 
-    /// With another `project/project-id`.
+    /// Sets `project/project-id`.
+    #[must_use]
     pub fn with_project_id(self, id: &str) -> Self {
         self.with_project("projectId", id)
     }
 
-    /// With another `project/numeric-project-id`.
+    /// Sets `project/numeric-project-id`.
+    #[must_use]
     pub fn with_numeric_project_id(self, id: u64) -> Self {
         self.with_project("numericProjectId", id)
     }
 
-    /// With another e-mail for the default service account, which is made if there is none.
+    /// Sets the e-mail of the default service account, and adds the account if there is none.
+    #[must_use]
     pub fn with_service_account(mut self, email: &str) -> Self {
         const EMAIL: [&str; 4] = ["instance", "serviceAccounts", "default", "email"];
         let old = self.put(&EMAIL, email.into());
@@ -172,7 +179,8 @@ impl Metadata {
         self
     }
 
-    /// With these people and groups in OS Login. It answers once the attribute `enable-oslogin` is `TRUE`.
+    /// Sets the users and groups of OS Login. It is active if the attribute `enable-oslogin` is `TRUE`.
+    #[must_use]
     pub fn with_os_login(mut self, os_login: OsLogin) -> Self {
         if self.v1["oslogin"].is_null() {
             self.v1["oslogin"] = json!({"authenticate": {"sessions": {}}});
@@ -181,12 +189,12 @@ impl Metadata {
         self
     }
 
-    /// Whether the attribute `enable-oslogin` of the instance, or else of the project, switches OS Login on.
+    /// Whether the attribute `enable-oslogin` of the instance, or else of the project, enables OS Login.
     pub fn enables_os_login(&self) -> bool {
         Tree::from_json(&self.v1).is_switched_on(os_login::SWITCH)
     }
 
-    /// Puts a value where these keys lead, making objects on the way, and gives back what was there.
+    /// Sets the value below these keys, adding objects where they are missing, and returns the old value.
     fn put(&mut self, keys: &[&str], value: Value) -> Value {
         let place = keys.iter().fold(&mut self.v1, |node, key| {
             if !node.is_object() {
@@ -197,9 +205,27 @@ impl Metadata {
         std::mem::replace(place, depth::or_null(value, Tree::MAX_DEPTH - keys.len()))
     }
 
-    /// The tree that serves it.
+    /// Builds the tree that serves this metadata.
     pub fn tree(&self) -> Tree {
         Tree::from_json(&self.v1).with_os_login(self.os_login.clone())
+    }
+}
+
+/// Parses JSON and reads it as [`from_json`](Metadata::from_json) does.
+///
+/// ```
+/// use gce_metadata_routes::Metadata;
+///
+/// let metadata: Metadata = r#"{"project": {"projectId": "my-project"}}"#.parse()?;
+/// assert_eq!(metadata.tree().text("project/project-id").unwrap(), "my-project");
+/// # Ok::<_, gce_metadata_routes::MetadataError>(())
+/// ```
+impl FromStr for Metadata {
+    type Err = MetadataError;
+
+    fn from_str(json: &str) -> Result<Self, MetadataError> {
+        let parsed = serde_json::from_str(json);
+        parsed.map_err(|error| MetadataError::new(&[], format!("invalid JSON: {error}"))).and_then(Self::from_json)
     }
 }
 
@@ -211,12 +237,12 @@ impl fmt::Debug for Metadata {
 }
 
 fn canonical(v1: Map<String, Value>, walk: &mut Walk) -> Value {
-    // It would become a part of GCE's own `oslogin`, and be served, secrets and all.
+    // The section would be served as GCE's `oslogin`, with its secrets.
     let is_misplaced = |(key, value): &(&String, &Value)| {
         key.eq_ignore_ascii_case("oslogin") && OsLogin::KEYS.iter().any(|key| value.get(key).is_some())
     };
     for (key, _) in v1.iter().filter(is_misplaced) {
-        let remedy = "it stands beside `computeMetadata`; put a dump into {\"computeMetadata\": {\"v1\": …}} first";
+        let remedy = "it belongs beside `computeMetadata`; put a dump into {\"computeMetadata\": {\"v1\": …}} first";
         walk.below(key.as_str(), |walk| walk.error(remedy));
     }
     let mut v1 = Value::Object(v1);
@@ -234,12 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
-        assert_eq!(error(json!([])), ".: an object is expected, not a list");
-        assert_eq!(error(json!({"instanec": {}})), ".: no metadata, which has instance and project");
+    fn errors_have_the_path_of_the_value() {
+        assert_eq!(error(json!([])), "top level: an object is expected, not a list");
+        assert_eq!(error(json!({"instanec": {}})), "top level: no metadata, which has instance and project");
         assert_eq!(
             error(json!({"computeMetadata": {"v1": {"instance": {}}}})),
-            ".: a config, not metadata: pass the object at `computeMetadata.v1`"
+            "top level: a config, not metadata: pass the object at `computeMetadata.v1`"
         );
         assert_eq!(error(json!({"instance": 5})), "instance: an object is expected, not a number");
         assert_eq!(
@@ -253,7 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn who_may_log_in_is_beside_the_tree_and_never_in_it() {
+    fn text_is_parsed_and_a_syntax_error_has_line_and_column() {
+        let v1 = json!({"instance": {"id": 7}});
+        assert_eq!(v1.to_string().parse::<Metadata>().unwrap(), Metadata::from_json(v1).unwrap());
+        let error = |text: &str| text.parse::<Metadata>().unwrap_err().to_string();
+        let syntax = ".: invalid JSON: expected `,` or `}` at line 1 column 23";
+        assert_eq!(error(r#"{"instance": {"id": 7 8"#), syntax);
+        assert_eq!(error(r#"{"instance": 5}"#), "instance: an object is expected, not a number");
+    }
+
+    #[test]
+    fn os_login_is_not_part_of_the_tree() {
         let section = json!({
             "loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}],
             "challenges": {"ada@example.com": [{"type": "SECURITY_KEY_OTP", "code": "hidden"}]},
@@ -268,7 +304,7 @@ mod tests {
         for key in ["OSlogin", "oslogin"] {
             let mut misplaced = json!({"instance": {}});
             misplaced[key] = section.clone();
-            assert!(error(misplaced).contains("login: it stands beside `computeMetadata`"));
+            assert!(error(misplaced).contains("login: it belongs beside `computeMetadata`"));
         }
     }
 
@@ -282,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_set_first_a_setter_has_its_way() {
+    fn with_methods_replace_values_of_the_wrong_type() {
         let metadata = Metadata::empty().with_instance("serviceAccounts", "odd").with_instance("attributes", 1);
         let tree = metadata.with_attribute("a", "b").with_service_account("sa@example.com").tree();
         assert_eq!(tree.text("instance/attributes/a").unwrap(), "b");
@@ -290,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_show_in_leaves_and_in_recursion() {
+    fn overrides_are_served_in_leaves_and_in_recursion() {
         let tree = Metadata::from_json(json!({"project": {"projectId": "old"}}))
             .unwrap()
             .with_project_id("new")

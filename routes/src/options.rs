@@ -14,21 +14,21 @@ use crate::endpoint::{NoMaintenance, SaveGuestAttributes};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
-    /// Serves `/0.1/` and `/computeMetadata/v1beta1/`, which GCE refuses. The attribute `disable-legacy-endpoints` disables
-    /// them again.
+    /// Whether the older APIs, `/0.1/` and `/computeMetadata/v1beta1/`, are served; GCE and the default answer 403. The attribute
+    /// `disable-legacy-endpoints` disables them at run time.
     pub legacy_endpoints: bool,
     /// The answer of `instance/upcoming-maintenance` while the metadata has no maintenance.
     pub no_maintenance: NoMaintenance,
-    /// Saves guest attributes before a write of them is answered: 200, or 503 if it fails. Without it, a write is answered as
-    /// soon as it is published.
+    /// A service that saves guest attributes before a write is answered: with 200, or with 503 if saving fails. By default a write is
+    /// answered as soon as it is published.
     pub save_guest_attributes: Option<SaveGuestAttributes>,
-    /// The memory of all request bodies that are being received, in bytes; 8 MiB by default. A body that would need more is
-    /// answered 503. Clones of the router share it.
+    /// The limit on the memory of all request bodies in flight, in bytes; 8 MiB by default. A request whose body would exceed it is
+    /// answered 503. Clones of the router share the limit.
     pub max_body_bytes_in_flight: usize,
 }
 
 impl RouterOptions {
-    /// The memory of all request bodies that are being received, in bytes, unless another limit is set.
+    /// The default of [`max_body_bytes_in_flight`](Self::max_body_bytes_in_flight), in bytes: 8 MiB.
     pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
 }
 

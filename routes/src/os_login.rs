@@ -1,6 +1,6 @@
-//! OS Login: who may log in to the VM, as GCE knows it from elsewhere than the VM's own metadata.
+//! OS Login: users, groups, policies and second factors, which GCE keeps outside of a VM's metadata.
 //!
-//! It stands beside the tree, not in it: no listing and no recursion shows anything of it, and its secrets least of all.
+//! They are not part of the tree, so that no listing and no recursion shows them: they contain secrets.
 
 mod challenge;
 mod read;
@@ -10,27 +10,27 @@ pub(crate) use read::POLICIES;
 
 use serde_json::{Value, json};
 
-/// The attribute that switches OS Login on.
+/// The attribute that enables OS Login.
 pub(crate) const SWITCH: &str = "enable-oslogin";
 
-/// The people and groups that OS Login knows.
+/// The users and groups of OS Login, with policies and second factors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsLogin {
     profiles: Vec<Profile>,
     groups: Vec<Group>,
-    /// The answer of `oslogin/certificates`, where there is one.
+    /// The answer of `oslogin/certificates`, if certificate authorities are configured.
     authorities: Option<Value>,
 }
 
-/// One person.
+/// The login profile of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Profile {
     email: String,
     usernames: Vec<String>,
     uids: Vec<String>,
     fingerprints: Vec<String>,
-    /// The profile as it is answered.
-    shown: Value,
+    /// The JSON of the profile in answers.
+    json: Value,
     security_keys: Option<Value>,
     policies: Vec<String>,
     challenges: Vec<Challenge>,
@@ -40,19 +40,19 @@ pub(crate) struct Profile {
 pub(crate) struct Group {
     name: String,
     gid: String,
-    /// The group as it is answered.
-    shown: Value,
+    /// The JSON of the group in answers.
+    json: Value,
     usernames: Vec<String>,
 }
 
-/// A part of a list, and where the rest begins.
+/// A page of a list: the index of its first item, and the number of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) from: usize,
     pub(crate) size: usize,
 }
 
-/// The token that says that nothing follows.
+/// The page token after the last page.
 const END: &str = "0";
 
 impl Page {
@@ -95,45 +95,46 @@ impl OsLogin {
         self.authorities.as_ref()
     }
 
-    /// Whether a policy lets this person in with this key, if it is named. A certificate's key need not be one of the profile.
-    pub(crate) fn lets_in(&self, profile: &Profile, policy: &str, fingerprint: Option<&str>) -> bool {
-        let is_good = |fingerprint| self.authorities.is_some() || profile.has_key(fingerprint);
-        profile.has_policy(policy) && fingerprint.is_none_or(is_good)
+    /// Whether the user has this policy and, if a fingerprint is given, that key. With certificate authorities any key is accepted: it
+    /// may be that of a certificate.
+    pub(crate) fn authorizes(&self, profile: &Profile, policy: &str, fingerprint: Option<&str>) -> bool {
+        let is_accepted = |fingerprint| self.authorities.is_some() || profile.has_key(fingerprint);
+        profile.has_policy(policy) && fingerprint.is_none_or(is_accepted)
     }
 
-    /// A page of profiles. The page after the last one has none, and says that it is the end.
+    /// A page of profiles. As on GCE, an empty page follows the last one, and only that one has the end token.
     pub(crate) fn profiles(&self, page: Page, with_security_keys: bool) -> Value {
         match page.of(&self.profiles) {
             [] => json!({"nextPageToken": END}),
             profiles => {
-                let shown: Vec<_> = profiles.iter().map(|profile| profile.shown(with_security_keys)).collect();
-                json!({"loginProfiles": shown, "nextPageToken": page.next()})
+                let profiles: Vec<_> = profiles.iter().map(|profile| profile.json(with_security_keys)).collect();
+                json!({"loginProfiles": profiles, "nextPageToken": page.next()})
             }
         }
     }
 
-    /// A page of groups. Unlike with profiles, the last one says itself that it is the end.
+    /// A page of groups. As on GCE, the last page has the end token, unlike that of profiles.
     pub(crate) fn groups(&self, page: Page) -> Value {
         let next = if page.is_last(&self.groups) { END.to_owned() } else { page.next() };
         match page.of(&self.groups) {
             [] => json!({"nextPageToken": next}),
             groups => {
-                json!({"nextPageToken": next, "posixGroups": groups.iter().map(|group| &group.shown).collect::<Vec<_>>()})
+                json!({"nextPageToken": next, "posixGroups": groups.iter().map(|group| &group.json).collect::<Vec<_>>()})
             }
         }
     }
 
-    /// The groups that this person is in.
+    /// The groups of a user.
     pub(crate) fn groups_of(&self, profile: &Profile) -> Value {
         let is_in = |group: &&Group| group.usernames.iter().any(|name| profile.usernames.contains(name));
-        let groups: Vec<_> = self.groups.iter().filter(is_in).map(|group| &group.shown).collect();
+        let groups: Vec<_> = self.groups.iter().filter(is_in).map(|group| &group.json).collect();
         json!({"nextPageToken": END, "posixGroups": groups})
     }
 }
 
 impl Group {
     pub(crate) fn alone(&self) -> Value {
-        json!({"nextPageToken": END, "posixGroups": [self.shown]})
+        json!({"nextPageToken": END, "posixGroups": [self.json]})
     }
 
     pub(crate) fn usernames(&self) -> Value {
@@ -143,18 +144,18 @@ impl Group {
 
 impl Profile {
     pub(crate) fn alone(&self, with_security_keys: bool) -> Value {
-        json!({"loginProfiles": [self.shown(with_security_keys)]})
+        json!({"loginProfiles": [self.json(with_security_keys)]})
     }
 
-    fn shown(&self, with_security_keys: bool) -> Value {
-        let mut shown = self.shown.clone();
+    fn json(&self, with_security_keys: bool) -> Value {
+        let mut json = self.json.clone();
         if let Some(keys) = self.security_keys.as_ref().filter(|_| with_security_keys) {
-            shown["securityKeys"] = keys.clone();
+            json["securityKeys"] = keys.clone();
         }
-        shown
+        json
     }
 
-    /// The role that lets people be root on GCE also lets them log in.
+    /// As on GCE, `adminLogin` (root) includes `login`.
     fn has_policy(&self, policy: &str) -> bool {
         let grants = |granted: &str| granted == policy || (policy, granted) == ("login", "adminLogin");
         self.policies.iter().any(|granted| grants(granted))
@@ -173,12 +174,12 @@ impl Profile {
 mod tests {
     use super::*;
 
-    fn os_login(people: usize) -> OsLogin {
+    fn os_login(users: usize) -> OsLogin {
         let profile = |n: usize| json!({"name": format!("p{n}@example.com"), "posixAccounts": [{"username": format!("p{n}"), "uid": 2000 + n}]});
         let group = |n: usize| json!({"name": format!("g{n}"), "gid": 3000 + n});
         OsLogin::from_json(json!({
-            "loginProfiles": (0..people).map(profile).collect::<Vec<_>>(),
-            "posixGroups": (0..people).map(group).collect::<Vec<_>>(),
+            "loginProfiles": (0..users).map(profile).collect::<Vec<_>>(),
+            "posixGroups": (0..users).map(group).collect::<Vec<_>>(),
         }))
         .unwrap()
     }
@@ -204,28 +205,32 @@ mod tests {
     }
 
     #[test]
-    fn who_may_be_root_may_log_in() {
-        let lets_in = |granted: &str, policy: &str| {
+    fn the_admin_policy_includes_login() {
+        let authorizes = |granted: &str, policy: &str| {
             let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]});
             let section = json!({"loginProfiles": [ada], "policies": {"ada@example.com": [granted]}});
             let os_login = OsLogin::from_json(section).unwrap();
-            os_login.lets_in(os_login.by_username("ada").unwrap(), policy, None)
+            os_login.authorizes(os_login.by_username("ada").unwrap(), policy, None)
         };
-        assert!(lets_in("adminLogin", "login") && lets_in("adminLogin", "adminLogin") && lets_in("login", "login"));
-        assert!(!lets_in("login", "adminLogin"));
+        assert!(
+            authorizes("adminLogin", "login") && authorizes("adminLogin", "adminLogin") && authorizes("login", "login")
+        );
+        assert!(!authorizes("login", "adminLogin"));
     }
 
     #[test]
-    fn a_key_lets_in_its_owner_only_unless_it_may_have_a_certificate() {
+    fn a_key_authorizes_its_owner_only_unless_certificates_are_trusted() {
         let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}],
             "sshPublicKeys": {"laptop": {"key": "ssh-ed25519 AAAA"}}});
         let mut section = json!({"loginProfiles": [ada], "policies": {"ada@example.com": ["login"]}});
-        let lets_in = |section: &Value, fingerprint| {
+        let authorizes = |section: &Value, fingerprint| {
             let os_login = OsLogin::from_json(section.clone()).unwrap();
-            os_login.lets_in(os_login.by_username("ada").unwrap(), "login", fingerprint)
+            os_login.authorizes(os_login.by_username("ada").unwrap(), "login", fingerprint)
         };
-        assert!(lets_in(&section, None) && lets_in(&section, Some("laptop")) && !lets_in(&section, Some("stolen")));
+        assert!(
+            authorizes(&section, None) && authorizes(&section, Some("laptop")) && !authorizes(&section, Some("stolen"))
+        );
         section["trustedCertificateAuthorities"] = json!([]);
-        assert!(lets_in(&section, Some("of a certificate")));
+        assert!(authorizes(&section, Some("of a certificate")));
     }
 }

@@ -1,4 +1,4 @@
-//! Request paths: where the metadata is mounted, and what the paths of the older APIs stand for.
+//! Request paths: the path of the tree, and the mapping of older paths to it.
 //!
 //! The paths of `/0.1/` and `/computeMetadata/v1beta1/` are resolved to those of v1 before routing, by a function of the path
 //! alone. So each value has one route and one rate limit for all APIs.
@@ -14,12 +14,12 @@ macro_rules! v1_path {
 }
 pub(crate) use v1_path;
 
-/// Where the tree is mounted.
-pub(crate) const V1: &str = "/computeMetadata/v1";
+/// The path of the tree: each node is served below it, and each request below it needs `Metadata-Flavor: Google`.
+pub const V1: &str = "/computeMetadata/v1";
 const V1BETA1: &str = "/computeMetadata/v1beta1";
 const V01: &str = "/0.1";
 
-/// The names in `/0.1/meta-data/`, and the paths below [`V1`] that they stand for.
+/// The names in `/0.1/meta-data/`, and their paths below [`V1`].
 pub(crate) const V01_NAMES: [(&str, &str); 12] = [
     ("attributes", "instance/attributes"),
     ("authorized-keys", "project/attributes/ssh-keys"),
@@ -44,8 +44,8 @@ pub(crate) enum Api {
     Older,
 }
 
-/// The API that a path belongs to, and the path that the routes have for it: that of v1 if v1 has the same thing, else the path
-/// itself.
+/// Resolves a path to its API and to the path in the table of routes: the v1 path of the same node, or the path itself if v1 has no such
+/// node.
 pub(crate) fn resolve(path: &str) -> (Api, Cow<'_, str>) {
     let (rest, resolved) = if let Some(rest) = path.strip_prefix(V1BETA1) {
         (rest, (!rest.is_empty()).then(|| format!("{V1}{rest}")))
@@ -54,14 +54,14 @@ pub(crate) fn resolve(path: &str) -> (Api, Cow<'_, str>) {
     } else {
         return (Api::Current, Cow::Borrowed(path));
     };
-    // The prefix may be the beginning of another name, as in `/0.10`.
+    // `/0.10` begins with the prefix but is another segment.
     if !rest.is_empty() && !rest.starts_with('/') {
         return (Api::Current, Cow::Borrowed(path));
     }
     (Api::Older, resolved.map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
-/// `acquire` is the one name below `/0.1/meta-data/` that v1 does not have.
+/// Resolves a path below `/0.1/meta-data/`; `None` if v1 does not have it, as `acquire`.
 fn resolve_v01(path: &str) -> Option<String> {
     let (name, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
     if name == "service-accounts" && rest.ends_with("/acquire") {
@@ -71,8 +71,8 @@ fn resolve_v01(path: &str) -> Option<String> {
     Some(format!("{V1}/{below_v1}{rest}"))
 }
 
-/// The part of a path behind `/computeMetadata/v1/`, also for a path of an older API that stands for one of v1. `None` for other
-/// paths.
+/// The part of a request path after `/computeMetadata/v1/`. A path of an older API is resolved to v1 first. `None` for paths that are
+/// not below v1.
 ///
 /// ```
 /// use gce_metadata_layers::MetadataPath;
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_paths_resolve_to_those_of_v1_or_to_themselves() {
+    fn older_paths_resolve_to_v1_paths_or_to_themselves() {
         for (path, resolved) in [
             ("/computeMetadata/v1beta1/", "/computeMetadata/v1/"),
             ("/computeMetadata/v1beta1/instance/id", "/computeMetadata/v1/instance/id"),

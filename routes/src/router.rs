@@ -1,7 +1,7 @@
-//! From a request to the endpoint that answers it, over matchit.
+//! Routes requests to endpoints, with matchit.
 //!
-//! The response's body is the node that the path names, not bytes: [`RenderLayer`](gce_metadata_layers::RenderLayer) makes bytes of
-//! it, so a stack that renders in the wrong place does not compile.
+//! The body of a response is the node that the path names, not bytes. [`RenderLayer`](gce_metadata_layers::RenderLayer) renders it, so a
+//! stack with that layer in the wrong place does not compile.
 
 use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, Reply, RequestBody};
 use crate::options::RouterOptions;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
 
-/// The innermost service of the stack.
+/// A service that answers each request with the node at its path, or with a rejection: the innermost service of the stack. Clones are
+/// cheap.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -55,7 +56,8 @@ struct Inner {
 type Routes = matchit::Router<Arc<dyn Endpoint>>;
 
 impl Router {
-    /// A router for `/computeMetadata/v1/` and the directories above it. Writes of clients go to the publisher.
+    /// A router with default options for `/computeMetadata/v1/` and the directories above it. It answers from the publisher's tree, and
+    /// publishes the guest attributes that clients write.
     pub fn new(publisher: Publisher, tokens: TokenSources) -> Self {
         Self::with_options(publisher, tokens, RouterOptions::default())
     }
@@ -72,8 +74,8 @@ impl Router {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Adds a route. Its path has matchit's syntax: `/{name}` is one segment, `/{*rest}` is all that follows. A path below
-    /// `/computeMetadata/v1/` is also served by the older APIs.
+    /// Adds a route to an endpoint. The path has matchit's syntax: `/{name}` matches one segment, `/{*rest}` the rest of the path. A path
+    /// below `/computeMetadata/v1/` is also served by the older APIs.
     ///
     /// ```
     /// use gce_metadata_layers::Rejection;
@@ -97,7 +99,7 @@ impl Router {
     /// ```
     ///
     /// # Errors
-    /// If the path conflicts with another route, or is not in matchit's syntax.
+    /// If the path conflicts with another route, or does not have matchit's syntax.
     pub fn with_route(
         mut self,
         path: impl Into<String>,
@@ -110,10 +112,16 @@ impl Router {
         }
     }
 
+    /// A reader of the metadata that the routes answer from. A [`WaitForChangeLayer`](gce_metadata_layers::WaitForChangeLayer)
+    /// around the router needs its [`changes`](Reader::changes).
+    pub fn reader(&self) -> Reader {
+        self.inner.reader.clone()
+    }
+
     /// Routes a request to its endpoint.
     pub(crate) fn route(&self, head: &RequestHead, body: RequestBody) -> Reply {
         let path = head.path();
-        // A target without a path, such as CONNECT's, names the root.
+        // A target without a path, as in CONNECT, counts as the root.
         let path = if path.as_str().is_empty() { "/" } else { path.as_str() };
         let (api, path) = paths::resolve(path);
         if api == Api::Older
@@ -130,7 +138,7 @@ impl Router {
 }
 
 impl Inner {
-    /// The older APIs require no header, which is why GCE closed them. They only ever read.
+    /// Rejects requests to the older APIs while these are disabled, and all writes. GCE disabled them because they require no header.
     fn check_older_api(&self, method: &Method) -> Result<(), Rejection> {
         if method != Method::GET && method != Method::HEAD {
             return Err(Rejection::MethodNotAllowed);
@@ -142,7 +150,7 @@ impl Inner {
     }
 }
 
-/// The router of a table of this crate.
+/// Builds a matchit router from a table of this crate.
 #[expect(
     clippy::expect_used,
     reason = "the tables are constants: a conflict is a bug, which every test of the router finds"
@@ -155,7 +163,7 @@ fn from_table(table: Vec<(&'static str, Arc<dyn Endpoint>)>) -> Routes {
     routes
 }
 
-/// Why a route could not be added.
+/// Why a route could not be added: it conflicts with another one, or its syntax is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("route {path}: {problem}")]
 pub struct RouteConflict {
@@ -188,7 +196,7 @@ where
     }
 }
 
-/// The future of [`Router`].
+/// The response future of [`Router`].
 pub struct ResponseFuture(Reply);
 
 impl fmt::Debug for ResponseFuture {
@@ -222,7 +230,7 @@ fn label(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) 
     }
 }
 
-/// The answer that the path names, or the refusal: the body of the router's responses.
+/// The body of the router's responses: the answer of the endpoint, or a rejection.
 #[derive(Debug)]
 pub struct Resolved(Result<Answer, Rejection>);
 
@@ -260,14 +268,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_route_that_is_added_to_v1_is_served_by_v1beta1_too() {
+    async fn a_route_below_v1_is_served_below_v1beta1_too() {
         let router = router(true).with_route("/computeMetadata/v1/instance/mine", Mine).unwrap();
         assert_eq!(status(&router, "GET", "/computeMetadata/v1/instance/mine").await, 200);
         assert_eq!(status(&router, "GET", "/computeMetadata/v1beta1/instance/mine").await, 200);
     }
 
     #[tokio::test]
-    async fn older_apis_are_read_only_and_closed_by_default() {
+    async fn older_apis_are_read_only_and_disabled_by_default() {
         for (path, served) in [
             ("/0.1", 301),
             ("/0.1/", 200),
@@ -287,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflicting_route_is_an_error_that_names_it() {
+    fn a_conflicting_route_is_an_error_with_its_path() {
         let conflict = router(false).with_route("/computeMetadata/v1/{*rest}", Mine).unwrap_err();
         assert!(conflict.to_string().starts_with("route /computeMetadata/v1/{*rest}: "), "{conflict}");
         let shared: Arc<dyn Endpoint> = Arc::new(Mine);

@@ -1,10 +1,10 @@
-//! A made-up VM, so that a server has something to serve before anybody has written a config.
+//! The metadata of a made-up VM, which a server without a config serves.
 
 use crate::metadata::Metadata;
 use serde_json::json;
 
 impl Metadata {
-    /// The metadata of a made-up VM, as complete as that of a real one.
+    /// The metadata of a made-up VM, with all the keys of a common VM.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;

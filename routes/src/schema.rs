@@ -1,32 +1,33 @@
-//! The one table of what JSON alone does not say about a VM's metadata.
+//! The schema: one table of the properties of nodes that do not follow from the JSON of a config.
 //!
-//! Everything that is not in it follows from the JSON: an object is a directory, a list of objects a directory of
-//! indices, anything else a leaf. Nothing needs to be here to be served.
+//! Without a rule, an object is a directory, a list of objects is a directory of indices, and any other value is a leaf. A key without
+//! a rule is served too.
 
-/// What is special about the nodes that a pattern matches.
+/// A property of the nodes that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// An object; anything else is a mistake in the config.
+    /// An object; any other value is an error in the config.
     Object,
-    /// An object whose keys are a user's own, and so stay as they are written.
+    /// An object with user-defined keys, which are not converted to kebab-case.
     UserKeys,
     /// A list that is a directory of indices even when it is empty or holds plain values.
     ListDirectory,
-    /// A leaf that answers JSON unless text is asked for. Where it is an object, a config may also write the text of it.
+    /// A leaf whose default format is JSON. A config may have an object as JSON or as a string.
     JsonByDefault,
     /// An object that is one leaf, with `snake_case` keys.
     ObjectLeaf,
-    /// A leaf whose text is a JSON document, which a config may also write as the JSON that it is.
+    /// A leaf whose text is a JSON document. A config may have it as a string or as JSON.
     Document,
-    /// A string; anything else is a mistake in the config.
+    /// A string; any other value is an error in the config.
     Text,
-    /// A leaf that recursion leaves out, as it does tokens: it is listed, and asked for by itself.
+    /// A leaf that is listed and served by its path, but omitted from recursion, as tokens are.
     Secret,
-    /// A directory that recursion from above shows empty: what is below it is asked for by itself.
+    /// A directory that is empty in recursion from above; recursion from the directory itself shows its children.
     Closed,
-    /// A leaf without a value in the tree: listed, and answered by a route of its own.
+    /// A leaf without a value in the tree: it is listed, and an endpoint computes its value for each request.
     Computed,
-    /// Served though the config lacks it, but neither listed nor shown in recursion: its JSON.
+    /// A node with this JSON as its default value. While the config does not have it, it is served by its path, but neither listed nor
+    /// part of recursion.
     Default(&'static str),
 }
 
@@ -34,7 +35,7 @@ use Rule::{
     Closed, Computed, Default, Document, JsonByDefault, ListDirectory, Object, ObjectLeaf, Secret, Text, UserKeys,
 };
 
-/// Paths below `/computeMetadata/v1/`. `*` stands for one segment, `**` at the end for any number, none included.
+/// Rules by path below `/computeMetadata/v1/`. `*` matches one segment, `**` at the end any number of segments, including none.
 pub(crate) const RULES: &[(&str, Rule)] = &[
     ("instance", Object),
     ("instance/attributes", Object),
@@ -89,8 +90,8 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("universe/universe-domain", Default("\"googleapis.com\"")),
 ];
 
-/// The keys of GCE's own, as they stand in its JSON. A config's key that differs from one of them in case only is read
-/// as it: the sample of the Go emulator writes `TargetState`.
+/// GCE's keys in their JSON spelling. A key in a config that differs in case only is normalized: the Go emulator's sample has
+/// `TargetState`.
 const KEYS: &[&str] = &[
     "accessConfigs",
     "aliases",
@@ -189,7 +190,7 @@ pub(crate) fn computed_in(directory: &[&str]) -> impl Iterator<Item = &'static s
     })
 }
 
-/// The defaults, each with its path.
+/// The paths and the JSON of all defaults.
 pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     RULES.iter().filter_map(|(path, rule)| match rule {
         Default(json) => Some((*path, *json)),
@@ -197,12 +198,12 @@ pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// GCE's own spelling of this key, if it has one that differs in nothing but case.
+/// GCE's spelling of this key, compared without case; `None` if GCE does not have the key.
 pub(crate) fn canonical_key(key: &str) -> Option<&'static str> {
     KEYS.iter().copied().find(|known| known.eq_ignore_ascii_case(key))
 }
 
-/// Whether the directory at this path is GCE's own, so that its keys are. Below a key that nobody knows, nothing is.
+/// Whether all segments of this path are GCE's keys, user-defined keys or indices. Below an unknown key, no path is known.
 pub(crate) fn is_known(path: &[&str]) -> bool {
     (0..path.len()).all(|depth| {
         let is_index = path[depth].bytes().all(|byte| byte.is_ascii_digit());
@@ -210,13 +211,13 @@ pub(crate) fn is_known(path: &[&str]) -> bool {
     })
 }
 
-/// Whether GCE is known to have this key in the directory at this path, which is known itself.
+/// Whether GCE is known to have this key in the directory at this path. The path must be known.
 pub(crate) fn is_known_key(directory: &[&str], key: &str) -> bool {
     let is_index = key.bytes().all(|byte| byte.is_ascii_digit());
     is_index || is(directory, UserKeys) || is(directory, ObjectLeaf) || canonical_key(key).is_some()
 }
 
-/// The path segment of a JSON key in the directory at this path, which is known itself.
+/// The path segment of a JSON key in the directory at this path. The path must be known.
 pub(crate) fn segment(directory: &[&str], key: &str) -> String {
     if is(directory, UserKeys) {
         key.to_owned()
@@ -232,7 +233,7 @@ pub(crate) fn kebab_case(key: &str) -> String {
     separated(key, '-')
 }
 
-/// The other convention, which GCE's newer objects follow: `canReschedule` is `can_reschedule`.
+/// The `snake_case` form of a JSON key, which GCE's newer objects have: `canReschedule` is `can_reschedule`.
 pub(crate) fn snake_case(key: &str) -> String {
     separated(key, '_')
 }
@@ -248,7 +249,7 @@ fn separated(key: &str, separator: char) -> String {
     separated
 }
 
-/// The JSON key of a path segment that only a path is known of: `cpu-platform` is `cpuPlatform`.
+/// The JSON key of a new path segment: `cpu-platform` is `cpuPlatform`.
 pub(crate) fn camel_case(segment: &str) -> String {
     let mut camel = String::with_capacity(segment.len());
     let mut after_dash = false;
@@ -265,7 +266,7 @@ pub(crate) fn camel_case(segment: &str) -> String {
     camel
 }
 
-/// Whether a pattern of the table's kind is about this path.
+/// Whether a pattern matches this path.
 pub(crate) fn matches(pattern: &str, path: &[&str]) -> bool {
     let mut path = path.iter();
     for wanted in pattern.split('/') {
@@ -284,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn patterns_match_segments_and_wildcards() {
         assert!(matches("instance/disks", &["instance", "disks"]));
         assert!(!matches("instance/disks", &["instance"]));
         assert!(!matches("instance/disks", &["instance", "disks", "0"]));
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_survives_its_segment() {
+    fn each_key_is_restored_from_its_segment() {
         for key in KEYS {
             assert_eq!(camel_case(&kebab_case(key)), *key);
         }
@@ -303,28 +304,28 @@ mod tests {
     }
 
     #[test]
-    fn case_is_forgiven() {
+    fn canonical_keys_are_found_in_any_case() {
         assert_eq!(canonical_key("TargetState"), Some("targetState"));
         assert_eq!(canonical_key("requestTimeStamp"), Some("requestTimestamp"));
         assert_eq!(canonical_key("target-state"), None);
     }
 
     #[test]
-    fn what_is_below_an_unknown_key_is_unknown() {
+    fn a_path_below_an_unknown_key_is_unknown() {
         assert!(is_known(&[]) && is_known(&["instance", "network-interfaces", "0", "access-configs"]));
         assert!(is_known(&["instance", "service-accounts", "a@example.com"]));
         assert!(!is_known(&["instance", "odd"]) && !is_known(&["odd", "instance"]));
     }
 
     #[test]
-    fn an_account_computes_its_tokens() {
+    fn tokens_of_an_account_are_computed() {
         let names: Vec<_> = computed_in(&["instance", "service-accounts", "default"]).collect();
         assert_eq!(names, ["identity", "token"]);
         assert_eq!(computed_in(&["instance"]).count(), 0);
     }
 
     #[test]
-    fn defaults_are_json() {
+    fn defaults_are_valid_json() {
         for (path, json) in defaults() {
             assert!(serde_json::from_str::<serde_json::Value>(json).is_ok(), "{path}");
         }

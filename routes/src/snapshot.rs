@@ -1,7 +1,7 @@
-//! The current tree: one value that writers replace, and that a request reads once.
+//! The current tree: writers replace it through the [`Publisher`], and each request reads it once through a [`Reader`].
 //!
-//! Whoever changes metadata (a config file, a test, an admin API) is a writer and holds the [`Publisher`]. Whoever answers
-//! is a reader and holds a [`Reader`]. What is published gets its entity tags, its recursion and its waiters for nothing.
+//! Writers are the reload of a config file, tests, and requests that set guest attributes. A published value is listed, rendered, tagged
+//! and waited for without further code.
 
 use crate::depth;
 use crate::tree::{EditError, Tree};
@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// One state of the metadata.
+/// An immutable state of the metadata: a tree and its generation.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     tree: Tree,
@@ -18,18 +18,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The metadata.
+    /// The tree of this state.
     pub fn tree(&self) -> &Tree {
         &self.tree
     }
 
-    /// How many states came before this one.
+    /// The number of states before this one since the publisher was created.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 }
 
-/// The writing end. Clones write to the same metadata.
+/// Holds the current tree and changes it. Clones share the tree. Each change wakes the waiting requests.
 ///
 /// ```
 /// use gce_metadata_routes::{Metadata, Publisher};
@@ -45,18 +45,18 @@ impl Snapshot {
 pub struct Publisher {
     sender: Arc<watch::Sender<Arc<Snapshot>>>,
     computed: Arc<[&'static str]>,
-    /// Whose turn it is to write. Readers never wait for it.
-    turn: Arc<Mutex<()>>,
+    /// Serializes writers. Readers never take it.
+    write_lock: Arc<Mutex<()>>,
 }
 
 impl Publisher {
-    /// A publisher of this tree.
+    /// A publisher whose current tree is this one.
     pub fn new(tree: Tree) -> Self {
         Self::with_computed(tree, [])
     }
 
-    /// A publisher of this tree with computed leaves at these paths in whatever it publishes: they are listed, and routes
-    /// answer for them.
+    /// A publisher that adds computed leaves at these paths to each tree that it publishes. They are listed, and routes added with
+    /// [`Router::with_route`](crate::Router::with_route) answer them.
     ///
     /// ```
     /// use gce_metadata_routes::{Metadata, Publisher};
@@ -68,33 +68,32 @@ impl Publisher {
     /// ```
     pub fn with_computed(tree: Tree, computed: impl IntoIterator<Item = &'static str>) -> Self {
         let computed: Arc<[_]> = computed.into_iter().collect();
-        let snapshot = Snapshot { tree: listing(tree, &computed), generation: 0 };
-        Self { sender: Arc::new(watch::Sender::new(Arc::new(snapshot))), computed, turn: Arc::default() }
+        let snapshot = Snapshot { tree: with_computed_leaves(tree, &computed), generation: 0 };
+        Self { sender: Arc::new(watch::Sender::new(Arc::new(snapshot))), computed, write_lock: Arc::default() }
     }
 
-    /// An end to read from.
+    /// A reader of the current tree.
     pub fn reader(&self) -> Reader {
         Reader { receiver: self.sender.subscribe() }
     }
 
-    /// Replaces everything. Publishing what is there already changes nothing and wakes nobody; the answer says whether
-    /// it changed.
+    /// Replaces the tree, and returns whether it changed. Publishing an equal tree wakes no waiting request.
     pub fn publish(&self, tree: Tree) -> bool {
         self.update(|_| tree)
     }
 
-    /// Replaces everything by what is made of it. No other writer comes in between. The answer says whether it changed.
+    /// Replaces the tree by the result of `make`, and returns whether it changed. Other writers wait until it is replaced.
     pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
         let Ok(changed) = self.change::<Infallible>(|tree| Ok(make(tree)));
         changed
     }
 
-    /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`. A service account stands
-    /// below each of its names, and what is set below one of them is not set below the others.
+    /// Sets the value at a path below `/computeMetadata/v1/`, such as `instance/attributes/my-key`. A service account has a directory for
+    /// each of its names; an edit changes one of these directories.
     ///
-    /// The value is served in the type that GCE has there, where that is known: `true` becomes `TRUE`, `"42"` a number for
-    /// `instance/id`, and `5` a string in attributes. What is set otherwise stays as it is given, and so does what a config has. A
-    /// new key that GCE is not known to have is logged as a warning, and served.
+    /// The value is converted to GCE's type if that is known: `true` becomes `TRUE`, `"42"` becomes a number for `instance/id`, and `5`
+    /// becomes a string in attributes. Other values, and those of a config, are not converted. A new key that GCE is not known to
+    /// have is served, and logged as a warning.
     ///
     /// ```
     /// # use gce_metadata_routes::{Metadata, Publisher};
@@ -104,7 +103,7 @@ impl Publisher {
     /// ```
     ///
     /// # Errors
-    /// If the path can't hold a value, or has more than [`Tree::MAX_DEPTH`] segments, the levels of the value included.
+    /// If there can be no such value at the path, or if path and value together nest more than [`Tree::MAX_DEPTH`] levels deep.
     pub fn set(&self, path: &str, value: impl Into<Value>) -> Result<(), EditError> {
         let value = value.into();
         let edited = self.edit(|tree| tree.with(path, &value));
@@ -112,8 +111,8 @@ impl Publisher {
         edited
     }
 
-    /// Applies a JSON merge patch (RFC 7396) to what is at a path; an empty one is everything. Values get GCE's types, and new
-    /// keys are logged, as in [`set`](Self::set).
+    /// Applies a JSON merge patch (RFC 7396) to the node at a path; an empty path is the whole tree. Values are converted, and new
+    /// unknown keys logged, as by [`set`](Self::set).
     ///
     /// ```
     /// # use gce_metadata_routes::{Metadata, Publisher};
@@ -126,7 +125,7 @@ impl Publisher {
     /// ```
     ///
     /// # Errors
-    /// If the path can't hold what comes of it, or has more than [`Tree::MAX_DEPTH`] segments, the levels of the patch included.
+    /// If there can be no such value at the path, or if path and patch together nest more than [`Tree::MAX_DEPTH`] levels deep.
     pub fn merge(&self, path: &str, patch: impl Into<Value>) -> Result<(), EditError> {
         let patch = patch.into();
         let edited = self.edit(|tree| tree.with_merged(path, &patch));
@@ -134,27 +133,27 @@ impl Publisher {
         edited
     }
 
-    /// Removes what is at a path.
+    /// Removes the node at a path.
     ///
     /// # Errors
-    /// If there is nothing.
+    /// If there is no such node, or if it is computed.
     pub fn remove(&self, path: &str) -> Result<(), EditError> {
         self.edit(|tree| tree.without(path))
     }
 
-    /// Replaces the tree by one made of it. No other writer comes in between.
+    /// Replaces the tree by the result of `edit`. Other writers wait until it is replaced.
     ///
     /// # Errors
-    /// If `edit` fails; then nothing changes.
+    /// The error of `edit`; the tree is unchanged then.
     pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(), E> {
         self.change(edit).map(|_| ())
     }
 
     fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<bool, E> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not made within `send_modify`: it holds up every reader, and a large tree takes a while.
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not in `send_modify`: it would block readers while a large tree is built.
         let current = Arc::clone(&self.sender.borrow());
-        let tree = listing(make(&current.tree)?, &self.computed);
+        let tree = with_computed_leaves(make(&current.tree)?, &self.computed);
         let changes = tree != current.tree;
         if changes {
             self.sender.send_replace(Arc::new(Snapshot { tree, generation: current.generation + 1 }));
@@ -163,24 +162,24 @@ impl Publisher {
     }
 }
 
-/// Where one can't be listed, because something else is in its way or it is there already, the tree stays as it is.
-fn listing(tree: Tree, computed: &[&str]) -> Tree {
+/// Adds the computed leaves. A leaf is not added where the tree already has a node, or a value above it.
+fn with_computed_leaves(tree: Tree, computed: &[&str]) -> Tree {
     computed.iter().fold(tree, |tree, path| tree.with_computed(path).unwrap_or(tree))
 }
 
-/// The reading end.
+/// Reads the current tree of a [`Publisher`]. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Reader {
     receiver: watch::Receiver<Arc<Snapshot>>,
 }
 
 impl Reader {
-    /// The current state. It stays as it is while it is held.
+    /// The current state. It does not change while it is held; read it once per request.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.receiver.borrow())
     }
 
-    /// The signal that there is another state, for those who wait.
+    /// The change signal: a receiver that is notified of each new state.
     pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.receiver.clone()
     }
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_wakes_nobody() {
+    fn publishing_an_equal_tree_wakes_no_waiter() {
         let publisher = Publisher::new(tree("a"));
         let changes = publisher.reader().changes();
         assert!(!publisher.publish(tree("a")));
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_do_not_wait_for_a_writer_that_takes_a_while() {
+    fn readers_do_not_wait_for_a_slow_writer() {
         let publisher = Publisher::new(tree("a"));
         let reader = publisher.reader();
         let changed = publisher.update(|_| {
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_route_answers_is_listed_whatever_is_published() {
+    fn computed_leaves_are_listed_in_each_published_tree() {
         const PATH: &str = "instance/credentials/a-secret";
         let own = json!({"instance": {"id": 1, "credentials": {"aSecret": "mine", "b": 2}}});
         let publisher = Publisher::with_computed(Metadata::from_json(own).unwrap().tree(), [PATH]);
@@ -239,7 +238,7 @@ mod tests {
             (at("instance/credentials").listing(), at("instance").json())
         };
         assert_eq!(shown(), ("a-secret\nb\n".into(), r#"{"credentials":{"b":2},"id":1}"#.into()));
-        assert!(publisher.set(PATH, "mine").is_err(), "nobody could read it");
+        assert!(publisher.set(PATH, "mine").is_err(), "the endpoint would hide it");
         publisher.remove("instance/credentials").unwrap();
         assert_eq!(shown(), ("a-secret\n".into(), r#"{"id":1}"#.into()));
         publisher.merge("", json!({"instance": {"id": 2}})).unwrap();
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_keeps_the_state_it_took() {
+    fn a_snapshot_does_not_change() {
         let publisher = Publisher::new(tree("a"));
         let before = publisher.reader().snapshot();
         publisher.set("project/project-id", "b").unwrap();

@@ -1,7 +1,7 @@
-//! The ports that tokens come through: what an endpoint asks for, what a source answers, and how it fails.
+//! The ports of token sources: requests, tokens and errors.
 //!
-//! A source is a [`tower::Service`] for each of the two kinds of token. Where it gets them from (a key, a TPM, another
-//! service, nowhere real) is the source's own affair.
+//! A token source is a [`tower::Service`] from a request to a token, one for access tokens and one for identity tokens. It may get tokens
+//! from a key, a TPM or another service, or make them up.
 
 pub use gce_metadata_support::Secret;
 
@@ -21,9 +21,9 @@ pub type IdTokenSource = BoxCloneSyncService<IdTokenRequest, IdToken, TokenError
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AccessTokenRequest {
-    /// Whose token.
+    /// The service account that the token is for.
     pub account: Arc<ServiceAccount>,
-    /// What for, sorted and each once: the scopes of the request if it named any, else those of the account.
+    /// The OAuth scopes, sorted and without duplicates: those in the request, or else those of the account.
     pub scopes: Arc<[String]>,
 }
 
@@ -34,18 +34,18 @@ impl AccessTokenRequest {
     }
 }
 
-/// An access token.
+/// An OAuth access token and its lifetime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AccessToken {
-    /// The token itself.
+    /// The token.
     pub token: Secret,
-    /// For how long it is still good.
+    /// The remaining lifetime.
     pub expires_in: Duration,
 }
 
 impl AccessToken {
-    /// A token that is good for so long.
+    /// A token with this remaining lifetime.
     pub fn new(token: impl Into<Secret>, expires_in: Duration) -> Self {
         Self { token: token.into(), expires_in }
     }
@@ -55,38 +55,38 @@ impl AccessToken {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct IdTokenRequest {
-    /// Whose token.
+    /// The service account that the token is for.
     pub account: Arc<ServiceAccount>,
-    /// Whom it is for: the `aud` claim. Never empty.
+    /// The audience: the `aud` claim. Never empty.
     pub audience: String,
-    /// What it says of the VM, for `format=full`.
+    /// The claims about the VM, for `format=full`.
     pub instance: Option<InstanceClaims>,
 }
 
 impl IdTokenRequest {
-    /// A request for a token of this account for this audience, which says nothing of the VM.
+    /// A request for a token of this account and audience, without claims about the VM.
     pub fn new(account: Arc<ServiceAccount>, audience: impl Into<String>) -> Self {
         Self { account, audience: audience.into(), instance: None }
     }
 }
 
-/// The `google.compute_engine` claims of an identity token: what the VM is.
+/// The `google.compute_engine` claims of an identity token, which describe the VM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct InstanceClaims {
-    /// Seconds since 1970 at which the VM was made.
+    /// The creation time of the VM, in seconds since 1970.
     pub creation_timestamp: u64,
-    /// The VM's number.
+    /// The numeric ID of the VM.
     pub id: String,
-    /// The VM's name.
+    /// The name of the VM.
     pub name: String,
-    /// The licenses of its image, for `licenses=TRUE`.
+    /// The license IDs of the image, for `licenses=TRUE`.
     pub license_ids: Option<Vec<String>>,
-    /// The project's name.
+    /// The project ID.
     pub project_id: String,
-    /// The project's number.
+    /// The project number.
     pub project_number: u64,
-    /// The zone's short name, such as `us-central1-a`.
+    /// The short name of the zone, such as `us-central1-a`.
     pub zone: String,
 }
 
@@ -94,18 +94,18 @@ pub struct InstanceClaims {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct IdToken {
-    /// The token itself, in its compact form.
+    /// The token in its compact serialization.
     pub token: Secret,
 }
 
 impl IdToken {
-    /// This token.
+    /// An identity token in its compact serialization.
     pub fn new(token: impl Into<Secret>) -> Self {
         Self { token: token.into() }
     }
 }
 
-/// Why there is no token. The client sees a status; what is said here is for the log.
+/// Why a source has no token. The client gets the status; the reason is logged.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -115,34 +115,35 @@ pub enum TokenError {
         /// The account's e-mail.
         account: String,
     },
-    /// The source refused for good: 403.
+    /// The credentials were refused, and retrying does not help: 403.
     #[error("token refused: {reason}")]
     Refused {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
-    /// More were asked for than is allowed: 429.
-    #[error("too many tokens are asked for")]
+    /// A rate limit is exceeded: 429.
+    #[error("too many token requests")]
     TooMany,
-    /// The source can't answer now: 503.
+    /// The source is temporarily unavailable: 503.
     #[error("token source unavailable: {reason}")]
     Unavailable {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
 }
 
-/// The sources that the router asks. Without a source of a kind its endpoint answers 404.
+/// The token sources of a router. Without a source, the endpoint of that kind of token answers 404.
 #[derive(Debug, Clone, Default)]
 pub struct TokenSources {
-    /// For `service-accounts/…/token`.
+    /// The source for `service-accounts/…/token`.
     pub access: Option<AccessTokenSource>,
-    /// For `service-accounts/…/identity`.
+    /// The source for `service-accounts/…/identity`.
     pub id: Option<IdTokenSource>,
 }
 
 impl TokenSources {
-    /// With this source of access tokens.
+    /// Sets the source of access tokens.
+    #[must_use]
     pub fn with_access(
         self,
         source: impl Service<AccessTokenRequest, Response = AccessToken, Error = TokenError, Future: Send + 'static>
@@ -154,7 +155,8 @@ impl TokenSources {
         Self { access: Some(AccessTokenSource::new(source)), ..self }
     }
 
-    /// With this source of identity tokens.
+    /// Sets the source of identity tokens.
+    #[must_use]
     pub fn with_id(
         self,
         source: impl Service<IdTokenRequest, Response = IdToken, Error = TokenError, Future: Send + 'static>

@@ -1,7 +1,7 @@
-//! The metadata of one VM at one moment: an immutable tree.
+//! The metadata of a VM as an immutable tree.
 //!
-//! Listings, leaves, recursive JSON, flattened text and entity tags are all functions of a node and a query. So whatever
-//! is in the tree is served in every form, and nothing has to be added anywhere for a new key.
+//! Listings, leaves, recursive JSON, flattened text and entity tags are functions of a node and a query. So each node is served in every
+//! form, and a new key needs no code.
 
 mod build;
 mod edit;
@@ -26,24 +26,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What stands below `/computeMetadata/v1/`. Cloning shares everything, and so does an edit all but the way to its node.
+/// The tree of all nodes below `/computeMetadata/v1/`. Clones share all nodes; an edited tree shares all but those on the path of the
+/// edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     root: Arc<Node>,
     pub(crate) accounts: Accounts,
-    /// Who may log in, which no path below leads to.
+    /// OS Login, which is not part of the nodes.
     os_login: Option<Arc<OsLogin>>,
 }
 
 impl Tree {
-    /// The most segments that a path to a value has. Deeper metadata is refused: a tree is built and rendered recursively.
+    /// The limit on the segments of a path, including the levels of nested values. Deeper metadata is refused, because trees are built and
+    /// rendered recursively.
     pub const MAX_DEPTH: usize = 100;
 
     fn new(root: Arc<Node>) -> Self {
         Self { root, accounts: Accounts::default(), os_login: None }
     }
 
-    /// The node that a path below `/computeMetadata/v1/` names: `instance/disks/0/mode`. Runs of slashes count as one.
+    /// The node at a path below `/computeMetadata/v1/`, such as `instance/disks/0/mode`. Runs of slashes count as one slash.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -57,7 +59,7 @@ impl Tree {
         path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
     }
 
-    /// With these people and groups in OS Login, or none.
+    /// Sets the users and groups of OS Login.
     pub(crate) fn with_os_login(self, os_login: Option<Arc<OsLogin>>) -> Self {
         Self { os_login, ..self }
     }
@@ -66,7 +68,7 @@ impl Tree {
         self.os_login.as_ref()
     }
 
-    /// The text of the leaf at this path.
+    /// The text of the leaf at this path; `None` if there is no leaf.
     #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub fn text(&self, path: &str) -> Option<String> {
         match &**self.get(path)? {
@@ -75,7 +77,7 @@ impl Tree {
         }
     }
 
-    /// Whether an attribute is true: the instance's, or else the project's.
+    /// Whether an attribute of the instance, or else of the project, is true.
     #[expect(clippy::expect_used, reason = "text is made of strings")]
     pub(crate) fn is_switched_on(&self, attribute: &str) -> bool {
         let of = |owner| match &**self.get(owner)?.child(attribute)? {
@@ -88,7 +90,7 @@ impl Tree {
     }
 }
 
-/// One place in the tree.
+/// A node of the tree.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Node {
@@ -98,17 +100,17 @@ pub enum Node {
     Array(Array),
     /// A value.
     Leaf(Leaf),
-    /// A leaf whose value is made for each request, by a route of its own.
+    /// A leaf whose value an endpoint computes for each request.
     Computed,
 }
 
 impl Node {
-    /// Whether the node's path ends in a slash.
+    /// Whether the node is a directory. The path of a directory has a slash at its end.
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Dir(_) | Self::Array(_))
     }
 
-    /// The node below this one with that name or index.
+    /// The child with this name or index.
     pub fn child(&self, segment: &str) -> Option<&Arc<Node>> {
         match self {
             Self::Dir(dir) => dir.entries.get(segment).map(|entry| &entry.node),
@@ -118,7 +120,7 @@ impl Node {
     }
 }
 
-/// An index as GCE takes it: `0` or digits without a leading zero. `usize` alone would take `+1` and `01` too.
+/// Parses an index as GCE does: digits without a leading zero. `usize` alone would accept `+1` and `01`.
 fn index(segment: &str) -> Option<usize> {
     let canonical = segment == "0" || !segment.starts_with('0');
     (canonical && segment.bytes().all(|byte| byte.is_ascii_digit())).then(|| segment.parse().ok())?
@@ -128,19 +130,19 @@ fn index(segment: &str) -> Option<usize> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dir {
     entries: BTreeMap<Box<str>, Entry>,
-    /// Recursion that comes from above finds it empty.
+    /// Whether the directory is empty in recursion from above.
     is_closed: bool,
     cache: RenderCache,
 }
 
 impl Dir {
-    /// The names in the directory and what they name, in byte order, unlisted ones included.
+    /// The names and nodes in the directory, in byte order, including those that are not listed.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Arc<Node>)> {
         self.entries.iter().map(|(segment, entry)| (&**segment, &entry.node))
     }
 }
 
-/// One name in a directory: kebab-case in paths, camelCase in JSON, and the same in both where the name is a user's.
+/// An entry of a directory. Its name is kebab-case in paths and camelCase in JSON; a user-defined name is the same in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     json_key: Box<str>,
@@ -148,7 +150,7 @@ struct Entry {
     visibility: Visibility,
 }
 
-/// Where a directory shows an entry. Each entry is served by its own path, shown or not.
+/// Where a directory shows an entry. Each entry is served by its path, also if it is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Visibility {
     /// In listings and in recursion.
@@ -157,12 +159,12 @@ enum Visibility {
     ListingOnly,
     /// In recursion only: a key that no URL can contain, such as one with a slash.
     RecursionOnly,
-    /// In neither: a built-in default.
+    /// Neither in listings nor in recursion: a default.
     Nowhere,
 }
 
 impl Visibility {
-    /// The visibility of an owner's entry at this path.
+    /// The visibility of an entry that the config or an edit has set at this path.
     fn of(path: &[&str]) -> Self {
         if schema::is(path, Rule::Secret) { Self::ListingOnly } else { Self::Everywhere }
     }
@@ -183,7 +185,7 @@ pub struct Array {
     cache: RenderCache,
 }
 
-/// A value: a string, a number, a list of those, or an object that GCE serves as one.
+/// A leaf: a string, a number, a list of those, or an object that GCE serves as one value.
 #[derive(PartialEq, Eq)]
 pub struct Leaf {
     value: Value,
@@ -192,13 +194,13 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// A leaf that answers text unless JSON is asked for, as nearly all do. A value that nests more than [`Tree::MAX_DEPTH`]
-    /// levels deep is replaced by null, and an error is logged.
+    /// A leaf whose default format is text, as that of most leaves. A value that nests more than [`Tree::MAX_DEPTH`] levels deep is
+    /// replaced by null, and an error is logged.
     pub fn text_by_default(value: impl Into<Value>) -> Self {
         Self::new(value.into(), Format::Text)
     }
 
-    /// A leaf that answers JSON unless text is asked for, with the same limit.
+    /// A leaf whose default format is JSON. The same limit applies.
     pub fn json_by_default(value: impl Into<Value>) -> Self {
         Self::new(value.into(), Format::Json)
     }
@@ -207,20 +209,20 @@ impl Leaf {
         Self { value: depth::or_null(value, Tree::MAX_DEPTH), default, cache: RenderCache::default() }
     }
 
-    /// The value.
+    /// The JSON value of the leaf.
     pub fn value(&self) -> &Value {
         &self.value
     }
 }
 
-/// Attributes and workload identities hold secrets, and a tree is easily logged.
+/// Prints no value: attributes and workload identities may be secret.
 impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leaf").field("default", &self.default).finish_non_exhaustive()
     }
 }
 
-/// The rendered forms of a node: each is made at its first use and kept, because a node never changes.
+/// The rendered forms of a node. Each is rendered at its first use and cached, because a node never changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct RenderCache {
     json: Memo<Bytes>,
@@ -233,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_is_printed() {
+    fn debug_output_has_no_values() {
         let tree = Tree::from_json(&serde_json::json!({"instance": {"attributes": {"password": "hidden"}}}));
         assert!(str::from_utf8(&tree.get("").unwrap().json()).unwrap().contains("hidden"));
         assert!(!format!("{tree:?}").contains("hidden"));

@@ -1,7 +1,7 @@
 //! The table of routes.
 //!
-//! A node of the tree needs no route of its own. The others are computed for each request, take writes, answer where the tree has
-//! no node, or stand above `/computeMetadata/v1/`.
+//! One route serves all nodes of the tree. The other routes are for endpoints that compute values, take writes, or answer paths for
+//! which the tree has no node, and for the directories above `/computeMetadata/v1/`.
 
 use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
@@ -14,7 +14,7 @@ use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use std::sync::Arc;
 
-/// All routes, each path once.
+/// All routes: each path and its endpoint.
 pub(crate) fn routes(
     publisher: &Publisher,
     tokens: &TokenSources,

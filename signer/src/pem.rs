@@ -41,6 +41,9 @@ pub enum KeyError {
     /// The text contains no private key in PEM.
     #[error("no private key in PEM found (PRIVATE KEY or RSA PRIVATE KEY)")]
     NotPem,
+    /// The key is encrypted with a passphrase.
+    #[error("the private key is encrypted: decrypt it, for example with `openssl pkey -in KEY -out DECRYPTED_KEY`")]
+    Encrypted,
     /// The key is for another algorithm.
     #[error("an elliptic-curve key: an RSA key is needed, because Google's tokens are signed with RS256")]
     NotRsa,
@@ -65,7 +68,8 @@ impl PemSigner {
     /// If the text contains no private key, or the key is not an RSA key of 2048 to 8192 bits.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(error.to_string());
-        match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPem)? {
+        let unreadable = || if is_encrypted(pem) { KeyError::Encrypted } else { KeyError::NotPem };
+        match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())? {
             PrivateKeyDer::Pkcs1(key) => Self::new(KeyPair::from_der(key.secret_pkcs1_der()).map_err(rejected)?),
             PrivateKeyDer::Pkcs8(key) => Self::new(KeyPair::from_pkcs8(key.secret_pkcs8_der()).map_err(rejected)?),
             _ => Err(KeyError::NotRsa),
@@ -108,6 +112,11 @@ impl PemSigner {
         self.key.sign(padding, &SystemRandom::new(), message, &mut signature)?;
         Ok(signature)
     }
+}
+
+/// Whether PEM has a private key that is encrypted with a passphrase, in PKCS#8 or in OpenSSL's older format.
+pub(crate) fn is_encrypted(pem: &str) -> bool {
+    pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || pem.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 impl fmt::Debug for PemSigner {
@@ -163,6 +172,17 @@ mod tests {
         let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
         assert!(matches!(PemSigner::from_pem("nothing"), Err(KeyError::NotPem)));
         assert!(matches!(PemSigner::from_pem(&ec), Err(KeyError::Rejected(_))));
+    }
+
+    #[test]
+    fn an_encrypted_key_is_an_error_that_says_so() {
+        for pem in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIF\n-----END RSA PRIVATE KEY-----\n",
+        ] {
+            let error = PemSigner::from_pem(pem).unwrap_err().to_string();
+            assert!(error.starts_with("the private key is encrypted: decrypt it"), "{error}");
+        }
     }
 
     #[test]

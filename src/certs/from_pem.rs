@@ -1,4 +1,4 @@
-//! An authority that was written to files, to issue further certificates by the same root.
+//! Loads an authority from PEM, to issue further certificates from the same root.
 
 use super::{Authority, MintError};
 use rcgen::{Issuer, KeyPair, PublicKeyData};
@@ -7,7 +7,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 impl Authority {
-    /// The authority with this root certificate and its private key, both in PEM.
+    /// Loads an authority from its root certificate and private key, both in PEM.
     ///
     /// ```
     /// use gce_metadata_server::certs::Authority;
@@ -19,18 +19,18 @@ impl Authority {
     /// ```
     ///
     /// # Errors
-    /// If one of them can't be read, the certificate is no CA's, or the key is that of another certificate.
+    /// If one of them can't be parsed, the certificate is not that of a CA, or the key belongs to another certificate.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, MintError> {
-        let odd = |problem: &str| MintError(problem.to_owned());
+        let invalid = |problem: &str| MintError(problem.to_owned());
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|error| MintError(format!("the root certificate can't be read: {error}")))?;
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| odd("the root certificate can't be read"))?;
-        let key = KeyPair::from_pem(key).map_err(|_| odd("the root's private key can't be read"))?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| invalid("the root certificate can't be read"))?;
+        let key = KeyPair::from_pem(key).map_err(|_| invalid("the root's private key can't be read"))?;
         if !parsed.is_ca() {
-            return Err(odd("the root certificate is not that of a CA"));
+            return Err(invalid("the root certificate is not that of a CA"));
         }
         if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(odd("the root's private key does not belong to its certificate"));
+            return Err(invalid("the root's private key does not belong to its certificate"));
         }
         let not_after = parsed.validity().not_after.to_datetime();
         let issuer = Issuer::from_ca_cert_der(&der, key)?;
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_was_read_issues_certificates_by_the_same_root() {
+    fn a_loaded_authority_issues_certificates_from_the_same_root() {
         let written = Authority::new().unwrap();
         let read = Authority::from_pem(written.certificate(), &written.key()).unwrap();
         let certificates = [&written, &read].map(|authority| authority.client("vm-1", &[]).unwrap().certificate);
@@ -57,8 +57,8 @@ mod tests {
         let [root] = [written.certificate()].map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
         let (_, root) = X509Certificate::from_der(&root).unwrap();
         assert_eq!(new.issuer().as_raw(), root.subject().as_raw());
-        for authority in [old, new] {
-            let extension = authority
+        for certificate in [old, new] {
+            let extension = certificate
                 .extensions()
                 .iter()
                 .find(|it| it.oid == x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_authority_is_refused_with_the_reason() {
+    fn an_invalid_authority_is_refused_with_the_reason() {
         let (root, other) = (Authority::new().unwrap(), Authority::new().unwrap());
         let client = root.client("vm-1", &[]).unwrap();
         for (certificate, key, reason) in [
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_certificate_outlives_its_root() {
+    fn a_certificate_that_would_outlive_its_root_is_refused() {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
         let authority = Authority::new().unwrap();
         let authority = Authority::from_pem(authority.certificate(), &authority.key()).unwrap();

@@ -1,4 +1,4 @@
-//! From a verified certificate to who its owner is.
+//! Reads the identity of a client from its verified certificate.
 
 use ::time::OffsetDateTime;
 use aws_lc_rs::digest;
@@ -9,20 +9,19 @@ use std::time::{Duration, SystemTime};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
-/// Why a certificate that was verified names no client.
+/// A verified certificate is not a client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoClient {
-    /// It is for something else.
-    #[error("the certificate is not one for clients: its extended key usage lacks clientAuth")]
+pub enum PeerIdentityError {
+    /// Its extended key usage does not include client authentication.
+    #[error("not a client certificate: its extended key usage lacks clientAuth")]
     WrongUsage,
-    /// It is none, or there is none.
+    /// The chain is empty, or its first certificate can't be parsed.
     #[error("the certificate can't be read")]
     Unreadable,
 }
 
-/// Who the first certificate of the chain is about. A certificate that does not say what it is for is for nothing here. The
-/// chain must have been verified: a TLS server does that in the handshake.
+/// The identity in the first certificate of a chain. The chain must have been verified, which a TLS server does in the handshake.
 ///
 /// ```
 /// use gce_metadata_server::certs::{Authority, peer_identity};
@@ -35,13 +34,13 @@ pub enum NoClient {
 /// ```
 ///
 /// # Errors
-/// If it is no client's.
-pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoClient> {
-    let der = chain.first().ok_or(NoClient::Unreadable)?;
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| NoClient::Unreadable)?;
-    let usage = certificate.extended_key_usage().map_err(|_| NoClient::Unreadable)?;
+/// If the certificate can't be parsed, or its extended key usage is missing or lacks `clientAuth`.
+pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, PeerIdentityError> {
+    let der = chain.first().ok_or(PeerIdentityError::Unreadable)?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| PeerIdentityError::Unreadable)?;
+    let usage = certificate.extended_key_usage().map_err(|_| PeerIdentityError::Unreadable)?;
     if !usage.is_some_and(|usage| usage.value.client_auth || usage.value.any) {
-        return Err(NoClient::WrongUsage);
+        return Err(PeerIdentityError::WrongUsage);
     }
     let mut peer = PeerIdentity::default();
     peer.subject = certificate.subject().to_string();
@@ -50,7 +49,7 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoCli
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     peer.fingerprint = Fingerprint(fingerprint);
-    let names = certificate.subject_alternative_name().map_err(|_| NoClient::Unreadable)?;
+    let names = certificate.subject_alternative_name().map_err(|_| PeerIdentityError::Unreadable)?;
     for name in names.iter().flat_map(|names| &names.value.general_names) {
         match name {
             GeneralName::DNSName(name) => peer.dns_names.push((*name).to_owned()),
@@ -62,13 +61,13 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, NoCli
     Ok(peer)
 }
 
-/// When a certificate expires. `None` if it can't be read.
+/// The expiry of a certificate in DER. `None` if it can't be parsed.
 pub(crate) fn not_after(der: &[u8]) -> Option<SystemTime> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(system_time(certificate.validity().not_after.to_datetime()))
 }
 
-/// A time in a certificate. One that is out of range is the beginning of the epoch, and so in the past.
+/// Converts a time of a certificate. A time out of range becomes the Unix epoch, which counts as expired.
 pub(crate) fn system_time(time: OffsetDateTime) -> SystemTime {
     let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_known_by_all_its_names() {
+    fn a_client_is_identified_by_each_of_its_names() {
         let chain = [certificate(&[ExtendedKeyUsagePurpose::ClientAuth])];
         let peer = peer_identity(&chain).unwrap();
         for name in ["instance-1", "a.example.com", "spiffe://example.com/a", "192.0.2.1", "2001:db8::1"] {
@@ -110,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_for_something_else_names_no_client() {
+    fn a_certificate_without_client_auth_is_refused() {
         for usages in [&[][..], &[ExtendedKeyUsagePurpose::ServerAuth]] {
-            assert_eq!(peer_identity(&[certificate(usages)]).unwrap_err(), NoClient::WrongUsage);
+            assert_eq!(peer_identity(&[certificate(usages)]).unwrap_err(), PeerIdentityError::WrongUsage);
         }
-        assert_eq!(peer_identity(&[]).unwrap_err(), NoClient::Unreadable);
-        assert_eq!(peer_identity(&[vec![1, 2, 3].into()]).unwrap_err(), NoClient::Unreadable);
+        assert_eq!(peer_identity(&[]).unwrap_err(), PeerIdentityError::Unreadable);
+        assert_eq!(peer_identity(&[vec![1, 2, 3].into()]).unwrap_err(), PeerIdentityError::Unreadable);
     }
 }

@@ -1,9 +1,10 @@
-//! `certs init FOLDER`: a root, a server's and a client's certificate, such as those of GCE; `certs renew FOLDER`: the latter two
-//! again, by the same root.
+//! `certs init FOLDER` creates a root, a server and a client certificate with the properties of GCE's; `certs renew FOLDER` reissues
+//! the server and the client certificate from the same root.
 
 use super::file;
+use super::values::days;
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand, value_parser};
+use clap::{Args, Subcommand};
 use gce_metadata_server::certs::{Authority, create_file, peer_identity, replace_files};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -17,16 +18,16 @@ const PRIVATE: u32 = 0o600;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Certs {
-    /// Make a root, a server's and a client's certificate
+    /// Create a root, a server and a client certificate
     Init {
-        /// Where to; nothing is overwritten
+        /// Folder for the files, created if it does not exist; existing files are not overwritten
         folder: PathBuf,
 
-        /// The client's name
+        /// Common name of the client
         #[arg(long, default_value = "vm-1", value_name = "NAME")]
         client: String,
 
-        /// A DNS name of the client, such as vm-1.c.my-project.internal; may be repeated
+        /// DNS name of the client, such as vm-1.c.my-project.internal; may be repeated
         #[arg(long, value_name = "NAME")]
         dns_name: Vec<String>,
 
@@ -34,9 +35,9 @@ pub(crate) enum Certs {
         lifetime: Lifetime,
     },
 
-    /// Make new keys and certificates for the server and the client of such a folder, by the same root
+    /// Replace the keys and certificates of the server and the client, issued by the same root
     Renew {
-        /// The folder that `certs init` made
+        /// Folder that `certs init` created
         folder: PathBuf,
 
         #[command(flatten)]
@@ -46,13 +47,13 @@ pub(crate) enum Certs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Lifetime {
-    /// How many days the server's and the client's certificate are valid, 3650 at most; the root is valid for ten years
-    #[arg(long, default_value_t = 7, value_name = "NUMBER", value_parser = value_parser!(u16).range(1..=3650))]
+    /// Days that the server and the client certificate are valid, 1 to 3650; the root is valid for ten years
+    #[arg(long, default_value_t = 7, value_name = "NUMBER", value_parser = days)]
     days: u16,
 }
 
 impl Lifetime {
-    fn of(&self, authority: Authority) -> Authority {
+    fn apply_to(&self, authority: Authority) -> Authority {
         authority.lifetime(Duration::from_secs(u64::from(self.days) * 24 * 3600))
     }
 }
@@ -67,7 +68,7 @@ impl Certs {
 }
 
 fn init(folder: &Path, client: &str, dns_names: &[String], lifetime: &Lifetime) -> anyhow::Result<()> {
-    let authority = lifetime.of(Authority::new()?);
+    let authority = lifetime.apply_to(Authority::new()?);
     let root_key = authority.key();
     let root = [("root.crt", authority.certificate().to_owned().into(), PUBLIC), ("root.key", root_key, PRIVATE)];
     let files = root.into_iter().chain(issue(&authority, client, dns_names)?).collect::<Vec<_>>();
@@ -76,8 +77,8 @@ fn init(folder: &Path, client: &str, dns_names: &[String], lifetime: &Lifetime) 
         let path = folder.join(name);
         if path.exists() {
             bail!(
-                "{} is there already: choose another folder, or remove it (`certs renew {}` makes new certificates by the \
-                 same root)",
+                "{} already exists: choose another folder, or remove the file (`certs renew {}` issues new certificates from the same \
+                 root)",
                 path.display(),
                 folder.display()
             );
@@ -87,39 +88,39 @@ fn init(folder: &Path, client: &str, dns_names: &[String], lifetime: &Lifetime) 
         let path = folder.join(name);
         create_file(&path, content, *mode).with_context(|| path.display().to_string())?;
     }
-    say(folder, &files);
+    print_paths(folder, &files);
     Ok(())
 }
 
-/// Replaces all files but those of the root. The client keeps its names.
+/// Replaces all files but those of the root. The new client certificate has the names of the old one.
 fn renew(folder: &Path, lifetime: &Lifetime) -> anyhow::Result<()> {
     let read = |name: &str| {
         let path = folder.join(name);
-        let needed = || format!("{}: needed to renew; make certificates anew with `certs init`", path.display());
+        let needed = || format!("{}: needed to renew; create new certificates with `certs init`", path.display());
         file::read(&path).with_context(needed)
     };
     let at = |name: &str| folder.join(name).display().to_string();
     let (root, key) = (read("root.crt")?, read("root.key")?);
-    let authority = lifetime.of(Authority::from_pem(&root, &key).with_context(|| at("root.crt"))?);
+    let authority = lifetime.apply_to(Authority::from_pem(&root, &key).with_context(|| at("root.crt"))?);
     let old = CertificateDer::from_pem_slice(read("client.crt")?.as_bytes()).with_context(|| at("client.crt"))?;
     let client = peer_identity(&[old]).with_context(|| at("client.crt"))?;
     let mut files = issue(&authority, client.common_name.as_deref().unwrap_or_default(), &client.dns_names)?;
     for (name, _, mode) in &mut files {
-        // The owner may have let others read it.
+        // Keep the mode: the owner may have made the file readable for other users.
         if let Ok(metadata) = folder.join(name).metadata() {
             *mode = metadata.permissions().mode() & 0o777;
         }
     }
     let borrowed = files.iter().map(|(name, content, mode)| (*name, &***content, *mode)).collect::<Vec<_>>();
     replace_files(folder, &borrowed).with_context(|| folder.display().to_string())?;
-    say(folder, &files);
+    print_paths(folder, &files);
     Ok(())
 }
 
-/// A file's name, its content, which may be a key, and its mode.
+/// Name, content and mode of a file. The content may be a private key.
 type File = (&'static str, zeroize::Zeroizing<String>, u32);
 
-/// New keys and certificates for the server and for a client of these names.
+/// Issues keys and certificates for the server, and for a client with these names.
 fn issue(authority: &Authority, client: &str, dns_names: &[String]) -> anyhow::Result<[File; 4]> {
     let (server, client) = (authority.server()?, authority.client(client, dns_names)?);
     let combined = client.combined();
@@ -127,12 +128,12 @@ fn issue(authority: &Authority, client: &str, dns_names: &[String]) -> anyhow::R
         ("server.crt", server.certificate.into(), PUBLIC),
         ("server.key", server.key, PRIVATE),
         ("client.crt", client.certificate.into(), PUBLIC),
-        // With the certificate in it, as Google's libraries read it. Other clients find the key there too.
+        // Key and certificate, as Google's libraries expect it. Other clients ignore the certificate.
         ("client.key", combined, PRIVATE),
     ])
 }
 
-fn say(folder: &Path, files: &[File]) {
+fn print_paths(folder: &Path, files: &[File]) {
     let mut out = std::io::stdout();
     for (name, _, _) in files {
         let _ = writeln!(out, "{}", folder.join(name).display());

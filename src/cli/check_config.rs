@@ -1,4 +1,4 @@
-//! `check-config FILE`: whether a config file can be served, and whether GCE would serve the same.
+//! `check-config FILE` prints the diagnostics of a config file: errors, and differences from what GCE serves.
 
 use clap::Args;
 use gce_metadata_server::routes::Severity;
@@ -9,31 +9,31 @@ use std::process::ExitCode;
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  the file is as GCE would serve it, but for keys that notices are about
-  1  error: it can't be served
-  2  warning: it is served as it stands, but GCE would not serve it so";
+  0  no errors and no warnings; there may be notices
+  1  an error: the file can't be served
+  2  a warning: the file can be served, but GCE would not serve it so";
 
-const WARNINGS: u8 = 2;
+const WARNING_STATUS: u8 = 2;
 
-/// Prints all that is to be said about a config file, a line each: FILE:LINE:COLUMN: error|warning|notice: at PATH: what
+/// Prints the diagnostics of a config file, one per line, as FILE:LINE:COLUMN: error|warning|notice: at PATH: MESSAGE
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct CheckConfig {
-    /// A config, or the dump of a VM's ?recursive=true
+    /// Config file, or a dump of a VM's ?recursive=true
     file: PathBuf,
 }
 
 impl CheckConfig {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let remarks = ConfigFile::new(&self.file, Overrides::default()).check()?;
+        let diagnostics = ConfigFile::new(&self.file, Overrides::default()).check()?;
         let mut out = std::io::stdout();
-        for remark in &remarks {
-            // A reader that closes the pipe early, such as head, does not change the exit status.
-            let _ = writeln!(out, "{remark}");
+        for diagnostic in &diagnostics {
+            // If the reader closes the pipe early, as head does, the exit status stays the same.
+            let _ = writeln!(out, "{diagnostic}");
         }
-        Ok(match remarks.iter().map(|remark| remark.severity).max() {
+        Ok(match diagnostics.iter().map(|diagnostic| diagnostic.severity).max() {
             Some(Severity::Error) => ExitCode::FAILURE,
-            Some(Severity::Warning) => ExitCode::from(WARNINGS),
+            Some(Severity::Warning) => ExitCode::from(WARNING_STATUS),
             Some(Severity::Notice) | None => ExitCode::SUCCESS,
         })
     }

@@ -4,9 +4,9 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction};
 use std::ffi::OsString;
 
-/// Makes a switch take a value too, as Go's boolean flags do: `--tpm`, `--tpm=true`, `--tpm=false`. Other arguments stay as they
-/// are. A `bool` in a struct of options is declared with `#[arg(long)]` alone.
-pub(super) fn boolean(arg: Arg) -> Arg {
+/// Lets a boolean flag take a value, as Go's flags do: `--tpm`, `--tpm=true`, `--tpm=false`. Other arguments are left unchanged.
+/// Applied to every argument, so that a `bool` field needs `#[arg(long)]` only.
+pub(super) fn bool_flag(arg: Arg) -> Arg {
     if !matches!(arg.get_action(), ArgAction::SetTrue) {
         return arg;
     }
@@ -21,8 +21,8 @@ pub(super) fn boolean(arg: Arg) -> Arg {
         .value_parser(BoolishValueParser::new())
 }
 
-/// Doubles the dash of long options that have a single one, and drops options with an empty value, which Go takes as unset:
-/// manifests are full of `--domainsocket=$NOT_SET`.
+/// Translates Go's syntax to clap's: adds the second dash to long options with a single one, and removes options with an empty
+/// value. Go treats these as unset, and manifests rely on it: `--domainsocket=$NOT_SET`.
 pub(super) fn normalized(command: &clap::Command, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args = args.peekable();
     let mut normalized: Vec<OsString> = args.next().into_iter().collect();
@@ -32,22 +32,22 @@ pub(super) fn normalized(command: &clap::Command, args: impl Iterator<Item = OsS
             normalized.extend(args);
             break;
         }
-        let arg = doubled(command, arg);
+        let arg = with_two_dashes(command, arg);
         let next_is_empty = args.peek().is_some_and(|next| next.is_empty());
         match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-            Some(option) if option.strip_suffix('=').is_some_and(|name| is_dropped_if_empty(command, name)) => {}
-            Some(option) if next_is_empty && is_dropped_if_empty(command, option) => _ = args.next(),
+            Some(option) if option.strip_suffix('=').is_some_and(|name| is_unset_if_empty(command, name)) => {}
+            Some(option) if next_is_empty && is_unset_if_empty(command, option) => _ = args.next(),
             _ => normalized.push(arg),
         }
     }
     normalized
 }
 
-/// Whether the option is dropped if its value is empty. An empty interface means all of them, an empty allow-list must not allow
-/// every client, and an unknown option must reach the parser.
-fn is_dropped_if_empty(command: &clap::Command, option: &str) -> bool {
-    let keeps = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
-    !keeps && is_known(command, option)
+/// Whether an empty value means that the option is unset. An empty interface means all interfaces, an empty `--mtls-allow` must
+/// not allow every client, and an unknown option must reach the parser, which reports it.
+fn is_unset_if_empty(command: &clap::Command, option: &str) -> bool {
+    let empty_has_meaning = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
+    !empty_has_meaning && is_known(command, option)
 }
 
 fn is_known(command: &clap::Command, option: &str) -> bool {
@@ -59,7 +59,8 @@ fn is_called(option: &clap::Arg, name: &str) -> bool {
     option.get_long() == Some(name) || option.get_all_aliases().unwrap_or_default().contains(&name)
 }
 
-fn doubled(command: &clap::Command, arg: OsString) -> OsString {
+/// The argument with two dashes, if it is a long option with one.
+fn with_two_dashes(command: &clap::Command, arg: OsString) -> OsString {
     let Some(text) = arg.to_str() else { return arg };
     let Some(name) = text.strip_prefix('-').filter(|name| !name.is_empty() && !name.starts_with('-')) else {
         return arg;

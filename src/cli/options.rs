@@ -1,4 +1,4 @@
-//! The options of serving: [`ServeOptions`], from which [`ServeOptions::server`] makes a server's builder.
+//! The options of the command `serve`: [`ServeOptions`], which [`ServeOptions::server`] turns into a `ServerBuilder`.
 //!
 //! Options are in kebab-case; the Go emulator's spellings are aliases. Each heading of `--help` is a file of this folder.
 
@@ -16,7 +16,7 @@ pub(super) use tpm::MISSING as MISSING_TPM;
 pub(super) use tpm::TpmAccess;
 
 use super::go;
-use super::values::{address, file_mode, host, port, positive};
+use super::values::{address, duration, file_mode, host, number, port, positive};
 use authentication::Authentication;
 use clap::Args;
 use endpoints::Endpoints;
@@ -37,41 +37,42 @@ Environment Variables:
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
-  GOOGLE_ACCESS_TOKEN        the access token to hand out, instead of the offline issuer's
-  GOOGLE_ID_TOKEN            the identity token to hand out, instead of the offline issuer's
+  GOOGLE_ACCESS_TOKEN        the access token to serve, instead of an offline one
+  GOOGLE_ID_TOKEN            the identity token to serve, instead of an offline one
   GOOGLE_APPLICATION_CREDENTIALS
-                             the credentials that --impersonate and --federate use [default: gcloud's own]
+                             credentials for --impersonate and --federate [default: gcloud's own]
   CLOUDSDK_CONFIG            gcloud's folder [default: ~/.config/gcloud]
   GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES
-                             1 lets credentials name a program to run
+                             1 allows credentials to run a program
   AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
-                             for a federated workload on AWS
+                             identity of a federated workload on AWS
   GOOGLE_API_CERTIFICATE_CONFIG
-                             which certificate a federated workload has [default: gcloud's file]
+                             certificate configuration of a federated workload [default: gcloud's file]
   SSL_CERT_FILE, SSL_CERT_DIR
-                             roots to trust instead of the system's
+                             trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
-                             passwords of a key in a TPM and of its parent
-  RUST_LOG                   what to log, such as debug or hyper=trace; overrides -v";
+                             passwords of a TPM key and of its parent key
+  RUST_LOG                   log filter, such as debug or hyper=trace; overrides -v";
 
-/// How a server serves. Commands that start one flatten this into their own options.
+/// The options of a server. Every command that starts one flattens them into its own options.
 #[derive(Debug, Args)]
-#[command(after_help = ENVIRONMENT, mut_args = go::boolean)]
+#[command(after_help = ENVIRONMENT, mut_args = go::bool_flag)]
 pub(crate) struct ServeOptions {
-    /// Configuration file; changes of it are followed [default: config.json if there is one, else a built-in sample]
+    /// Config file, reloaded when it changes [default: config.json if it exists, else a built-in sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
 
-    /// Address, or name of one, to listen at
+    /// IP address or host name to listen at; an empty value is all interfaces
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS", help_heading = BASE)]
     interface: String,
 
-    /// Port to listen at; a colon before it changes nothing, and 0 is any free one
+    /// Port to listen at, with or without a colon before it; 0 is any free port
     #[arg(long, default_value = "8080", value_name = "PORT", value_parser = port, help_heading = BASE)]
     port: u16,
 
-    /// Host name that clients may call the server by, a suffix such as .example.com, or * for any; may be repeated. IP addresses,
-    /// names of GCE's, of one label, below .internal, .localhost and .svc always are; others are answered 403 [DNS rebinding]
+    /// Host name to allow in the Host header, a suffix such as .example.com, or * for any name; may be repeated. Always allowed are
+    /// IP addresses, GCE's names, names of one label, and names below .internal, .localhost and .svc. Requests with another name
+    /// are answered 403, to prevent DNS rebinding
     #[arg(long, value_name = "NAME", value_parser = host, help_heading = BASE)]
     allow_host: Vec<String>,
 
@@ -91,41 +92,43 @@ pub(crate) struct ServeOptions {
     #[arg(long, visible_alias = "domainsocket", value_name = "PATH", help_heading = MISC)]
     domain_socket: Option<PathBuf>,
 
-    /// File mode of the Unix socket in octal, such as 660 [default: as the umask has it]
+    /// File mode of the Unix socket in octal, such as 660 [default: set by the umask]
     #[arg(long, value_name = "MODE", value_parser = file_mode, help_heading = MISC)]
     socket_mode: Option<u32>,
 
-    /// Threads that serve connections; up to a thousand without TLS are all served by the first [default: one for each processor, four at most]
-    #[arg(long, value_name = "NUMBER", help_heading = MISC)]
-    threads: Option<NonZeroUsize>,
+    /// Threads that serve connections; the first one serves up to a thousand connections without TLS alone [default: one for each
+    /// processor, four at most]
+    #[arg(long, value_name = "NUMBER", value_parser = positive, help_heading = MISC)]
+    threads: Option<usize>,
 
-    /// Connections at a time; more wait in the kernel's queue
-    #[arg(long, default_value_t = ServerBuilder::MOST_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
+    /// Open connections at most; further ones wait in the kernel's queue
+    #[arg(long, default_value_t = ServerBuilder::MAX_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
         help_heading = MISC)]
     max_connections: usize,
 
-    /// Requests that wait for a change at a time, three quarters of the connections at most; more are answered 503
-    #[arg(long, default_value_t = ServerBuilder::MOST_WAITERS, value_name = "NUMBER", help_heading = MISC)]
+    /// Requests that wait for a change at most, and never more than three quarters of the connections; further ones are answered 503
+    #[arg(long, default_value_t = ServerBuilder::MAX_WAITERS, value_name = "NUMBER", value_parser = number::<usize>,
+        help_heading = MISC)]
     max_waiters: usize,
 
-    /// How long a stopping server waits for its connections
-    #[arg(long, default_value_t = ServerBuilder::DRAIN.as_secs(), value_name = "SECONDS", help_heading = MISC)]
-    drain_timeout: u64,
+    /// How long a stopping server waits for open requests, in seconds or with a unit: 10s, 1m
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = duration, help_heading = MISC)]
+    drain_timeout: Duration,
 
     #[command(flatten)]
     pub(super) logging: Logging,
 }
 
 impl ServeOptions {
-    /// A server with these options.
+    /// A builder of a server with these options.
     pub(super) fn server(&self, environment: &Environment) -> anyhow::Result<ServerBuilder> {
         let builder = Server::builder()
             .overrides(environment.overrides.clone())
-            // The program's runtime has nothing else to do.
+            // The program's runtime runs nothing but the server.
             .on_current_runtime()
             .threads(self.threads())
-            .most_waiters(self.max_waiters)
-            .drain(Duration::from_secs(self.drain_timeout));
+            .max_waiters(self.max_waiters)
+            .drain(self.drain_timeout);
         let builder = match self.config() {
             Some(file) => builder.metadata_file(file),
             None => builder.metadata(Metadata::sample()),
@@ -134,39 +137,36 @@ impl ServeOptions {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", &self.interface, self.port)?),
         };
-        // Clients call the server by the name that it listens at.
+        // Clients send the name of the interface in their Host header.
         let interface = Some(&self.interface).filter(|name| host(name).is_ok());
         let builder = interface.into_iter().chain(&self.allow_host).fold(builder, ServerBuilder::allow_host);
-        let builder = self.endpoints.apply(builder);
+        let builder = self.endpoints.apply(builder)?;
         let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment)?;
         let builder = self.monitoring.apply(builder)?;
         Ok(builder.credentials(self.authentication.source(environment)?))
     }
 
-    /// How many threads serve connections.
+    /// The number of threads that serve connections.
     fn threads(&self) -> NonZeroUsize {
-        self.threads.unwrap_or_else(ServerBuilder::default_threads)
+        self.threads.and_then(NonZeroUsize::new).unwrap_or_else(ServerBuilder::default_threads)
     }
 
-    /// The config file: the one that is named, or the default one if it exists.
+    /// The config file: `--config-file`, or the default one if it exists.
     fn config(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT_CONFIG);
         self.config_file.as_deref().or_else(|| default.exists().then_some(default))
     }
 
-    /// The name of the config file, or of what is served without one.
+    /// The path of the config file, or a description of the built-in sample.
     pub(super) fn config_name(&self) -> String {
         self.config().map_or_else(|| "the built-in sample".to_owned(), |file| file.display().to_string())
     }
 
-    /// The cap on connections, given how many of them the limit on open files allows.
+    /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.
     pub(super) fn max_connections(&self, open_files: Option<usize>) -> usize {
         match open_files {
             Some(open_files) if open_files < self.max_connections => {
-                tracing::warn!(
-                    open_files,
-                    "fewer connections than asked for: the limit on open files (ulimit -n) is lower"
-                );
+                tracing::warn!(open_files, "--max-connections is lowered to the limit on open files (ulimit -n)");
                 open_files.max(1)
             }
             _ => self.max_connections,

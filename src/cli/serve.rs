@@ -9,19 +9,20 @@ use anyhow::Context;
 use gce_metadata_server::Environment;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Serves until a signal ends the server.
 pub(super) fn run(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
     logging::start(&options.logging, environment.log_filter.as_deref())?;
-    // For everything but connections, which have threads of their own.
+    // Runs everything but connections, which have their own threads.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
     let served = runtime.block_on(serve(options, environment));
-    // A blocked file system or TPM must not delay the exit: threads that wait for one are left behind.
+    // Does not wait for threads that a file system or TPM blocks.
     runtime.shutdown_background();
     served
 }
 
 async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
-    // Before anything is bound: an early signal must not kill a half-started server.
+    // Handle signals before anything is bound, so that one cannot kill a half-started server.
     let mut stop = Stop::listen()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let source = options.config_name();
@@ -30,7 +31,11 @@ async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Resul
     loop {
         tokio::select! {
             () = stop.requested() => break,
-            _ = hang_up.recv() => server.reload(),
+            _ = hang_up.recv() => {
+                // In a task, since a blocked disk must not delay a stop. The outcome is logged and counted by the reload.
+                let vm = server.vm().clone();
+                tokio::spawn(async move { vm.reload().await.map(drop) });
+            }
         }
     }
     stop.drain(server).await;

@@ -5,17 +5,17 @@ use std::io;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A terminal and a supervisor may both pass on one signal; within this time a second one counts as the same.
+/// A second signal within this time counts as the first one: a terminal and a supervisor may both forward it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// SIGTERM and SIGINT.
+/// The listeners for SIGTERM and SIGINT.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    /// From now on the signals no longer kill the process.
+    /// Installs the signal handlers. From then on the signals no longer kill the process.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -28,9 +28,9 @@ impl Stop {
         }
     }
 
-    /// Shuts the server down; a second signal ends the drain.
+    /// Drains the server; a second signal ends the drain.
     pub(super) async fn drain(&mut self, server: Server) {
-        tracing::info!("stopping");
+        tracing::info!("stopping: draining connections");
         let stopping = Instant::now();
         let drain = server.shutdown();
         tokio::pin!(drain);
@@ -38,7 +38,7 @@ impl Stop {
             tokio::select! {
                 drained = &mut drain => {
                     if !drained {
-                        tracing::warn!("some connections did not finish in time and were closed");
+                        tracing::warn!("drain timeout: open connections were closed");
                     }
                     return;
                 }

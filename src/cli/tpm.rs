@@ -1,10 +1,10 @@
-//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: keys for a TPM without any other tool.
+//! `tpm import`, `generate`, `certify`, `show` and `ek-name` manage keys in a TPM, without tpm2-tools.
 
 mod output_file;
 
 use super::file;
 use super::options::TpmAccess;
-use super::values::tpm_handle;
+use super::values::{number, tpm_handle};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
@@ -23,51 +23,51 @@ const PUBLIC: u32 = 0o644;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tpm {
-    /// Put a service account's key into the TPM
+    /// Import a service account key into the TPM
     Import {
-        /// The key, in Google's JSON or in PEM
+        /// Service account key, in Google's JSON or in PEM
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
 
         #[command(flatten)]
-        new: New,
+        new: NewKeyArgs,
 
         #[command(flatten)]
         access: TpmAccess,
     },
 
-    /// Have the TPM make a key, and a certificate of it to be uploaded to the service account
+    /// Generate a key in the TPM, and a certificate of it to upload to the service account
     Generate {
-        /// 2048 or 3072
-        #[arg(long, default_value_t = 2048)]
+        /// Size of the key in bits, 2048 or 3072
+        #[arg(long, default_value_t = 2048, value_parser = number::<u16>)]
         bits: u16,
 
         #[command(flatten)]
-        certificate: Certificate,
+        certificate: CertificateArgs,
 
         #[command(flatten)]
-        new: New,
+        new: NewKeyArgs,
 
         #[command(flatten)]
         access: TpmAccess,
     },
 
-    /// Make another certificate of a key
+    /// Create another certificate of a key
     Certify {
         #[command(flatten)]
-        which: Which,
+        key: KeyArgs,
 
         #[command(flatten)]
-        certificate: Certificate,
+        certificate: CertificateArgs,
 
         #[command(flatten)]
         access: TpmAccess,
     },
 
-    /// Show what anyone may know of a key
+    /// Show the public properties of a key
     Show {
         #[command(flatten)]
-        which: Which,
+        key: KeyArgs,
 
         #[command(flatten)]
         access: TpmAccess,
@@ -81,42 +81,42 @@ pub(crate) enum Tpm {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct New {
-    /// Where the key's file goes to; nothing is overwritten
+pub(crate) struct NewKeyArgs {
+    /// File for the key; an existing file is not overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Keep the key in the TPM as well, at this handle
+    /// Also keep the key in the TPM, at this persistent handle
     #[arg(long, value_name = "HANDLE", value_parser = tpm_handle)]
     persistent: Option<u32>,
 
-    /// Under which key it is kept: h2 is the owner's primary, ek the RSA endorsement key
+    /// Parent of the key: h2 is the owner's primary key, ek the RSA endorsement key
     #[arg(long, default_value = "h2", value_name = "PARENT")]
     parent: Parent,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Which {
-    /// The key's file
+pub(crate) struct KeyArgs {
+    /// File of the key
     #[arg(long, value_name = "FILE", required_unless_present = "persistent")]
     key: Option<PathBuf>,
 
-    /// The key's persistent handle
+    /// Persistent handle of the key
     #[arg(long, value_name = "HANDLE", value_parser = tpm_handle, conflicts_with = "key")]
     persistent: Option<u32>,
 
-    /// The file's key is a child of the RSA endorsement key
+    /// The parent of the key in the file is the RSA endorsement key
     #[arg(long)]
     use_ek_parent: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Certificate {
-    /// Where the certificate goes to; nothing is overwritten
+pub(crate) struct CertificateArgs {
+    /// File for the certificate; an existing file is not overwritten
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
 
-    /// The name in the certificate
+    /// Common name in the certificate
     #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
     name: String,
 }
@@ -127,7 +127,7 @@ enum Parent {
     Ek,
 }
 
-impl New {
+impl NewKeyArgs {
     fn key(&self, options: &TpmOptions) -> NewKey {
         NewKey {
             parent: match self.parent {
@@ -141,34 +141,37 @@ impl New {
         }
     }
 
-    fn done(&self, output: OutputFile<'_>, made: &ProvisionedKey) -> anyhow::Result<()> {
+    /// Writes the key file, and prints how to serve with it.
+    fn write(&self, output: OutputFile<'_>, made: &ProvisionedKey) -> anyhow::Result<()> {
         output.write(&made.file)?;
-        print(&made.description);
-        let mut how = format!("--tpm --tpm-key-file {}", self.out.display());
+        print_key(&made.description);
+        let mut options = format!("--tpm --tpm-key-file {}", self.out.display());
         if let Some(handle) = self.persistent {
-            how.push_str(&format!(", or --tpm --persistent-handle {handle:#x}"));
+            options.push_str(&format!(", or --tpm --persistent-handle {handle:#x}"));
         }
-        say(&format!("serve with:  {how}"));
+        print_line(&format!("serve with:  {options}"));
         Ok(())
     }
 }
 
-impl Which {
-    fn of(&self, options: TpmOptions) -> anyhow::Result<(TpmKey, TpmOptions)> {
+impl KeyArgs {
+    /// The key that the options name.
+    fn locate(&self, options: TpmOptions) -> anyhow::Result<(TpmKey, TpmOptions)> {
         let key = match (&self.key, self.persistent) {
             (Some(path), _) => TpmKey::File(path.clone()),
             (None, Some(handle)) => TpmKey::Persistent(handle),
-            (None, None) => bail!("which key? Give --key or --persistent"),
+            (None, None) => bail!("no key is given: add --key or --persistent"),
         };
         Ok((key, TpmOptions { use_ek_parent: self.use_ek_parent, ..options }))
     }
 }
 
-impl Certificate {
-    fn done(&self, output: OutputFile<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
+impl CertificateArgs {
+    /// Writes a certificate of the key, and prints how to upload it.
+    fn write(&self, output: OutputFile<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
         output.write(&self_signed_certificate(key, options, &self.name)?)?;
         let cert = self.cert.display();
-        say(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
+        print_line(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
         Ok(())
     }
 }
@@ -181,38 +184,38 @@ impl Tpm {
                 let options = access.options(environment)?;
                 let pem = read_key(key)?;
                 let made = Provisioner::new(options.tpm.clone()).import(&pem, &new.key(&options));
-                new.done(output, &made.with_context(|| key.display().to_string())?)
+                new.write(output, &made.with_context(|| key.display().to_string())?)
             }
             Self::Generate { bits, certificate, new, access } => {
                 let output = OutputFile::checked(&new.out, PRIVATE)?;
                 if output.is_at(&certificate.cert) {
-                    bail!("--out and --cert are one file, and the certificate would take the key's place");
+                    bail!("--out and --cert name the same file: the certificate would overwrite the key");
                 }
-                let of_certificate = OutputFile::checked(&certificate.cert, PUBLIC)?;
+                let certificate_output = OutputFile::checked(&certificate.cert, PUBLIC)?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
-                new.done(output, &made)?;
-                let certified = certificate.done(of_certificate, &TpmKey::File(new.out.clone()), &options);
+                new.write(output, &made)?;
+                let certified = certificate.write(certificate_output, &TpmKey::File(new.out.clone()), &options);
                 certified.with_context(|| {
                     let (key, cert) = (new.out.display(), certificate.cert.display());
-                    format!("no certificate yet, which `tpm certify --key {key} --cert {cert}` makes")
+                    format!("the key is created, but not its certificate; `tpm certify --key {key} --cert {cert}` creates it")
                 })
             }
-            Self::Certify { which, certificate, access } => {
+            Self::Certify { key, certificate, access } => {
                 let output = OutputFile::checked(&certificate.cert, PUBLIC)?;
-                let (key, options) = which.of(access.options(environment)?)?;
-                certificate.done(output, &key, &options)
+                let (key, options) = key.locate(access.options(environment)?)?;
+                certificate.write(output, &key, &options)
             }
-            Self::Show { which, access } => {
-                let (key, options) = which.of(access.options(environment)?)?;
-                print(&describe(&key, &options)?);
+            Self::Show { key, access } => {
+                let (key, options) = key.locate(access.options(environment)?)?;
+                print_key(&describe(&key, &options)?);
                 Ok(())
             }
             Self::EkName { access } => {
                 let options = access.options(environment)?;
                 let names = Provisioner::new(options.tpm).endorsement_names(options.parent_password.as_ref())?;
                 for (kind, name) in names {
-                    say(&format!("{kind}: {name}"));
+                    print_line(&format!("{kind}: {name}"));
                 }
                 Ok(())
             }
@@ -220,31 +223,32 @@ impl Tpm {
     }
 }
 
-/// The PEM in a service account's file, or the file itself.
+/// Reads a private key in PEM: the file itself, or `private_key` of a service account's JSON.
 fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let text = file::read(path).with_context(|| path.display().to_string())?;
     if !text.trim_start().starts_with('{') {
         return Ok(text);
     }
-    // An error of serde's could quote the key.
+    // The error of serde_json is dropped, because it could quote the key.
     let json = serde_json::from_str::<serde_json::Value>(&text).ok();
     let key = json.and_then(|mut json| match json["private_key"].take() {
         serde_json::Value::String(key) => Some(Zeroizing::new(key)),
         _ => None,
     });
-    key.with_context(|| format!("{}: no service account's key (private_key is missing)", path.display()))
+    key.with_context(|| format!("{}: not a service account key: `private_key` is missing", path.display()))
 }
 
-fn print(shown: &KeyDescription) {
+/// Prints the public properties of a key.
+fn print_key(shown: &KeyDescription) {
     let padding = if shown.signs_pss { "PKCS#1 v1.5 and PSS" } else { "PKCS#1 v1.5" };
-    say(&format!("key:         RSA, {} bits, {padding}", shown.bits));
-    say(&format!("fingerprint: {}", shown.fingerprint));
-    say(&format!("name:        {}", shown.name));
-    say(&format!("policy:      {}", shown.policy.as_deref().unwrap_or("none")));
-    say(shown.public_key.trim_end());
+    print_line(&format!("key:         RSA, {} bits, {padding}", shown.bits));
+    print_line(&format!("fingerprint: {}", shown.fingerprint));
+    print_line(&format!("name:        {}", shown.name));
+    print_line(&format!("policy:      {}", shown.policy.as_deref().unwrap_or("none")));
+    print_line(shown.public_key.trim_end());
 }
 
-/// Prints a line; a closed standard output is no error.
-fn say(line: &str) {
+/// Prints a line on standard output, and ignores errors, such as a closed pipe.
+fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

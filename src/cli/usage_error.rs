@@ -3,7 +3,7 @@
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// The error and clap's suggestion. An unknown word where a command could be gets the list of commands.
+/// Clap's error and suggestion on one line. For an unknown command, the available commands are listed.
 pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
     let text = error.to_string();
     let command = command_of(program, &text);
@@ -15,13 +15,13 @@ pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
     format!("{problem} (see --help)")
 }
 
-/// The command whose usage the error shows.
+/// The command whose usage clap printed below the error.
 fn command_of<'a>(program: &'a Command, text: &str) -> &'a Command {
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
     usage.split(' ').skip(1).map_while(|word| program.find_subcommand(word)).last().unwrap_or(program)
 }
 
-/// A word that is neither an option nor the name of a command.
+/// An argument that is neither an option nor a command.
 fn unknown_word<'a>(command: &Command, error: &'a clap::Error) -> Option<&'a str> {
     let word = match error.kind() {
         ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => string(error, ContextKind::InvalidSubcommand),
@@ -31,7 +31,7 @@ fn unknown_word<'a>(command: &Command, error: &'a clap::Error) -> Option<&'a str
     word.filter(|word| !word.starts_with('-') && command.find_subcommand(word).is_none())
 }
 
-/// Options of the default command before the name of a command.
+/// The error for options of the default command before another command.
 fn misplaced_options(error: &clap::Error) -> Option<String> {
     let command = string(error, ContextKind::InvalidSubcommand)?;
     let options = match error.get(ContextKind::PriorArg)? {
@@ -50,10 +50,11 @@ fn string(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
+/// Removes clap's usage and its hint at `--help`.
 fn without_usage(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let problem: Vec<_> =
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    // Clap lists names on lines of their own.
+    // Clap prints each name of a list on a separate line.
     problem.join("; ").replace(":; ", ": ").trim_start_matches("error: ").to_owned()
 }

@@ -1,4 +1,4 @@
-//! All findings in a config file, each with its line and column, for `check-config`.
+//! The diagnostics of a config file for `check-config`: errors, warnings and notices with line and column.
 
 use super::document::ConfigDocument;
 use super::duplicate_keys::duplicate_keys;
@@ -9,22 +9,22 @@ use gce_metadata_routes::Severity;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A finding in a config file. It prints on one line, as a compiler's diagnostics do.
+/// An error, a warning or a notice about a config file. It is displayed on one line, like the diagnostics of a compiler.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
-    /// The file.
+pub struct Diagnostic {
+    /// Path of the file.
     pub path: PathBuf,
-    /// The line, from 1.
+    /// Line, counted from 1.
     pub line: usize,
-    /// The column, from 1, in bytes.
+    /// Column in bytes, counted from 1.
     pub column: usize,
-    /// How severe it is.
+    /// Severity: error, warning or notice.
     pub severity: Severity,
-    /// The place in the JSON and what is wrong there.
+    /// Path in the JSON, a colon, and the message.
     pub text: String,
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, column, severity, text } = self;
         let severity = match severity {
@@ -37,17 +37,17 @@ impl fmt::Display for Remark {
 }
 
 impl ConfigFile {
-    /// All findings in the file, in the order of its lines.
+    /// All diagnostics of the file, in the order of its lines.
     ///
     /// # Errors
-    /// If it can't be read.
-    pub fn check(&self) -> Result<Vec<Remark>, ConfigError> {
+    /// If the file can't be read.
+    pub fn check(&self) -> Result<Vec<Diagnostic>, ConfigError> {
         let bytes = self.read()?;
         let json = match self.json(&bytes) {
             Ok(json) => json,
             Err(ConfigError::Invalid { path, line, column, place, problem }) => {
                 let text = format!("{place}: {problem}");
-                return Ok(vec![Remark { path, line, column, severity: Severity::Error, text }]);
+                return Ok(vec![Diagnostic { path, line, column, severity: Severity::Error, text }]);
             }
             Err(other) => return Err(other),
         };
@@ -56,22 +56,22 @@ impl ConfigFile {
         let found = found.iter().map(|finding| (finding.severity(), finding.path().to_vec(), finding.to_string()));
         let duplicates = duplicate_keys(text).into_iter().map(|path| {
             let place = path.join(".").replace(".[", "[");
-            let said = format!("{place}: the object has this key twice, and only the last one counts: remove one");
-            (Severity::Warning, path, said)
+            let text = format!("{place}: duplicate key, only the last value is used: remove one of them");
+            (Severity::Warning, path, text)
         });
-        let said: Vec<_> = found.chain(duplicates).collect();
-        let places: Vec<_> = said.iter().map(|(_, path, _)| path.as_slice()).collect();
-        let places = locate_all(text, &places);
-        let mut remarks: Vec<_> = said
+        let all: Vec<_> = found.chain(duplicates).collect();
+        let paths: Vec<_> = all.iter().map(|(_, path, _)| path.as_slice()).collect();
+        let positions = locate_all(text, &paths);
+        let mut diagnostics: Vec<_> = all
             .into_iter()
-            .zip(places)
-            .map(|((severity, _, text), place)| {
-                let (line, column) = place.unwrap_or((1, 1));
-                Remark { path: self.path().to_owned(), line, column, severity, text }
+            .zip(positions)
+            .map(|((severity, _, text), position)| {
+                let (line, column) = position.unwrap_or((1, 1));
+                Diagnostic { path: self.path().to_owned(), line, column, severity, text }
             })
             .collect();
-        remarks.sort_by_key(|remark| (remark.line, remark.column));
-        Ok(remarks)
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        Ok(diagnostics)
     }
 }
 
@@ -84,32 +84,32 @@ mod tests {
         let file = folder.path().join("config.json");
         std::fs::write(&file, json).unwrap();
         let name = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
-        let remarks = ConfigFile::new(&file, Overrides::default()).check().unwrap();
-        remarks.iter().map(|remark| name(remark.to_string())).collect()
+        let diagnostics = ConfigFile::new(&file, Overrides::default()).check().unwrap();
+        diagnostics.iter().map(|diagnostic| name(diagnostic.to_string())).collect()
     }
 
     #[test]
-    fn remarks_stand_in_the_order_of_the_file() {
+    fn diagnostics_are_sorted_by_line_and_column() {
         let json =
             "{\"project\": {\"projectId\": 5},\n \"instance\": {\n  \"tags\": [],\n  \"disks\": {},\n  \"tags\": []}}";
         assert_eq!(
             check(json),
             [
-                "config.json:1:27: warning: at project.projectId: `5` is no value of GCE's here, which has a string",
+                "config.json:1:27: warning: at project.projectId: expected a string, found `5`",
                 "config.json:4:12: error: at instance.disks: a list is expected, not an object",
-                "config.json:5:11: warning: at instance.tags: the object has this key twice, and only the last one counts: \
-                 remove one",
+                "config.json:5:11: warning: at instance.tags: duplicate key, only the last value is used: remove one \
+                 of them",
             ]
         );
     }
 
     #[test]
-    fn a_byte_order_mark_moves_no_line() {
+    fn a_byte_order_mark_is_skipped() {
         assert_eq!(check("\u{feff}{\n\"instance\": 1}").len(), 1);
     }
 
     #[test]
-    fn what_is_no_json_is_one_error() {
+    fn invalid_json_is_a_single_error() {
         assert_eq!(check("{\"instance\": ]"), ["config.json:1:14: error: at instance: expected value"]);
     }
 }

@@ -1,7 +1,7 @@
-//! The config document: which sections it has, and which reader each of them gets.
+//! The config document: its sections, and the reader of each section.
 //!
-//! A document is `{"computeMetadata": {"v1": …}}` with further sections beside it, or the bare dump of a VM's `?recursive=true`,
-//! which has no sections. A new section is a name in `BESIDE`, a field of [`ConfigDocument`], and its reader in `sections`.
+//! A document is `{"computeMetadata": {"v1": …}}` with optional further sections, or a dump of a VM's `?recursive=true`, which has
+//! no sections. A new section needs a name in `OTHER_SECTIONS`, a field of [`ConfigDocument`], and its reader in `read_sections`.
 
 use gce_metadata_routes::{Finding, Metadata, MetadataError, OsLogin, Walk};
 use serde_json::{Map, Value};
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 const METADATA: &str = "computeMetadata";
 const OS_LOGIN: &str = "osLogin";
 
-/// The sections beside the metadata.
-const BESIDE: [&str; 1] = [OS_LOGIN];
+/// The sections besides `computeMetadata`.
+const OTHER_SECTIONS: [&str; 1] = [OS_LOGIN];
 
-/// A config as JSON, each section of it read.
+/// A parsed config document.
 ///
 /// ```
 /// use gce_metadata_server::ConfigDocument;
@@ -25,22 +25,22 @@ const BESIDE: [&str; 1] = [OS_LOGIN];
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigDocument {
-    /// The section `computeMetadata`, or the dump, with the people and groups of `osLogin`.
+    /// The metadata of `computeMetadata` or of the dump, with the users and groups of `osLogin`.
     pub metadata: Metadata,
 }
 
 impl ConfigDocument {
-    /// Reads a config, or the bare dump of a VM's `?recursive=true`.
+    /// Parses a config, or a dump of a VM's `?recursive=true`.
     ///
     /// # Errors
-    /// If it is neither, or a section can't be read; the error names the place.
+    /// If the JSON is neither, or a section is invalid. The error contains the path.
     pub fn from_json(json: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
         let document = Self::read(json, &mut walk);
         walk.first_error().map_or(Ok(document), Err)
     }
 
-    /// All findings in a config: the errors for which [`from_json`](Self::from_json) refuses it, warnings and notices.
+    /// All findings in a config: the errors of [`from_json`](Self::from_json), and also warnings and notices.
     pub(super) fn check(json: Value) -> Vec<Finding> {
         let mut walk = Walk::thorough();
         Self::read(json, &mut walk);
@@ -48,16 +48,16 @@ impl ConfigDocument {
     }
 
     fn read(json: Value, walk: &mut Walk) -> Self {
-        let bounded = walk.bounded(json);
-        let Some(mut document) = bounded.and_then(|json| walk.object(json)) else {
+        let shallow = walk.bounded(json);
+        let Some(mut document) = shallow.and_then(|json| walk.object(json)) else {
             return Self { metadata: Metadata::empty() };
         };
         match document.remove(METADATA) {
-            Some(section) => Self::sections(section, document, walk),
+            Some(section) => Self::read_sections(section, document, walk),
             None => {
                 if !Metadata::is_like(&document) {
                     walk.error(
-                        "neither a config, which has computeMetadata.v1, nor a dump, which has instance and project",
+                        "neither a config (computeMetadata.v1 is missing) nor a dump (instance and project are missing)",
                     );
                 }
                 Self { metadata: Metadata::read(document, walk) }
@@ -65,16 +65,18 @@ impl ConfigDocument {
         }
     }
 
-    fn sections(metadata: Value, mut others: Map<String, Value>, walk: &mut Walk) -> Self {
+    fn read_sections(metadata: Value, mut others: Map<String, Value>, walk: &mut Walk) -> Self {
         let mut metadata = walk.below(METADATA, |walk| read_metadata(metadata, walk));
         if let Some(section) = others.remove(OS_LOGIN) {
             metadata = walk.below(OS_LOGIN, |walk| with_os_login(metadata, section, walk));
         }
         for (key, _) in others {
-            let section = BESIDE.into_iter().find(|section| key.eq_ignore_ascii_case(section));
+            let section = OTHER_SECTIONS.into_iter().find(|section| key.eq_ignore_ascii_case(section));
             walk.below(key, |walk| match section {
-                Some(section) => walk.error(format!("this key is spelled `{section}`: rename it, or remove it")),
-                None if walk.is_thorough() => walk.note("nothing looks at this key"),
+                Some(section) => {
+                    walk.error(format!("the section is called `{section}`: rename this key, or remove it"))
+                }
+                None if walk.is_thorough() => walk.note("unknown section, ignored"),
                 None => {}
             });
         }
@@ -86,7 +88,7 @@ fn read_metadata(section: Value, walk: &mut Walk) -> Metadata {
     let v1 = walk.object(section).and_then(|mut section| {
         let v1 = section.remove("v1");
         if v1.is_none() {
-            walk.error("`v1` is missing: it holds instance and project");
+            walk.error("`v1` is missing: it contains instance and project");
         }
         v1
     });
@@ -96,7 +98,7 @@ fn read_metadata(section: Value, walk: &mut Walk) -> Metadata {
 fn with_os_login(metadata: Metadata, section: Value, walk: &mut Walk) -> Metadata {
     let os_login = OsLogin::read(section, walk);
     if walk.is_thorough() && !metadata.enables_os_login() {
-        walk.warn("OS Login answers 404 until the attribute `enable-oslogin` of instance or project is TRUE: set it");
+        walk.warn("OS Login answers 404: set the attribute `enable-oslogin` of the instance or the project to TRUE");
     }
     metadata.with_os_login(os_login)
 }
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_and_a_dump_are_the_same() {
+    fn a_config_and_a_dump_give_equal_metadata() {
         let v1 = json!({"instance": {"id": 1}, "project": {"projectId": "p"}});
         let config = json!({"computeMetadata": {"v1": v1.clone()}});
         let metadata = Metadata::from_json(v1.clone()).unwrap();
@@ -119,17 +121,17 @@ mod tests {
             assert_eq!(ConfigDocument::from_json(json).unwrap().metadata, metadata);
         }
         let empty = json!({"computeMetadata": {"v1": {}}});
-        assert!(ConfigDocument::from_json(empty).is_ok(), "a VM may have no metadata of its own");
+        assert!(ConfigDocument::from_json(empty).is_ok(), "a config may be empty");
     }
 
     #[test]
-    fn an_error_names_its_place_from_the_top_of_the_document() {
-        assert_eq!(error(json!([])), ".: an object is expected, not a list");
+    fn an_error_has_the_full_path_from_the_top_level() {
+        assert_eq!(error(json!([])), "top level: an object is expected, not a list");
         assert_eq!(ConfigDocument::check(json!([])).len(), 1);
-        assert!(error(json!({"computeMetdata": {}})).starts_with(".: neither a config"));
+        assert!(error(json!({"computeMetdata": {}})).starts_with("top level: neither a config"));
         assert_eq!(
             error(json!({"computeMetadata": {"v2": {}}})),
-            "computeMetadata: `v1` is missing: it holds instance and project"
+            "computeMetadata: `v1` is missing: it contains instance and project"
         );
         assert_eq!(error(json!({"computeMetadata": 5})), "computeMetadata: an object is expected, not a number");
         assert_eq!(
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_nests_too_deep_is_an_error() {
+    fn too_deep_nesting_is_an_error() {
         let nested = |levels| (0..levels).fold(json!(1), |value, _| Value::Array(vec![value]));
         let config = |key: &str, value| {
             let mut config = json!({"computeMetadata": {"v1": {"instance": {}}}});
@@ -165,32 +167,32 @@ mod tests {
     }
 
     #[test]
-    fn os_login_becomes_a_part_of_the_metadata_and_no_node_of_the_tree() {
+    fn os_login_is_part_of_the_metadata_but_not_of_the_tree() {
         let section = json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}]}]});
         let config = json!({"computeMetadata": {"v1": {"instance": {"id": 1}}}, "osLogin": section.clone()});
         let metadata = ConfigDocument::from_json(config).unwrap().metadata;
         let expected = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap();
         assert_eq!(metadata, expected.with_os_login(OsLogin::from_json(section.clone()).unwrap()));
         let misplaced = json!({"computeMetadata": {"v1": {"instance": {}, "oslogin": section}}});
-        assert!(error(misplaced).starts_with("computeMetadata.v1.oslogin: it stands beside `computeMetadata`"));
+        assert!(error(misplaced).starts_with("computeMetadata.v1.oslogin: it belongs beside `computeMetadata`"));
     }
 
     #[test]
-    fn a_section_in_another_case_is_an_error() {
+    fn a_section_name_in_another_case_is_an_error() {
         let vm = json!({"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}});
         for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
             let mut config = json!({"computeMetadata": vm});
             config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
             assert_eq!(ConfigDocument::check(config.clone()).len(), 1);
-            assert!(error(config).ends_with("ogin: this key is spelled `osLogin`: rename it, or remove it"));
+            assert!(error(config).ends_with("ogin: the section is called `osLogin`: rename this key, or remove it"));
         }
         let other = json!({"computeMetadata": vm, "comment": 1});
         assert!(ConfigDocument::from_json(other.clone()).is_ok());
-        assert_eq!(ConfigDocument::check(other)[0].to_string(), "comment: nothing looks at this key");
+        assert_eq!(ConfigDocument::check(other)[0].to_string(), "comment: unknown section, ignored");
     }
 
     #[test]
-    fn an_os_login_section_that_is_not_enabled_is_a_warning() {
+    fn os_login_without_enable_oslogin_is_a_warning() {
         let check = |switch: &str| {
             let attributes = json!({"enable-oslogin": switch});
             let v1 = json!({"instance": {"attributes": attributes}});

@@ -1,10 +1,10 @@
-//! Duplicate keys of a JSON object: JSON allows them, and the last one silently wins.
+//! Finds duplicate keys of JSON objects: JSON allows them, and parsers silently use the last one.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
 
-/// The paths of duplicate keys: keys, and indices as `[0]`. Text that is not JSON has none.
+/// The paths of duplicate keys: keys, and indices as `[0]`. Empty if the text is not JSON.
 pub(super) fn duplicate_keys(json: &str) -> Vec<Vec<String>> {
     let (mut path, mut found) = (Vec::new(), Vec::new());
     // A syntax error is reported by the parser of the config.
@@ -12,6 +12,7 @@ pub(super) fn duplicate_keys(json: &str) -> Vec<Vec<String>> {
     found
 }
 
+/// A visitor that records each key that occurs again in the same object.
 struct Search<'a> {
     path: &'a mut Vec<String>,
     found: &'a mut Vec<Vec<String>>,
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duplicate_keys_are_named_by_their_path() {
+    fn duplicate_keys_are_found_by_path() {
         let json = r#"{"a": 1, "b": [{"c": 1, "d": null, "c": "x"}, -1, 0.5, true], "a": {}}"#;
         let found: Vec<_> = duplicate_keys(json).iter().map(|path| path.join(".")).collect();
         assert_eq!(found, ["b.[0].c", "a"]);

@@ -1,4 +1,4 @@
-//! The environment: the only file that reads it.
+//! The environment variables. No other file reads them.
 
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Node};
@@ -12,23 +12,22 @@ const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
 const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
 
-/// Values that override those of any config, whenever it is loaded.
+/// Values that override those of the config at each load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overrides {
-    /// For `project/project-id`: `GOOGLE_PROJECT_ID`.
+    /// Overrides `project/project-id`: `GOOGLE_PROJECT_ID`.
     pub project_id: Option<String>,
-    /// For `project/numeric-project-id`: `GOOGLE_NUMERIC_PROJECT_ID`. It should be all digits; anything else is served as the
-    /// string that it is.
+    /// Overrides `project/numeric-project-id`: `GOOGLE_NUMERIC_PROJECT_ID`. A value that is not a number is served as a string.
     pub numeric_project_id: Option<String>,
-    /// The e-mail of the default service account: `GOOGLE_SERVICE_ACCOUNT`.
+    /// Overrides the e-mail of the default service account: `GOOGLE_SERVICE_ACCOUNT`.
     pub service_account: Option<String>,
-    /// The default service account's e-mail where the config has no account at all.
-    pub account_if_none: Option<String>,
+    /// E-mail of the default service account if the config has no account.
+    pub fallback_account: Option<String>,
 }
 
 impl Overrides {
-    /// The metadata with the overrides in it.
+    /// Applies the overrides to metadata.
     pub fn apply(&self, mut metadata: Metadata) -> Metadata {
         if let Some(id) = &self.project_id {
             metadata = metadata.with_project_id(id);
@@ -42,7 +41,7 @@ impl Overrides {
         if let Some(email) = &self.service_account {
             metadata = metadata.with_service_account(email);
         }
-        if let Some(email) = &self.account_if_none
+        if let Some(email) = &self.fallback_account
             && has_no_account(&metadata)
         {
             metadata = metadata.with_service_account(email);
@@ -50,15 +49,15 @@ impl Overrides {
         metadata
     }
 
-    /// Also with this default service account for a config that has none at all, unless they have one for it.
-    pub(crate) fn with_account_if_none(self, email: Option<String>) -> Self {
-        Self { account_if_none: self.account_if_none.or(email), ..self }
+    /// Sets [`fallback_account`](Self::fallback_account), unless it is set.
+    pub(crate) fn with_fallback_account(self, email: Option<String>) -> Self {
+        Self { fallback_account: self.fallback_account.or(email), ..self }
     }
 
-    /// A warning about a suspicious value, for the log.
-    pub(crate) fn doubt(&self) -> Option<String> {
+    /// A warning for the log about an unusual value.
+    pub(crate) fn warning(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
-        Some(format!("{NUMBER} is `{id}`: a project number is all digits, and clients may expect one"))
+        Some(format!("{NUMBER} is `{id}`: project numbers have digits only, and clients may not accept this one"))
     }
 }
 
@@ -69,32 +68,32 @@ fn has_no_account(metadata: &Metadata) -> bool {
     }
 }
 
-/// What the environment says.
+/// The environment variables of a server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Values that override those of the config.
+    /// Overrides of the config.
     pub overrides: Overrides,
-    /// The tokens it brings, if any: `GOOGLE_ACCESS_TOKEN`, `GOOGLE_ID_TOKEN`.
+    /// Fixed tokens: `GOOGLE_ACCESS_TOKEN`, `GOOGLE_ID_TOKEN`. `None` if neither is set.
     pub fixed_tokens: Option<CredentialSource>,
-    /// Application Default Credentials: `GOOGLE_APPLICATION_CREDENTIALS`, or gcloud's file if it is there.
+    /// Application Default Credentials: `GOOGLE_APPLICATION_CREDENTIALS`, or gcloud's file if it exists.
     pub application_credentials: Option<PathBuf>,
-    /// Whether a program that credentials name may be run: `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is 1.
+    /// Whether credentials may run a program: `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is 1.
     pub allow_executables: bool,
-    /// Which certificate a federated workload has: `GOOGLE_API_CERTIFICATE_CONFIG`, or gcloud's file.
+    /// Certificate configuration of a federated workload: `GOOGLE_API_CERTIFICATE_CONFIG`, or gcloud's file.
     pub certificate_config: Option<PathBuf>,
-    /// A workload's identity on AWS: `AWS_REGION`, `AWS_ACCESS_KEY_ID` and so on.
+    /// Identity of a federated workload on AWS: `AWS_REGION`, `AWS_ACCESS_KEY_ID` and so on.
     #[cfg(feature = "live")]
     pub aws: AwsEnvironment,
-    /// The password of a key in a TPM: `GCE_METADATA_KEY_PASS`.
+    /// Password of a TPM key: `GCE_METADATA_KEY_PASS`.
     pub key_password: Option<Secret>,
-    /// The password of its parent: `GCE_METADATA_PARENT_PASS`.
+    /// Password of the parent of a TPM key: `GCE_METADATA_PARENT_PASS`.
     pub parent_password: Option<Secret>,
-    /// What to log: `RUST_LOG`.
+    /// Log filter: `RUST_LOG`.
     pub log_filter: Option<String>,
 }
 
-/// A variable that can't be used.
+/// The value of an environment variable is not UTF-8.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("environment variable {name}: not UTF-8")]
 pub struct EnvironmentError {
@@ -102,10 +101,10 @@ pub struct EnvironmentError {
 }
 
 impl Environment {
-    /// Reads this process' environment.
+    /// Reads the environment of this process.
     ///
     /// # Errors
-    /// If a variable can't be used.
+    /// If the value of a variable is not UTF-8.
     #[allow(clippy::disallowed_methods)]
     pub fn read() -> Result<Self, EnvironmentError> {
         Self::from(|name| match std::env::var(name) {
@@ -115,7 +114,7 @@ impl Environment {
         })
     }
 
-    /// An empty variable counts as none: containers are started with `-e NAME=$NOT_SET`.
+    /// An empty variable counts as unset: containers are started with `-e NAME=$NOT_SET`.
     fn from(
         variable: impl Fn(&'static str) -> Result<Option<String>, EnvironmentError>,
     ) -> Result<Self, EnvironmentError> {
@@ -125,14 +124,14 @@ impl Environment {
         let has_tokens = access_token.is_some() || id_token.is_some();
         let home = get("HOME")?.map(|home| Path::new(&home).join(".config/gcloud"));
         let gcloud = get("CLOUDSDK_CONFIG")?.map(PathBuf::from).or(home);
-        let of_gcloud = |name: &str| gcloud.as_ref().map(|folder| folder.join(name));
-        let well_known = of_gcloud("application_default_credentials.json").filter(|file| file.exists());
+        let gcloud_file = |name: &str| gcloud.as_ref().map(|folder| folder.join(name));
+        let well_known = gcloud_file("application_default_credentials.json").filter(|file| file.exists());
         Ok(Self {
             application_credentials: get("GOOGLE_APPLICATION_CREDENTIALS")?.map(PathBuf::from).or(well_known),
             allow_executables: get("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES")?.as_deref() == Some("1"),
             certificate_config: get("GOOGLE_API_CERTIFICATE_CONFIG")?
                 .map(PathBuf::from)
-                .or_else(|| of_gcloud("certificate_config.json")),
+                .or_else(|| gcloud_file("certificate_config.json")),
             #[cfg(feature = "live")]
             aws: {
                 let mut aws = AwsEnvironment::default();
@@ -146,7 +145,7 @@ impl Environment {
                 project_id: get("GOOGLE_PROJECT_ID")?,
                 numeric_project_id: get(NUMBER)?,
                 service_account: get("GOOGLE_SERVICE_ACCOUNT")?,
-                account_if_none: None,
+                fallback_account: None,
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
             key_password: secret(KEY_PASSWORD)?,
@@ -166,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_overrides_nothing() {
+    fn empty_variables_override_nothing() {
         let environment = environment(&[("GOOGLE_PROJECT_ID", ""), ("GOOGLE_ACCESS_TOKEN", "")]);
         assert_eq!(environment.overrides, Overrides::default());
         assert!(environment.fixed_tokens.is_none());
     }
 
     #[test]
-    fn either_token_alone_is_enough() {
+    fn one_fixed_token_is_enough() {
         let environment = environment(&[("GOOGLE_ID_TOKEN", "e30.e30.")]);
         let Some(CredentialSource::Fixed { access_token: None, id_token: Some(token) }) = environment.fixed_tokens
         else {
@@ -184,27 +183,27 @@ mod tests {
 
     #[cfg(feature = "live")]
     #[test]
-    fn programs_do_not_inherit_the_passwords_of_keys() {
+    fn executables_do_not_inherit_key_passwords() {
         use gce_metadata_tokens::{LiveOptions, LiveSource};
         let options = LiveOptions::new(LiveSource::Federate { path: "workload.json".into() });
         assert_eq!(options.withheld_variables, [KEY_PASSWORD, PARENT_PASSWORD]);
     }
 
-    /// The Go emulator's README has it so.
+    /// As the README of the Go emulator shows.
     #[test]
-    fn a_number_that_is_none_is_served_and_doubted() {
+    fn a_project_number_with_letters_is_served_with_a_warning() {
         let overrides = environment(&[(NUMBER, "some_project_number")]).overrides;
         let tree = overrides.apply(Metadata::sample()).tree();
         assert_eq!(tree.text("project/numeric-project-id").unwrap(), "some_project_number");
-        assert!(overrides.doubt().unwrap().starts_with("GOOGLE_NUMERIC_PROJECT_ID is `some_project_number`: "));
+        assert!(overrides.warning().unwrap().starts_with("GOOGLE_NUMERIC_PROJECT_ID is `some_project_number`: "));
 
         let overrides = environment(&[(NUMBER, "42")]).overrides;
         assert_eq!(overrides.apply(Metadata::sample()).tree().get("project/numeric-project-id").unwrap().json(), "42");
-        assert_eq!(overrides.doubt(), None);
+        assert_eq!(overrides.warning(), None);
     }
 
     #[test]
-    fn what_is_not_utf_8_is_named() {
+    fn a_variable_that_is_not_utf_8_is_an_error_with_its_name() {
         let error = Environment::from(|name| Err(EnvironmentError { name })).unwrap_err();
         assert_eq!(error.to_string(), "environment variable GOOGLE_ACCESS_TOKEN: not UTF-8");
     }

@@ -1,78 +1,79 @@
-//! The config file: from its bytes to metadata, or to an error that names the place.
+//! The config file: parses its bytes into metadata, or into an error with line, column and path.
 
 use super::document::ConfigDocument;
 use super::env::Overrides;
-use super::json::{self, Mistake};
+use super::json::{self, JsonError};
 use crate::files::{self, Limit};
 use gce_metadata_routes::{Metadata, MetadataError};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A config file and what overrides its values.
+/// A config file, and the overrides of its values.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
     path: PathBuf,
     overrides: Overrides,
 }
 
-/// Why a config file can't be served.
+/// A config file can't be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// It isn't JSON.
+    /// The file is not JSON.
     #[error("{}:{line}:{column}: at {place}: {problem}", path.display())]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// The column, from 1.
+        /// Column, counted from 1.
         column: usize,
-        /// The place in the JSON: keys, and indices as `[0]`.
+        /// Path in the JSON: keys, and indices as `[0]`.
         place: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// It is JSON, but not a VM's metadata.
+    /// The file is JSON, but not the metadata of a VM.
     #[error("{}:{line}:{column}: at {error}", path.display())]
     NotMetadata {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// The column, from 1.
+        /// Column, counted from 1.
         column: usize,
-        /// What is wrong, and where in the JSON.
+        /// The problem, and its path in the JSON.
         error: MetadataError,
     },
 }
 
 impl ConfigFile {
-    /// The file at this path.
+    /// The config file at this path, with these overrides. It is read later.
     pub fn new(path: impl Into<PathBuf>, overrides: Overrides) -> Self {
         Self { path: path.into(), overrides }
     }
 
-    /// Where the file is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Reads the file, up to its size limit.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
         files::read(&self.path, Limit::CONFIG)
             .map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }
 
-    /// Makes metadata of what was read.
+    /// Parses the content of the file into metadata, and applies the overrides.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
         let document = ConfigDocument::from_json(self.json(bytes)?).map_err(|error| {
             let (line, column) = json::locate(bytes, error.path());
@@ -81,9 +82,9 @@ impl ConfigFile {
         Ok(self.overrides.apply(document.metadata))
     }
 
-    /// Makes JSON of what was read.
+    /// Parses the content of the file as JSON.
     pub(super) fn json(&self, bytes: &[u8]) -> Result<Value, ConfigError> {
-        json::parse(bytes).map_err(|Mistake { line, column, place, problem }| ConfigError::Invalid {
+        json::parse(bytes).map_err(|JsonError { line, column, place, problem }| ConfigError::Invalid {
             path: self.path.clone(),
             line,
             column,
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_shown_in_the_file() {
+    fn an_error_has_line_column_and_path() {
         assert_eq!(
             parse("{\"instance\": {\n  \"disks\": [{\"mode\": READ}]}}").unwrap_err(),
             "config.json:2:22: at instance.disks[0].mode: expected value"
@@ -112,13 +113,13 @@ mod tests {
             parse("{\n\"project\": {\"attributes\":\n [] }}").unwrap_err(),
             "config.json:3:2: at project.attributes: an object is expected, not a list"
         );
-        assert!(parse("").unwrap_err().starts_with("config.json:1:0: at .: EOF while parsing a value"));
+        assert!(parse("").unwrap_err().starts_with("config.json:1:0: at top level: EOF while parsing a value"));
         assert!(parse("{\"instance\": {}} {").unwrap_err().contains("trailing characters"));
         assert!(parse("{\"a\": 1}").unwrap_err().contains("neither a config"));
     }
 
     #[test]
-    fn overrides_stand_over_every_load() {
+    fn overrides_apply_to_every_load() {
         let overrides = Overrides { project_id: Some("another".into()), ..Overrides::default() };
         let metadata =
             ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_mistake() {
+    fn a_byte_order_mark_is_allowed() {
         assert!(parse("\u{feff}{\"instance\": {}}").is_ok());
     }
 
@@ -134,18 +135,18 @@ mod tests {
     fn other_encodings_are_refused() {
         let file = ConfigFile::new("config.json", Overrides::default());
         let error = file.parse(b"{\n\"project\": {\"projectId\": \"caf\xe9\"}}").unwrap_err().to_string();
-        assert_eq!(error, "config.json:2:30: at .: not UTF-8");
+        assert_eq!(error, "config.json:2:30: at top level: the file is not UTF-8");
     }
 
     #[test]
-    fn what_is_no_regular_file_is_not_read() {
+    fn a_device_or_folder_is_not_read() {
         let error = ConfigFile::new("/dev/zero", Overrides::default()).read().unwrap_err().to_string();
         assert_eq!(error, "/dev/zero: not a regular file");
         assert!(ConfigFile::new("/", Overrides::default()).read().is_err());
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn a_missing_file_is_an_error_with_its_path() {
         let error = ConfigFile::new("/nowhere/config.json", Overrides::default()).read().unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/config.json: No such file"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Finds line and column of a path in a JSON text, so that an error in a value is shown in the file.
+//! Finds line and column of a path in a JSON text, for errors about a value.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -6,17 +6,17 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::{fmt, iter};
 
-/// Line and column, both from 1, of the first byte of the value that `path` leads to. `path` is keys, and indices as `[0]`.
+/// Line and column, counted from 1, of the first byte of the value at `path`, which has keys, and indices as `[0]`.
 pub(super) fn locate(json: &str, path: &[String]) -> Option<(usize, usize)> {
     locate_all(json, &[path]).pop().flatten()
 }
 
-/// The same for many paths at the cost of one: the text is read once for each level.
+/// [`locate`] for many paths in one pass: the text is parsed once for each level of the JSON.
 pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, usize)>> {
-    let mut wanted = Wanted::default();
+    let mut wanted = PathTree::default();
     for (number, path) in paths.iter().enumerate() {
-        let place = path.iter().fold(&mut wanted, |wanted, key| wanted.below.entry(key).or_default());
-        place.numbers.push(number);
+        let node = path.iter().fold(&mut wanted, |node, key| node.children.entry(key).or_default());
+        node.numbers.push(number);
     }
     let mut found = vec![None; paths.len()];
     // A syntax error is reported by the parser of the config.
@@ -30,30 +30,30 @@ pub(super) fn locate_all(json: &str, paths: &[&[String]]) -> Vec<Option<(usize, 
     found.into_iter().map(|offset| offset.map(line_and_column)).collect()
 }
 
-/// Line and column, both from 1, of the byte that follows these.
+/// Line and column, counted from 1, of the byte after `before`.
 pub(super) fn line_and_column(before: &[u8]) -> (usize, usize) {
     let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
     (before.iter().filter(|byte| **byte == b'\n').count() + 1, in_line + 1)
 }
 
-/// A node in the tree of searched paths: the numbers of those that end here, and the nodes below.
+/// The searched paths as a tree: the indices of the paths that end at this node, and the child nodes.
 #[derive(Default)]
-struct Wanted<'p> {
+struct PathTree<'p> {
     numbers: Vec<usize>,
-    below: HashMap<&'p str, Wanted<'p>>,
+    children: HashMap<&'p str, PathTree<'p>>,
 }
 
-/// Looks at one value.
+/// A visitor that records the offset of each searched value.
 struct Search<'a> {
     json: &'a str,
-    wanted: &'a Wanted<'a>,
-    /// Offset of each path's value. The last one of duplicate keys counts.
+    wanted: &'a PathTree<'a>,
+    /// Offset of the value at each path. Of duplicate keys, the last one is used.
     found: &'a mut [Option<usize>],
 }
 
 impl Search<'_> {
     fn below(&mut self, key: &str) -> Option<Search<'_>> {
-        let wanted = self.wanted.below.get(key)?;
+        let wanted = self.wanted.children.get(key)?;
         Some(Search { json: self.json, wanted, found: self.found })
     }
 }
@@ -63,11 +63,11 @@ impl<'de> DeserializeSeed<'de> for Search<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let value = <&RawValue>::deserialize(deserializer)?.get();
-        // The value is borrowed from the text, so the difference of the pointers is its offset.
+        // The value is a slice of the text, so the difference of the pointers is its offset.
         let offset = (value.as_ptr() as usize).checked_sub(self.json.as_ptr() as usize);
         self.wanted.numbers.iter().for_each(|number| self.found[*number] = offset);
-        if !self.wanted.below.is_empty() {
-            // A value that is neither an object nor a list has nothing below it.
+        if !self.wanted.children.is_empty() {
+            // Fails if the value is neither an object nor a list, which has no children to search.
             let _ = serde_json::Deserializer::from_str(value).deserialize_any(self);
         }
         Ok(())

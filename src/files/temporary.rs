@@ -1,8 +1,8 @@
-//! The temporary file that a new content is written to before it gets its name.
+//! Temporary files, to which new content is written before it is renamed.
 //!
-//! A writer that is killed leaves its temporary file behind, with all the secrets of the content. The next writer in the same
-//! folder, such as a server that starts again, removes it. Its name says that it is one, and a lock that ends with the writer's
-//! process says that it is in use.
+//! A writer that is killed leaves its temporary file behind, which may contain secrets. The next writer in the same folder, such as
+//! the restarted server, removes it. It recognises temporary files by their names, and a file in use by its lock, which ends with
+//! the process of its writer.
 
 use aws_lc_rs::rand::fill;
 use std::fs::{self, DirEntry, File, OpenOptions, Permissions, TryLockError};
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 
 const PREFIX: &str = ".gce-metadata-server-";
 const SUFFIX: &str = ".new";
-/// 128 bits at random in hex, so that no two names are the same.
+/// 128 random bits in hexadecimal, so that names do not collide.
 const DIGITS: usize = 32;
 
 /// A temporary file. It is removed when dropped, unless it has been renamed.
-pub(super) struct Temporary {
+pub(super) struct TemporaryFile {
     path: PathBuf,
-    /// Locked while it is open.
+    /// Locked as long as it is open.
     file: File,
 }
 
-impl Temporary {
-    /// A new file in this folder, from which those that killed writers left behind are removed.
+impl TemporaryFile {
+    /// Creates a file in this folder, and removes abandoned ones.
     pub(super) fn create(folder: &Path, mode: u32) -> io::Result<Self> {
         remove_abandoned(folder);
         loop {
@@ -32,35 +32,36 @@ impl Temporary {
             let path = folder.join(format!("{PREFIX}{:0DIGITS$x}{SUFFIX}", u128::from_ne_bytes(random)));
             let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
             let temporary = Self { path, file };
-            // Another writer may take it for abandoned until it is locked. Where the file system has no locks, abandoned files
-            // stay.
-            let is_taken = matches!(temporary.file.try_lock(), Err(TryLockError::WouldBlock));
-            if !is_taken && temporary.path.symlink_metadata().is_ok() {
-                // The umask has taken away some of the mode.
+            // Before the lock is taken, another writer may consider the file abandoned and remove it. On a file system without
+            // locks, abandoned files are not removed.
+            let is_locked_by_another = matches!(temporary.file.try_lock(), Err(TryLockError::WouldBlock));
+            if !is_locked_by_another && temporary.path.symlink_metadata().is_ok() {
+                // `open` applies the umask to the mode.
                 temporary.file.set_permissions(Permissions::from_mode(mode))?;
                 return Ok(temporary);
             }
         }
     }
 
+    /// Path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the content to the disk.
+    /// Writes the content and syncs it to the disk.
     pub(super) fn write(&mut self, content: &[u8]) -> io::Result<()> {
         self.file.write_all(content)?;
         self.file.sync_all()
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Removes temporary files that no living writer has locked. One that can't be opened or removed stays.
+/// Removes temporary files that no running writer has locked. Files that can't be opened or removed are left.
 fn remove_abandoned(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for path in entries.filter(is_temporary).map(|entry| entry.path()) {
@@ -93,8 +94,8 @@ mod tests {
     #[test]
     fn abandoned_temporary_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        // As a writer leaves it that is killed: no lock is held.
-        let abandoned = Temporary::create(folder.path(), 0o600).unwrap();
+        // A killed writer leaves the file without a lock.
+        let abandoned = TemporaryFile::create(folder.path(), 0o600).unwrap();
         let name = abandoned.path().file_name().unwrap().to_str().unwrap().to_owned();
         abandoned.file.unlock().unwrap();
         let others = [
@@ -107,10 +108,10 @@ mod tests {
         for other in &others {
             fs::write(folder.path().join(other), "another program's").unwrap();
         }
-        // A link is no file of ours, whatever it leads to.
+        // A link is never a temporary file.
         let link = format!("{PREFIX}{}{SUFFIX}", "0".repeat(DIGITS));
         std::os::unix::fs::symlink("file.new", folder.path().join(&link)).unwrap();
-        let temporary = Temporary::create(folder.path(), 0o600).unwrap();
+        let temporary = TemporaryFile::create(folder.path(), 0o600).unwrap();
         let mut left =
             [&others[..], &[link, temporary.path().file_name().unwrap().to_str().unwrap().to_owned()]].concat();
         left.sort();
@@ -118,10 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn the_temporary_file_of_a_living_writer_stays() {
+    fn the_temporary_file_of_a_running_writer_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut first, mut second) =
-            (Temporary::create(folder.path(), 0o600).unwrap(), Temporary::create(folder.path(), 0o600).unwrap());
+        let (mut first, mut second) = (
+            TemporaryFile::create(folder.path(), 0o600).unwrap(),
+            TemporaryFile::create(folder.path(), 0o600).unwrap(),
+        );
         first.write(b"first").unwrap();
         second.write(b"second").unwrap();
         fs::rename(first.path(), folder.path().join("file")).unwrap();
@@ -131,16 +134,16 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"first");
     }
 
-    /// Two servers that write into one folder.
+    /// As if several servers wrote to one folder.
     #[test]
-    fn writers_that_remove_abandoned_files_do_not_disturb_each_other() {
+    fn concurrent_writers_keep_the_files_of_each_other() {
         let folder = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let target = folder.path().join(writer.to_string());
                 let write = move || {
                     for _ in 0..200 {
-                        let mut temporary = Temporary::create(target.parent().unwrap(), 0o600).unwrap();
+                        let mut temporary = TemporaryFile::create(target.parent().unwrap(), 0o600).unwrap();
                         temporary.file.write_all(b"content").unwrap();
                         fs::rename(temporary.path(), &target).unwrap();
                     }

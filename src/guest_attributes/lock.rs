@@ -1,8 +1,8 @@
-//! The lock that keeps a second server from using the same file of guest attributes: it would overwrite what the first one
-//! saves, without an error on either side.
+//! Locks the file of guest attributes, so that a second server with the same file does not start: each would overwrite the
+//! changes of the other, without an error.
 //!
-//! The file itself can't be locked, because each save replaces it by another one. So the lock is on a file beside it, `FILE.lock`,
-//! which is removed with the lock. A server that was killed leaves it behind, unlocked: the next one takes it over.
+//! The lock is on another file beside it, `FILE.lock`, because each save replaces the file itself. Releasing the lock removes
+//! `FILE.lock`. A server that was killed leaves it behind unlocked, and the next server locks it again.
 
 use super::GuestAttributesError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Held as long as the file is used, and released when dropped.
+/// An exclusive lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Locks this file of guest attributes, which need not exist.
+    /// Locks the file of guest attributes at this path. The file need not exist.
     pub(crate) fn acquire(path: &Path) -> Result<Self, GuestAttributesError> {
         let mut lock = super::resolved(path).into_os_string();
         lock.push(".lock");
@@ -30,13 +30,13 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(GuestAttributesError::InUse { path: path.to_owned() }),
-                // Not every file system has locks. A server that worked there must not fail to start for that.
+                // Some file systems have no locks. The server starts all the same.
                 Err(TryLockError::Error(error)) => {
                     let path = path_of_lock.display();
-                    tracing::warn!(%path, "can't be locked: {error}; let no other server use the same file");
+                    tracing::warn!(%path, "can't be locked: {error}; make sure that no other server uses the same file");
                 }
             }
-            // Between opening and locking, the server that held the lock may have removed the file.
+            // The server that held the lock may have removed the file between `open` and `try_lock`.
             if is_at(&file, &path_of_lock).map_err(unusable)? {
                 return Ok(Self { path: path_of_lock, _file: file });
             }
@@ -48,11 +48,11 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(super::MODE).open(path)
 }
 
-/// Whether this open file is the one at that path.
+/// Whether this path leads to this open file.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match fs::metadata(path) {
-        Ok(metadata) => Ok(of(metadata) == of(file.metadata()?)),
+        Ok(metadata) => Ok(identity(metadata) == identity(file.metadata()?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -60,7 +60,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Before the lock is released: a server that locks the file later must not lose it.
+        // Removed before the lock is released, so that this does not remove the file of a server that locks it next.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_locked_file_can_not_be_locked_again_by_any_of_its_paths() {
+    fn a_locked_file_can_not_be_locked_again_by_any_path() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&path, "{}").unwrap();
@@ -85,11 +85,11 @@ mod tests {
         drop(lock);
         let lock = Lock::acquire(&path).unwrap();
         drop(lock);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no lock is left");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no lock file is left");
     }
 
     #[test]
-    fn a_lock_file_that_a_killed_server_left_is_taken_over() {
+    fn a_stale_lock_file_is_locked_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(folder.path().join("file.lock"), "").unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_was_removed_meanwhile_is_no_lock() {
+    fn a_removed_lock_file_is_not_at_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.lock");
         let file = open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The file of guest attributes: what it has when, and what becomes of it when it can't be written.
+//! Tests of saving and restoring guest attributes: restarts, unwritable files, invalid files, concurrent saves.
 
 use super::*;
 use futures_util::future::{join, join_all};
@@ -6,9 +6,9 @@ use gce_metadata_routes::{Metadata, Publisher};
 
 const KEY: &str = "instance/guest-attributes/ns/key";
 
-async fn start(path: &Path, publisher: &Publisher) -> Result<Arc<Keeper>, GuestAttributesError> {
+async fn start(path: &Path, publisher: &Publisher) -> Result<Arc<GuestAttributesStore>, GuestAttributesError> {
     let lock = Lock::acquire(path)?;
-    Keeper::start(path.to_owned(), lock, publisher.reader(), Arc::new(())).await
+    GuestAttributesStore::start(path.to_owned(), lock, publisher.reader(), Arc::new(())).await
 }
 
 fn restore(path: &Path) -> Result<Option<String>, String> {
@@ -17,22 +17,22 @@ fn restore(path: &Path) -> Result<Option<String>, String> {
 }
 
 #[tokio::test]
-async fn what_is_written_is_there_after_a_restart() {
+async fn attributes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("attributes.json");
     let publisher = Publisher::new(Metadata::sample().tree());
-    let keeper = start(&path, &publisher).await.unwrap();
+    let store = start(&path, &publisher).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
     publisher.set(KEY, "value").unwrap();
     let stop = CancellationToken::new();
     stop.cancel();
-    Arc::clone(&keeper).keep(stop).await;
+    Arc::clone(&store).save_changes(stop).await;
     assert_eq!(restore(&path), Ok(Some("value".into())));
     assert_eq!(restore(&folder.path().join("none")), Ok(None));
 }
 
 #[tokio::test]
-async fn a_link_stays_a_link() {
+async fn a_save_replaces_the_target_of_a_symbolic_link() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("attributes.json"), folder.path().join("link.json"));
     fs::write(&path, "{}").unwrap();
@@ -44,40 +44,40 @@ async fn a_link_stays_a_link() {
     assert_eq!(restore(&path), Ok(Some("value".into())));
 }
 
-/// Time passes only while nothing else is to be done: here, between an attempt that has failed and the next one.
+/// The paused clock advances only while every task waits: here, between a failed attempt and its retry.
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_written_is_tried_again() {
+async fn a_failed_save_is_retried() {
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     fs::create_dir(&away).unwrap();
     let path = away.join("attributes.json");
     let publisher = Publisher::new(Metadata::sample().tree());
-    let keeper = start(&path, &publisher).await.unwrap();
+    let store = start(&path, &publisher).await.unwrap();
     fs::remove_dir_all(&away).unwrap();
     publisher.set(KEY, "value").unwrap();
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(keeper.keep(stop.clone()));
+    let saving = tokio::spawn(store.save_changes(stop.clone()));
     sleep(RETRY / 2).await;
     fs::create_dir(&away).unwrap();
-    assert_eq!(restore(&path), Ok(None), "not before its time");
+    assert_eq!(restore(&path), Ok(None), "no retry before its time");
     sleep(RETRY).await;
     assert_eq!(restore(&path), Ok(Some("value".into())));
     stop.cancel();
-    keeping.await.unwrap();
+    saving.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_broken_file_is_named_with_the_place_and_the_remedy() {
+async fn the_error_of_an_invalid_file_names_position_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("attributes.json");
     for (content, problem) in [
         ("{\"ns\": {\n\"key\": 5}}", ":2:8: at ns.key: a string is expected, not a number; "),
         ("{\"ns\": \"hidden\"}", ":1:8: at ns: an object is expected, not a string; "),
-        ("\"hidden\"", ":1:1: at .: an object is expected, not a string; "),
+        ("\"hidden\"", ":1:1: at top level: an object is expected, not a string; "),
         ("{\"ns\": {\"key\"", ":1:13: at ns: EOF while parsing an object; "),
         ("{\"ns\": {\"key\": hidden}}", ":1:16: at ns.key: expected value; "),
         ("{\"ns\": {\"key\": \"hidden\\x\"}}", ":1:24: at ns.key: invalid escape; "),
-        ("", ":1:0: at .: EOF while parsing a value; "),
+        ("", ":1:0: at top level: EOF while parsing a value; "),
     ] {
         fs::write(&path, content).unwrap();
         let error = restore(&path).unwrap_err();
@@ -87,7 +87,7 @@ async fn a_broken_file_is_named_with_the_place_and_the_remedy() {
     let publisher = Publisher::new(Metadata::sample().tree());
     let error = start(&folder.path().join("none/file"), &publisher).await.unwrap_err();
     assert!(error.to_string().contains("none/file.lock: can't be written: No such file"), "{error}");
-    // A folder can't be replaced by a file.
+    // A file can't replace a directory.
     let error = start(folder.path(), &publisher).await.unwrap_err();
     assert!(error.to_string().contains(": can't be written: Is a directory"), "{error}");
 }
@@ -116,49 +116,49 @@ async fn concurrent_saves_share_a_write_and_its_outcome() {
     let path = away.join("attributes.json");
     let (publisher, saves) = (Publisher::new(Metadata::sample().tree()), Arc::new(Saves::default()));
     let lock = Lock::acquire(&path).unwrap();
-    let keeper = Keeper::start(path.clone(), lock, publisher.reader(), saves.clone()).await.unwrap();
+    let store = GuestAttributesStore::start(path.clone(), lock, publisher.reader(), saves.clone()).await.unwrap();
     assert_eq!(saves.counts(), [1, 0]);
     let write = async |key: usize| {
         publisher.set(&format!("instance/guest-attributes/ns/key-{key}"), "value").unwrap();
-        let saved = keeper.save().await;
+        let saved = store.save().await;
         let is_on_disk = fs::read_to_string(&path).is_ok_and(|content| content.contains(&format!("\"key-{key}\":")));
         assert_eq!(saved.is_ok(), is_on_disk, "{key}");
         saved.is_ok()
     };
-    // The writes are published while a save is under way, so that they have the next one in common.
+    // The writes are published during a save, so that they share the next one.
     let concurrent = async |keys: std::ops::Range<usize>| {
-        let under_way = Arc::clone(&keeper.last).lock_owned().await;
+        let running = Arc::clone(&store.last).lock_owned().await;
         // `join_all` polls up to 30 futures once in their order before the next future is polled.
-        join(join_all(keys.map(&write)), async { drop(under_way) }).await.0
+        join(join_all(keys.map(&write)), async { drop(running) }).await.0
     };
     assert!(concurrent(0..30).await.iter().all(|saved| *saved));
     assert_eq!(saves.counts(), [2, 0]);
-    assert_eq!(keeper.problem(), None);
+    assert_eq!(store.problem(), None);
 
     fs::remove_dir_all(&away).unwrap();
     assert!(!concurrent(100..130).await.iter().any(|saved| *saved));
     assert_eq!(saves.counts(), [2, 1]);
-    let problem = keeper.problem().unwrap();
+    let problem = store.problem().unwrap();
     assert!(problem.ends_with("attributes.json: No such file or directory (os error 2)"), "{problem}");
     fs::create_dir(&away).unwrap();
-    assert!(keeper.save().await.is_ok(), "what could not be saved is saved now");
+    assert!(store.save().await.is_ok(), "the unsaved changes are saved now");
     assert!(
         restored(&path, &Metadata::sample().tree()).unwrap().text("instance/guest-attributes/ns/key-129").is_some()
     );
-    assert_eq!(keeper.problem(), None);
+    assert_eq!(store.problem(), None);
 }
 
-/// The caller's request may be gone before its save is done.
+/// A client may disconnect before its save is done.
 #[tokio::test]
-async fn a_save_goes_on_without_its_caller() {
+async fn a_save_continues_if_its_caller_is_cancelled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("attributes.json");
     let publisher = Publisher::new(Metadata::sample().tree());
-    let keeper = start(&path, &publisher).await.unwrap();
+    let store = start(&path, &publisher).await.unwrap();
     publisher.set(KEY, "value").unwrap();
-    let mut save = Box::pin(keeper.save());
+    let mut save = Box::pin(store.save());
     assert!(futures_util::poll!(&mut save).is_pending());
     drop(save);
-    keeper.save().await.unwrap();
+    store.save().await.unwrap();
     assert_eq!(restore(&path), Ok(Some("value".into())));
 }

@@ -1,8 +1,8 @@
-//! The metrics listener: metrics, liveness and readiness, on an address of their own.
+//! The service of the metrics listener: metrics, liveness and readiness.
 
 use super::tokens::has_account;
 use super::{Metrics, State};
-use crate::guest_attributes::Keeper;
+use crate::guest_attributes::GuestAttributesStore;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -18,21 +18,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
-/// A scraper gives up after ten seconds by default.
+/// The default timeout of a Prometheus scrape.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No page reads a body.
+/// Limit on request bodies, which no page reads.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The state that the pages show.
+/// The metrics and the state that the pages render.
 #[derive(Debug)]
 pub(crate) struct Monitored {
     pub(crate) metrics: Metrics,
     pub(crate) state: State,
-    pub(crate) guest_attributes: Option<Arc<Keeper>>,
+    pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
     /// Cancelled when the server begins to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -52,9 +52,9 @@ enum Page {
 }
 
 impl Pages {
-    /// Metrics at this path, beside `/healthz` and `/readyz`. Nothing if one of these has the path already.
+    /// Routes for the metrics at this path, `/healthz` and `/readyz`. `None` if `metrics_path` is one of the latter.
     pub(crate) fn new(metrics_path: &str) -> Option<Self> {
-        // Braces are not placeholders here.
+        // Escape braces, which matchit would read as placeholders.
         let escaped = metrics_path.replace('{', "{{").replace('}', "}}");
         let mut router = matchit::Router::new();
         for (path, page) in
@@ -116,11 +116,11 @@ impl Monitored {
         }
     }
 
-    /// Why the server should not be sent requests now.
+    /// The reasons for which the server is not ready.
     fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
         let snapshot = self.state.reader.snapshot();
         let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
-        let unsaved = self.guest_attributes.as_ref().and_then(|keeper| keeper.problem());
+        let unsaved = self.guest_attributes.as_ref().and_then(|store| store.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
@@ -151,11 +151,11 @@ where
         + 'static,
 {
     ServiceBuilder::new()
-        // Outermost, since any of the others may panic: the client gets 500 and the connection goes on.
+        // Outermost, because any other layer may panic: the client gets 500, and the connection stays open.
         .layer(CatchPanicLayer::new())
-        // The listener has few connections: a page that hangs must not keep one.
+        // A page that hangs must not block one of the listener's few connections.
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
-        // A client must not send more than a page could use.
+        // A client must not send large bodies.
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .service(pages)
 }
@@ -178,7 +178,7 @@ mod tests {
     use tokio::time::Instant;
     use tower::ServiceExt;
 
-    /// A page for each fault.
+    /// Pages that panic and hang.
     async fn faulty(request: Request<Limited<String>>) -> Result<Response<Full<Bytes>>, Infallible> {
         match request.uri().path() {
             "/panic" => panic!("a page panics"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_the_metrics_is_literal_and_not_that_of_another_page() {
+    fn the_metrics_path_is_literal_and_must_not_be_that_of_another_page() {
         let pages = Pages::new("/{metrics}").unwrap();
         assert!(pages.router.at("/{metrics}").is_ok() && pages.router.at("/other").is_err());
         assert!(Pages::new("/healthz").is_none() && Pages::new("/readyz").is_none());

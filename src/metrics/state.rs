@@ -1,4 +1,4 @@
-//! Gauges, which are read from the state of a server at each scrape.
+//! Gauges that are read from the state of a server at each scrape.
 
 use super::tokens;
 use crate::reload::ReloadCounts;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The parts of a server whose state becomes gauges.
+/// The parts of a server whose state is rendered as gauges.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) reader: Reader,
@@ -26,13 +26,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state of a server that plays this machine.
+    /// The state of a server for this VM.
     pub(crate) fn new(vm: &Vm, waiters: Waiters, connections: OpenConnections) -> Self {
         let (reader, reloads, info) = (vm.reader(), Arc::clone(&vm.reloads), vm.source.clone());
         Self { reader, waiters, connections, reloads, info }
     }
 
-    /// The gauges in Prometheus' text format. Each scrape has a recorder of its own, so that no label outlives it.
+    /// The gauges in Prometheus' text format. Each scrape uses a new recorder, so that no series survives it.
     pub(super) fn render(&self, expiries: &HashMap<String, Instant>) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
@@ -56,13 +56,13 @@ impl State {
         recorder.handle().render()
     }
 
-    /// The Go emulator's metrics whose value is always 1: the label has the information.
+    /// The Go emulator's metrics with the constant value 1, whose information is in the label.
     fn record_identity(&self) {
         describe_gauge!("metadata_server_version", "The running version of the metadata server.");
         gauge!("metadata_server_version", "version" => concat!("v", env!("CARGO_PKG_VERSION"))).set(1);
-        describe_gauge!("credential_type", "The kind of credentials that tokens are made with.");
+        describe_gauge!("credential_type", "The type of the credentials that tokens come from.");
         gauge!("credential_type", "type" => self.info.credential_type()).set(1);
-        describe_gauge!("service_account_hash", "SHA-256 of the public key that belongs to the signing key, in DER.");
+        describe_gauge!("service_account_hash", "SHA-256 of the public half of the signing key, in DER.");
         if let Some(hash) = self.info.spki_sha256() {
             gauge!("service_account_hash", "fingerprint" => BASE64_STANDARD.encode(hash)).set(1);
         }
@@ -75,22 +75,22 @@ impl State {
     fn record_counts(&self) {
         describe_counter!(
             "metadata_reloads_total",
-            "Changes of the config file, partitioned by whether they were taken over."
+            "Reloads of the config file, partitioned by whether they succeeded."
         );
         counter!("metadata_reloads_total", "outcome" => "good").absolute(self.reloads.good());
         counter!("metadata_reloads_total", "outcome" => "bad").absolute(self.reloads.bad());
-        describe_gauge!("metadata_snapshot_generation", "How often the metadata has changed since the start.");
+        describe_gauge!("metadata_snapshot_generation", "Changes of the metadata since the start.");
         gauge!("metadata_snapshot_generation").set(as_f64(self.reader.snapshot().generation()));
-        describe_gauge!("metadata_waiters", "Requests that wait for a change now.");
+        describe_gauge!("metadata_waiters", "Requests that are waiting for a change.");
         gauge!("metadata_waiters").set(as_f64(self.waiters.count() as u64));
-        describe_gauge!("metadata_connections", "Connections that are open now.");
+        describe_gauge!("metadata_connections", "Open connections.");
         gauge!("metadata_connections").set(as_f64(self.connections.count() as u64));
-        describe_counter!("metadata_token_cache_hits_total", "Tokens of either kind that were served from the cache.");
+        describe_counter!("metadata_token_cache_hits_total", "Access and identity tokens served from the cache.");
         counter!("metadata_token_cache_hits_total").absolute(self.info.cache_hits());
     }
 }
 
-/// Counts are far below 2^53, up to which this is exact.
+/// Exact, because counts are far below 2^53.
 #[allow(clippy::cast_precision_loss)]
 fn as_f64(count: u64) -> f64 {
     count as f64

@@ -20,46 +20,44 @@ const CREDENTIAL_RELOADS: &str = "metadata_credential_reloads_total";
 /// When the current access token of each account expires.
 #[derive(Default)]
 pub(super) struct TokenExpiries {
-    /// When the token was made, and its lifetime.
-    made: Mutex<HashMap<String, (Moment, Duration)>>,
+    /// When the token was minted, and its lifetime.
+    minted: Mutex<HashMap<String, (Moment, Duration)>>,
     clock: Clock,
 }
 
 impl TokenExpiries {
-    /// The time of expiry by account. A source may claim any lifetime; one beyond the range of time is left out.
+    /// The time of expiry by account. A lifetime beyond the range of `Instant`, which a source may claim, is left out.
     pub(super) fn get(&self) -> HashMap<String, Instant> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let minted = self.minted.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let expiry = |(since, lifetime): &(Moment, Duration)| {
             now.instant.checked_add(lifetime.saturating_sub(now.since(*since)))
         };
-        made.iter().filter_map(|(account, it)| Some((account.clone(), expiry(it)?))).collect()
+        minted.iter().filter_map(|(account, it)| Some((account.clone(), expiry(it)?))).collect()
     }
 
     fn minted(&self, account: &str, lifetime: Duration) {
         let since = self.clock.now();
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.insert(account.to_owned(), (since, lifetime));
+        let mut minted = self.minted.lock().unwrap_or_else(PoisonError::into_inner);
+        minted.insert(account.to_owned(), (since, lifetime));
     }
 
     fn evicted(&self, account: &str) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+        self.minted.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 }
 
-/// Describes the metrics. Must be called with their recorder.
+/// Describes the metrics. Call it inside `with_local_recorder`.
 pub(super) fn describe() {
     describe_counter!(REQUESTS, "Requests for tokens, partitioned by account, kind, source and outcome.");
     describe_histogram!(REQUEST_LATENCY, Unit::Seconds, "Duration of requests for tokens, cached ones included.");
-    describe_counter!(
-        FETCHES,
-        "Times that the source was asked for a token, renewals included, whether or not anybody waited for its answer."
-    );
-    describe_histogram!(FETCH_LATENCY, Unit::Seconds, "How long the source took to answer.");
-    describe_counter!(CREDENTIAL_RELOADS, "Changes of credentials files, partitioned by whether they were taken over.");
+    describe_counter!(FETCHES, "Fetches of tokens from the source, background refreshes included.");
+    describe_histogram!(FETCH_LATENCY, Unit::Seconds, "Duration of fetches of tokens from the source.");
+    describe_counter!(CREDENTIAL_RELOADS, "Reloads of credentials files, partitioned by whether they succeeded.");
 }
 
-fn label(error: Option<&TokenError>) -> &'static str {
+/// The value of the label `outcome`.
+fn outcome_label(error: Option<&TokenError>) -> &'static str {
     match error {
         None => "ok",
         Some(TokenError::NoSource { .. }) => "no_source",
@@ -70,10 +68,10 @@ fn label(error: Option<&TokenError>) -> &'static str {
 }
 
 impl Metrics {
-    /// Counts and times one outcome, in these two series.
+    /// Counts and times a request or a fetch, in this counter and this histogram.
     fn token_outcome(&self, [counted, timed]: [&'static str; 2], it: &TokenOutcome<'_>) {
         let (account, kind, source) = (it.account.to_owned(), it.kind, it.source);
-        let outcome = label(it.error);
+        let outcome = outcome_label(it.error);
         with_local_recorder(&self.0.recorder, || {
             counter!(counted, "account" => account.clone(), "kind" => kind, "source" => source, "outcome" => outcome)
                 .increment(1);
@@ -91,7 +89,7 @@ impl TokenEvents for Metrics {
         self.token_outcome([FETCHES, FETCH_LATENCY], outcome);
     }
 
-    /// Only access tokens have a gauge of their expiry: identity tokens have any number of audiences.
+    /// Only access tokens have an expiry gauge, because there is an identity token for each audience.
     fn minted(&self, account: &str, kind: &'static str, lifetime: Duration) {
         if kind == "access" {
             self.0.token_expiries.minted(account, lifetime);
@@ -108,7 +106,7 @@ impl TokenEvents for Metrics {
     }
 }
 
-/// Whether there is an account with this e-mail.
+/// Whether the metadata has an account with this e-mail.
 pub(crate) fn has_account(tree: &Tree, account: &str) -> bool {
     tree.service_accounts().iter().any(|known| known.email == account)
 }
@@ -119,7 +117,7 @@ mod tests {
     use gce_metadata_support::clock::movable;
 
     #[test]
-    fn a_lifetime_beyond_the_range_of_time_is_left_out() {
+    fn a_lifetime_beyond_the_range_of_instant_is_left_out() {
         let metrics = Metrics::new();
         metrics.minted("a@example.com", "access", Duration::from_secs(3600));
         metrics.minted("a@example.com", "access", Duration::MAX);
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_access_tokens_that_are_not_evicted_have_an_expiry() {
+    fn only_access_tokens_that_are_not_evicted_have_an_expiry_gauge() {
         let metrics = Metrics::new();
         metrics.minted("a@example.com", "identity", Duration::from_secs(3600));
         assert!(metrics.0.token_expiries.get().is_empty());
@@ -138,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_expiry_of_a_token_comes_closer_while_the_machine_sleeps() {
+    async fn the_expiry_counts_down_while_the_machine_sleeps() {
         let (clock, move_by) = movable();
         let expiries = TokenExpiries { clock, ..TokenExpiries::default() };
         expiries.minted("a@example.com", Duration::from_secs(3600));
@@ -158,7 +156,7 @@ mod tests {
             let outcome = TokenOutcome::new("a@example.com", "access", "test", Duration::from_secs(30));
             metrics.fetched(&outcome.failed(&down));
         }
-        let (labels, text) = (r#"account="a@example.com",kind="access",source="test""#, metrics.counted());
+        let (labels, text) = (r#"account="a@example.com",kind="access",source="test""#, metrics.render_recorded());
         for series in [
             format!("metadata_token_fetches_total{{{labels},outcome=\"unavailable\"}} 2"),
             format!("metadata_token_fetch_duration_seconds_sum{{{labels}}} 60"),

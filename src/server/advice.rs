@@ -1,21 +1,60 @@
-//! Warnings at the start: who can get live tokens, and that tokens are not live where live ones may be expected.
+//! Warnings at start: suspicious settings, tokens that are unexpectedly not live, and clients that can get live tokens.
 
 use super::listener::Address;
-use crate::vm::{Served, Tokens};
+use crate::vm::{Served, Tokens, VmBuilder};
 use gce_metadata_tokens::CredentialSource;
 use std::net::IpAddr;
 
-/// What a server tells the log of its tokens.
+/// The messages of a start, for the log.
+pub(super) struct Advice {
+    tokens: TokenAdvice,
+    /// A warning about the values that override those of the config.
+    overrides: Option<String>,
+    /// The message of the token source.
+    source: Option<&'static str>,
+}
+
+impl Advice {
+    pub(super) fn new(settings: &VmBuilder) -> Self {
+        let tokens = TokenAdvice::new(&settings.tokens, &settings.served);
+        Self { tokens, overrides: settings.overrides.warning(), source: None }
+    }
+
+    pub(super) fn with_source(self, source: Option<&'static str>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Logs what does not depend on an address.
+    pub(super) fn log(self) {
+        if let Some(warning) = self.overrides {
+            tracing::warn!("{warning}");
+        }
+        self.tokens.log(self.source);
+    }
+
+    /// Logs a warning if other machines can get live tokens at this address, where no client certificate is required.
+    pub(super) fn log_exposure(&self, address: &Address) {
+        if let (true, Some(reach)) = (self.tokens.are_live, reach(address)) {
+            tracing::warn!(
+                %address,
+                "{reach} can get live tokens without authentication; listen at 127.0.0.1 or at a Unix socket, or demand client \
+                 certificates (--use-mtls)"
+            );
+        }
+    }
+}
+
+/// What the settings say about tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenAdvice {
-    /// Tokens are, or may be, ones that Google accepts.
+struct TokenAdvice {
+    /// Google may accept the tokens.
     are_live: bool,
-    /// A config file is served with tokens that are made offline, which the options did not ask for.
+    /// A config file is served with offline tokens although no option asks for them.
     are_offline_by_default: bool,
 }
 
 impl TokenAdvice {
-    pub(super) fn new(tokens: &Tokens, served: &Served) -> Self {
+    fn new(tokens: &Tokens, served: &Served) -> Self {
         let (are_live, is_default) = match tokens {
             Tokens::From(source) => match &**source {
                 CredentialSource::Offline(options) => (false, tokens.issuer().is_none() && options.key.is_none()),
@@ -26,29 +65,18 @@ impl TokenAdvice {
         Self { are_live, are_offline_by_default: is_default && matches!(served, Served::File(_)) }
     }
 
-    /// Logs what the source says of itself. With a config file it is a warning: in a manifest whose variables expand to
-    /// nothing it is the only sign that the credentials are missing.
-    pub(super) fn log(self, said_by_source: Option<&str>) {
-        match said_by_source {
-            Some(advice) if self.are_offline_by_default => tracing::warn!("no credentials are given: {advice}"),
-            Some(advice) => tracing::info!("{advice}"),
+    /// Logs the message of the token source. With a config file it is a warning: in a manifest whose variables expand to nothing,
+    /// it is the only sign that the credentials are missing.
+    fn log(self, source: Option<&str>) {
+        match source {
+            Some(message) if self.are_offline_by_default => tracing::warn!("no credentials are given: {message}"),
+            Some(message) => tracing::info!("{message}"),
             None => {}
-        }
-    }
-
-    /// Logs a warning if other machines can get live tokens at this address, where no client certificate is demanded.
-    pub(super) fn log_exposure(self, address: &Address) {
-        if let (true, Some(reach)) = (self.are_live, reach(address)) {
-            tracing::warn!(
-                %address,
-                "{reach} can get live tokens without authentication; listen at 127.0.0.1 or at a Unix socket, or demand client \
-                 certificates (--use-mtls)"
-            );
         }
     }
 }
 
-/// Which clients beyond this machine reach an address, if any do.
+/// Describes the clients on other machines that can reach this address; `None` if there are none.
 fn reach(address: &Address) -> Option<&'static str> {
     let Address::Tcp(address) = address else { return None };
     match address.ip() {
@@ -66,7 +94,7 @@ mod tests {
     use gce_metadata_tokens::OfflineOptions;
 
     #[test]
-    fn addresses_beyond_loopback_are_reached_by_others() {
+    fn addresses_other_than_loopback_are_reachable_from_other_machines() {
         let reach = |address: &str| reach(&Address::Tcp(address.parse().unwrap()));
         for address in ["127.0.0.1:80", "127.0.0.2:80", "[::1]:80"] {
             assert_eq!(reach(address), None, "{address}");
@@ -85,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_live_tokens_are_warned_of_and_only_offline_ones_by_default() {
+    fn live_tokens_and_unrequested_offline_tokens_are_warned_of() {
         let advice = |source, served: &Served| TokenAdvice::new(&Tokens::From(Box::new(source)), served);
         let (file, given) =
             (Served::File("config.json".into()), Served::Given(gce_metadata_routes::Metadata::sample()));

@@ -1,12 +1,67 @@
-//! The sockets of a server, bound before anything is written or served.
+//! The addresses and sockets of a server. Names are resolved and sockets bound before anything is written or served.
 
-use super::builder::{MetricsOptions, Place};
 use super::listener::{Address, Listener};
 use super::start_error::StartError;
-use std::net::SocketAddr;
+use crate::blocking::blocking;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use tokio::net::TcpListener;
 
-/// A socket that is listened at, and its address.
+/// The configured addresses of a server.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    pub(super) main: Place,
+    /// For HTTPS beside HTTP.
+    pub(super) tls: Option<Resolve>,
+    pub(super) metrics: Option<Resolve>,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self { main: Place::Tcp(Resolve::new((Ipv4Addr::LOCALHOST, 0))), tls: None, metrics: None }
+    }
+}
+
+/// The configured main listener.
+#[derive(Debug)]
+pub(super) enum Place {
+    Tcp(Resolve),
+    /// A listener that is not registered with any runtime, because the server may run in its own.
+    Listener(io::Result<std::net::TcpListener>),
+    Unix {
+        path: PathBuf,
+        mode: Option<u32>,
+    },
+}
+
+/// A TCP address that may be a host name, which is yet to be resolved.
+pub(super) struct Resolve(Box<dyn ToAddresses>);
+
+trait ToAddresses: fmt::Debug + Send + Sync {
+    fn addresses(&self) -> io::Result<Vec<SocketAddr>>;
+}
+
+impl<A: ToSocketAddrs + fmt::Debug + Send + Sync> ToAddresses for A {
+    fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.to_socket_addrs().map(Iterator::collect)
+    }
+}
+
+impl Resolve {
+    pub(super) fn new(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Self {
+        Self(Box::new(address))
+    }
+}
+
+impl fmt::Debug for Resolve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A bound socket and its address.
 pub(super) struct Bound {
     pub(super) listener: Listener,
     pub(super) address: Address,
@@ -21,35 +76,107 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds all of them. An error names the option of the program that sets the address.
-    pub(super) async fn bind(
-        main: Place,
-        tls: Option<SocketAddr>,
-        metrics: Option<&MetricsOptions>,
-    ) -> Result<Self, StartError> {
+    /// Binds all of them. An error names the program's option that sets the address.
+    pub(super) async fn bind(addresses: Addresses) -> Result<Self, StartError> {
+        let Addresses { main, tls, metrics } = addresses;
+        let main = match main {
+            Place::Tcp(address) => bind_tcp(address, "--port").await?,
+            Place::Listener(listener) => {
+                let listener = listener.and_then(TcpListener::from_std).map(Listener::Tcp);
+                bound(listener, "--port", || "the given listener".to_owned())?
+            }
+            Place::Unix { path, mode } => {
+                bound(Listener::unix(&path, mode).await, "--port", || format!("unix:{}", path.display()))?
+            }
+        };
         Ok(Self {
-            main: bind(main, "--port").await?,
+            main,
             tls: bind_if_any(tls, "--tls-port").await?,
-            metrics: bind_if_any(metrics.map(|metrics| metrics.address), "--metrics-port").await?,
+            metrics: bind_if_any(metrics, "--metrics-port").await?,
         })
     }
 }
 
-async fn bind_if_any(address: Option<SocketAddr>, option: &'static str) -> Result<Option<Bound>, StartError> {
+async fn bind_if_any(address: Option<Resolve>, option: &'static str) -> Result<Option<Bound>, StartError> {
     match address {
-        Some(address) => bind(Place::Tcp(address), option).await.map(Some),
+        Some(address) => bind_tcp(address, option).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn bind(place: Place, option: &'static str) -> Result<Bound, StartError> {
-    let (address, bound) = match place {
-        Place::Tcp(address) => (address.to_string(), TcpListener::bind(address).await.map(Listener::Tcp)),
-        Place::Listener(listener) => {
-            ("the given listener".to_owned(), listener.and_then(TcpListener::from_std).map(Listener::Tcp))
+/// Binds the first of the resolved addresses that can be bound.
+async fn bind_tcp(address: Resolve, option: &'static str) -> Result<Bound, StartError> {
+    let resolve = move || (address.0.addresses(), address);
+    let (resolved, address) = blocking(resolve).await.map_err(StartError::Blocking)?;
+    match resolved {
+        Ok(addresses) if !addresses.is_empty() => {
+            let listener = TcpListener::bind(&*addresses).await.map(Listener::Tcp);
+            bound(listener, option, || addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "))
         }
-        Place::Unix { path, mode } => (format!("unix:{}", path.display()), Listener::unix(&path, mode).await),
-    };
-    let located = bound.and_then(|listener| Ok(Bound { address: listener.address()?, listener }));
-    located.map_err(|error| StartError::Listen { option, address, error })
+        unresolved => {
+            let error = unresolved.err().unwrap_or_else(|| io::Error::other("it has no IP address"));
+            Err(StartError::Listen { option, address: format!("{address:?}"), error })
+        }
+    }
+}
+
+/// The listener with its address, or the error with the address that was tried.
+fn bound(
+    listener: io::Result<Listener>,
+    option: &'static str,
+    tried: impl Fn() -> String,
+) -> Result<Bound, StartError> {
+    let bound = listener.and_then(|listener| Ok(Bound { address: listener.address()?, listener }));
+    bound.map_err(|error| StartError::Listen { option, address: tried(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bind(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Result<Address, String> {
+        let bound = bind_tcp(Resolve::new(address), "--port").await;
+        bound.map(|bound| bound.address).map_err(|error| error.to_string())
+    }
+
+    /// A slice without a lifetime, because the addresses of a test are known at run time only.
+    #[derive(Debug)]
+    struct Several(Vec<SocketAddr>);
+
+    impl ToSocketAddrs for Several {
+        type Iter = std::vec::IntoIter<SocketAddr>;
+
+        fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+            Ok(self.0.clone().into_iter())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_name_is_resolved() {
+        let address = bind(("localhost", 0)).await.unwrap();
+        assert!(address.host().unwrap().is_loopback() && address.port().unwrap() > 0, "{address}");
+    }
+
+    #[tokio::test]
+    async fn the_first_address_that_can_be_bound_is_used() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (taken_address, free) = (taken.local_addr().unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let port = bind(Several(vec![taken_address, free])).await.unwrap().port().unwrap();
+        assert_ne!(port, taken_address.port());
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = listener.local_addr().unwrap();
+        let error = bind(Several(vec![taken, taken])).await.unwrap_err();
+        assert!(
+            error.contains(&format!("can't listen at {taken} or {taken}: ")) && error.contains("--port"),
+            "{error}"
+        );
+        let error = bind("localhost").await.unwrap_err();
+        assert_eq!(error, r#"can't listen at "localhost": invalid socket address; write it as HOST:PORT"#);
+        let error = bind(Several(Vec::new())).await.unwrap_err();
+        assert_eq!(error, "can't listen at Several([]): it has no IP address");
+    }
 }

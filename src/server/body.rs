@@ -1,4 +1,4 @@
-//! The body of a request as it comes from a connection.
+//! The request body of the server's stack.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -6,8 +6,7 @@ use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// The body of a request that a [`Server`](crate::Server) has received. The default is an empty one: a long poll that is asked
-/// again has no body.
+/// The body of a request to a [`Server`](crate::Server). The default is empty: a long poll that is repeated has no body.
 #[derive(Debug, Default)]
 pub struct IncomingBody(Option<Incoming>);
 

@@ -1,5 +1,6 @@
 //! The settings of a server.
 
+use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
@@ -13,49 +14,42 @@ use gce_metadata_tokens::CredentialSource;
 use http::{Request, Response};
 use http_body_util::Full;
 use std::convert::Infallible;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower::{Layer, Service};
 
-/// Settings of a [`Server`](super::Server).
+/// Configures and starts a [`Server`](super::Server).
+///
+/// The methods of [`VmBuilder`], which say what is served, are also methods of this type. The others say how: addresses, HTTPS,
+/// limits, threads.
 #[derive(Debug)]
+#[must_use = "a server does nothing until it is started"]
 pub struct ServerBuilder {
     pub(super) vm: VmBuilder,
     pub(super) own_layers: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
-    pub(super) place: Place,
-    /// Host names that clients may call the server by, beside those that are always allowed.
+    pub(super) addresses: Addresses,
+    /// Host names that are allowed besides the default ones.
     pub(super) hosts: Vec<String>,
-    pub(super) mtls: Option<(Option<SocketAddr>, MtlsOptions)>,
-    pub(super) metrics: Option<MetricsOptions>,
-    pub(super) most_connections: usize,
-    pub(super) most_waiters: usize,
-    pub(super) header_timeout: Duration,
-    pub(super) write_timeout: Duration,
+    pub(super) mtls: Option<MtlsOptions>,
+    /// `None` without a metrics listener.
+    pub(super) metrics_path: Option<String>,
+    pub(super) limits: Limits,
     pub(super) drain: Duration,
     pub(super) runs_on_current: bool,
     pub(super) threads: Option<NonZeroUsize>,
 }
 
-#[derive(Debug)]
-pub(super) struct MetricsOptions {
-    pub(super) address: SocketAddr,
-    pub(super) path: String,
-}
-
-/// Where a server listens.
-#[derive(Debug)]
-pub(super) enum Place {
-    Tcp(SocketAddr),
-    /// Not registered with any runtime: the server has one of its own.
-    Listener(io::Result<std::net::TcpListener>),
-    Unix {
-        path: PathBuf,
-        mode: Option<u32>,
-    },
+/// Limits on clients.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    pub(super) max_connections: usize,
+    pub(super) max_waiters: usize,
+    pub(super) header_timeout: Duration,
+    pub(super) write_timeout: Duration,
 }
 
 impl Default for ServerBuilder {
@@ -63,14 +57,16 @@ impl Default for ServerBuilder {
         Self {
             vm: VmBuilder::default(),
             own_layers: None,
-            place: Place::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+            addresses: Addresses::default(),
             hosts: Vec::new(),
             mtls: None,
-            metrics: None,
-            most_connections: Self::MOST_CONNECTIONS,
-            most_waiters: Self::MOST_WAITERS,
-            header_timeout: Self::HEADER_TIMEOUT,
-            write_timeout: Self::WRITE_TIMEOUT,
+            metrics_path: None,
+            limits: Limits {
+                max_connections: Self::MAX_CONNECTIONS,
+                max_waiters: Self::MAX_WAITERS,
+                header_timeout: Self::HEADER_TIMEOUT,
+                write_timeout: Self::WRITE_TIMEOUT,
+            },
             drain: Self::DRAIN,
             runs_on_current: false,
             threads: None,
@@ -79,20 +75,20 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Connections at a time, unless another cap is set.
-    pub const MOST_CONNECTIONS: usize = 16_000;
-    /// Requests that wait for a change at a time, unless another cap is set or there are fewer connections.
-    pub const MOST_WAITERS: usize = 12_000;
-    /// How long a client may take for the head of a request, and be idle between two, unless another time is set.
+    /// Default of [`max_connections`](Self::max_connections).
+    pub const MAX_CONNECTIONS: usize = 16_000;
+    /// Default of [`max_waiters`](Self::max_waiters).
+    pub const MAX_WAITERS: usize = 12_000;
+    /// Default of [`header_timeout`](Self::header_timeout).
     pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-    /// How long a client may take nothing of what is written to it, unless another time is set.
+    /// Default of [`write_timeout`](Self::write_timeout).
     pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-    /// The most bytes that the head of a request may have.
+    /// Maximum size of a request's head (request line and headers), in bytes. A larger one is answered 431.
     pub const HEADER_BYTES: usize = 64 * 1024;
-    /// How long a stopping server waits for its connections, unless another time is set.
+    /// Default of [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(10);
 
-    /// Changes the settings of the virtual machine that is served. The methods of [`VmBuilder`] are also methods of this type.
+    /// Changes the settings of the virtual machine.
     fn vm(self, change: impl FnOnce(VmBuilder) -> VmBuilder) -> Self {
         Self { vm: change(self.vm), ..self }
     }
@@ -102,43 +98,43 @@ impl ServerBuilder {
         self.vm(|vm| vm.metadata(metadata))
     }
 
-    /// Serves this config file, and follows its changes.
+    /// Serves the metadata of this config file, and reloads the file when it changes: see [`VmBuilder::metadata_file`].
     pub fn metadata_file(self, path: impl Into<PathBuf>) -> Self {
         self.vm(|vm| vm.metadata_file(path))
     }
 
-    /// Sets values that override those of the metadata.
+    /// Sets values that override those of the metadata, also after a reload.
     pub fn overrides(self, overrides: Overrides) -> Self {
         self.vm(|vm| vm.overrides(overrides))
     }
 
-    /// Serves this access token for the default account.
+    /// Serves this access token for the default service account.
     pub fn access_token(self, token: impl Into<String>) -> Self {
         self.vm(|vm| vm.access_token(token))
     }
 
-    /// Serves this identity token for the default account.
+    /// Serves this identity token for the default service account.
     pub fn id_token(self, token: impl Into<String>) -> Self {
         self.vm(|vm| vm.id_token(token))
     }
 
-    /// Takes tokens from this source. By default the offline issuer makes them.
+    /// Sets the source of tokens; by default the offline issuer.
     pub fn credentials(self, source: CredentialSource) -> Self {
         self.vm(|vm| vm.credentials(source))
     }
 
-    /// Takes tokens from services of the caller's own.
+    /// Sets the caller's own services as token sources: see [`VmBuilder::token_sources`].
     pub fn token_sources(self, sources: TokenSources) -> Self {
         self.vm(|vm| vm.token_sources(sources))
     }
 
-    /// Adds an endpoint: see [`VmBuilder::with_route`]. On an HTTPS listener it finds the client's identity in
+    /// Adds an endpoint: see [`VmBuilder::with_route`]. On an HTTPS listener, the client's identity is in
     /// [`RequestHead::connection`](crate::layers::RequestHead::connection).
     pub fn with_route(self, path: impl Into<String>, endpoint: impl Endpoint + 'static) -> Self {
         self.vm(|vm| vm.with_route(path, endpoint))
     }
 
-    /// Adds a layer of the caller's own, inside of those that refuse requests and outside of those that answer: see
+    /// Adds the caller's own layer, inside the layers that refuse requests and outside the layers that answer: see
     /// [`Stack::layer`](crate::Stack::layer).
     pub fn layer<L>(self, layer: L) -> Self
     where
@@ -152,122 +148,152 @@ impl ServerBuilder {
         Self { own_layers: Some(OwnLayers::inside(self.own_layers, layer)), ..self }
     }
 
-    /// Serves the APIs before v1: see [`VmBuilder::enable_legacy_endpoints`].
+    /// Serves the APIs older than v1: see [`VmBuilder::enable_legacy_endpoints`].
     pub fn enable_legacy_endpoints(self) -> Self {
         self.vm(VmBuilder::enable_legacy_endpoints)
     }
 
-    /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
+    /// Sets the answer of `instance/upcoming-maintenance` if the metadata has no such value.
     pub fn no_maintenance(self, answer: NoMaintenance) -> Self {
         self.vm(|vm| vm.no_maintenance(answer))
     }
 
-    /// Keeps guest attributes in this file, over restarts: see [`VmBuilder::guest_attributes_file`].
+    /// Persists guest attributes in this file: see [`VmBuilder::guest_attributes_file`].
     pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
         self.vm(|vm| vm.guest_attributes_file(path))
     }
 
-    /// Answers a write of guest attributes when it is on disk: see [`VmBuilder::guest_attributes_sync`].
+    /// Answers a write of guest attributes only after it is on disk: see [`VmBuilder::guest_attributes_sync`].
     pub fn guest_attributes_sync(self) -> Self {
         self.vm(VmBuilder::guest_attributes_sync)
     }
 
-    /// Answers 429 where GCE would: see [`VmBuilder::enforce_rate_limits`].
+    /// Enforces GCE's rate limits with status 429: see [`VmBuilder::enforce_rate_limits`].
     pub fn enforce_rate_limits(self) -> Self {
         self.vm(VmBuilder::enforce_rate_limits)
     }
 
-    /// Listens at this address; port 0 is any free port.
-    pub fn listen(self, address: SocketAddr) -> Self {
-        Self { place: Place::Tcp(address), ..self }
+    /// Listens at this TCP address; port 0 is any free port. The default is `127.0.0.1:0`.
+    ///
+    /// A host name is resolved when the server starts, on a thread that may block. If there are several addresses, the server
+    /// listens at the first one that it can bind.
+    ///
+    /// ```
+    /// # use gce_metadata_server::Server;
+    /// let builder = Server::builder().listen(("localhost", 8080));
+    /// # drop(builder);
+    /// ```
+    pub fn listen(mut self, address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Self {
+        self.addresses.main = Place::Tcp(Resolve::new(address));
+        self
     }
 
-    /// Also lets in requests whose `Host` is this name, a suffix such as `.example.com`, or with `*` any name.
+    /// Also allows requests whose `Host` is this name; `.example.com` allows all names with this suffix, and `*` every name.
+    /// The start fails if it is not a host name.
     ///
-    /// Every other request is answered 403, because a web page could have sent it (DNS rebinding), unless
-    /// [`AllowedHosts`](crate::layers::AllowedHosts) always allows its host, or it is the name of this machine or the host of
-    /// [`OfflineOptions::issuer`](crate::OfflineOptions::issuer). A name that is not a host name fails the start.
+    /// Always allowed are the hosts of [`AllowedHosts`](crate::layers::AllowedHosts), the name of this machine, and the host of
+    /// [`OfflineOptions::issuer`](crate::OfflineOptions::issuer). A request with another host is answered 403, because a web
+    /// page could have sent it (DNS rebinding).
     pub fn allow_host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(name.into());
         self
     }
 
-    /// Takes connections from a listener that is there already.
-    pub fn listener(self, listener: TcpListener) -> Self {
-        Self { place: Place::Listener(listener.into_std()), ..self }
+    /// Accepts connections from this listener instead of binding an address.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.addresses.main = Place::Listener(listener.into_std());
+        self
     }
 
-    /// Listens at a Unix socket, whose file gets `mode` (such as `0o660`) if one is given.
-    pub fn unix_socket(self, path: impl AsRef<Path>, mode: Option<u32>) -> Self {
-        Self { place: Place::Unix { path: path.as_ref().to_owned(), mode }, ..self }
+    /// Listens at a Unix socket at this path. `mode` is the file mode of the socket, such as `0o660`; without it, the umask
+    /// decides.
+    pub fn unix_socket(mut self, path: impl AsRef<Path>, mode: Option<u32>) -> Self {
+        self.addresses.main = Place::Unix { path: path.as_ref().to_owned(), mode };
+        self
     }
 
-    /// Serves HTTPS to clients with certificates, and nothing else.
-    pub fn mtls(self, options: MtlsOptions) -> Self {
-        Self { mtls: Some((None, options)), ..self }
+    /// Serves HTTPS with client certificates instead of plain HTTP.
+    pub fn mtls(mut self, options: MtlsOptions) -> Self {
+        (self.addresses.tls, self.mtls) = (None, Some(options));
+        self
     }
 
-    /// Serves HTTPS to clients with certificates at this address, beside the plain HTTP, as GCE does on 443 beside 80.
-    pub fn mtls_beside(self, address: SocketAddr, options: MtlsOptions) -> Self {
-        Self { mtls: Some((Some(address), options)), ..self }
+    /// Serves HTTPS with client certificates at this address, beside plain HTTP, as GCE does on ports 443 and 80. The address is
+    /// resolved as that of [`listen`](Self::listen) is.
+    pub fn mtls_beside(
+        mut self,
+        address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static,
+        options: MtlsOptions,
+    ) -> Self {
+        (self.addresses.tls, self.mtls) = (Some(Resolve::new(address)), Some(options));
+        self
     }
 
-    /// Serves metrics in Prometheus' form at this path of a listener of their own, beside `/healthz` and `/readyz`. Another
-    /// path than these two, or the start fails.
-    pub fn metrics(self, address: SocketAddr, path: impl Into<String>) -> Self {
+    /// Serves metrics in Prometheus' text format at this path of a second listener, which also serves `/healthz` and `/readyz`.
+    /// The address is resolved as that of [`listen`](Self::listen) is. The start fails if `path` is one of these two.
+    pub fn metrics(
+        mut self,
+        address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static,
+        path: impl Into<String>,
+    ) -> Self {
         let mut path = path.into();
         if !path.starts_with('/') {
             path.insert(0, '/');
         }
-        Self { metrics: Some(MetricsOptions { address, path }), ..self }
+        (self.addresses.metrics, self.metrics_path) = (Some(Resolve::new(address)), Some(path));
+        self
     }
 
-    /// Caps the connections at a time, of which there is one at least; more wait in the kernel's queue.
-    pub fn most_connections(self, most_connections: usize) -> Self {
-        Self { most_connections, ..self }
+    /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.limits.max_connections = max_connections;
+        self
     }
 
-    /// Caps the requests that wait for a change at a time; more are answered 503. However large this cap is, at most three
-    /// quarters of the [connections](Self::most_connections) may wait, but one always: the rest is for other requests.
-    pub fn most_waiters(self, most_waiters: usize) -> Self {
-        Self { most_waiters, ..self }
+    /// Limits the number of requests that wait for a change; further ones are answered 503. At most three quarters of the
+    /// [connections](Self::max_connections) may wait, so that long polls leave connections for other requests, but always one.
+    pub fn max_waiters(mut self, max_waiters: usize) -> Self {
+        self.limits.max_waiters = max_waiters;
+        self
     }
 
-    /// Caps the memory of all request bodies that are being received, in bytes: see [`VmBuilder::max_body_bytes_in_flight`].
+    /// Limits the memory of all request bodies in flight, in bytes: see [`VmBuilder::max_body_bytes_in_flight`].
     pub fn max_body_bytes_in_flight(self, bytes: usize) -> Self {
         self.vm(|vm| vm.max_body_bytes_in_flight(bytes))
     }
 
-    /// Sets how long a client may take for the head of a request, and be idle between two. Waiting for a change is not
-    /// idle.
-    pub fn header_timeout(self, header_timeout: Duration) -> Self {
-        Self { header_timeout, ..self }
+    /// Sets how long a connection may be idle, and how long a client may take to send the head of a request. The connection is
+    /// closed after that. A request that waits for a change is not idle.
+    pub fn header_timeout(mut self, header_timeout: Duration) -> Self {
+        self.limits.header_timeout = header_timeout;
+        self
     }
 
-    /// Sets how long a client may take nothing of what is written to it before it is left to itself.
-    pub fn write_timeout(self, write_timeout: Duration) -> Self {
-        Self { write_timeout, ..self }
+    /// Sets how long a write may make no progress because the client does not read. The connection is closed after that.
+    pub fn write_timeout(mut self, write_timeout: Duration) -> Self {
+        self.limits.write_timeout = write_timeout;
+        self
     }
 
-    /// Sets how long [`Server::shutdown`](super::Server::shutdown) waits for connections.
+    /// Sets how long [`Server::shutdown`](super::Server::shutdown) waits for requests to finish.
     pub fn drain(self, drain: Duration) -> Self {
         Self { drain, ..self }
     }
 
-    /// Serves connections on this many further threads of the server's own, each with a runtime. Up to a thousand connections
-    /// without TLS are all served by the first of them, where they cost least; more are spread. By default the thread that
-    /// runs the server serves them too.
+    /// Serves connections on this many additional threads, each with its own single-threaded runtime. Up to a thousand
+    /// connections without TLS are all served by the first of them, where they cost least; more are spread. By default the
+    /// thread that runs the server also serves connections.
     pub fn threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
     }
 
-    /// As many threads as serve connections best on this machine: one for each processor, four at most.
+    /// The best number of threads for this machine: one for each processor, up to four.
     pub fn default_threads() -> NonZeroUsize {
         ConnectionThreads::default_number()
     }
 
-    /// Runs the server in the runtime in which [`start`](Self::start) is called, instead of on a thread of its own: for tests
-    /// with a paused clock, and for programs that have a runtime to spare. The server stands still while that runtime does.
+    /// Runs the server in the runtime in which [`start`](Self::start) is called, instead of on a new thread: for tests with a
+    /// paused clock, and for programs with an idle runtime. The server makes no progress while that runtime is blocked.
     pub fn on_current_runtime(self) -> Self {
         Self { runs_on_current: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! From a socket to the stack: accept, a task per connection, hyper, drain.
+//! Serves connections: accept, a task per connection, hyper, drain.
 
 use super::Lifecycle;
 use super::body::IncomingBody;
@@ -29,10 +29,10 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tower::{BoxError, Service};
 
-/// How long a stopping server waits for the rest of a request that has only begun.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a stopping server waits for the rest of a partial request.
+const PARTIAL_REQUEST: Duration = Duration::from_secs(1);
 
-/// What a client may use up.
+/// Limits on the connections of a listener.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
     pub(super) connections: OpenConnections,
@@ -41,7 +41,7 @@ pub(super) struct ConnectionLimits {
     pub(super) write_timeout: Duration,
 }
 
-/// Serves whoever connects until the server stops.
+/// Accepts and serves connections until the server stops.
 pub(super) fn spawn<S, B>(
     listener: Listener,
     tls: Option<Tls>,
@@ -70,12 +70,12 @@ async fn accept<S, B>(
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut http = http1::Builder::new();
-    // `pipeline_flush` would speed up pipelining, which no client of a metadata server does, and swallow hyper's 400s.
+    // Without `pipeline_flush`: it speeds up pipelining, which no metadata client does, and suppresses hyper's 400 answers.
     http.timer(TokioTimer::new())
-        // Also closes a connection that is idle for so long. A long poll is not idle.
+        // Also the idle timeout. A long poll is not idle.
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
-        // A client may close its sending side after its request, as `nc -N` does, and still wait for the answer.
+        // A client may close its sending side after the request, as `nc -N` does, and wait for the answer.
         .half_close(true)
         .title_case_headers(true);
     let ConnectionLimits { connections, header_timeout, write_timeout, .. } = limits;
@@ -89,17 +89,16 @@ async fn accept<S, B>(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
-                // Trying at once again would only burn time. Other errors are those of one client, and the next one
-                // may have more luck.
+                // Accepting again at once would fail again. Other errors concern one client only.
                 if is_out_of_files(&error) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 continue;
             }
         };
-        // At the cap nothing more is accepted: clients queue in the kernel instead of in memory.
-        let place = tokio::select! {
-            place = connections.place() => place,
+        // At the limit no connection is accepted: further clients wait in the kernel's accept queue.
+        let permit = tokio::select! {
+            permit = connections.acquire() => permit,
             () = lifecycle.stop.cancelled() => return,
         };
         let (server, service) = (Arc::clone(&server), service.clone());
@@ -108,19 +107,19 @@ async fn accept<S, B>(
                 Ok(socket) => server.serve(socket, connection, service).await,
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
-/// Whether the process, or the system, has no file descriptor left. There is no kind of error for that.
+/// Whether the process or the system is out of file descriptors, for which `io::ErrorKind` has no variant.
 fn is_out_of_files(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// What all connections of a listener have in common.
+/// The settings that all connections of a listener share.
 struct Connections {
     http: http1::Builder,
     tls: Option<Tls>,
@@ -130,7 +129,7 @@ struct Connections {
 }
 
 impl Connections {
-    /// One connection from its first byte to its last.
+    /// Serves one connection until it ends.
     async fn serve<S, B>(&self, socket: Socket, connection: Connection, service: S)
     where
         S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -138,18 +137,18 @@ impl Connections {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         match &self.tls {
-            None if self.has_begun(&socket).await => {
+            None if self.has_data(&socket).await => {
                 self.serve_http(self.timed(&socket), socket, connection, PlainPeer, service).await
             }
             None => {}
-            // Boxed, so that the many that are not encrypted need no room for it.
+            // Boxed, so that the futures of plain connections stay small.
             Some(tls) => Box::pin(self.serve_https(tls, socket, connection, service)).await,
         }
     }
 
-    /// Waits for the first byte: hyper allocates its buffers, 16 KiB, before it looks for one. A client that sends nothing
-    /// for as long as the head of a request may take is cut off.
-    async fn has_begun(&self, socket: &Socket) -> bool {
+    /// Waits for the first byte, because hyper allocates 16 KiB of buffers before it reads. Returns whether it arrived before the
+    /// header timeout.
+    async fn has_data(&self, socket: &Socket) -> bool {
         let readable = timeout(self.header_timeout, socket.readable());
         matches!(self.lifecycle.stop.run_until_cancelled(readable).await, Some(Ok(())))
     }
@@ -160,7 +159,7 @@ impl Connections {
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        // Each in a box of its own: what a handshake takes is gone after it.
+        // Boxed separately, so that the memory of the handshake is freed after it.
         let handshake = Box::pin(tls.accept(self.timed(&socket), connection));
         let accepted = self.lifecycle.stop.run_until_cancelled(handshake).await.flatten();
         let Some(accepted) = accepted else { return };
@@ -168,7 +167,7 @@ impl Connections {
         Box::pin(self.serve_http(stream, socket, connection, peer, service)).await;
     }
 
-    /// The socket for those who read and write it, with an end to a write that gets nowhere.
+    /// The socket with a timeout for writes that make no progress.
     fn timed(&self, socket: &Socket) -> Pin<Box<TimeoutStream<Socket>>> {
         let mut io = TimeoutStream::new(socket.clone());
         io.set_write_timeout(Some(self.write_timeout));
@@ -183,9 +182,9 @@ impl Connections {
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        // A connection has one request at a time, so they can share what would else be cloned for each.
+        // A connection has one request at a time, so its requests share one clone of the service.
         let service = Arc::new(Mutex::new(service));
-        let watched = socket.clone();
+        let answering = socket.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(IncomingBody::from);
             let mut connection = connection.clone();
@@ -194,9 +193,9 @@ impl Connections {
                 connection.peer = None;
             }
             request.extensions_mut().insert(connection);
-            answer(watched.clone(), Arc::clone(&service), request, trusted)
+            answer(answering.clone(), Arc::clone(&service), request, trusted)
         });
-        // A token of its own: looking at the one that all share takes a lock that all would wait for.
+        // A child token, because waiting on the shared token takes a lock that all connections contend for.
         let stop = self.lifecycle.stop.child_token();
         let mut serving = pin!(self.http.serve_connection(TokioIo::new(io), service));
         let outcome = tokio::select! {
@@ -207,7 +206,7 @@ impl Connections {
                 tokio::select! {
                     outcome = serving => outcome,
                     () = self.lifecycle.abort.cancelled() => return,
-                    () = half_a_request(&socket) => return,
+                    () = partial_request_timeout(&socket) => return,
                 }
             }
         };
@@ -215,13 +214,13 @@ impl Connections {
             if is_abort(&error) {
                 socket.reset_on_close();
             }
-            // A client that leaves early or speaks no HTTP is its own affair.
+            // At debug level, because the client disconnected early or does not speak HTTP.
             tracing::debug!("connection ended: {error}");
         }
     }
 }
 
-/// Why a request is not answered.
+/// The reason why a request gets no answer.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
     /// The client disconnected before its answer was ready.
@@ -235,12 +234,11 @@ enum Unanswered {
     Aborted,
 }
 
-/// The answer to a request. If the client disconnects or loses its trust first, the request is dropped. A client that was not
-/// trusted when it sent the request (`None`) has no identity in it, so that it is answered 403, and its connection is closed
-/// with that answer.
+/// Answers a request. If the client disconnects, or is no longer trusted, before the answer is ready, the request is dropped. If
+/// `trusted` is `None`, the request has no client identity: it is answered 403, and the connection is closed after the answer.
 ///
-/// The service is called when hyper polls this future, not before: hyper closes the connection if the request's body is
-/// dropped before hyper has looked for it.
+/// The service is called when hyper polls this future and not earlier: hyper closes the connection if the request's body is
+/// dropped before hyper has polled for it.
 async fn answer<S, B, P>(
     socket: Socket,
     service: Arc<Mutex<S>>,
@@ -254,11 +252,12 @@ where
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
     }
-    // A FIN means that the client has closed its sending side, or all of the connection: TCP can't tell which. Most answers are
-    // ready soon, so the client is taken to wait for them. A long poll would keep its place for ever if the client had left.
+    // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
+    // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
+    // otherwise the request could keep its waiter slot for ever.
     let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
     socket.set_answering(true);
-    // Pinned where it is made, for it is large.
+    // Pinned in place, because it is large.
     let mut answering = pin!(async {
         let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
         poll_fn(|cx| lock().poll_ready(cx)).await?;
@@ -287,13 +286,13 @@ where
     outcome
 }
 
-/// Whether a response's body aborted the connection, after the head or a part of the body was sent.
+/// Whether the response body aborted the connection after a part of the response was sent.
 fn is_abort(error: &hyper::Error) -> bool {
     let causes = iter::successors(error.source(), |&error| error.source());
     causes.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, ConnectionError::Abort))
 }
 
-/// Whether a request has one `Host`, as RFC 9112 demands of HTTP/1.1. HTTP/1.0 has requests without it.
+/// Whether a request has exactly one `Host`, as RFC 9112 requires of HTTP/1.1. HTTP/1.0 allows requests without it.
 fn has_valid_host<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -303,7 +302,7 @@ fn has_valid_host<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// 400, after which the connection is closed.
+/// Status 400. The connection is closed after it.
 fn bad_request<B>(request: Request<B>) -> Response<Full<Bytes>> {
     let mut response = Rejection::BadRequest.into_response(&RequestHead::from_request(request));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -317,9 +316,9 @@ async fn distrusted<P: Peer>(trusted: Option<&P>) {
     }
 }
 
-/// Comes back when a stopping server has waited long enough for the rest of a request.
-async fn half_a_request(socket: &Socket) {
-    tokio::time::sleep(LAST_REQUEST).await;
+/// Completes when a stopping server has waited long enough for the rest of a request. Never completes during a whole one.
+async fn partial_request_timeout(socket: &Socket) {
+    tokio::time::sleep(PARTIAL_REQUEST).await;
     if socket.is_busy() {
         pending().await
     }

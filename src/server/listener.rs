@@ -1,4 +1,4 @@
-//! A TCP or a Unix socket, and what to expect of a path that has one already.
+//! TCP and Unix listeners, and the address of each. A stale Unix socket at the path is replaced.
 
 use super::socket::Accepted;
 use gce_metadata_layers::Connection;
@@ -6,22 +6,52 @@ use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::fs::{Permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// Connections that the kernel keeps until they are accepted; it may have a lower limit of its own.
+/// Length of the kernel's accept queue; the kernel may have a lower limit.
 const BACKLOG: i32 = 1024;
 
-/// Where a server listens.
+/// The address of a listener. It is displayed as `HOST:PORT`, or `unix:PATH`.
+///
+/// ```
+/// # use gce_metadata_server::Server;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().start_blocking()?;
+/// let port = server.address().port();
+/// assert_eq!(server.address().to_string(), format!("127.0.0.1:{}", port.ok_or("no TCP")?));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// An address and a port.
+    /// An IP address and a TCP port.
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The IP address and the port; `None` for a Unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The IP address; `None` for a Unix socket. It may be unspecified (`0.0.0.0`): then the listener has every address of this
+    /// machine.
+    pub fn host(&self) -> Option<IpAddr> {
+        self.socket_addr().map(|address| address.ip())
+    }
+
+    /// The TCP port; `None` for a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        self.socket_addr().map(|address| address.port())
+    }
 }
 
 impl fmt::Display for Address {
@@ -39,7 +69,7 @@ pub(super) enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// Removed when the listener is dropped, unless another file has taken its name.
+/// The file of a Unix socket. It is removed when the listener is dropped, unless another file has replaced it.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -66,14 +96,14 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Listens at a path. A socket that nobody listens at any more is replaced; anything else there is left alone.
+    /// Listens at a path. A socket without a listening process is replaced. Any other file is an error.
     pub(super) async fn unix(path: &Path, mode: Option<u32>) -> io::Result<Self> {
         match symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => {
-                return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
+                return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is not a socket exists"));
             }
             Ok(_) => match UnixStream::connect(path).await {
-                Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),
+                Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens at it")),
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
                 Err(error) => return Err(error),
             },
@@ -84,7 +114,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&SockAddr::unix(path)?)?;
         let file = SocketFile::at(path);
-        // Before anybody can connect.
+        // Before `listen`, so that no client connects with the old mode.
         if let Some(mode) = mode {
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
@@ -135,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_servers_socket_is_not_removed() {
+    async fn the_socket_of_another_server_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metadata.sock");
         let first = Listener::unix(&path, None).await.unwrap();
@@ -146,12 +176,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_socket_is_left_alone() {
+    async fn a_file_that_is_not_a_socket_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         std::fs::write(&path, "precious").unwrap();
         assert_eq!(error(&path).await.kind(), ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         assert_eq!(error(&folder.path().join("none/metadata.sock")).await.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_a_tcp_address_has_a_host_and_a_port() {
+        let tcp = Address::Tcp(([127, 0, 0, 1], 8080).into());
+        assert_eq!((tcp.host(), tcp.port()), (Some([127, 0, 0, 1].into()), Some(8080)));
+        assert_eq!(tcp.socket_addr().unwrap().to_string(), tcp.to_string());
+        let unix = Address::Unix("/run/metadata.sock".into());
+        assert_eq!((unix.socket_addr(), unix.host(), unix.port()), (None, None, None));
+        assert_eq!(unix.to_string(), "unix:/run/metadata.sock");
     }
 }

@@ -1,36 +1,36 @@
-//! How many connections there are, and how many there may be.
+//! Counts and limits open connections.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The connections that are open. Clones count the same ones.
+/// Counts and limits the open connections. Clones share the count.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenConnections {
-    room: Arc<Semaphore>,
-    most: usize,
+    slots: Arc<Semaphore>,
+    max: usize,
 }
 
 impl OpenConnections {
-    /// Room for this many, and for one at least.
-    pub(super) fn at_most(most: usize) -> Self {
-        let most = most.clamp(1, Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(most)), most }
+    /// At most `max` connections, and at least one.
+    pub(super) fn at_most(max: usize) -> Self {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        Self { slots: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// A place for one more, as soon as there is one. Nothing if there never will be.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).acquire_owned().await.ok()
+    /// Waits for a slot for another connection. Dropping the permit releases it.
+    pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).acquire_owned().await.ok()
     }
 
-    /// How many of them may wait for a change at a time: three quarters, so that long polls leave connections for other
-    /// requests, but one always.
+    /// The number of connections that may wait for a change at the same time: three quarters, so that long polls leave connections
+    /// for other requests, but at least one.
     pub(super) fn max_waiters(&self) -> usize {
-        (self.most * 3 / 4).max(1)
+        (self.max * 3 / 4).max(1)
     }
 
-    /// How many there are.
+    /// The number of open connections.
     pub(crate) fn count(&self) -> usize {
-        self.most - self.room.available_permits()
+        self.max - self.slots.available_permits()
     }
 }
 

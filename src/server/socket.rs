@@ -1,9 +1,8 @@
-//! One accepted socket: hyper reads and writes it, and a request that is being answered learns here that its client has
-//! disconnected.
+//! An accepted socket: hyper reads and writes it, and the handler of a request waits here for the client to disconnect.
 //!
-//! hyper does not report that: a client may close its sending side and wait for the answer. Besides, a second request in its
-//! buffer keeps it from reading, so that it would miss the end. A long poll would then keep its place for ever. The kernel
-//! reports the end of a connection separately from unread data.
+//! hyper does not report a disconnect during a request: a client may close its sending side and wait for the answer. Besides, hyper
+//! does not read while a second request is in its buffer. A long poll would then keep its waiter slot for ever. The kernel reports
+//! the end of a connection separately from unread data.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind, IoSlice, Read};
@@ -17,17 +16,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// How long a client may be silent before it is asked whether it is still there, and how often it is asked then.
+/// TCP keepalive: the idle time before the first probe, and the interval of the probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Heads are shorter than this, nearly always; more is read in several goes. The room is wiped before each, which costs.
+/// Maximum number of bytes of a read. Nearly all heads are shorter. The buffer is zeroed before each read, which costs time.
 const READ: usize = 1024;
 
-/// Answers are shorter than this, nearly always. In one piece they are sent by a call that costs less than the one for several.
+/// Writes up to this length are copied into one buffer, because `write` costs less than `writev`. Nearly all answers are shorter.
 const WRITE: usize = 2048;
 
-/// A socket on its way to the runtime that serves it.
+/// An accepted socket that is not yet registered with the runtime that serves it.
 #[derive(Debug)]
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream),
@@ -35,7 +34,7 @@ pub(super) enum Accepted {
 }
 
 impl Accepted {
-    /// Must be called in that runtime.
+    /// Registers the socket with the current runtime.
     pub(super) fn open(self) -> io::Result<Socket> {
         Ok(Socket::new(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
@@ -51,7 +50,7 @@ enum Stream {
     Unix(UnixStream),
 }
 
-/// The same call on either kind.
+/// Makes the same call on either kind of stream.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
         match &$socket.0.stream {
@@ -61,16 +60,16 @@ macro_rules! either {
     };
 }
 
-/// A socket that is shared by those who serve its connection.
+/// A connected socket. Clones share it: hyper reads and writes, and the request handler waits for its end.
 #[derive(Debug, Clone)]
 pub(super) struct Socket(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     stream: Stream,
-    /// A request is with the service.
+    /// The service is answering a request.
     answering: AtomicBool,
-    /// The client does not take what is written.
+    /// A write waits because the client does not read.
     blocked: AtomicBool,
 }
 
@@ -78,16 +77,15 @@ impl Socket {
     fn new(stream: Stream) -> Self {
         if let Stream::Tcp(stream) = &stream {
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-            // What fails on a socket that has just been accepted means that the client has left already, which the first
-            // read will tell. An answer is one small write: waiting for more to send would only delay it.
+            // Errors are ignored: they mean that the client has left already, which the first read reports. No delay (Nagle),
+            // because an answer is one small write.
             let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
             let _ = stream.set_nodelay(true);
         }
         Self(Arc::new(Inner { stream, answering: AtomicBool::new(false), blocked: AtomicBool::new(false) }))
     }
 
-    /// Completes when the client has closed its sending side (FIN) or the connection was reset, also while bytes that it sent
-    /// before are unread.
+    /// Completes when the client has closed its sending side (FIN) or reset the connection, even while received bytes are unread.
     pub(super) async fn read_closed(&self) {
         #[cfg(target_os = "linux")]
         self.read_closed_by_priority().await;
@@ -95,7 +93,7 @@ impl Socket {
         self.read_closed_by_polling().await;
     }
 
-    /// Of the events of this interest only the end can happen: no client sends urgent data. Linux alone has it.
+    /// Waits for the interest `PRIORITY`, which reports the end and urgent data, which no client sends. Linux only.
     #[cfg(target_os = "linux")]
     async fn read_closed_by_priority(&self) {
         loop {
@@ -106,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// Readiness to read stays set while bytes are unread, so it is asked for once a second then.
+    /// Checks once a second, because read readiness stays set while bytes are unread.
     #[cfg(any(test, not(target_os = "linux")))]
     async fn read_closed_by_polling(&self) {
         loop {
@@ -117,20 +115,20 @@ impl Socket {
         }
     }
 
-    /// Completes when the connection was reset: the client reads no answer any more.
+    /// Completes when the connection is reset: the client reads no more answers.
     pub(super) async fn reset(&self) {
         let _ = either!(self, stream => stream.ready(Interest::ERROR).await);
     }
 
-    /// Waits until there is something to read, or the connection has ended. Reading tells which.
+    /// Waits until there are bytes to read or the connection has ended.
     pub(super) async fn readable(&self) {
         let _ = either!(self, stream => stream.readable().await);
     }
 
-    /// Has the connection reset (RST) when it is closed. A Unix socket knows no reset: it is closed.
+    /// Makes closing the connection reset it (RST). A Unix socket has no reset and is just closed.
     pub(super) fn reset_on_close(&self) {
         if let Stream::Tcp(stream) = &self.0.stream {
-            // Fails only if the client has reset the connection itself.
+            // Fails only if the client has already reset the connection.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
@@ -139,12 +137,12 @@ impl Socket {
         self.0.answering.store(answering, Ordering::Relaxed);
     }
 
-    /// Whether a request has come that is not wholly answered.
+    /// Whether a request is being answered, or its answer is not wholly written.
     pub(super) fn is_busy(&self) -> bool {
         self.0.answering.load(Ordering::Relaxed) || self.0.blocked.load(Ordering::Relaxed)
     }
 
-    /// Writes once the socket takes something.
+    /// Writes as soon as the socket is writable.
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
@@ -171,7 +169,7 @@ impl AsyncRead for Socket {
             let mut read = 0;
             let outcome = either!(self, stream => stream.try_io(Interest::READABLE, || {
                 read = (&*SockRef::from(stream)).read(into)?;
-                // Less than there was room for: there is no more, and to say so here saves the call that would find out.
+                // A short read means that no more bytes are available. `WouldBlock` clears the readiness, which saves a read.
                 if 0 < read && read < room { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
             }));
             match outcome {
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_sent_arrives_in_both_directions() {
+    async fn bytes_arrive_in_both_directions() {
         let (mut ours, mut theirs) = pair().await;
         let long = vec![7; 3 * READ + 1];
         let copy = long.clone();
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_arrive_in_order_whether_or_not_they_are_put_together() {
+    async fn vectored_writes_of_all_lengths_arrive_in_order() {
         for length in [2, WRITE, WRITE + 1, 20 * WRITE] {
             let (mut ours, mut theirs) = pair().await;
             let (head, body) = (vec![1; length / 2], vec![2; length - length / 2]);
@@ -269,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_a_connection_is_noticed_while_bytes_are_unread() {
+    async fn a_closed_connection_is_detected_while_bytes_are_unread() {
         let (ours, mut theirs) = pair().await;
         theirs.write_all(b"unread").await.unwrap();
         assert!(futures_util::poll!(std::pin::pin!(ours.read_closed())).is_pending());
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_is_not_done() {
+    async fn a_socket_is_busy_while_the_client_does_not_read() {
         let (mut ours, mut theirs) = pair().await;
         assert!(!ours.is_busy());
         let megabyte = vec![0; 1 << 20];

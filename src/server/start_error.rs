@@ -1,4 +1,4 @@
-//! Why a server does not start, and what to do about it.
+//! Errors of starting a server, with their remedies.
 
 use super::tls::TlsError;
 use crate::config::ConfigError;
@@ -8,11 +8,11 @@ use gce_metadata_routes::RouteConflict;
 use gce_metadata_tokens::SourceError;
 use std::io;
 
-/// Why a server could not be started. Nothing of it runs then.
+/// Error of starting a server or opening a [`Vm`](crate::Vm). Nothing runs after it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The config file can't be served.
+    /// The config file can't be read or is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The file of guest attributes can't be read or written.
@@ -24,39 +24,39 @@ pub enum StartError {
     /// A route of [`ServerBuilder::with_route`](crate::ServerBuilder::with_route) conflicts with another.
     #[error("{0}")]
     Route(RouteConflict),
-    /// Work that may block had no thread, or panicked.
+    /// A thread for blocking work could not be started, or the work panicked.
     #[error("{0}")]
     Blocking(io::Error),
-    /// HTTPS can't be served.
+    /// The certificates for HTTPS can't be used.
     #[error("HTTPS: {0}")]
     Tls(TlsError),
-    /// The source of tokens can't be used.
+    /// The token source can't be opened.
     #[error(transparent)]
     Tokens(#[from] SourceError),
-    /// The threads of the server can't be had.
+    /// The threads of the server can't be started.
     #[error(
         "can't start threads for connections: {0}; ask for fewer of them (--threads), or raise the limits of this user (ulimit -n, ulimit -u) or container"
     )]
     Threads(io::Error),
-    /// The path of the metrics is that of another page of their listener.
+    /// The path of the metrics is also the path of another page of the metrics listener.
     #[error("metrics: {path} is the path of another page; choose another one, such as /metrics")]
     MetricsPath {
         /// The path.
         path: String,
     },
-    /// The socket can't be had.
+    /// The address can't be resolved, or the socket can't be bound.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {
-        /// The program's option that says where.
+        /// The program's option that sets the address.
         option: &'static str,
-        /// The address, or `unix:` and the path.
+        /// The address: resolved if it could be resolved, or `unix:` and the path.
         address: String,
         /// Why.
         error: io::Error,
     },
 }
 
-// Not by `#[from]`, which would name a source: whoever prints the chain would say it twice.
+// Written out because `#[from]` would set a source, and a printed chain of errors would say it twice.
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)
@@ -85,12 +85,13 @@ fn remedy(option: &str, address: &str, error: &io::Error) -> String {
     let remedy = match (error.kind(), address.starts_with("unix:")) {
         (io::ErrorKind::AddrInUse, true) => "stop the other process, or choose another path",
         (io::ErrorKind::AddrInUse, false) => {
-            return format!("; stop the other process, or choose another place ({option} 0 takes any free port)");
+            return format!("; stop the other process, or choose another port ({option} 0 takes any free port)");
         }
         (io::ErrorKind::PermissionDenied, true) => "choose a folder that this user may write to",
         (io::ErrorKind::PermissionDenied, false) => "choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
         (io::ErrorKind::AddrNotAvailable, _) => "no interface of this machine has that address",
         (io::ErrorKind::NotFound, true) => "make the folder first",
+        (io::ErrorKind::InvalidInput, false) => "write it as HOST:PORT",
         _ => return String::new(),
     };
     format!("; {remedy}")

@@ -1,4 +1,4 @@
-//! The threads of a server: the one that runs it, and those that serve connections.
+//! The threads of a server: one that runs it, and others that serve connections.
 //!
 //! Each has a single-threaded runtime. The thread that runs the server accepts connections, follows files and renews tokens;
 //! without threads for connections it serves them too.
@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-/// Starts a server on a thread of its own, which ends with the server's last task.
+/// Starts a server on a new thread, which ends with the server's last task.
 pub(super) fn on_own_thread(settings: ServerBuilder) -> Starting {
     let (sender, started) = oneshot::channel();
     let run = move || {
@@ -33,8 +33,8 @@ pub(super) fn on_own_thread(settings: ServerBuilder) -> Starting {
         runtime.block_on(async {
             let tasks = match settings.start_here().await {
                 Ok(server) => {
-                    let tasks = [&server.running.lifecycle, &server.running.watching].map(|it| it.tasks.clone());
-                    // If the caller has given up, the server is dropped here, which ends it.
+                    let tasks = [&server.running.lifecycle, &server.running.monitoring].map(|it| it.tasks.clone());
+                    // If the caller was cancelled, the server is dropped here, which stops it.
                     let _ = sender.send(Ok(server));
                     tasks
                 }
@@ -47,14 +47,14 @@ pub(super) fn on_own_thread(settings: ServerBuilder) -> Starting {
                 tasks.wait().await;
             }
         });
-        // Work that blocks on a disk or a TPM that does not answer must not keep the thread.
+        // Does not wait for blocking work: a disk or a TPM may never answer.
         runtime.shutdown_background();
     };
     let spawned = thread::Builder::new().name("gce-metadata".to_owned()).spawn(run);
     Starting { started: spawned.map(|_| started).map_err(StartError::Threads) }
 }
 
-/// A server on its way.
+/// The future of a server's start.
 pub(super) struct Starting {
     started: Result<oneshot::Receiver<Result<Server, StartError>>, StartError>,
 }
@@ -81,7 +81,7 @@ fn panicked() -> StartError {
     StartError::Threads(io::Error::other("the server's thread has panicked"))
 }
 
-/// The runtimes that connections are served by.
+/// The runtimes that serve connections.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionThreads {
     handles: Arc<[Handle]>,
@@ -90,20 +90,20 @@ pub(super) struct ConnectionThreads {
 }
 
 impl ConnectionThreads {
-    /// As many as serve connections best on this machine.
+    /// The best number of threads for this machine.
     pub(super) fn default_number() -> NonZeroUsize {
         placement::threads_for(available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// The current runtime alone.
+    /// Serves connections in the current runtime.
     pub(super) fn current(tasks: &TaskTracker) -> Self {
         Self::new(vec![Handle::current()], tasks)
     }
 
-    /// So many new threads, which end with the last of these tasks once the tracker is closed.
+    /// Starts `count` threads, which end after the last of `tasks` when the tracker is closed.
     pub(super) fn start(count: NonZeroUsize, tasks: &TaskTracker) -> io::Result<Self> {
         let start = |number| {
-            // The thread makes its runtime itself: one that could not be moved there would be dropped here, where tokio panics.
+            // The runtime is created on its thread: if the thread could not be started, dropping the runtime here would panic.
             let ((sender, made), tasks) = (channel(), tasks.clone());
             let run = move || match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {
@@ -124,7 +124,7 @@ impl ConnectionThreads {
         Self { handles: handles.into(), is_tls: false, tasks: tasks.clone() }
     }
 
-    /// The same threads for connections with TLS.
+    /// The same threads, for connections with TLS.
     pub(super) fn for_tls(&self) -> Self {
         Self { is_tls: true, ..self.clone() }
     }
@@ -143,7 +143,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn connections_run_on_the_threads_that_the_placement_chooses() {
+    fn connections_run_on_the_threads_that_placement_chooses() {
         let tasks = TaskTracker::new();
         let threads = ConnectionThreads::start(NonZeroUsize::new(3).unwrap(), &tasks).unwrap().for_tls();
         let ((begun, begins), stop) = (channel(), tokio_util::sync::CancellationToken::new());

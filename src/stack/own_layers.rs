@@ -1,4 +1,4 @@
-//! Layers of an embedder's own, which the stack puts between its refusals and its answers.
+//! The embedder's layers, which the stack puts between the layers that refuse requests and those that answer.
 //!
 //! Their number is known at run time only, so each wraps a boxed service. A stack without any is not boxed.
 
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service};
 
-/// What a layer of the embedder's own wraps: the rest of the stack, down to the routes.
+/// The service that an embedder's layer wraps: the rest of the stack, down to the routes.
 pub type InnerService<ReqBody, ResBody> = BoxCloneSyncService<Request<ReqBody>, Response<ResBody>, Infallible>;
 
-/// All of these layers as one.
+/// Several layers as one.
 pub(crate) struct OwnLayers<ReqBody, ResBody>(Arc<dyn Wrap<ReqBody, ResBody>>);
 
 trait Wrap<ReqBody, ResBody>: Fn(InnerService<ReqBody, ResBody>) -> InnerService<ReqBody, ResBody> + Send + Sync {}
@@ -23,7 +23,7 @@ impl<W, ReqBody, ResBody> Wrap<ReqBody, ResBody> for W where
 }
 
 impl<ReqBody, ResBody> OwnLayers<ReqBody, ResBody> {
-    /// These layers with one more inside of them.
+    /// Adds a layer inside the others.
     pub(crate) fn inside<L>(outer: Option<Self>, layer: L) -> Self
     where
         L: Layer<InnerService<ReqBody, ResBody>> + Send + Sync + 'static,

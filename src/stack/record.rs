@@ -1,10 +1,10 @@
-//! The receiver of answers, for a stack whose answers are counted. The stack does not depend on what counts them.
+//! The receiver of answers, for a stack whose answers are counted. A trait object, so that the stack does not depend on metrics.
 
 use gce_metadata_layers::{Answered, Record};
 use std::fmt;
 use std::sync::Arc;
 
-/// A receiver of answers. Clones are the same receiver.
+/// A receiver of answers. Clones share it.
 #[derive(Clone)]
 pub(crate) struct SharedRecord(Arc<dyn Record + Send + Sync>);
 

@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// Settings of a [`Vm`]. [`ServerBuilder`](crate::ServerBuilder) has the same, and those of its sockets.
+/// Configures and opens a [`Vm`]. [`ServerBuilder`](crate::ServerBuilder) has the same methods.
 #[derive(Debug)]
+#[must_use = "a machine is opened by `open`"]
 pub struct VmBuilder {
     pub(crate) served: Served,
     pub(crate) overrides: Overrides,
@@ -27,14 +28,14 @@ pub struct VmBuilder {
     pub(crate) enforces_rate_limits: bool,
 }
 
-/// Where the metadata comes from.
+/// The source of the metadata.
 #[derive(Debug)]
 pub(crate) enum Served {
     Given(Metadata),
     File(PathBuf),
 }
 
-/// Where tokens come from.
+/// The source of tokens.
 #[derive(Debug)]
 pub(crate) enum Tokens {
     From(Box<CredentialSource>),
@@ -42,7 +43,7 @@ pub(crate) enum Tokens {
 }
 
 impl Tokens {
-    /// The issuer of identity tokens, if it is the caller's own. Google's has a host that is not this server.
+    /// The issuer of identity tokens, if it is not Google's. Its host is an allowed host, because clients fetch keys there.
     pub(crate) fn issuer(&self) -> Option<&str> {
         match self {
             Self::From(source) => match &**source {
@@ -54,7 +55,7 @@ impl Tokens {
     }
 }
 
-/// Endpoints of the embedder's own, by their routes.
+/// The embedder's endpoints, with their routes.
 #[derive(Default)]
 pub(crate) struct Routes(pub(crate) Vec<(String, Arc<dyn Endpoint>)>);
 
@@ -85,23 +86,24 @@ impl VmBuilder {
         Self { served: Served::Given(metadata), ..self }
     }
 
-    /// Serves this config file, and follows its changes.
+    /// Serves the metadata of this config file. The file is reloaded when it changes; invalid content is logged and counted, and
+    /// the metadata stays as it is.
     pub fn metadata_file(self, path: impl Into<PathBuf>) -> Self {
         Self { served: Served::File(path.into()), ..self }
     }
 
-    /// Sets values that override those of the metadata.
+    /// Sets values that override those of the metadata, also after a reload.
     pub fn overrides(self, overrides: Overrides) -> Self {
         Self { overrides, ..self }
     }
 
-    /// Serves this access token for the default account.
+    /// Serves this access token for the default service account.
     pub fn access_token(self, token: impl Into<String>) -> Self {
         let given = Secret::from(token.into());
         self.fixed(|access_token, _| *access_token = Some(given))
     }
 
-    /// Serves this identity token for the default account.
+    /// Serves this identity token for the default service account.
     pub fn id_token(self, token: impl Into<String>) -> Self {
         let given = Secret::from(token.into());
         self.fixed(|_, id_token| *id_token = Some(given))
@@ -119,71 +121,75 @@ impl VmBuilder {
         self.credentials(CredentialSource::Fixed { access_token: fixed.0, id_token: fixed.1 })
     }
 
-    /// Takes tokens from this source. By default the offline issuer makes them.
+    /// Sets the source of tokens; by default the offline issuer.
     pub fn credentials(self, source: CredentialSource) -> Self {
         Self { tokens: Tokens::From(Box::new(source)), ..self }
     }
 
-    /// Takes tokens from services of the caller's own.
+    /// Sets the caller's own services as token sources. Their tokens are served as they are, without a cache.
     pub fn token_sources(self, sources: TokenSources) -> Self {
         Self { tokens: Tokens::Given(sources), ..self }
     }
 
-    /// Adds an endpoint at this path, in matchit's syntax: `/{name}` is a segment, `/{*rest}` everything that follows. The
-    /// machine can't be opened if the route conflicts with another.
+    /// Adds an endpoint at this path, in matchit's syntax: `/{name}` matches a segment, `/{*rest}` the rest of the path.
+    /// [`open`](Self::open) fails if the route conflicts with another.
     pub fn with_route(mut self, path: impl Into<String>, endpoint: impl Endpoint + 'static) -> Self {
         self.routes.0.push((path.into(), Arc::new(endpoint)));
         self
     }
 
-    /// Serves the APIs before v1, `/0.1/` and `/computeMetadata/v1beta1/`, which demand no header and which GCE refuses. The
-    /// attribute `disable-legacy-endpoints` of the instance or the project disables them again.
+    /// Serves the APIs older than v1, `/0.1/` and `/computeMetadata/v1beta1/`, which require no header and which GCE no longer
+    /// serves. The attribute `disable-legacy-endpoints` of the instance or the project disables them.
     pub fn enable_legacy_endpoints(mut self) -> Self {
         self.router.legacy_endpoints = true;
         self
     }
 
-    /// Sets what `instance/upcoming-maintenance` answers while the metadata has none.
+    /// Sets the answer of `instance/upcoming-maintenance` if the metadata has no such value.
     pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
         self.router.no_maintenance = answer;
         self
     }
 
-    /// Keeps what guests write under `instance/guest-attributes/` in this file, over restarts. As long as the file does not
-    /// exist, the metadata has the first attributes.
+    /// Persists guest attributes (`instance/guest-attributes/`) in this file. If the file does not exist, the metadata's own
+    /// attributes are the first ones.
     ///
-    /// A write is answered before it is on disk, so a crash or a kill loses the last ones, unless
-    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. The file is locked by another one beside it, `FILE.lock`: a
-    /// second machine with the same file can't be opened.
+    /// A write is answered before it is on disk, so a crash loses the last writes, unless
+    /// [`guest_attributes_sync`](Self::guest_attributes_sync) is set. A lock file beside it, `FILE.lock`, prevents a second machine
+    /// from opening the same file.
     pub fn guest_attributes_file(self, path: impl Into<PathBuf>) -> Self {
         Self { guest_attributes: Some(path.into()), ..self }
     }
 
-    /// Answers a write of guest attributes when it is on disk, for a machine with a [file](Self::guest_attributes_file) of them.
-    /// Concurrent writes share one save. A write that can't be saved is answered 503: it is served all the same, and saved as
-    /// soon as the file can be written.
+    /// Answers a write of guest attributes only after it is on disk. It has no effect without a
+    /// [file](Self::guest_attributes_file). Concurrent writes share one save. A write that can't be saved is answered 503; it is
+    /// published all the same, and saved when the file can be written.
     pub fn guest_attributes_sync(self) -> Self {
         Self { guest_attributes_sync: true, ..self }
     }
 
-    /// Answers 429 where GCE would: to more than 3 requests a second or 10 a minute of guest attributes, and to more than 50 a
-    /// second of OS Login, of identity tokens, or of access tokens that are not in the cache. Access tokens of the caller's
-    /// own sources have no limit.
+    /// Enforces GCE's rate limits with status 429: 3 requests per second and 10 per minute for guest attributes; 50 per second
+    /// each for OS Login, identity tokens, and access tokens that are not in the cache. Access tokens from the
+    /// [caller's own sources](Self::token_sources) have no limit.
     pub fn enforce_rate_limits(self) -> Self {
         Self { enforces_rate_limits: true, ..self }
     }
 
-    /// Caps the memory of all request bodies that are being received, in bytes ([8 MiB](RouterOptions::MAX_BODY_BYTES_IN_FLIGHT)
-    /// by default). A body that would need more is answered 503.
+    /// Limits the memory of all request bodies in flight, in bytes ([8 MiB](RouterOptions::MAX_BODY_BYTES_IN_FLIGHT) by default).
+    /// A request whose body would exceed the limit is answered 503.
     pub fn max_body_bytes_in_flight(mut self, bytes: usize) -> Self {
         self.router.max_body_bytes_in_flight = bytes;
         self
     }
 
-    /// Opens the machine. Must be called in a tokio runtime; files are read, and a TPM is opened, on another thread.
+    /// Opens the machine, and returns it with its background tasks, which the caller must run. Must be polled in a tokio runtime;
+    /// files are read, and a TPM is opened, on another thread.
     ///
     /// # Errors
     /// If the config, the credentials, a route or the file of guest attributes can't be used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn open(self) -> Result<(Vm, VmTasks), StartError> {
         let runtime = Handle::current();
         let loaded = blocking(move || {

@@ -1,21 +1,20 @@
-//! From settings to a machine that can be served, in two steps: everything is read and checked first, and nothing written; then
-//! the file of guest attributes is written, which a start that fails before must not do.
+//! Opens a machine in two steps: `load` reads and checks everything and writes nothing; `open` then writes the file of guest
+//! attributes. A start that fails between the two leaves no file behind.
 
 use super::builder::{Served, Tokens, VmBuilder};
 use super::{Monitoring, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
-use crate::guest_attributes::{self, Keeper, Lock, SaveEvents};
+use crate::guest_attributes::{self, GuestAttributesStore, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::server::StartError;
 use gce_metadata_layers::LimitRateLayer;
-use gce_metadata_routes::{Metadata, Publisher, Reader, Router, RouterOptions, Tree};
+use gce_metadata_routes::{Metadata, Publisher, Router, RouterOptions, Tree};
 use gce_metadata_tokens::{Credentials, SharedTokenEvents, SourceError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
-/// A machine of which everything is read and checked, and nothing written.
+/// A machine whose files are read and checked. Nothing is written yet.
 pub(crate) struct LoadedVm {
     publisher: Publisher,
     of_config: Tree,
@@ -29,23 +28,23 @@ pub(crate) struct LoadedVm {
     saves: Arc<dyn SaveEvents>,
 }
 
-/// The config file, and the content that was read.
+/// The config file and its content.
 type Followed = (ConfigFile, Vec<u8>);
 
 impl LoadedVm {
-    /// Reads everything. `computed` is a path that is listed because a route will answer for it. This may block, and must be
-    /// called in the context of a tokio runtime.
+    /// Reads and checks everything. `computed` is a path that listings include because a route will be added for it. This may
+    /// block, and must be called in the context of a tokio runtime.
     pub(crate) fn load(
         settings: VmBuilder,
         monitoring: Monitoring,
         computed: Option<&'static str>,
     ) -> Result<Self, StartError> {
-        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::of_gce);
+        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::gce);
         let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
-        let overrides = settings.overrides.with_account_if_none(credentials.default_email().map(str::to_owned));
+        let overrides = settings.overrides.with_fallback_account(credentials.default_email().map(str::to_owned));
         let (metadata, followed) = read(settings.served, overrides)?;
         let of_config = metadata.tree();
-        // Locked before it is read: another server could write it in between.
+        // Locked before it is read, because another server could write it in between.
         let guest_attributes = match settings.guest_attributes {
             Some(path) => Some((Lock::acquire(&path)?, path)),
             None => None,
@@ -68,26 +67,22 @@ impl LoadedVm {
         })
     }
 
-    pub(crate) fn reader(&self) -> Reader {
-        self.publisher.reader()
-    }
-
-    /// What the source of tokens tells whoever runs the server.
+    /// The token source's message for the log at start.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         self.credentials.advice()
     }
 
-    /// Writes the file of guest attributes for the first time, and puts everything together.
+    /// Writes the file of guest attributes for the first time, and builds the machine.
     pub(crate) async fn open(self) -> Result<(Vm, VmTasks), StartError> {
         let credentials = self.credentials;
         let (publisher, reader) = (self.publisher.clone(), self.publisher.reader());
         let guest_attributes = match self.guest_attributes {
-            Some((path, lock)) => Some(Keeper::start(path, lock, reader.clone(), self.saves).await?),
+            Some((path, lock)) => Some(GuestAttributesStore::start(path, lock, reader.clone(), self.saves).await?),
             None => None,
         };
         let mut options = self.options;
         if self.guest_attributes_sync {
-            options.save_guest_attributes = guest_attributes.clone().map(Keeper::service);
+            options.save_guest_attributes = guest_attributes.clone().map(GuestAttributesStore::service);
         }
         let mut vm = Vm {
             router: Router::with_options(publisher.clone(), credentials.tokens(), options),
@@ -96,17 +91,17 @@ impl LoadedVm {
             guest_attributes: guest_attributes.clone(),
             rate_limits: self.rate_limits.map(LimitRateLayer::new),
             reloads: Arc::<ReloadCounts>::default(),
-            reload_wanted: Arc::<Notify>::default(),
+            reload: None,
         };
-        let of_source = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
-        for (path, endpoint) in of_source.chain(self.routes.0) {
+        let source_routes = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
+        for (path, endpoint) in source_routes.chain(self.routes.0) {
             let added = vm.with_route(&path, endpoint);
-            vm = added.inspect_err(|_| guest_attributes.iter().for_each(|keeper| keeper.remove_if_new()))?;
+            vm = added.inspect_err(|_| guest_attributes.iter().for_each(|store| store.remove_if_new()))?;
         }
-        let reload = self.followed.map(|(file, bytes)| {
-            let (counts, wanted) = (Arc::clone(&vm.reloads), Arc::clone(&vm.reload_wanted));
-            Reload::new(file, bytes, self.of_config, vm.publisher.clone(), counts, wanted)
+        vm.reload = self.followed.map(|(file, bytes)| {
+            Reload::new(file, bytes, self.of_config, vm.publisher.clone(), Arc::clone(&vm.reloads))
         });
+        let reload = vm.reload.clone();
         Ok((vm, VmTasks { reader, reload, credentials, guest_attributes }))
     }
 }
@@ -122,7 +117,7 @@ fn open_credentials(
     }
 }
 
-/// The metadata, and the file that it came from.
+/// The metadata, and the config file if there is one.
 fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Followed>), StartError> {
     match served {
         Served::Given(metadata) => Ok((overrides.apply(metadata), None)),

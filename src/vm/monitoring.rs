@@ -1,4 +1,4 @@
-//! Where a machine reports to monitoring. It gets no answer: monitoring decides nothing.
+//! The receivers of a machine's events, for monitoring. They return nothing, so monitoring can't change what happens.
 
 use crate::guest_attributes::SaveEvents;
 use gce_metadata_tokens::SharedTokenEvents;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# curl, as the READMEs call it: by the names that a VM knows, over redirects, with HTTP/1.0.
-# Given the path of a Unix socket, it asks there.
+# curl, as the READMEs call it: by each name of the server, over redirects, with HTTP/1.0.
+# With the path of a Unix socket as its argument, it connects there.
 set -euo pipefail
 
 v1=http://metadata.google.internal/computeMetadata/v1

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::layer::layer_fn;
 use tower::{Layer, ServiceExt, service_fn};
 
-/// Marks the answers to `instance/id`.
+/// A layer that marks responses to `instance/id` with [`AbortConnection`].
 macro_rules! abort_id {
     () => {
         layer_fn(|inner: InnerService<_, _>| {
@@ -29,7 +29,7 @@ macro_rules! abort_id {
     };
 }
 
-/// All that a client reads, and how the connection ends.
+/// The bytes that a client reads, and how the connection ends.
 async fn ask_id(address: SocketAddr) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "GET /computeMetadata/v1/instance/id HTTP/1.1\r\nhost: localhost\r\nmetadata-flavor: Google\r\n\r\n";
@@ -40,18 +40,18 @@ async fn ask_id(address: SocketAddr) -> (Vec<u8>, Result<(), ErrorKind>) {
 }
 
 #[tokio::test]
-async fn a_layer_resets_the_connection_of_a_client() {
+async fn a_layer_resets_the_clients_connection() {
     let server = Server::builder().layer(abort_id!()).start().await.unwrap();
-    let Address::Tcp(address) = *server.address() else { panic!("it has no address") };
+    let Address::Tcp(address) = *server.address() else { panic!("no TCP address") };
     assert_eq!(ask_id(address).await, (Vec::new(), Err(ErrorKind::ConnectionReset)));
     assert_eq!(get(&server, "instance/name").await.status, 200);
 }
 
-/// Another server does not know the mark: the body fails, and the server closes the connection.
+/// A foreign server ignores `AbortConnection`: [`FailAbortedLayer`] makes the body fail, so the server closes the connection.
 #[tokio::test]
-async fn another_server_closes_the_connection() {
+async fn a_foreign_server_closes_an_aborted_connection() {
     let (vm, _tasks) = Vm::builder().metadata(Metadata::sample()).open().await.unwrap();
-    let metadata = FailAbortedLayer::new().layer(vm.stack::<Body, Body>().layer(abort_id!()).service());
+    let metadata = FailAbortedLayer::new().layer(vm.stack::<Body>().layer(abort_id!()).service());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let application = axum::Router::new().fallback_service(metadata);

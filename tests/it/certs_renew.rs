@@ -1,6 +1,6 @@
-//! `certs init --days` and `certs renew`: how long certificates are valid, and new ones by the same root.
+//! `certs init --days` and `certs renew`: validity periods, and new certificates from the same root.
 
-use crate::support::program::{Program, refusal};
+use crate::support::program::{Program, failed_start};
 use crate::support::repository;
 use gce_metadata_server::certs::{Authority, peer_identity};
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ fn der(folder: &Path, name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(folder.join(name)).unwrap()
 }
 
-/// For how many whole days the certificate is valid.
+/// The validity period of the certificate in whole days.
 fn days(folder: &Path, name: &str) -> i64 {
     let der = der(folder, name);
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
@@ -40,7 +40,7 @@ fn days(folder: &Path, name: &str) -> i64 {
 }
 
 #[test]
-fn certificates_are_valid_for_the_given_days_and_the_root_for_longer() {
+fn certs_init_days_sets_the_validity_and_the_root_is_valid_for_longer() {
     let folder = tempfile::tempdir().unwrap();
     for (args, expected) in [(&["init"][..], 7), (&["init", "--days", "1"], 1), (&["init", "--days", "3650"], 3650)] {
         let certificates = folder.path().join(expected.to_string());
@@ -49,14 +49,14 @@ fn certificates_are_valid_for_the_given_days_and_the_root_for_longer() {
         assert!(days(&certificates, "root.crt") > expected);
     }
     for wrong in ["0", "3651", "week"] {
-        let said = refusal(certs(&["init", "--days", wrong], &folder.path().join("none")));
+        let said = failed_start(certs(&["init", "--days", wrong], &folder.path().join("none")));
         assert!(said.contains("--days"), "{said}");
     }
     assert!(!folder.path().join("none").exists());
 }
 
 #[test]
-fn renewed_certificates_have_new_keys_the_same_names_and_the_same_root() {
+fn certs_renew_makes_new_keys_with_the_same_names_and_root() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     done(certs(&["init", "--client", "a", "--dns-name", "a.example.com", "--dns-name", "b.example.com"], folder));
@@ -73,13 +73,13 @@ fn renewed_certificates_have_new_keys_the_same_names_and_the_same_root() {
     assert_eq!(client.common_name.as_deref(), Some("a"));
     assert_eq!(client.dns_names, ["a.example.com", "b.example.com"]);
     let mode = |name: &str| folder.join(name).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(FILES.map(mode), [0o644, 0o600, 0o644, 0o600, 0o644, 0o640], "modes stay as their owner set them");
-    assert_eq!(folder.read_dir().unwrap().count(), 6, "nothing else stays behind");
+    assert_eq!(FILES.map(mode), [0o644, 0o600, 0o644, 0o600, 0o644, 0o640], "file modes are kept");
+    assert_eq!(folder.read_dir().unwrap().count(), 6, "no temporary file remains");
 }
 
-/// The server is not restarted, and a client that trusts the root goes on without a change.
+/// The server needs no restart, and a client that trusts the root needs no change.
 #[test]
-fn a_running_server_takes_renewed_certificates_over() {
+fn a_running_server_loads_renewed_certificates() {
     let parent = tempfile::tempdir().unwrap();
     let (folder, log) = (parent.path().join("certs"), parent.path().join("log"));
     done(certs(&["init", "--days", "10"], &folder));
@@ -87,8 +87,8 @@ fn a_running_server_takes_renewed_certificates_over() {
         command.args(["--usemTLS", "--configFile"]).arg(repository("config.json")).current_dir(parent.path());
         command.stderr(std::fs::File::create(&log).unwrap());
     });
-    let address = program.says("https://");
-    let served = |text: &str| {
+    let address = program.wait_for("https://");
+    let log_line = |text: &str| {
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().find(|line| line.contains(text)).map(str::to_owned)
     };
@@ -103,36 +103,36 @@ fn a_running_server_takes_renewed_certificates_over() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(curl(), "sample-project");
-    // They expire within 14 days, which is said at the start.
-    let warning = served("certs/server.crt: ").unwrap();
+    // The server warns at start about certificates that expire within 14 days.
+    let warning = log_line("certs/server.crt: ").unwrap();
     for part in ["WARN", "CN=metadata.google.internal", "expires in 9 days, on 20", "certs renew"] {
         assert!(warning.contains(part), "{part}: {warning}");
     }
 
     done(certs(&["renew", "--days", "30"], &folder));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while served("certs/server.crt: reloaded").is_none() {
+    while log_line("certs/server.crt: reloaded").is_none() {
         assert!(std::time::Instant::now() < deadline, "{}", std::fs::read_to_string(&log).unwrap());
         std::thread::yield_now();
     }
     assert_eq!(curl(), "sample-project");
-    assert!(served("ERROR").is_none(), "{:?}", served("ERROR"));
+    assert!(log_line("ERROR").is_none(), "{:?}", log_line("ERROR"));
     program.stop();
 }
 
 #[test]
-fn without_the_roots_key_nothing_is_renewed_and_the_error_says_what_to_do() {
+fn certs_renew_without_the_root_key_changes_nothing_and_the_error_names_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     done(certs(&["init"], folder));
     let (before, key) = (contents(folder), folder.join("root.key"));
     std::fs::write(&key, &*Authority::new().unwrap().key()).unwrap();
-    let said = refusal(certs(&["renew"], folder));
+    let said = failed_start(certs(&["renew"], folder));
     assert!(said.contains("root.crt: ") && said.contains("does not belong to its certificate"), "{said}");
     std::fs::remove_file(&key).unwrap();
-    let said = refusal(certs(&["renew"], folder));
+    let said = failed_start(certs(&["renew"], folder));
     assert!(
-        said.contains("root.key: needed to renew; make certificates anew with `certs init`: No such file"),
+        said.contains("root.key: needed to renew; create new certificates with `certs init`: No such file"),
         "{said}"
     );
     std::fs::write(&key, &before[1]).unwrap();

@@ -1,16 +1,16 @@
-//! Programs that nobody here wrote: Google's libraries and curl, against the built binary.
+//! Real clients against the built binary: Google's libraries and curl.
 //!
-//! The libraries are installed by `scripts/test`, and so these tests run only when it asks for them.
+//! `scripts/test` installs the libraries and runs these tests; plain `cargo test` ignores them.
 
 use crate::support::program::Program;
 use crate::support::repository;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a client with nothing in its environment but what points it at a server of its own.
+/// Starts a server and runs a client against it, with nothing else in the client's environment.
 fn run(program: &Path, client: &str) {
     let mut server = server_with(&[]);
-    client_of(&server.says("export GCE_METADATA_HOST="), program, &[&repository("tests/clients").join(client)]);
+    client_of(&server.wait_for("export GCE_METADATA_HOST="), program, &[&repository("tests/clients").join(client)]);
 }
 
 fn server_with(options: &[&str]) -> Program {
@@ -76,6 +76,6 @@ fn curl_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("metadata.sock");
     let mut server = server_with(&["--domain-socket", socket.to_str().unwrap()]);
-    server.says("# Serving ");
+    server.wait_for("# Serving ");
     client_of("", Path::new("bash"), &[&repository("tests/clients/curl.sh"), &socket]);
 }

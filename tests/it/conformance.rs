@@ -1,4 +1,4 @@
-//! The tables in `tests/conformance`: a request each, and what the real server answers.
+//! Runs the conformance tables in `tests/conformance`: each case is a request and the answer that GCE gives.
 
 use crate::support::{Answer, Client, dump, repository, request};
 use gce_metadata_server::{ConfigDocument, NoMaintenance, Server};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// How the server differs from the usual one.
+    /// How to start the server, where the defaults do not fit.
     #[serde(default)]
     server: Setup,
     case: Vec<Case>,
@@ -18,13 +18,13 @@ struct Table {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Setup {
-    /// A config instead of the dump: a file of this repository.
+    /// A config file of this repository, instead of the dump.
     config: Option<String>,
-    /// A JSON merge patch to it.
+    /// A JSON merge patch, applied to the metadata after the start.
     patch: Option<String>,
     #[serde(default)]
     legacy_endpoints: bool,
-    /// What `instance/upcoming-maintenance` answers while there is none.
+    /// The answer of `instance/upcoming-maintenance` while no maintenance is planned.
     no_maintenance: Option<String>,
 }
 
@@ -71,9 +71,9 @@ struct Case {
     #[serde(default)]
     contains: Vec<String>,
     location: Option<String>,
-    /// `Content-Length`, where there is no body to count.
+    /// The expected `Content-Length` of a response without a body (HEAD).
     length: Option<usize>,
-    /// Whether the answer has an entity tag: those with status 200 do.
+    /// Whether the response has an entity tag; by default it has if its status is 200.
     etag: Option<bool>,
 }
 
@@ -93,7 +93,7 @@ fn metadata_google_internal() -> String {
     "metadata.google.internal".into()
 }
 
-/// What an answer may carry, and nothing else: `Location` on redirects, `ETag` where there is one.
+/// The headers that every response may have. Beyond these only `Location` on redirects and `ETag` are allowed.
 const ALWAYS: [&str; 7] =
     ["content-length", "content-type", "date", "metadata-flavor", "server", "x-frame-options", "x-xss-protection"];
 
@@ -154,7 +154,7 @@ impl Case {
     }
 }
 
-/// Two values are the same if they print the same.
+/// Compares two values by their Debug output, so that values of different types can share one check.
 trait PartialEqDebug {
     fn text(&self) -> String;
 }
@@ -176,7 +176,7 @@ async fn table(name: &str) {
         let again = case.ask(&mut client).await;
         let checked = case.check(&answer).and_then(|()| match answer.header("etag") == again.header("etag") {
             true => Ok(()),
-            false => Err("ETag: another one for the same value".into()),
+            false => Err("ETag: differs for the same value".into()),
         });
         if let Err(difference) = checked {
             let why = case.why.as_deref().unwrap_or_default();
@@ -184,10 +184,10 @@ async fn table(name: &str) {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(table.case.len() > 2, "{name} lost its cases");
+    assert!(table.case.len() > 2, "{name} has too few cases");
 }
 
-/// A test for each of these tables.
+/// Generates a test for each of these tables.
 macro_rules! tables {
     ($($name:ident),* $(,)?) => {
         const TABLES: &[&str] = &[$(concat!(stringify!($name), ".toml")),*];
@@ -217,10 +217,10 @@ tables! {
 }
 
 #[test]
-fn no_table_is_forgotten() {
+fn every_conformance_table_has_a_test() {
     let files = std::fs::read_dir(repository("tests/conformance")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut tables: Vec<_> = names.filter(|name| name.ends_with(".toml")).collect();
     tables.sort_unstable();
-    assert_eq!(tables, TABLES, "name it in `tables!`, in the order of the alphabet");
+    assert_eq!(tables, TABLES, "list each table in `tables!`, alphabetically");
 }

@@ -1,4 +1,4 @@
-//! A dump of a real VM goes in and comes back, byte for byte.
+//! A dump of a real VM, served as a config, comes back byte for byte.
 
 use crate::support::{dump, get, repository, serve};
 use gce_metadata_server::{ConfigDocument, Metadata};
@@ -21,7 +21,7 @@ async fn a_dump_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn text_and_json_of_one_value_have_one_tag_and_the_listing_another() {
+async fn text_and_json_share_an_entity_tag_and_a_listing_has_its_own() {
     let server = serve(serde_json::from_str(&dump()).unwrap()).await;
     let tag = async |path: &str| get(&server, path).await.etag().to_owned();
     assert_eq!(tag("instance/id").await, tag("instance/id?alt=json").await);
@@ -31,15 +31,15 @@ async fn text_and_json_of_one_value_have_one_tag_and_the_listing_another() {
 }
 
 #[test]
-fn the_built_in_sample_is_config_json() {
+fn the_built_in_sample_equals_config_json() {
     let config = std::fs::read_to_string(repository("config.json")).unwrap();
     let metadata = ConfigDocument::from_json(serde_json::from_str(&config).unwrap()).unwrap().metadata;
     assert_eq!(metadata, Metadata::sample());
 }
 
-/// A config as the Go emulator's is written, with what that needs and the real server does not have.
+/// A config of the Go emulator, including keys that the Go emulator needs and GCE does not have.
 #[tokio::test]
-async fn a_config_of_the_go_emulators_is_served() {
+async fn a_config_of_the_go_emulator_is_served() {
     let account = json!({
         "aliases": ["default"], "email": "metadata-sa@$PROJECT.iam.gserviceaccount.com", "identity": "", "scopes": ["s"], "token": "",
     });
@@ -87,9 +87,9 @@ async fn a_config_of_the_go_emulators_is_served() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// No request line that HTTP allows upsets the server, and whatever it answers carries its headers.
+    /// No valid request target causes a 5xx, and every response has the server's headers.
     #[test]
-    fn no_target_upsets_the_server(path in "/[!-~&&[^#?]]{0,40}", query in "[!-~&&[^#]]{0,40}") {
+    fn arbitrary_request_targets_cause_no_server_error(path in "/[!-~&&[^#?]]{0,40}", query in "[!-~&&[^#]]{0,40}") {
         let target = format!("{path}?{query}");
         prop_assume!(target.parse::<http::Uri>().is_ok());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

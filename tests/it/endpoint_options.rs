@@ -1,23 +1,23 @@
-//! The program's options about endpoints, from outside.
+//! The endpoint options of the program, tested through the binary: guest attributes, legacy endpoints, rate limits.
 
 use crate::support::get_at;
 use crate::support::program::Program;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The host of a server that serves this config with these options.
+/// Starts the program with this config and these options; returns it and its `HOST:PORT`.
 fn start(folder: &Path, options: &str, config: &str) -> (Program, String) {
     std::fs::write(folder.join("config.json"), config).unwrap();
     let mut program = Program::start(|command| {
         command.current_dir(folder).args(options.split(' ').filter(|option| !option.is_empty()));
     });
-    let host = program.says("export GCE_METADATA_HOST=");
+    let host = program.wait_for("export GCE_METADATA_HOST=");
     (program, host)
 }
 
 const CONFIG: &str = r#"{"instance": {"id": 7, "attributes": {"enable-guest-attributes": "TRUE"}}}"#;
 
-/// What curl says to a request that writes.
+/// Runs curl; returns the body, followed by the status code.
 fn curl(host: &str, options: &[&str], path: &str) -> String {
     let mut curl = Command::new("curl");
     curl.args(["-sS", "-H", "Metadata-Flavor: Google", "-w", "%{http_code}"]).args(options);
@@ -29,7 +29,7 @@ fn curl(host: &str, options: &[&str], path: &str) -> String {
 const ATTRIBUTES: &str = "computeMetadata/v1/instance/guest-attributes";
 
 #[tokio::test]
-async fn guest_attributes_outlive_the_program() {
+async fn guest_attributes_are_kept_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let options = "--guest-attributes-file attributes.json";
     let (program, host) = start(folder.path(), options, CONFIG);
@@ -48,7 +48,7 @@ async fn guest_attributes_outlive_the_program() {
 }
 
 #[tokio::test]
-async fn with_sync_a_killed_program_loses_no_write_that_it_has_answered() {
+async fn with_sync_a_killed_program_loses_no_acknowledged_write() {
     let folder = tempfile::tempdir().unwrap();
     let options = "--guest-attributes-file attributes.json --guest-attributes-sync";
     for number in 0..10 {
@@ -70,9 +70,9 @@ async fn with_sync_a_killed_program_loses_no_write_that_it_has_answered() {
     program.stop();
 }
 
-/// The size of a file is limited instead of that of the disk, which takes no mount.
+/// A limit on file size (`ulimit -f`) stands in for a full disk, because it needs no mount.
 #[tokio::test]
-async fn a_full_disk_shows_in_readyz_until_there_is_room() {
+async fn readyz_is_503_while_the_disk_is_full() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), CONFIG).unwrap();
     let mut shell = Command::new("sh");
@@ -83,8 +83,8 @@ async fn a_full_disk_shows_in_readyz_until_there_is_room() {
         shell.stdin(Stdio::null()).stderr(Stdio::null());
         shell
     });
-    let host = program.says("export GCE_METADATA_HOST=");
-    let metrics = program.says("# Metrics and health at http://");
+    let host = program.wait_for("export GCE_METADATA_HOST=");
+    let metrics = program.wait_for("# Metrics and health at http://");
     assert_eq!(curl(&metrics, &[], "readyz"), "ok\n200");
     let (large, key) = ("x".repeat(100_000), format!("{ATTRIBUTES}/ns/key"));
     assert!(curl(&host, &["-X", "PUT", "--data", &large], &key).ends_with("503"));
@@ -99,7 +99,7 @@ async fn a_full_disk_shows_in_readyz_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn answers_are_as_the_options_say() {
+async fn maintenance_legacy_and_rate_limit_options_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let (plain, host) = start(folder.path(), "", CONFIG);
     assert_eq!(get_at(&host, "instance/upcoming-maintenance").await.body, "NONE");
@@ -119,7 +119,7 @@ async fn answers_are_as_the_options_say() {
     program.stop();
 }
 
-/// The one line of a start that fails.
+/// The error line of a failed start.
 fn refusal_of(folder: &Path, options: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
     let output = command.current_dir(folder).env_clear().args(["--port", "0"]).args(options).output().unwrap();
@@ -130,13 +130,14 @@ fn refusal_of(folder: &Path, options: &[&str]) -> String {
 }
 
 #[test]
-fn an_option_that_can_not_be_had_is_one_line() {
+fn invalid_endpoint_options_fail_with_one_error_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("broken.json"), "[]").unwrap();
     let refused = |options: &[&str]| refusal_of(folder.path(), options);
     let broken = refused(&["--guest-attributes-file", "broken.json"]);
     assert!(
-        broken.starts_with("error: guest attributes: broken.json:1:1: at .: an object is expected, not a list; "),
+        broken
+            .starts_with("error: guest attributes: broken.json:1:1: at top level: an object is expected, not a list; "),
         "{broken}"
     );
     assert!(broken.contains("mend the file, or remove it"), "{broken}");
@@ -146,5 +147,8 @@ fn an_option_that_can_not_be_had_is_one_line() {
         "{nowhere}"
     );
     assert!(refused(&["--without-maintenance", "perhaps"]).contains("none, empty, unavailable"));
-    assert!(refused(&["--guest-attributes-sync"]).contains("--guest-attributes-file <FILE>"));
+    assert!(
+        refused(&["--guest-attributes-sync"])
+            .contains("--guest-attributes-sync does nothing without --guest-attributes-file")
+    );
 }

@@ -1,4 +1,4 @@
-//! What guests write: who wakes, what a reload and a restart leave of it, and how much may be written.
+//! Guest attributes: which waiters a write wakes, persistence over reloads and restarts, and the size limits.
 
 use crate::support::{Answer, Client, V1, ask_metrics, eventually, get, request, serve};
 use gce_metadata_server::{Address, GuestAttributesError, Metadata, Server, ServerBuilder, StartError};
@@ -25,7 +25,7 @@ async fn put(client: &mut Client, path: &str, value: &str) {
     assert_eq!(write(client, "PUT", path, value).await.status, 200, "{path}");
 }
 
-/// Waits for another value than the one that is there now.
+/// Starts a long poll for the next change of this path.
 async fn next(server: &Server, path: &str) -> JoinHandle<Answer> {
     let mut client = Client::connect(server).await;
     let separator = if path.contains('?') { '&' } else { '?' };
@@ -35,7 +35,7 @@ async fn next(server: &Server, path: &str) -> JoinHandle<Answer> {
 }
 
 #[tokio::test]
-async fn a_write_wakes_who_waits_for_it_and_nobody_above() {
+async fn a_write_wakes_waiters_on_guest_attributes_but_none_on_its_ancestors() {
     let server = serve(vm(json!({"ns": {"key": "old"}}))).await;
     let (key, below) = (next(&server, KEY).await, next(&server, "instance/guest-attributes/?recursive=true").await);
     let (root, above) =
@@ -44,13 +44,13 @@ async fn a_write_wakes_who_waits_for_it_and_nobody_above() {
     assert_eq!(key.await.unwrap().body, "new");
     assert_eq!(below.await.unwrap().body, r#"{"ns":{"key":"new"}}"#);
     server.publisher().set("instance/name", "vm-2").unwrap();
-    // Whoever had been answered by the write would have said "vm-1".
+    // A waiter woken by the write would have answered "vm-1".
     assert!(root.await.unwrap().body.contains("\"name\":\"vm-2\""));
     assert!(above.await.unwrap().body.contains("name vm-2\n"));
 }
 
 #[tokio::test]
-async fn the_tag_of_the_root_is_the_same_before_and_after() {
+async fn a_write_does_not_change_the_roots_entity_tag() {
     for config in [vm(json!({})), json!({"project": {"attributes": {"enable-guest-attributes": "true"}}})] {
         let server = serve(config).await;
         let mut client = Client::connect(&server).await;
@@ -62,7 +62,7 @@ async fn the_tag_of_the_root_is_the_same_before_and_after() {
 }
 
 #[tokio::test]
-async fn a_deleted_key_is_404_for_who_waits_for_it() {
+async fn a_waiter_on_a_deleted_key_gets_404() {
     let server = serve(vm(json!({"ns": {"key": "old"}}))).await;
     let waiting = next(&server, KEY).await;
     assert_eq!(write(&mut Client::connect(&server).await, "DELETE", KEY, "").await.status, 200);
@@ -70,20 +70,20 @@ async fn a_deleted_key_is_404_for_who_waits_for_it() {
 }
 
 #[tokio::test]
-async fn the_right_is_looked_up_for_each_request() {
+async fn enable_guest_attributes_is_checked_on_each_request() {
     let server = serve(json!({"instance": {"attributes": {}}})).await;
     let mut client = Client::connect(&server).await;
     let status = async |client: &mut Client| client.get("instance/guest-attributes/").await.status.as_u16();
     assert_eq!(status(&mut client).await, 403);
     server.publisher().set("project/attributes/enable-guest-attributes", "TRUE").unwrap();
     assert_eq!(status(&mut client).await, 200);
-    // What the instance says stands over what the project says.
+    // The instance's attribute overrides the project's.
     server.publisher().set("instance/attributes/enable-guest-attributes", "FALSE").unwrap();
     assert_eq!(status(&mut client).await, 403);
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_413_and_what_is_no_text_400() {
+async fn oversized_values_are_413_and_invalid_utf8_is_400() {
     const MOST: usize = 256 * 1024;
     let server = serve(vm(json!({}))).await;
     let mut client = Client::connect(&server).await;
@@ -93,21 +93,21 @@ async fn what_is_too_large_is_413_and_what_is_no_text_400() {
     assert!(too_large.body.contains("Error 413 (Request Entity Too Large)!!1"), "{}", too_large.body);
     assert_eq!(get(&server, KEY).await.body.len(), MOST);
 
-    // All together have 512 KiB, names included: the second one leaves too little room for its own name.
+    // The total limit is 512 KiB including names: two values of 256 KiB exceed it by their names.
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "PUT", "instance/guest-attributes/ns/more", &"x".repeat(MOST)).await.status, 413);
     put(&mut client, "instance/guest-attributes/ns/more", &"x".repeat(MOST - "nskeymore".len())).await;
     assert_eq!(write(&mut client, "PUT", "instance/guest-attributes/ns/m", "").await.status, 413);
     put(&mut client, KEY, "small").await;
 
-    // Bytes that are no text, and a length that nobody announces.
+    // Invalid UTF-8, and chunked bodies of unknown length.
     let Address::Tcp(address) = server.address() else { panic!() };
     let head = format!("PUT {V1}/{KEY} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\nConnection: close\r\n");
     for (rest, status) in [
         (&b"Content-Length: 2\r\n\r\n\xff\xfe"[..], "400 Bad Request"),
         (b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "200 OK"),
         (b"Transfer-Encoding: chunked\r\n\r\nnone\r\n", "400 Bad Request"),
-        // Refused before a byte of it has come.
+        // Refused by its Content-Length, before the body is read.
         (b"Content-Length: 999999999\r\n\r\n", "413 Payload Too Large"),
     ] {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -121,7 +121,7 @@ async fn what_is_too_large_is_413_and_what_is_no_text_400() {
     assert_eq!(get(&server, KEY).await.body, "abcde");
 }
 
-/// Sends the head of a write and this much of its body, and leaves it at that.
+/// Sends the head of a write and `sent` bytes of its body, and leaves the request unfinished.
 async fn half_a_write(server: &Server, sent: usize, announced: usize) -> TcpStream {
     let Address::Tcp(address) = server.address() else { panic!() };
     let head = format!("PUT {V1}/{KEY} HTTP/1.1\r\nHost: metadata\r\nMetadata-Flavor: Google\r\n");
@@ -137,7 +137,7 @@ async fn unfinished_bodies_share_a_memory_budget_and_the_next_write_is_503() {
     let metadata = Metadata::from_json(vm(json!({}))).unwrap();
     let server = Server::builder().metadata(metadata).max_body_bytes_in_flight(64 * KIB).start().await.unwrap();
     let mut client = Client::connect(&server).await;
-    // Announced, and not sent: the budget is for what has arrived.
+    // The budget counts bytes received, not the announced Content-Length.
     let silent = half_a_write(&server, 0, 200 * KIB).await;
     put(&mut client, KEY, &"x".repeat(60 * KIB)).await;
     let unfinished = half_a_write(&server, 40 * KIB, 41 * KIB).await;
@@ -145,11 +145,11 @@ async fn unfinished_bodies_share_a_memory_budget_and_the_next_write_is_503() {
         let mut client = Client::connect(&server).await;
         write(&mut client, "PUT", KEY, &"x".repeat(40 * KIB)).await.status.as_u16()
     };
-    eventually("no room", async || status().await == 503).await;
-    // Other requests need no room.
+    eventually("the budget is used up", async || status().await == 503).await;
+    // Requests without a body do not need the budget.
     assert_eq!(client.get("instance/name").await.body, "vm-1");
     drop((silent, unfinished));
-    eventually("room again", async || status().await == 200).await;
+    eventually("the budget is free again", async || status().await == 200).await;
 }
 
 fn save(path: &Path, config: &Value) {
@@ -159,7 +159,7 @@ fn save(path: &Path, config: &Value) {
 }
 
 #[tokio::test]
-async fn a_reload_takes_nothing_from_guests() {
+async fn a_config_reload_keeps_guest_attributes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     save(&file, &vm(json!({"config": {"a": "1", "b": "1", "c": "1"}})));
@@ -176,42 +176,42 @@ async fn a_reload_takes_nothing_from_guests() {
     assert_eq!(client.get("?recursive=true").await.etag(), root);
 }
 
-fn kept_in(file: &Path) -> ServerBuilder {
+fn server_with_file(file: &Path) -> ServerBuilder {
     Server::builder()
         .metadata(Metadata::from_json(vm(json!({"config": {"a": "1"}}))).unwrap())
         .guest_attributes_file(file)
 }
 
 #[tokio::test]
-async fn a_file_keeps_them_over_a_restart() {
+async fn guest_attributes_file_is_loaded_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
-    let server = watched.start().await.unwrap();
+    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
+    let server = builder.start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(write(&mut client, "DELETE", "instance/guest-attributes/config/a", "").await.status, 200);
     put(&mut client, KEY, "one").await;
     let content = async || std::fs::read_to_string(&file).unwrap();
-    eventually("it is saved unasked", async || content().await == r#"{"ns":{"key":"one"}}"#).await;
+    eventually("the write is saved in the background", async || content().await == r#"{"ns":{"key":"one"}}"#).await;
     let (_, metrics) = ask_metrics(&server, "/metrics").await;
     assert!(metrics.contains("\nmetadata_guest_attributes_saves_total{outcome=\"good\"} "), "{metrics}");
     put(&mut client, KEY, "two").await;
     drop(client);
     assert!(server.shutdown().await);
-    assert_eq!(content().await, r#"{"ns":{"key":"two"}}"#, "a stopping server saves what is new");
+    assert_eq!(content().await, r#"{"ns":{"key":"two"}}"#, "a stopping server saves the last write");
 
-    let server = kept_in(&file).start().await.unwrap();
+    let server = server_with_file(&file).start().await.unwrap();
     let all = get(&server, "instance/guest-attributes/?recursive=true").await.json();
-    assert_eq!(all, json!({"ns": {"key": "two"}}), "what the config began with is past");
+    assert_eq!(all, json!({"ns": {"key": "two"}}), "the file replaces the config's guestAttributes");
 }
 
-/// As a server leaves it that is killed while it writes.
+/// A server that is killed while it writes leaves such a file.
 #[tokio::test]
 async fn a_start_removes_the_temporary_file_of_a_killed_server() {
     let folder = tempfile::tempdir().unwrap();
     let temporary = folder.path().join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
     std::fs::write(&temporary, "{\"ns\": {\"key\": \"va").unwrap();
-    let _server = kept_in(&folder.path().join("attributes.json")).start().await.unwrap();
+    let _server = server_with_file(&folder.path().join("attributes.json")).start().await.unwrap();
     assert!(!temporary.exists());
 }
 
@@ -219,7 +219,7 @@ async fn a_start_removes_the_temporary_file_of_a_killed_server() {
 async fn with_sync_a_write_is_on_disk_when_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let server = kept_in(&file).guest_attributes_sync().start().await.unwrap();
+    let server = server_with_file(&file).guest_attributes_sync().start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let saved = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
     for number in 0..20 {
@@ -237,15 +237,15 @@ async fn with_sync_a_write_that_can_not_be_saved_is_503_and_the_server_is_not_re
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
     let file = away.join("attributes.json");
-    let watched = kept_in(&file).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
-    let server = watched.guest_attributes_sync().start().await.unwrap();
+    let builder = server_with_file(&file).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
+    let server = builder.guest_attributes_sync().start().await.unwrap();
     assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".into()));
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;
     let answer = write(&mut client, "PUT", KEY, "hidden").await;
     assert_eq!(answer.status, 503);
     assert!(answer.body.starts_with("The change is served, but could not be saved"), "{}", answer.body);
-    assert_eq!(client.get(KEY).await.body, "hidden", "it is served all the same");
+    assert_eq!(client.get(KEY).await.body, "hidden", "the change is served although it was not saved");
     let (status, reason) = ask_metrics(&server, "/readyz").await;
     assert_eq!(status, 503);
     let wanted =
@@ -261,8 +261,8 @@ async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     std::fs::create_dir(&away).unwrap();
-    let watched = kept_in(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics");
-    let server = watched.start().await.unwrap();
+    let builder = server_with_file(&away.join("attributes.json")).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
+    let server = builder.start().await.unwrap();
     std::fs::remove_dir_all(&away).unwrap();
     let mut client = Client::connect(&server).await;
     put(&mut client, KEY, "one").await;
@@ -276,30 +276,30 @@ async fn a_save_that_fails_in_the_background_makes_the_server_unready_until_one_
 async fn a_second_server_with_the_same_file_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
-    let first = kept_in(&file).start().await.unwrap();
+    let first = server_with_file(&file).start().await.unwrap();
     put(&mut Client::connect(&first).await, KEY, "first").await;
-    let error = kept_in(&file).start().await.unwrap_err();
+    let error = server_with_file(&file).start().await.unwrap_err();
     assert!(matches!(error, StartError::GuestAttributes(GuestAttributesError::InUse { .. })), "{error}");
     let wanted = "another server keeps guest attributes in this file: stop it, or choose another file";
     assert_eq!(error.to_string(), format!("guest attributes: {}: {wanted}", file.display()));
     assert_eq!(get(&first, KEY).await.body, "first");
     assert!(first.shutdown().await);
     let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["attributes.json"], "the lock is gone");
+    assert_eq!(names, ["attributes.json"], "the lock file is removed");
 
-    let second = kept_in(&file).start().await.unwrap();
+    let second = server_with_file(&file).start().await.unwrap();
     assert_eq!(get(&second, KEY).await.body, "first");
-    // A server that is dropped releases the lock as soon as its tasks have ended.
+    // A dropped server releases the lock when its tasks have ended.
     drop(second);
-    eventually("a third one starts", async || kept_in(&file).start().await.is_ok()).await;
+    eventually("a third server starts", async || server_with_file(&file).start().await.is_ok()).await;
 }
 
 #[tokio::test]
-async fn a_broken_file_starts_nothing_and_stays_as_it_is() {
+async fn a_broken_guest_attributes_file_fails_the_start_and_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("attributes.json");
     std::fs::write(&file, "{\"ns\": {\"key\": \"va").unwrap();
-    let error = kept_in(&file).start().await.unwrap_err();
+    let error = server_with_file(&file).start().await.unwrap_err();
     assert!(matches!(error, StartError::GuestAttributes(_)), "{error}");
     assert!(
         error.to_string().starts_with("guest attributes: ") && error.to_string().contains(":1:18: at ns.key: EOF"),

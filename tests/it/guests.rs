@@ -1,13 +1,13 @@
-//! Guest software that nobody here wrote, unpacked from Debian's packages, on a machine of its own: `tests/clients/guest`.
+//! Real guest software from Debian's packages, booted on an isolated machine (`tests/clients/guest`).
 //!
-//! The machine is made of namespaces and an overlay, so that nothing of this one is changed, which only root may do.
+//! The machine consists of Linux namespaces and an overlay file system, so that the host is not changed. This needs root.
 
 use crate::support::repository;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Boots a machine with the server in it, and runs a program there.
+/// Boots a machine with the server in it and runs a script there.
 fn boot(program: &str) {
     const ISOLATED: [&str; 7] = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"];
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;

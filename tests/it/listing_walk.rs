@@ -1,19 +1,19 @@
-//! Whatever is listed is served: from `/` down, every listing is followed to its leaves.
+//! Every listed entry is served: follows all listings from `/` down to their leaves.
 
 use crate::support::{Client, dump, request, serve};
 use gce_metadata_server::{Metadata, Server};
 use std::collections::BTreeSet;
 
-/// GCE lists the APIs of its past and refuses to serve them.
+/// The older APIs: GCE lists them and refuses them.
 pub(crate) const OLDER: [&str; 2] = ["/0.1/", "/computeMetadata/v1beta1/"];
 
-/// And it lists what a guest could write if an attribute let it.
+/// GCE lists guest attributes even while no attribute enables them, and then refuses them.
 const GUEST_ATTRIBUTES: &str = "/computeMetadata/v1/instance/guest-attributes/";
 
-/// What is made for each request.
+/// Leaves whose value is computed for each request.
 const COMPUTED: [&str; 3] = ["identity", "mds-client-certificate", "token"];
 
-/// The number of leaves. What is refused is listed, and 403.
+/// Returns the number of leaves. Entries in `refused` are listed and answered 403.
 pub(crate) async fn walk(server: &Server, refused: &[&str]) -> usize {
     let mut client = Client::connect(server).await;
     let mut ask = async |path: &str| client.send(request("GET", path, &[("metadata-flavor", "Google")]), "").await;
@@ -48,7 +48,7 @@ pub(crate) async fn walk(server: &Server, refused: &[&str]) -> usize {
                 assert_eq!(leaf.status, 200, "{path}{query}{form}");
                 tags.insert(leaf.header("etag").map(str::to_owned));
             }
-            // What is made for who asks has no tag, and nothing to wait for.
+            // A computed value has no entity tag, and nothing to wait for.
             let is_computed = COMPUTED.contains(&line);
             assert!(
                 tags.len() == 1 && tags.first().is_some_and(|tag| tag.is_none() == is_computed),
@@ -88,7 +88,7 @@ async fn every_listed_entry_of_the_older_apis_is_served() {
 }
 
 #[tokio::test]
-async fn a_vm_without_accounts_is_a_vm() {
+async fn a_vm_without_service_accounts_is_valid() {
     let server = serve(serde_json::json!({"instance": {"id": 1, "serviceAccounts": {}}})).await;
     assert_eq!(walk(&server, &OLDER).await, 1);
     let mut client = Client::connect(&server).await;

@@ -1,4 +1,4 @@
-//! Live tokens, from every source, against a server that checks what Google checks.
+//! Live tokens from every token source, against a fake Google that verifies each request as Google does.
 
 mod changes;
 mod federation;
@@ -18,7 +18,7 @@ const EMAIL: &str = "live@sample-project.iam.gserviceaccount.com";
 const OTHER: &str = "other@sample-project.iam.gserviceaccount.com";
 const READ_ONLY: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 
-/// Writes a file all at once: a half of it would be one more change.
+/// Replaces a file atomically, so that a running server sees one change.
 fn file(folder: &TempDir, name: &str, json: &Value) -> PathBuf {
     let (path, new) = (folder.path().join(name), folder.path().join("new"));
     std::fs::write(&new, json.to_string()).unwrap();
@@ -42,7 +42,7 @@ fn builder(google: &Google, source: LiveSource, change: impl FnOnce(&mut LiveOpt
     options.endpoints.iam_url = Some(google.url.clone());
     change(&mut options);
     let builder = Server::builder().metadata(accounts()).credentials(CredentialSource::from(options));
-    builder.metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    builder.metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
 async fn server(google: &Google, source: LiveSource) -> Server {
@@ -57,7 +57,7 @@ async fn status(server: &Server, path: &str) -> u16 {
     get(server, &format!("instance/service-accounts/{path}")).await.status.as_u16()
 }
 
-/// The token's owner and scopes, as the API understands them.
+/// Asks the server for an access token; returns its owner and scopes as verified by the fake API.
 async fn access(server: &Server, google: &Google, path: &str) -> (String, String) {
     let answer = get(server, &format!("instance/service-accounts/{path}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -73,22 +73,22 @@ async fn identity(server: &Server, google: &Google, account: &str) -> (String, S
     google.id_token(&answer.body)
 }
 
-fn both(scopes: &[&str]) -> String {
+fn joined(scopes: &[&str]) -> String {
     let mut scopes = scopes.to_vec();
     scopes.sort_unstable();
     scopes.join(" ")
 }
 
 #[tokio::test]
-async fn a_key_is_exchanged_for_tokens_of_its_account() {
+async fn a_service_account_key_is_exchanged_for_tokens_of_its_account() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
-    let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
+    let all = joined(&[CLOUD_PLATFORM, READ_ONLY]);
     assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), all));
     let fewer = access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await;
     assert_eq!(fewer, (EMAIL.to_owned(), READ_ONLY.to_owned()));
     assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
-    // One account's key makes nobody else's tokens.
+    // The key serves no other account.
     assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
     let metrics = ask_metrics(&server, "/metrics").await.1;
     assert!(metrics.contains(r#"credential_type{type="serviceAccountKey"} 1"#), "{metrics}");
@@ -96,7 +96,7 @@ async fn a_key_is_exchanged_for_tokens_of_its_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_requests_are_one_upstream() {
+async fn concurrent_requests_share_a_single_fetch() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
     let all = (0..1000).map(|_| status(&server, "default/token"));
@@ -109,18 +109,18 @@ async fn a_thousand_requests_are_one_upstream() {
 }
 
 #[tokio::test]
-async fn a_self_signed_token_asks_nobody() {
+async fn a_self_signed_token_needs_no_upstream_request() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
     let server =
         builder(&google, source, |it| it.access_token_kind = Some(AccessTokenKind::Jwt)).start().await.unwrap();
-    let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
+    let all = joined(&[CLOUD_PLATFORM, READ_ONLY]);
     assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), all));
     assert_eq!(google.asked("/token"), 0);
 }
 
 #[tokio::test]
-async fn a_bare_key_is_whose_it_is_said_to_be() {
+async fn a_pem_key_needs_service_account_email() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let path = folder.path().join("key.pem");
     std::fs::write(&path, google.service_account(EMAIL)["private_key"].as_str().unwrap()).unwrap();
@@ -133,7 +133,7 @@ async fn a_bare_key_is_whose_it_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_key_that_says_whose_it_is_is_nobody_elses() {
+async fn service_account_email_must_match_the_json_key() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let path = file(&folder, "key.json", &google.service_account(EMAIL));
     let source = |email: &str| LiveSource::Key { path: path.clone(), email: Some(email.into()) };
@@ -143,7 +143,7 @@ async fn a_key_that_says_whose_it_is_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_list_of_credentials_is_said_in_its_place() {
+async fn errors_in_a_credentials_list_name_line_column_and_entry() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let pem = folder.path().join("k.pem");
     std::fs::write(&pem, google.service_account(EMAIL)["private_key"].as_str().unwrap()).unwrap();
@@ -169,7 +169,7 @@ async fn what_is_wrong_with_a_list_of_credentials_is_said_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_config_without_accounts_gets_the_keys() {
+async fn a_config_without_accounts_gets_the_account_of_the_key() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
     let server = builder(&google, source, |_| {}).metadata(Metadata::empty()).start().await.unwrap();
@@ -178,14 +178,14 @@ async fn a_config_without_accounts_gets_the_keys() {
 }
 
 #[tokio::test]
-async fn a_person_acts_as_the_accounts() {
+async fn user_credentials_impersonate_the_configs_accounts() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
-    let path = file(&folder, "adc.json", &google.person());
+    google.allow_impersonation(EMAIL);
+    let path = file(&folder, "adc.json", &google.user_credentials());
     let server = server(&google, LiveSource::Impersonate { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
     assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
-    // Whom the person may not act as is refused, in a few words.
+    // An account that the user may not impersonate is refused, without details.
     let refused = get(&server, &format!("instance/service-accounts/{OTHER}/token")).await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.body, "the credentials of this service account were refused");
@@ -193,11 +193,11 @@ async fn a_person_acts_as_the_accounts() {
 }
 
 #[tokio::test]
-async fn impersonated_credentials_name_their_account() {
+async fn impersonated_service_account_credentials_serve_the_account_they_name() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_by(&["d@example.com", "e@example.com"], EMAIL);
+    google.allow_impersonation_by(&["d@example.com", "e@example.com"], EMAIL);
     let own = json!({
-        "type": "impersonated_service_account", "source_credentials": google.person(),
+        "type": "impersonated_service_account", "source_credentials": google.user_credentials(),
         "service_account_impersonation_url": google.impersonation_url(EMAIL),
         "delegates": ["d@example.com", "projects/-/serviceAccounts/e@example.com"],
     });
@@ -206,7 +206,7 @@ async fn impersonated_credentials_name_their_account() {
     let server = server(&google, LiveSource::PerAccount { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
     assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
-    // As the real server's tokens do, they say the e-mail in their full form only.
+    // As on GCE, the claim `email` is in tokens of the full format only.
     for (format, email) in [("standard", Value::Null), ("full", EMAIL.into())] {
         let path = format!("instance/service-accounts/default/identity?audience=b&format={format}");
         assert_eq!(google.id_claims(&get(&server, &path).await.body).custom["email"], email, "{format}");
@@ -214,7 +214,7 @@ async fn impersonated_credentials_name_their_account() {
 }
 
 #[tokio::test]
-async fn each_account_has_its_own_credentials_or_none() {
+async fn an_account_without_credentials_gets_404() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     file(&folder, "other.json", &google.service_account(OTHER));
     let path = file(&folder, "all.json", &json!({OTHER: "other.json"}));
@@ -224,7 +224,7 @@ async fn each_account_has_its_own_credentials_or_none() {
 }
 
 #[tokio::test]
-async fn bad_credentials_are_named_and_not_quoted() {
+async fn errors_about_bad_credentials_name_the_field_and_quote_no_value() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let refused = async |json: Value| {
         let source = key(file(&folder, "key.json", &json));
@@ -236,25 +236,28 @@ async fn bad_credentials_are_named_and_not_quoted() {
     let error = refused(wrong).await;
     assert!(error.contains("key.json: at private_key: ") && !error.contains("made-up"), "{error}");
     assert!(refused(json!({"type": "service_account"})).await.contains("missing field `client_email`"));
-    assert!(refused(google.person()).await.contains("service_account or a key in PEM is expected"));
+    assert!(refused(google.user_credentials()).await.contains("service_account or a key in PEM is expected"));
     assert!(refused(json!({"type": "made-up"})).await.contains("type: service_account, "));
     assert!(refused(json!("made-up")).await.contains("key.json: a JSON object or a key in PEM is expected"));
 }
 
 #[tokio::test]
-async fn a_key_of_another_universe_signs_its_tokens_itself_and_asks_iam_for_identity() {
+async fn a_key_of_another_universe_self_signs_access_tokens_and_gets_identity_tokens_from_iam() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.allow_impersonation(EMAIL);
     let mut json = google.service_account(EMAIL);
     json["universe_domain"] = "sample.example.com".into();
     let server = server(&google, key(file(&folder, "key.json", &json))).await;
-    assert_eq!(access(&server, &google, "default/token").await, (EMAIL.to_owned(), both(&[CLOUD_PLATFORM, READ_ONLY])));
+    assert_eq!(
+        access(&server, &google, "default/token").await,
+        (EMAIL.to_owned(), joined(&[CLOUD_PLATFORM, READ_ONLY]))
+    );
     assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
     assert_eq!(google.asked("/token"), 0);
 }
 
 #[tokio::test]
-async fn a_key_may_be_pkcs1() {
+async fn a_pkcs1_key_is_accepted() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let mut json = google.service_account(EMAIL);
     json["private_key"] = google::pkcs1(json["private_key"].as_str().unwrap()).into();

@@ -22,7 +22,7 @@ async fn run(google: &Google, args: &[&str], credentials: &Value, owner: &str, c
         command.args(["--iam-url", &google.url]).args(args).current_dir(home.path());
         command.env("GOOGLE_APPLICATION_CREDENTIALS", file);
     });
-    let host = program.says("export GCE_METADATA_HOST=");
+    let host = program.wait_for("export GCE_METADATA_HOST=");
     let output = Command::new(client)
         .arg(repository("tests/clients").join(script))
         .env_clear()
@@ -41,18 +41,18 @@ async fn run(google: &Google, args: &[&str], credentials: &Value, owner: &str, c
 
 async fn from_each_source(client: &Path, script: &str) {
     let google = Google::start().await;
-    google.lets_act_as(EMAIL);
+    google.allow_impersonation(EMAIL);
     let key = google.service_account(EMAIL);
     run(&google, &["--serviceAccountFile", "FILE"], &key, EMAIL, client, script).await;
     run(&google, &["--service-account-file=FILE", "--access-token-kind", "jwt"], &key, EMAIL, client, script).await;
-    run(&google, &["-impersonate"], &google.person(), EMAIL, client, script).await;
+    run(&google, &["-impersonate"], &google.user_credentials(), EMAIL, client, script).await;
     let impersonated = json!({
-        "type": "impersonated_service_account", "source_credentials": google.person(),
+        "type": "impersonated_service_account", "source_credentials": google.user_credentials(),
         "service_account_impersonation_url": google.impersonation_url(EMAIL),
     });
     run(&google, &["-impersonate"], &impersonated, EMAIL, client, script).await;
-    let amazons = google.amazons_workload();
-    run(&google, &["--federate"], &amazons, "AKIDMADEUP in eu-north-1", client, script).await;
+    let aws_workload = google.aws_workload();
+    run(&google, &["--federate"], &aws_workload, "AKIDMADEUP in eu-north-1", client, script).await;
     let folder = TempDir::new().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, SUBJECT_TOKEN).unwrap();

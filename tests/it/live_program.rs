@@ -1,4 +1,4 @@
-//! Live tokens of the program, where it is its environment that says what to do.
+//! Live tokens of the program that depend on its environment variables and on files in the home folder.
 
 use crate::support::google::aws::{SECRET_KEY, VERIFICATION_URL};
 use crate::support::google::{Google, SUBJECT_TOKEN};
@@ -23,7 +23,7 @@ impl Folder {
         path
     }
 
-    /// Writes Application Default Credentials and asks the program for the default account's token with them.
+    /// Writes Application Default Credentials, starts the program with them and asks for the default account's token.
     async fn federated(&self, json: &Value, change: impl FnOnce(&mut Command)) -> Answer {
         let credentials = self.write("adc.json", &json.to_string());
         self.token("--federate", |command| {
@@ -37,13 +37,13 @@ impl Folder {
         self.ask(option, "token", change).await
     }
 
-    /// What the program answers of the default account.
+    /// Starts the program and asks for a path of the default account.
     async fn ask(&self, option: &str, path: &str, change: impl FnOnce(&mut Command)) -> Answer {
         let mut program = Program::start(|command| {
             command.arg(option).current_dir(self.0.path());
             change(command);
         });
-        let host = program.says("export GCE_METADATA_HOST=");
+        let host = program.wait_for("export GCE_METADATA_HOST=");
         get_at(&host, &format!("instance/service-accounts/default/{path}")).await
     }
 }
@@ -54,7 +54,7 @@ fn owner(google: &Google, answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_shown_to_the_token_service() {
+async fn a_certificate_sourced_workload_presents_its_certificate_to_the_token_service() {
     let (google, folder) = (Google::start().await, Folder::new());
     let tls = google.tls().await;
     let root = folder.write("root.pem", &tls.root);
@@ -71,18 +71,18 @@ async fn a_certificate_is_shown_to_the_token_service() {
         })
         .await;
     assert_eq!(owner(&google, &answer), "principal://certificate/1");
-    // The same with the way to its root beside it.
+    // With a trust chain in the subject token.
     json["credential_source"] =
         json!({"certificate": {"certificate_config_location": config, "trust_chain_path": root}});
     let answer = folder.federated(&json, |it| _ = it.env("SSL_CERT_FILE", &root)).await;
     assert_eq!(owner(&google, &answer), "principal://certificate/2");
-    // A token service that nobody vouches for learns nothing.
+    // A token service with an untrusted certificate gets no request.
     let answer = folder.federated(&json, |_| {}).await;
     assert_eq!(answer.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aws_variables_are_read() {
+async fn aws_environment_variables_are_read() {
     let (google, folder) = (Google::start().await, Folder::new());
     let source = json!({"environment_id": "aws1", "regional_cred_verification_url": VERIFICATION_URL});
     let mut json = google.workload(source);
@@ -96,7 +96,7 @@ async fn aws_variables_are_read() {
     assert_eq!(owner(&google, &answer), "AKIDOFENV in eu-west-1");
 }
 
-/// The library that signs for AWS would log all that it signs, and so the session token.
+/// The library that signs AWS requests logs the request that it signs, which contains the session token.
 #[tokio::test(flavor = "multi_thread")]
 async fn aws_keys_stay_out_of_the_log_at_every_level() {
     let (google, folder) = (Google::start().await, Folder::new());
@@ -124,7 +124,7 @@ async fn aws_keys_stay_out_of_the_log_at_every_level() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_is_run_where_the_environment_says_so() {
+async fn allow_executables_variable_lets_credentials_run_a_program() {
     let (google, folder) = (Google::start().await, Folder::new());
     let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
         "token_type": "urn:ietf:params:oauth:token-type:id_token"});
@@ -134,7 +134,7 @@ async fn a_program_is_run_where_the_environment_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_run_inherits_no_passwords() {
+async fn an_executable_does_not_inherit_password_variables() {
     let (google, folder) = (Google::start().await, Folder::new());
     let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
         "token_type": "urn:ietf:params:oauth:token-type:id_token"});
@@ -154,7 +154,7 @@ async fn a_program_that_is_run_inherits_no_passwords() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_token_that_is_made_is_told_of_without_what_it_is_for() {
+async fn a_new_identity_token_is_logged_without_its_audience() {
     let (google, folder) = (Google::start().await, Folder::new());
     let email = "vm-1@sample-project.iam.gserviceaccount.com";
     let key = folder.write("key.json", &google.service_account(email).to_string());
@@ -173,11 +173,11 @@ async fn each_token_that_is_made_is_told_of_without_what_it_is_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gclouds_own_file_is_found() {
+async fn gclouds_default_credentials_file_is_found() {
     let (google, folder) = (Google::start().await, Folder::new());
     let email = "vm-1@sample-project.iam.gserviceaccount.com";
-    google.lets_act_as(email);
-    folder.write(".config/gcloud/application_default_credentials.json", &google.person().to_string());
+    google.allow_impersonation(email);
+    folder.write(".config/gcloud/application_default_credentials.json", &google.user_credentials().to_string());
     let home = folder.0.path();
     let answer = folder.token("--impersonate", |it| _ = it.env("HOME", home).args(["--iam-url", &google.url])).await;
     assert_eq!(owner(&google, &answer), email);

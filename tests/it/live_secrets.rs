@@ -1,5 +1,5 @@
-//! Secrets of requests that hosts echo, and of programs that say tokens, reach neither the log, at the highest verbosity, nor
-//! the metrics nor an answer. Processes of such programs end with the server.
+//! Secrets that a host or an executable echoes in its errors reach neither the log (at the highest verbosity) nor the metrics
+//! nor an answer. Background processes of executables end with the server.
 
 use crate::support::google::aws::{SECRET_KEY, VERIFICATION_URL};
 use crate::support::google::{CLIENT, Google, REFRESH_TOKEN, SUBJECT_TOKEN};
@@ -17,10 +17,10 @@ use tokio::net::unix::pipe;
 const EMAIL: &str = "live@sample-project.iam.gserviceaccount.com";
 const ACCOUNT: &str = "instance/service-accounts/default";
 
-/// Three secrets in six encodings.
+/// Up to three secrets in a request, in six encodings each.
 const REQUESTS: usize = 18;
 
-/// Asks the program for tokens of these credentials. Returns its answers, its metrics and its log.
+/// Starts the program with these credentials and asks for tokens. Returns its answers, metrics and log.
 async fn output_of(option: &str, json: &Value, change: impl FnOnce(&mut Command)) -> String {
     let folder = TempDir::new().unwrap();
     let (credentials, log) = (folder.path().join("adc.json"), folder.path().join("log"));
@@ -34,8 +34,8 @@ async fn output_of(option: &str, json: &Value, change: impl FnOnce(&mut Command)
         command.stderr(File::create(&log).unwrap());
         change(command);
     });
-    let host = program.says("export GCE_METADATA_HOST=");
-    let metrics = program.says("# Metrics and health at http://");
+    let host = program.wait_for("export GCE_METADATA_HOST=");
+    let metrics = program.wait_for("# Metrics and health at http://");
     let mut output = String::new();
     for number in 0..REQUESTS {
         let answer = get_at(&host, &format!("{ACCOUNT}/identity?audience=https://audience.example.com/{number}")).await;
@@ -47,7 +47,7 @@ async fn output_of(option: &str, json: &Value, change: impl FnOnce(&mut Command)
     output + &std::fs::read_to_string(log).unwrap()
 }
 
-/// Asserts that no part of 16 bytes of a secret is in the output, in any encoding.
+/// Asserts that the output contains no 16 consecutive bytes of a secret, in any encoding.
 fn assert_not_in(output: &str, secrets: &[String]) {
     assert!(output.contains("[redacted]") && output.contains("metadata_token_fetches_total"), "{output}");
     let parts: HashSet<&[u8]> = output.as_bytes().windows(16).collect();
@@ -66,7 +66,7 @@ fn assert_not_in(output: &str, secrets: &[String]) {
 async fn refresh_tokens_and_client_secrets_echoed_by_a_token_endpoint_are_not_logged() {
     let google = Google::start().await;
     google.echoes_below("/token");
-    let mut json = google.person();
+    let mut json = google.user_credentials();
     let token_uri = format!("{}/token", google.url).replace("http://", "http://me:made-up-url-password@");
     json["token_uri"] = token_uri.into();
     let output = output_of("--impersonate", &json, |_| {}).await;
@@ -79,7 +79,8 @@ async fn refresh_tokens_and_client_secrets_echoed_by_a_token_endpoint_are_not_lo
 async fn bearer_tokens_and_audiences_echoed_by_iam_are_not_logged() {
     let google = Google::start().await;
     google.echoes_below("/v1/projects/");
-    let output = output_of("--impersonate", &google.person(), |it| _ = it.args(["--iam-url", &google.url])).await;
+    let output =
+        output_of("--impersonate", &google.user_credentials(), |it| _ = it.args(["--iam-url", &google.url])).await;
     assert!(google.echoed().iter().all(|secret| secret.starts_with("eyJ")), "{:?}", google.echoed());
     assert_not_in(&output, &[google.echoed(), vec!["https://audience.example.com/".to_owned()]].concat());
 }
@@ -109,7 +110,7 @@ async fn subject_tokens_and_basic_credentials_echoed_by_the_token_service_are_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_and_queries_echoed_by_a_subject_tokens_url_are_not_logged() {
+async fn headers_and_queries_echoed_by_a_subject_token_url_are_not_logged() {
     let google = Google::start().await;
     google.echoes_below("/subject");
     let url = format!("{}/subject?key=made-up-url-key", google.url);
@@ -137,16 +138,16 @@ async fn aws_session_tokens_echoed_by_the_token_service_are_not_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_echoed_by_awss_metadata_are_not_logged() {
+async fn session_tokens_echoed_by_the_aws_metadata_server_are_not_logged() {
     let google = Google::start().await;
     google.echoes_below("/latest/meta-data/");
-    let output = output_of("--federate", &google.amazons_workload(), |_| {}).await;
+    let output = output_of("--federate", &google.aws_workload(), |_| {}).await;
     assert!(google.echoed().iter().all(|secret| secret == "made-up-session"), "{:?}", google.echoed());
     assert_not_in(&output, &google.echoed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_in_the_message_of_a_program_are_not_logged() {
+async fn tokens_in_an_executables_error_message_are_not_logged() {
     let google = Google::start().await;
     let unknown = "0123456789abcdef".repeat(4);
     let printed = json!({"version": 1, "success": false, "id_token": SUBJECT_TOKEN, "code": "401",
@@ -158,7 +159,7 @@ async fn tokens_in_the_message_of_a_program_are_not_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn background_processes_of_a_program_end_with_the_server() {
+async fn background_processes_of_an_executable_end_with_the_server() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let (script, fifo) = (folder.path().join("script"), folder.path().join("pipe"));
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -168,7 +169,7 @@ async fn background_processes_of_a_program_end_with_the_server() {
     let credentials = folder.path().join("adc.json");
     std::fs::write(&credentials, google.workload(source).to_string()).unwrap();
     let mut receiver = pipe::OpenOptions::new().open_receiver(&fifo).unwrap();
-    // A pipe that has no writer is at its end.
+    // Without a writer, reading the pipe would end at once.
     let writer = pipe::OpenOptions::new().open_sender(&fifo).unwrap();
     let mut program = Program::start(|command| {
         command.args(["--federate", "--drain-timeout", "0"]).env("PATH", "/usr/bin:/bin");
@@ -176,8 +177,8 @@ async fn background_processes_of_a_program_end_with_the_server() {
             .env("GOOGLE_APPLICATION_CREDENTIALS", &credentials)
             .env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
     });
-    // It runs once for the first look at the account, and once for a request.
-    let host = program.says("export GCE_METADATA_HOST=");
+    // The executable runs twice: for the probe at start and for a request.
+    let host = program.wait_for("export GCE_METADATA_HOST=");
     let request = tokio::spawn(async move { get_at(&host, &format!("{ACCOUNT}/identity?audience=a")).await });
     let mut started = [0; 2];
     receiver.read_exact(&mut started).await.unwrap();

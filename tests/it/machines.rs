@@ -1,4 +1,4 @@
-//! Several virtual machines in one process, behind one listener: which one a client talks to is decided by its address.
+//! Several `Vm`s in one process behind one listener, chosen by the client's address.
 
 use crate::support::{Client, eventually, request};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ const B: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 const EVENT: &str = "instance/maintenance-event";
 const GUEST: &str = "/computeMetadata/v1/instance/guest-attributes/ns/key";
 
-/// A machine of this name, whose background tasks end with the token.
+/// Opens a machine of this name; its background tasks end when the token is cancelled.
 async fn machine(name: &str, folder: &Path, stop: &CancellationToken) -> Vm {
     let metadata = json!({"instance": {
         "name": name,
@@ -37,11 +37,12 @@ async fn machine(name: &str, folder: &Path, stop: &CancellationToken) -> Vm {
     vm
 }
 
-/// Serves the machine of each client's address.
+/// Serves each connection with the machine of the client's address.
 async fn serve(listener: TcpListener, machines: HashMap<IpAddr, Vm>, stop: CancellationToken) {
     loop {
         let (stream, remote) = listener.accept().await.unwrap();
-        let service = machines[&remote.ip()].stack::<IncomingBody, Full<Bytes>>().until(stop.clone()).service();
+        let service =
+            machines[&remote.ip()].stack_with_bodies::<IncomingBody, Full<Bytes>>().until(stop.clone()).service();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Connection::from_remote(remote));
             service.clone().oneshot(request.map(IncomingBody::from))
@@ -73,7 +74,7 @@ async fn two_machines_behind_one_listener_share_nothing() {
     }
     assert_eq!(of_a.get("instance/service-accounts/vm-b@example.com/token").await.status, 404);
 
-    // A wait is ended by a change of its own machine only.
+    // A waiter wakes only on a change of its own machine.
     let mut waiting = client(A, address).await;
     let waiting = tokio::spawn(async move { waiting.get(&format!("{EVENT}?wait_for_change=true")).await.body });
     b.publisher().set(EVENT, "TERMINATE_ON_HOST_MAINTENANCE").unwrap();
@@ -81,7 +82,7 @@ async fn two_machines_behind_one_listener_share_nothing() {
     assert_eq!(of_a.get(EVENT).await.body, "NONE");
     assert!(!waiting.is_finished());
     a.publisher().set(EVENT, "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
-    // The change may come before the wait has begun, which then waits for the next one.
+    // The change may come before the long poll has begun; then the next change wakes it.
     eventually("the wait ends", async || {
         let next = of_a.get(&format!("{EVENT}?alt=json")).await.body.contains("MIGRATE");
         a.publisher().set(EVENT, if next { "NONE" } else { "MIGRATE_ON_HOST_MAINTENANCE" }).unwrap();

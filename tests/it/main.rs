@@ -1,4 +1,4 @@
-//! The server as its clients see it: over sockets, from outside.
+//! Integration tests: the server as its clients see it, over sockets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 

@@ -1,4 +1,4 @@
-//! Metrics and health, as those who watch the server see them.
+//! The metrics listener: `/metrics`, `/healthz` and `/readyz`.
 
 use crate::support::{Client, ask_metrics, eventually, get, request};
 use gce_metadata_server::routes::token::{AccessToken, AccessTokenRequest, AccessTokenSource, TokenError};
@@ -16,10 +16,10 @@ use tower::service_fn;
 const ACCOUNT: &str = "instance/service-accounts/default";
 
 fn builder() -> gce_metadata_server::ServerBuilder {
-    Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
-/// The samples of a scrape: name with labels, and value.
+/// Scrapes the metrics; returns each sample's value by its name with labels.
 async fn scrape(server: &Server) -> BTreeMap<String, f64> {
     let (status, text) = ask_metrics(server, "/metrics").await;
     assert_eq!(status, 200);
@@ -31,7 +31,7 @@ async fn scrape(server: &Server) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
-async fn paths_that_exist_are_labels_and_all_others_are_one() {
+async fn existing_paths_are_labels_and_all_others_share_unmatched() {
     let server = builder().start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let ask = |path: &str| request("GET", path, &[("metadata-flavor", "Google")]);
@@ -57,12 +57,12 @@ async fn paths_that_exist_are_labels_and_all_others_are_one() {
     assert_eq!(requests("Forbidden", "unmatched"), 2000.0);
     let latency = r#"metadata_endpoint_latency_seconds_count{path="/computeMetadata/v1/instance/id"}"#;
     assert_eq!(after[latency], 3.0);
-    // Twelve buckets, a sum and a count of `unmatched`, and a counter for each of its two codes.
+    // For `unmatched`: twelve buckets, a sum, a count, and a counter for each of two status codes.
     assert_eq!(series().await - before, 16);
 }
 
 #[tokio::test]
-async fn the_state_is_that_of_the_moment() {
+async fn gauges_show_the_state_at_the_time_of_the_scrape() {
     let server = builder().start().await.unwrap();
     let value = async |name: &str| scrape(&server).await.get(name).copied();
     let email = |name: &str| format!(r#"service_account_name{{email="{name}"}}"#);
@@ -89,7 +89,7 @@ async fn the_state_is_that_of_the_moment() {
     assert_eq!(value("metadata_waiters").await, Some(0.0));
     let mut waiter = Client::connect(&server).await;
     let waiting = tokio::spawn(async move { waiter.get("instance/preempted?wait_for_change=true").await });
-    eventually("one waits", async || value("metadata_waiters").await == Some(1.0)).await;
+    eventually("one waiter", async || value("metadata_waiters").await == Some(1.0)).await;
     server.publisher().set("instance/preempted", "TRUE").unwrap();
     waiting.await.unwrap();
     assert_eq!(value("metadata_waiters").await, Some(0.0));
@@ -120,11 +120,11 @@ async fn tokens_are_counted_by_account_kind_source_and_outcome() {
         server.publisher().remove(&format!("instance/service-accounts/{name}")).unwrap();
     }
     let mut names = scrape(&server).await.into_keys();
-    assert_eq!(names.find(|name| name.starts_with("metadata_token_expiry_seconds")), None, "its account is gone");
+    assert_eq!(names.find(|name| name.starts_with("metadata_token_expiry_seconds")), None, "the account was removed");
 }
 
 #[tokio::test]
-async fn readiness_follows_the_token_source() {
+async fn readyz_is_503_if_the_last_fetch_failed() {
     let well = Arc::new(AtomicBool::new(false));
     let source = Arc::clone(&well);
     let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
@@ -147,9 +147,9 @@ async fn readiness_follows_the_token_source() {
     assert_eq!(ask_metrics(&server, "/none").await.0, 404);
 }
 
-/// A refusal is an answer, and one account's trouble is not the others'.
+/// A refusal counts as an answer, not as a failure.
 #[tokio::test]
-async fn readiness_does_not_depend_on_each_account() {
+async fn readyz_fails_only_if_every_account_failed() {
     let access = AccessTokenSource::new(service_fn(|request: AccessTokenRequest| {
         let answer = match request.account.email.split('@').next() {
             Some("down") => Err(TokenError::Unavailable { reason: "down".into() }),
@@ -174,9 +174,9 @@ async fn readiness_does_not_depend_on_each_account() {
     }
 }
 
-/// Of an account that the metadata does not have any more nobody asks how it was.
+/// Accounts that were removed from the metadata do not count.
 #[tokio::test]
-async fn readiness_forgets_accounts_that_are_gone() {
+async fn readyz_ignores_removed_accounts() {
     let access = AccessTokenSource::new(service_fn(|request: AccessTokenRequest| {
         std::future::ready(match request.account.email.starts_with("down") {
             true => Err(TokenError::Unavailable { reason: "down".into() }),
@@ -198,7 +198,7 @@ async fn readiness_forgets_accounts_that_are_gone() {
 }
 
 #[tokio::test]
-async fn readiness_follows_the_config() {
+async fn readyz_is_503_while_the_config_file_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     std::fs::write(&file, r#"{"project": {}}"#).unwrap();
@@ -213,7 +213,7 @@ async fn readiness_follows_the_config() {
 }
 
 #[tokio::test]
-async fn two_servers_count_apart() {
+async fn two_servers_have_separate_metrics() {
     let metadata = || Metadata::from_json(json!({"instance": {"id": 1}})).unwrap();
     let one = builder().metadata(metadata()).start().await.unwrap();
     let other = builder().metadata(metadata()).start().await.unwrap();
@@ -225,9 +225,9 @@ async fn two_servers_count_apart() {
     assert_eq!((counted(&one).await, counted(&other).await), (true, false));
 }
 
-/// Whoever decides where requests go learns that the server stops as long as it has something to do.
+/// The metrics listener stops last, so that a load balancer sees 503 during the whole drain.
 #[tokio::test]
-async fn a_server_that_stops_says_so_to_the_end() {
+async fn readyz_is_503_during_the_whole_drain() {
     let (asked, answered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (asks, answers) = (Arc::clone(&asked), Arc::clone(&answered));
     let access = AccessTokenSource::new(service_fn(move |_: AccessTokenRequest| {
@@ -240,7 +240,7 @@ async fn a_server_that_stops_says_so_to_the_end() {
     }));
     let tokens = TokenSources::default().with_access(access);
     let server = builder().token_sources(tokens).drain(Duration::from_secs(600)).start().await.unwrap();
-    let Some(Address::Tcp(metrics)) = server.metrics_address().cloned() else { panic!("it has no address") };
+    let Some(Address::Tcp(metrics)) = server.metrics_address().cloned() else { panic!("no TCP address") };
     let ready = async || {
         let mut client = Client::over(TcpStream::connect(metrics).await.unwrap(), "metrics").await;
         let answer = client.send(request("GET", "/readyz", &[]), "").await;
@@ -251,30 +251,33 @@ async fn a_server_that_stops_says_so_to_the_end() {
     let token = tokio::spawn(async move { client.get(&format!("{ACCOUNT}/token")).await.status.as_u16() });
     asked.notified().await;
     let stopping = tokio::spawn(server.shutdown());
-    eventually("it is told", async || ready().await == (503, "the server is stopping\n".into())).await;
+    eventually("readyz says that the server is stopping", async || {
+        ready().await == (503, "the server is stopping\n".into())
+    })
+    .await;
     answered.notify_one();
     assert!(stopping.await.unwrap());
     assert_eq!(token.await.unwrap(), 200);
 }
 
 #[tokio::test]
-async fn the_path_of_the_metrics_needs_no_slash() {
-    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "my-metrics").start().await.unwrap();
+async fn metrics_path_needs_no_leading_slash() {
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "my-metrics").start().await.unwrap();
     assert_eq!(ask_metrics(&server, "/my-metrics").await.0, 200);
 }
 
 #[tokio::test]
-async fn the_path_of_the_metrics_is_not_that_of_another_page() {
+async fn metrics_path_must_not_be_that_of_another_page() {
     for path in ["/healthz", "readyz"] {
-        let error = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), path).start().await.unwrap_err();
+        let error = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), path).start().await.unwrap_err();
         assert!(error.to_string().contains("is the path of another page; choose another one"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn the_metrics_listener_takes_get_and_head() {
+async fn the_metrics_listener_accepts_get_and_head_only() {
     let server = builder().start().await.unwrap();
-    let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("it has no address") };
+    let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("no TCP address") };
     let mut client = Client::over(TcpStream::connect(address).await.unwrap(), "metrics").await;
     for (method, status, body) in [("GET", 200, "ok\n"), ("HEAD", 200, ""), ("POST", 405, "GET or HEAD, please\n")] {
         let answer = client.send(request(method, "/healthz", &[]), "").await;

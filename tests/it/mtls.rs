@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto, version};
 
-/// An authority, what it has made for a server, and the folder in which that server finds it.
+/// A certificate authority, and the folder in which the server finds its certificate, key and client roots.
 struct Pki {
     authority: Authority,
     folder: TempDir,
@@ -37,7 +37,7 @@ impl Pki {
         pki
     }
 
-    /// At once, so that a running server never reads half a file.
+    /// Replaces a file atomically, so that a running server never reads half of it.
     fn write(&self, name: &str, content: &str) {
         replace_file(&self.folder.path().join(name), content, 0o600).unwrap();
     }
@@ -63,22 +63,22 @@ impl Pki {
     }
 
     async fn serve(&self) -> Server {
-        watched().mtls(self.options()).start().await.unwrap()
+        with_metrics().mtls(self.options()).start().await.unwrap()
     }
 
-    /// A client certificate with this serial number.
-    fn numbered(&self, serial: u64) -> Minted {
+    /// Issues a client certificate with this serial number.
+    fn client_with_serial(&self, serial: u64) -> Minted {
         self.issue(|params| params.serial_number = Some(SerialNumber::from(serial)))
     }
 
-    /// Writes a list that revokes this serial number.
+    /// Writes a revocation list (CRL) with this serial number.
     fn revoke(&self, serial: u64) {
         let root = KeyPair::from_pem(&self.authority.key()).unwrap();
         let issuer = Issuer::from_ca_cert_pem(self.authority.certificate(), root).unwrap();
         self.write("revoked.pem", &revocation_list(&issuer, SerialNumber::from(serial)));
     }
 
-    /// A certificate of this authority's with what the parameters say.
+    /// Issues a client certificate after `change` to its parameters.
     fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Minted {
         let root = KeyPair::from_pem(&self.authority.key()).unwrap();
         let issuer = Issuer::from_ca_cert_pem(self.authority.certificate(), root).unwrap();
@@ -91,11 +91,11 @@ impl Pki {
     }
 }
 
-fn watched() -> ServerBuilder {
-    Server::builder().metrics(([127, 0, 0, 1], 0).into(), "/metrics")
+fn with_metrics() -> ServerBuilder {
+    Server::builder().metrics("127.0.0.1:0", "/metrics")
 }
 
-/// Connects with this certificate, or without any, and asks for the project.
+/// Connects with this certificate, or without one, and asks for the project.
 async fn ask(
     server: &Server,
     root: &str,
@@ -143,7 +143,7 @@ async fn handshakes(server: &Server, outcome: &str) -> bool {
         .contains(&format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} "))
 }
 
-/// How many changes of certificates had this outcome.
+/// The number of certificate reloads with this outcome.
 async fn reloads(server: &Server, outcome: &str) -> u64 {
     let series = format!("metadata_tls_reloads_total{{outcome=\"{outcome}\"}} ");
     let metrics = ask_metrics(server, "/metrics").await.1;
@@ -151,7 +151,7 @@ async fn reloads(server: &Server, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_client_with_a_certificate_is_served_with_either_version() {
+async fn a_client_with_a_certificate_is_served_over_tls_1_2_and_1_3() {
     let pki = Pki::new();
     let server = pki.serve().await;
     assert!(server.url().unwrap().starts_with("https://"));
@@ -162,7 +162,7 @@ async fn a_client_with_a_certificate_is_served_with_either_version() {
     assert!(handshakes(&server, "ok").await);
     let mut client = connect(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
     let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
-    assert_eq!(bare.status, 403, "the header is needed all the same");
+    assert_eq!(bare.status, 403, "Metadata-Flavor is required over HTTPS too");
     let redirect = client.get("instance?recursive=true").await;
     assert_eq!(
         redirect.header("location"),
@@ -171,9 +171,9 @@ async fn a_client_with_a_certificate_is_served_with_either_version() {
 }
 
 #[tokio::test]
-async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
+async fn clients_without_a_valid_certificate_are_refused_and_counted() {
     let pki = Pki::new();
-    let revoked = pki.numbered(7);
+    let revoked = pki.client_with_serial(7);
     pki.revoke(7);
     let server = pki.serve().await;
 
@@ -198,12 +198,12 @@ async fn whoever_has_not_the_right_certificate_is_turned_away_and_counted() {
     let for_nothing = pki.issue(|params| params.extended_key_usages = Vec::new());
     let server = pki.serve().await;
     let answer = ask(&server, pki.authority.certificate(), Some(&for_nothing), BOTH).await.unwrap();
-    assert_eq!(answer.status, 403, "clientAuth is demanded");
+    assert_eq!(answer.status, 403, "clientAuth is required");
     assert!(handshakes(&server, "wrong_usage").await);
     assert_eq!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap().status, 200);
 }
 
-/// A list, in PEM, with this one certificate.
+/// A revocation list (CRL) in PEM with this serial number.
 pub(crate) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: SerialNumber) -> String {
     let revoked = RevokedCertParams {
         serial_number: serial,
@@ -223,7 +223,7 @@ pub(crate) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: SerialNumber
 }
 
 #[tokio::test]
-async fn of_verified_clients_only_the_welcome_get_in() {
+async fn mtls_allow_admits_clients_by_name_or_fingerprint() {
     let pki = Pki::new();
     let client = pki.issue(|params| {
         params.distinguished_name.push(DnType::CommonName, "vm-1");
@@ -236,20 +236,20 @@ async fn of_verified_clients_only_the_welcome_get_in() {
     let der = CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
     let fingerprint = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<String>();
-    let welcome = ["vm-1", "vm-1.example.com", "spiffe://example.com/vm-1", "192.0.2.1", &fingerprint];
+    let admitted = ["vm-1", "vm-1.example.com", "spiffe://example.com/vm-1", "192.0.2.1", &fingerprint];
     let others = ["vm-2", "spiffe://example.com/vm", "VM-1", &fingerprint[1..]];
-    let statuses = welcome.iter().map(|name| (name, 200)).chain(others.iter().map(|name| (name, 403)));
+    let statuses = admitted.iter().map(|name| (name, 200)).chain(others.iter().map(|name| (name, 403)));
     for (allowed, status) in statuses {
-        let options = pki.options().allowed(["nobody", *allowed]);
+        let options = pki.options().allowed(["another", *allowed]);
         let server = Server::builder().mtls(options).start().await.unwrap();
         let answer = ask(&server, pki.authority.certificate(), Some(&client), BOTH).await.unwrap();
         assert_eq!(answer.status, status, "{allowed}");
     }
 }
 
-/// HTTP/2 alone is no protocol of a metadata server; who says nothing of protocols gets HTTP/1.1 as well.
+/// A client without ALPN gets HTTP/1.1; one that offers only HTTP/2 is refused.
 #[tokio::test]
-async fn the_protocol_is_http_1_1() {
+async fn alpn_agrees_on_http_1_1_only() {
     let pki = Pki::new();
     let server = pki.serve().await;
     for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("http/1.1")), (&[], None)] {
@@ -261,13 +261,13 @@ async fn the_protocol_is_http_1_1() {
     let mut config = config(pki.authority.certificate(), Some(&pki.client()), BOTH);
     config.alpn_protocols = vec![b"h2".to_vec()];
     assert!(handshake(&server, config).await.is_err());
-    eventually("it is counted", async || handshakes(&server, "other").await).await;
+    eventually("the failed handshake is counted", async || handshakes(&server, "other").await).await;
 }
 
 #[tokio::test]
-async fn https_stands_beside_http() {
+async fn https_is_served_beside_http() {
     let pki = Pki::new();
-    let server = watched().mtls_beside(([127, 0, 0, 1], 0).into(), pki.options()).start().await.unwrap();
+    let server = with_metrics().mtls_beside("127.0.0.1:0", pki.options()).start().await.unwrap();
     assert_ne!(Some(server.address()), server.tls_address());
     assert_eq!(get(&server, "project/project-id").await.body, "sample-project");
     let answer = ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
@@ -275,28 +275,38 @@ async fn https_stands_beside_http() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_used_is_named() {
+async fn errors_name_the_unusable_file() {
     let pki = Pki::new();
     let error = async |pki: &Pki| Server::builder().mtls(pki.options()).start().await.unwrap_err().to_string();
     pki.write("server.key", "nothing");
     assert!(error(&pki).await.contains("server.key: no private key"), "{}", error(&pki).await);
+    pki.write("server.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    assert!(
+        error(&pki).await.contains("server.key: the private key is encrypted: decrypt it"),
+        "{}",
+        error(&pki).await
+    );
     std::fs::remove_file(pki.folder.path().join("server.key")).unwrap();
     assert!(error(&pki).await.contains("server.key: "), "{}", error(&pki).await);
     pki.write("server.key", &pki.authority.server().unwrap().key);
-    assert!(error(&pki).await.contains("server.crt: "), "{}", error(&pki).await);
+    let mismatch = error(&pki).await;
+    assert!(mismatch.contains("server.key: not the private key of ") && mismatch.ends_with("server.crt"), "{mismatch}");
     pki.write("root.crt", "");
     assert!(error(&pki).await.contains("root.crt: no CERTIFICATE in PEM"), "{}", error(&pki).await);
 }
 
-/// A client that says nothing is left to itself, and does not hold up a stop.
+/// A client that connects and sends no TLS hello blocks neither other clients nor the shutdown.
 #[tokio::test]
-async fn a_silent_client_holds_nothing_up() {
+async fn a_silent_client_does_not_delay_the_shutdown() {
     let pki = Pki::new();
     let server = pki.serve().await;
     let Some(Address::Tcp(address)) = server.tls_address() else { panic!() };
     let _silent = TcpStream::connect(address).await.unwrap();
     let connected = async || ask_metrics(&server, "/metrics").await.1.contains("metadata_connections 1\n");
-    eventually("it is connected", connected).await;
-    assert!(ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(), "nor others");
+    eventually("the silent client is connected", connected).await;
+    assert!(
+        ask(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.is_ok(),
+        "other clients are served"
+    );
     tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await.unwrap();
 }

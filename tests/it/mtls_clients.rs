@@ -1,6 +1,6 @@
-//! The program with HTTPS, for clients that nobody here has written.
+//! The program with HTTPS, used by real clients: curl, google-auth and Node.
 
-use crate::support::program::{Program, refusal};
+use crate::support::program::{Program, failed_start};
 use crate::support::{get_at, repository};
 use gce_metadata_server::certs::peer_identity;
 use rcgen::{Issuer, KeyPair, SerialNumber};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-/// The program with HTTPS, and where that is.
+/// Starts the program with HTTPS; returns it and its `HOST:PORT` for HTTPS.
 fn start(args: &[&str]) -> (Program, String) {
     start_with(args, |_| {})
 }
@@ -20,11 +20,11 @@ fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> (Program, Str
         command.arg("--configFile").arg(repository("config.json")).args(args);
         change(command);
     });
-    let address = program.says("https://");
+    let address = program.wait_for("https://");
     (program, address)
 }
 
-fn made(command: &mut Command) -> String {
+fn stdout_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -45,7 +45,7 @@ const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
 
 /// The Go emulator's command line and its curl call, with certificates of `certs init`.
 #[test]
-fn the_go_emulators_mtls_mode_works_as_it_is_written() {
+fn the_go_emulators_mtls_command_line_works() {
     let folder = tempfile::tempdir().unwrap();
     let certs = folder.path().join("certs");
     let init = || {
@@ -53,22 +53,22 @@ fn the_go_emulators_mtls_mode_works_as_it_is_written() {
         command.args(["certs", "init"]).arg(&certs);
         command
     };
-    assert_eq!(made(&mut init()).lines().count(), 6);
+    assert_eq!(stdout_of(&mut init()).lines().count(), 6);
     let again = init().output().unwrap();
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is there already"));
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("already exists"));
 
     let path = |name: &str| certs.join(name).to_str().unwrap().to_owned();
     let (cert, key, root) = (path("server.crt"), path("server.key"), path("root.crt"));
     let (_running, address) = start(&["--usemTLS", "--serverCert", &cert, "--serverKey", &key, "--rootCAmTLS", &root]);
-    let mine = ["--cert", "certs/client.crt", "--key", "certs/client.key", "--cacert", "certs/root.crt"];
-    assert_eq!(made(&mut curl(&address, &mine, folder.path())), EMAIL);
-    let without = curl(&address, &mine[4..], folder.path()).output().unwrap();
+    let client_options = ["--cert", "certs/client.crt", "--key", "certs/client.key", "--cacert", "certs/root.crt"];
+    assert_eq!(stdout_of(&mut curl(&address, &client_options, folder.path())), EMAIL);
+    let without = curl(&address, &client_options[4..], folder.path()).output().unwrap();
     assert!(!without.status.success());
 }
 
-/// The name in the log is the metadata's, unless another is given.
+/// The client's name is the VM's, or that of `--mds-mtls-client`.
 #[test]
-fn the_log_says_who_asked() {
+fn log_lines_have_the_client_certificates_subject() {
     for (option, peer) in [(&[][..], "vm-1"), (&["--mds-mtls-client", "another"], "another")] {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
@@ -77,7 +77,7 @@ fn the_log_says_who_asked() {
         let (_running, address) = start_with(&args, |command| {
             command.stderr(std::fs::File::create(&log).unwrap());
         });
-        made(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path()));
+        stdout_of(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path()));
         let log = std::fs::read_to_string(log).unwrap();
         let line = log.lines().find(|line| line.contains("default/email")).unwrap();
         assert!(line.contains(&format!("C=US, O=Google Compute Engine, CN={peer}")), "{line}");
@@ -88,14 +88,16 @@ fn the_log_says_who_asked() {
 }
 
 #[test]
-fn the_command_line_says_who_is_welcome() {
+fn mtls_allow_and_mtls_crl_options_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let certs = folder.path().join("certs");
-    made(Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(["certs", "init", "--client", "a"]).arg(&certs));
+    stdout_of(
+        Command::new(env!("CARGO_BIN_EXE_gce-metadata-server")).args(["certs", "init", "--client", "a"]).arg(&certs),
+    );
     let read = |name: &str| std::fs::read_to_string(certs.join(name)).unwrap();
     std::fs::write(certs.join("crl.pem"), revocation_list(&read("root.crt"), &read("root.key"), &read("client.crt")))
         .unwrap();
-    let mine = ["-w", " %{http_code}", "--cert", "client.crt", "--key", "client.key", "--cacert", "root.crt"];
+    let client_options = ["-w", " %{http_code}", "--cert", "client.crt", "--key", "client.key", "--cacert", "root.crt"];
     for (options, status) in [
         (&["--mtls-allow", "b", "--mtls-allow", "a"][..], Some(" 200")),
         (&["--mtls-allow", "b"], Some(" 403")),
@@ -105,13 +107,13 @@ fn the_command_line_says_who_is_welcome() {
         let (_running, address) = start_with(&[&files, options].concat(), |command| {
             command.current_dir(&certs);
         });
-        let output = curl(&address, &mine, &certs).output().unwrap();
+        let output = curl(&address, &client_options, &certs).output().unwrap();
         assert_eq!(output.status.success(), status.is_some(), "{options:?}: {output:?}");
         assert!(String::from_utf8(output.stdout).unwrap().ends_with(status.unwrap_or(" 000")), "{options:?}");
     }
 }
 
-/// Of this authority, with one certificate.
+/// A revocation list of this authority with one certificate.
 fn revocation_list(root: &str, key: &str, revoked: &str) -> String {
     let issuer = Issuer::from_ca_cert_pem(root, KeyPair::from_pem(key).unwrap()).unwrap();
     let (_, pem) = x509_parser::pem::parse_x509_pem(revoked.as_bytes()).unwrap();
@@ -119,9 +121,9 @@ fn revocation_list(root: &str, key: &str, revoked: &str) -> String {
     super::mtls::revocation_list(&issuer, serial)
 }
 
-/// The build that has no TPM needs none to seal for one.
+/// Sealing to an endorsement key works without the feature `tpm`.
 #[tokio::test]
-async fn an_endorsement_key_is_taken_from_its_file() {
+async fn mds_ek_reads_the_endorsement_key_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let (ek, mds) = (folder.path().join("ek.pem"), folder.path().join("mds"));
     let args = ["--tls-port", "0", "--mds-ek", ek.to_str().unwrap(), "--mds-mtls-dir", mds.to_str().unwrap()];
@@ -129,13 +131,13 @@ async fn an_endorsement_key_is_taken_from_its_file() {
     let mut program = Program::start(|command| {
         command.args(args);
     });
-    let answer = get_at(&program.says("GCE_METADATA_HOST="), "instance/credentials/mds-client-certificate").await;
+    let answer = get_at(&program.wait_for("GCE_METADATA_HOST="), "instance/credentials/mds-client-certificate").await;
     assert!(answer.status == 200 && answer.body.starts_with(r#"{"encrypted_credentials":""#), "{answer:?}");
 
     let refused = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
         command.args(args);
-        refusal(command)
+        failed_start(command)
     };
     std::fs::write(&ek, "nothing").unwrap();
     assert!(refused(&args).contains("ek.pem: no PUBLIC KEY or CERTIFICATE in PEM"), "{}", refused(&args));
@@ -152,37 +154,37 @@ fn curl_by_every_name_of_the_server() {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-H", "Metadata-Flavor: Google", "--cacert", "root.crt", "-E", "client.key", "--connect-to"]);
         curl.arg(format!("{name}:443:{address}")).arg(format!("https://{name}/computeMetadata/v1/instance/name"));
-        assert_eq!(made(curl.current_dir(folder.path())), "vm-1", "{name}");
+        assert_eq!(stdout_of(curl.current_dir(folder.path())), "vm-1", "{name}");
     }
 }
 
-/// The umask of a service is often one that leaves nothing to others.
+/// The modes do not depend on the umask, which services often set to 077.
 #[test]
-fn the_files_have_the_modes_that_were_asked_for() {
+fn mds_mtls_mode_overrides_the_umask() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("mds");
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_gce-metadata-server")]);
     command.args(["--port", "0", "--tls-port", "0", "--mds-mtls-mode", "644", "--mds-mtls-dir"]).arg(&folder);
     command.stderr(Stdio::null());
-    Program::of(command).says("GCE_METADATA_HOST=");
+    Program::of(command).wait_for("GCE_METADATA_HOST=");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o755);
     assert_eq!([mode(&folder.join("root.crt")), mode(&folder.join("client.key"))], [0o644; 2]);
 }
 
 #[test]
-fn curl_with_a_folder_that_the_server_keeps() {
+fn curl_with_certificates_of_mds_mtls_dir() {
     let folder = tempfile::tempdir().unwrap();
     let (_running, address) = start(&["--tls-port", "0", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
-    // As the guest agent's documentation has it.
-    assert_eq!(made(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path())), EMAIL);
+    // The call from the guest agent's documentation.
+    assert_eq!(stdout_of(&mut curl(&address, &["--cacert", "root.crt", "-E", "client.key"], folder.path())), EMAIL);
 }
 
 fn client(program: &Path, script: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (_running, address) = start(&["--usemTLS", "--mds-mtls-dir", folder.path().to_str().unwrap()]);
-    made(
+    stdout_of(
         Command::new(program)
             .arg(repository("tests/clients").join(script))
             .env_clear()

@@ -1,4 +1,4 @@
-//! OS Login over sockets: what the conformance table can't say.
+//! OS Login over sockets: the cases that need more than a conformance table, such as sessions and reloads.
 
 use crate::support::{Client, ask_metrics, eventually, repository, request};
 use gce_metadata_server::{ConfigDocument, Server};
@@ -16,10 +16,9 @@ async fn post(client: &mut Client, path: &str, body: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_asked_for_and_accepted() {
+async fn a_two_factor_session_ends_authenticated() {
     let metadata = ConfigDocument::from_json(config()).unwrap().metadata;
-    let server =
-        Server::builder().metadata(metadata).metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+    let server = Server::builder().metadata(metadata).metrics("127.0.0.1:0", "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -35,11 +34,11 @@ async fn a_second_factor_is_asked_for_and_accepted() {
     }
     let (_, metrics) = ask_metrics(&server, "/metrics").await;
     assert!(metrics.contains("oslogin/authenticate/sessions/"), "{metrics}");
-    assert!(seen.iter().all(|session| !metrics.contains(session)), "a path of its own for each session");
+    assert!(seen.iter().all(|session| !metrics.contains(session)), "session ids must not be metric labels");
 }
 
 #[tokio::test]
-async fn more_than_a_question_is_not_read() {
+async fn an_oversized_session_request_is_413() {
     let server =
         Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;
@@ -48,7 +47,7 @@ async fn more_than_a_question_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_reload_changes_who_may_log_in() {
+async fn a_reload_changes_os_login_policies() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     std::fs::write(&file, config().to_string()).unwrap();
@@ -60,9 +59,9 @@ async fn a_reload_changes_who_may_log_in() {
     let mut changed = config();
     changed["osLogin"]["policies"]["bob@example.com"] = json!(["login", "adminLogin"]);
     std::fs::write(&file, changed.to_string()).unwrap();
-    eventually("Bob is root", async || client.get(bob).await.body == r#"{"success":true}"#).await;
+    eventually("Bob has adminLogin", async || client.get(bob).await.body == r#"{"success":true}"#).await;
 
-    // What else is written there leaves it as it is.
+    // Edits of the metadata do not change OS Login.
     server.publisher().set("instance/preempted", "TRUE").unwrap();
     server.publisher().remove("instance/preempted").unwrap();
     server.publisher().merge("", json!({"instance": {"preempted": "TRUE"}})).unwrap();
@@ -70,7 +69,7 @@ async fn a_reload_changes_who_may_log_in() {
 }
 
 #[tokio::test]
-async fn no_form_of_the_tree_shows_anything_of_it() {
+async fn listings_and_recursion_show_no_os_login_data() {
     let server =
         Server::builder().metadata(ConfigDocument::from_json(config()).unwrap().metadata).start().await.unwrap();
     let mut client = Client::connect(&server).await;

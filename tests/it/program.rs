@@ -1,4 +1,4 @@
-//! The program from outside: its options, what it prints, how it starts, fails and stops.
+//! The program as a black box: options, output, start, reload, failure and shutdown.
 
 mod commands;
 mod hosts;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program in a folder of its own, with nothing in its environment.
+/// The program in this folder, with an empty environment.
 fn program(folder: &Path, args: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
     command.current_dir(folder).env_clear().args(args.split(' ').filter(|word| !word.is_empty()));
@@ -21,7 +21,7 @@ fn program(folder: &Path, args: &str) -> Command {
     command
 }
 
-/// A program that serves; killed when dropped.
+/// A serving program; killed when dropped.
 struct Running {
     child: Child,
     out: Vec<String>,
@@ -30,17 +30,17 @@ struct Running {
 
 impl Running {
     fn start(mut command: Command) -> Self {
-        let watched = command.get_args().any(|arg| arg == "--metricsEnabled");
+        let has_metrics = command.get_args().any(|arg| arg == "--metricsEnabled");
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-        let mut out = vec![lines.next().expect("it says where it listens").unwrap()];
+        let mut out = vec![lines.next().expect("the first line names the address").unwrap()];
         let url = out[0].rsplit(' ').next().unwrap().to_owned();
-        let more = usize::from(url.starts_with("http://")) * 2 + usize::from(watched);
+        let more = usize::from(url.starts_with("http://")) * 2 + usize::from(has_metrics);
         out.extend(lines.take(more).map(Result::unwrap));
         Self { child, out, url }
     }
 
-    /// What curl makes of it.
+    /// Runs curl with these arguments and returns the body.
     fn curl(&self, args: &str) -> String {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-H", "Metadata-Flavor: Google"]).args(args.split(' '));
@@ -56,7 +56,7 @@ impl Running {
         self.curl(&format!("http://metadata.google.internal/computeMetadata/v1/{path}"))
     }
 
-    /// Sends a signal and comes back with the exit status and everything on standard error.
+    /// Sends a signal, waits for the exit, and returns the exit status and all of standard error.
     fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let mut err = String::new();
@@ -82,7 +82,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn without_a_config_the_sample_is_served() {
+fn the_built_in_sample_is_served_without_a_config() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "--port 0"));
     let address = running.url.trim_start_matches("http://").to_owned();
@@ -94,11 +94,11 @@ fn without_a_config_the_sample_is_served() {
     assert_eq!(status, Some(0));
     let offline: Vec<_> = log.lines().filter(|line| line.contains("tokens are made offline")).collect();
     assert_eq!(offline.len(), 1, "{log}");
-    assert!(offline[0].contains("GOOGLE_ACCESS_TOKEN"), "it says how to get real ones: {log}");
+    assert!(offline[0].contains("GOOGLE_ACCESS_TOKEN"), "the log must name the remedy: {log}");
 }
 
 #[test]
-fn serve_is_a_command_by_name_with_the_same_options() {
+fn serve_is_also_a_command_with_the_same_options() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "serve -port :0 --enable-legacy-endpoints=false"));
     assert_eq!(running.out[0], format!("# Serving the built-in sample at {}", running.url));
@@ -107,7 +107,7 @@ fn serve_is_a_command_by_name_with_the_same_options() {
 }
 
 #[test]
-fn a_config_in_the_folder_is_served_unasked() {
+fn config_json_in_the_current_folder_is_served_by_default() {
     let folder = folder();
     std::fs::write(folder.path().join("config.json"), r#"{"project": {"projectId": "found"}}"#).unwrap();
     let running = Running::start(program(folder.path(), "--port 0"));
@@ -116,9 +116,9 @@ fn a_config_in_the_folder_is_served_unasked() {
     assert_eq!(running.stop("-INT").0, Some(0));
 }
 
-/// The command line and the curl calls of the Go emulator's README, for tokens from the environment.
+/// The command line and curl calls from the Go emulator's README, with tokens from the environment.
 #[test]
-fn the_go_emulators_static_mode_works_as_it_is_written() {
+fn the_go_emulators_static_token_command_line_works() {
     let folder = folder();
     let config = repository("config.json");
     let mut command = program(folder.path(), "-logtostderr -alsologtostderr -v 5 -port :0");
@@ -170,7 +170,7 @@ fn secrets_stay_out_of_the_log_at_every_level() {
 }
 
 #[test]
-fn a_token_made_offline_is_logged_once_however_often_it_is_served() {
+fn a_cached_offline_token_is_logged_once() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "--port 0"));
     let account = "instance/service-accounts/default";
@@ -183,9 +183,9 @@ fn a_token_made_offline_is_logged_once_however_often_it_is_served() {
     }
 }
 
-/// The folder of the config is watched, and a log file in it changes with every line that is logged.
+/// The config's folder is watched, and a log file in it changes with each log line.
 #[test]
-fn a_log_beside_the_config_does_not_feed_itself() {
+fn a_log_file_beside_the_config_causes_no_reload_loop() {
     let folder = folder();
     std::fs::write(folder.path().join("config.json"), r#"{"project": {"projectId": "p"}}"#).unwrap();
     let log = folder.path().join("server.log");
@@ -202,7 +202,7 @@ fn a_log_beside_the_config_does_not_feed_itself() {
 }
 
 #[test]
-fn a_signal_reloads_and_a_unix_socket_is_removed() {
+fn sighup_reloads_the_config_and_shutdown_removes_the_unix_socket() {
     let folder = folder();
     let config = folder.path().join("config.json");
     std::fs::write(&config, r#"{"project": {"projectId": "one"}}"#).unwrap();
@@ -223,13 +223,13 @@ fn a_signal_reloads_and_a_unix_socket_is_removed() {
     assert!(!socket.exists());
 }
 
-/// The same signal twice in a moment, as from a terminal and from a supervisor, is one request to stop.
+/// Two signals at almost the same time, as from a terminal and a supervisor, count as one request to stop.
 #[test]
-fn a_doubled_signal_does_not_cut_the_drain_short() {
+fn two_signals_at_once_do_not_cut_the_drain_short() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "--port 0 --drain-timeout 30"));
     let address = running.url.trim_start_matches("http://").to_owned();
-    // Half a head keeps the server draining for a second.
+    // An unfinished request head keeps the server draining for a second.
     let mut half = std::net::TcpStream::connect(address).unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nHost: metadata\r\n\r\nGET /").unwrap();
     half.read_exact(&mut [0; 12]).unwrap();
@@ -239,9 +239,9 @@ fn a_doubled_signal_does_not_cut_the_drain_short() {
     assert!(!log.contains("second signal"), "{log}");
 }
 
-/// A client in the middle of a long poll does not keep a stopping server from stopping.
+/// A long poll does not delay the shutdown.
 #[test]
-fn a_stopping_server_answers_who_waits() {
+fn shutdown_answers_long_polls() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "--port 0 --metricsEnabled -metricsPort :0"));
     let metrics = running.out.last().unwrap().strip_prefix("# Metrics and health at ").unwrap().to_owned() + "/metrics";
@@ -253,7 +253,7 @@ fn a_stopping_server_answers_who_waits() {
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while !running.curl(&metrics).contains("\nmetadata_waiters 1\n") {
-        assert!(Instant::now() < deadline, "nobody waits");
+        assert!(Instant::now() < deadline, "no waiter");
     }
     assert_eq!(running.stop("-TERM").0, Some(0));
     assert_eq!(waiter.wait_with_output().unwrap().stdout, b"NONE");

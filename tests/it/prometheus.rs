@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the server, and every query of the dashboard finds something in it.
+//! A real Prometheus scrapes the server, and each query of the Grafana dashboard returns data.
 
 use crate::support::{Client, ask_metrics, eventually, get, repository, request};
 use gce_metadata_server::{Address, Server};
@@ -9,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 async fn server() -> Server {
-    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
     traffic(&server).await;
     server
 }
 
-/// Something of everything that is counted.
+/// Requests that give every metric of the dashboard a sample.
 async fn traffic(server: &Server) {
     let account = "instance/service-accounts/default";
     for path in ["instance/id", "instance/none", &format!("{account}/token"), &format!("{account}/identity?audience=a")]
@@ -25,7 +25,7 @@ async fn traffic(server: &Server) {
 
 #[tokio::test]
 #[ignore = "needs promtool, which scripts/test installs"]
-async fn promtool_complains_of_nothing_but_a_name_that_is_not_ours_to_choose() {
+async fn promtool_reports_only_the_counter_name_kept_for_compatibility() {
     let metrics = ask_metrics(&server().await, "/metrics").await.1;
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -37,7 +37,7 @@ async fn promtool_complains_of_nothing_but_a_name_that_is_not_ours_to_choose() {
     promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    // The Go emulator's dashboards and alerts know the counter by this name.
+    // Dashboards and alerts of the Go emulator use the counter by this name.
     assert_eq!(said.trim(), r#"metadata_endpoint_path_requests counter metrics should have "_total" suffix"#);
 }
 
@@ -52,7 +52,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// The port that it got from the system. It doesn't tell, so the system is asked.
+    /// The port of Prometheus, which listens at port 0 and does not print the port; `/proc` has it.
     fn port(&self) -> Option<u16> {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).ok()?;
         let sockets: Vec<String> = files
@@ -70,7 +70,7 @@ impl Prometheus {
 
 #[tokio::test]
 #[ignore = "needs prometheus, which scripts/test installs"]
-async fn every_query_of_the_dashboard_finds_something() {
+async fn every_dashboard_query_returns_data() {
     let server = server().await;
     let Some(Address::Tcp(target)) = server.metrics_address() else { panic!() };
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ async fn every_query_of_the_dashboard_finds_something() {
     for query in queries {
         let query = query["expr"].as_str().unwrap().replace("$job", "metadata").replace("$__rate_interval", "1m");
         eventually(&query, async || {
-            // Rates need more than one scrape.
+            // `rate()` needs more than one scrape.
             traffic(&server).await;
             let Some(answer) = ask(port, &query).await else { return false };
             assert_eq!(answer["status"], "success", "{query}: {answer}");
@@ -115,7 +115,7 @@ async fn every_query_of_the_dashboard_finds_something() {
     }
 }
 
-/// `None` while it is still starting.
+/// The answer to a PromQL query; `None` while Prometheus is starting.
 async fn ask(port: u16, query: &str) -> Option<Value> {
     let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();

@@ -1,4 +1,4 @@
-//! HTTP as some clients write it, on the sockets that they use.
+//! HTTP/1.0 and 1.1 on the wire: unusual, slow and malformed requests, limits and sockets.
 
 use crate::support::{Client, ask_metrics, eventually, get, request, serve};
 use futures_util::future::join_all;
@@ -14,11 +14,11 @@ async fn vm() -> Server {
     serve(json!({"instance": {"name": "vm-1"}})).await
 }
 
-/// Writes these bytes and reads until the server closes.
+/// Writes these bytes and reads until the server closes the connection.
 async fn raw(server: &Server, bytes: &[u8]) -> String {
     let Address::Tcp(address) = server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // A server that refuses early may reset what it has not read.
+    // A server that refuses early may reset the connection while bytes are unread.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -28,7 +28,7 @@ async fn raw(server: &Server, bytes: &[u8]) -> String {
 const NAME: &str = "/computeMetadata/v1/instance/name";
 
 #[tokio::test]
-async fn http_1_0_is_acknowledged_or_closed() {
+async fn http_1_0_connections_are_kept_alive_only_on_request() {
     let server = vm().await;
     let plain = raw(&server, format!("GET {NAME} HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n").as_bytes()).await;
     assert!(plain.starts_with("HTTP/1.0 200 OK\r\n") && plain.ends_with("\r\n\r\nvm-1"), "{plain}");
@@ -71,7 +71,7 @@ async fn header_names_are_written_as_gce_writes_them() {
 }
 
 #[tokio::test]
-async fn white_space_before_the_colon_is_refused() {
+async fn white_space_before_a_headers_colon_is_400() {
     let server = vm().await;
     let answer =
         raw(&server, format!("GET {NAME} HTTP/1.1\r\nHost: a\r\nMetadata-Flavor : Google\r\n\r\n").as_bytes()).await;
@@ -79,7 +79,7 @@ async fn white_space_before_the_colon_is_refused() {
 }
 
 #[tokio::test]
-async fn an_absolute_target_is_a_path_too() {
+async fn a_request_target_in_absolute_form_is_served() {
     let server = vm().await;
     let target = format!(
         "GET http://metadata.google.internal{NAME} HTTP/1.1\r\nHost: metadata\r\nConnection: close\r\nMetadata-Flavor: Google\r\n\r\n"
@@ -88,7 +88,7 @@ async fn an_absolute_target_is_a_path_too() {
 }
 
 #[tokio::test]
-async fn headers_without_end_are_refused_and_cost_no_more() {
+async fn oversized_headers_are_431() {
     let server = vm().await;
     let endless = format!("GET {NAME} HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
     let answer = raw(&server, endless.as_bytes()).await;
@@ -97,16 +97,16 @@ async fn headers_without_end_are_refused_and_cost_no_more() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_finish_its_request_is_cut_off() {
+async fn header_timeout_closes_an_unfinished_request() {
     let server = Server::builder().header_timeout(Duration::from_millis(1)).start().await.unwrap();
     assert!(!raw(&server, b"GET / HTTP/1.1\r\nHost: met").await.contains("200 OK"));
     assert_eq!(raw(&server, b"").await, "");
 }
 
-/// The head of a request that never ends is given up soon after the server is told to stop, not at the end of the drain.
+/// An unfinished request head is dropped soon after the shutdown begins, not at the end of the drain time.
 #[tokio::test]
-async fn half_a_request_does_not_hold_up_a_stopping_server() {
-    // In this runtime, whose clock is paused below.
+async fn an_unfinished_request_head_does_not_delay_the_shutdown() {
+    // In the test's runtime, whose clock is paused below.
     let server = Server::builder().on_current_runtime().drain(Duration::from_secs(3600)).start().await.unwrap();
     let Address::Tcp(address) = *server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -121,11 +121,11 @@ async fn half_a_request_does_not_hold_up_a_stopping_server() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_answer_is_cut_off() {
+async fn write_timeout_closes_the_connection_of_a_client_that_reads_nothing() {
     let large = json!({"instance": {"attributes": {"a": "x".repeat(32 << 20)}}});
     let metadata = gce_metadata_server::Metadata::from_json(large).unwrap();
     let builder = Server::builder().metadata(metadata).write_timeout(Duration::from_millis(10));
-    let server = builder.metrics(([127, 0, 0, 1], 0).into(), "/metrics").start().await.unwrap();
+    let server = builder.metrics("127.0.0.1:0", "/metrics").start().await.unwrap();
     let Address::Tcp(address) = *server.address() else { panic!() };
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request =
@@ -133,13 +133,14 @@ async fn a_client_that_takes_no_answer_is_cut_off() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let connections =
         async |count: u32| ask_metrics(&server, "/metrics").await.1.contains(&format!("connections {count}\n"));
-    eventually("it was accepted", async || ask_metrics(&server, "/metrics").await.1.contains("attributes/a")).await;
-    eventually("it is cut off", async || connections(0).await).await;
+    eventually("the request is answered", async || ask_metrics(&server, "/metrics").await.1.contains("attributes/a"))
+        .await;
+    eventually("the connection is closed", async || connections(0).await).await;
 }
 
 #[tokio::test]
-async fn at_the_cap_a_connection_queues_until_another_ends() {
-    let server = Server::builder().most_connections(1).start().await.unwrap();
+async fn at_the_connection_limit_a_connection_queues_until_another_ends() {
+    let server = Server::builder().max_connections(1).start().await.unwrap();
     let mut first = Client::connect(&server).await;
     first.get("instance/name").await;
     let mut second = Client::connect(&server).await;
@@ -153,7 +154,7 @@ async fn at_the_cap_a_connection_queues_until_another_ends() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_no_obstacle() {
+async fn an_unread_request_body_does_not_break_keep_alive() {
     let server = vm().await;
     let mut client = Client::connect(&server).await;
     for _ in 0..3 {
@@ -167,7 +168,7 @@ async fn a_body_that_nobody_reads_is_no_obstacle() {
 }
 
 #[tokio::test]
-async fn two_servers_in_one_process_do_not_know_of_each_other() {
+async fn two_servers_in_one_process_share_no_state() {
     let (one, other) = (vm().await, serve(json!({"instance": {"name": "vm-2"}})).await);
     one.publisher().set("instance/name", "renamed").unwrap();
     assert_eq!(get(&one, "instance/name").await.body, "renamed");
@@ -178,7 +179,7 @@ async fn two_servers_in_one_process_do_not_know_of_each_other() {
 }
 
 #[tokio::test]
-async fn threads_of_the_servers_own_serve_and_end_with_it() {
+async fn server_threads_serve_connections_and_end_with_the_server() {
     let start = async || Server::builder().threads(NonZeroUsize::new(3).unwrap()).start().await.unwrap();
     let server = start().await;
     let mut clients = Vec::new();
@@ -200,11 +201,12 @@ async fn threads_of_the_servers_own_serve_and_end_with_it() {
     let mut client = Client::connect(&server).await;
     assert_eq!(client.get("project/project-id").await.status, 200);
     drop(server);
-    eventually("its connections end", async || client.try_get("project/project-id").await.is_err()).await;
+    eventually("the dropped server's connections end", async || client.try_get("project/project-id").await.is_err())
+        .await;
 }
 
 #[tokio::test]
-async fn ipv6_is_served_where_there_is_any() {
+async fn ipv6_is_served_if_available() {
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
     if tokio::net::TcpListener::bind(address).await.is_err() {
         return;
@@ -215,7 +217,7 @@ async fn ipv6_is_served_where_there_is_any() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_serves_and_is_removed() {
+async fn a_unix_socket_is_served_and_removed_at_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metadata.sock");
     let server = Server::builder().unix_socket(&path, Some(0o660)).start().await.unwrap();
@@ -228,7 +230,7 @@ async fn a_unix_socket_serves_and_is_removed() {
 }
 
 #[tokio::test]
-async fn given_tokens_are_the_default_accounts_and_nobody_elses() {
+async fn given_tokens_are_served_for_the_default_account_only() {
     let accounts = json!({
         "default": {"email": "a@example.com", "scopes": ["s"]},
         "b@example.com": {"email": "b@example.com", "scopes": ["s"]},
@@ -243,10 +245,10 @@ async fn given_tokens_are_the_default_accounts_and_nobody_elses() {
     assert_eq!(
         get(&server, &(account("default") + "/identity?audience=a")).await.status,
         404,
-        "no source of that kind"
+        "no source of identity tokens"
     );
     let certs = Client::connect(&server).await.send(request("GET", "/oauth2/v3/certs", &[]), "").await;
-    assert_eq!(certs.status, 404, "the offline issuer's keys are its own");
+    assert_eq!(certs.status, 404, "public keys are published by the offline issuer only");
 }
 
 #[tokio::test]
@@ -281,7 +283,7 @@ async fn a_request_has_one_host_in_http_1_1_and_at_most_one_in_http_1_0() {
         let answer = raw(&server, request.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/{version} {status} ")), "{version} {hosts:?}: {answer}");
     }
-    // The connection is closed after it.
+    // The connection is closed after the 400.
     let refused = raw(&server, format!("GET {NAME} HTTP/1.1\r\n\r\n").as_bytes()).await;
     assert!(
         refused.contains("\r\nConnection: close\r\n") && refused.contains("Error 400 (Bad Request)!!1"),

@@ -1,4 +1,4 @@
-//! `--enforce-rate-limits`: 429 where GCE would, and nowhere else.
+//! `--enforce-rate-limits`: 429 for the endpoints that GCE limits, and for no others.
 
 use crate::support::{Client, ask_metrics, request};
 use gce_metadata_server::{Metadata, Server, ServerBuilder};
@@ -13,7 +13,7 @@ fn vm() -> ServerBuilder {
     Server::builder().metadata(Metadata::from_json(vm).unwrap())
 }
 
-/// How many of so many requests are answered 429, all others being good.
+/// Sends `times` requests and returns how many were answered 429; all others must be 200.
 async fn refused(client: &mut Client, times: usize, path: impl Fn(usize) -> String) -> usize {
     let mut refused = 0;
     for number in 0..times {
@@ -31,13 +31,13 @@ async fn refused(client: &mut Client, times: usize, path: impl Fn(usize) -> Stri
 const TOKEN: &str = "instance/service-accounts/default/token";
 
 #[tokio::test]
-async fn what_is_limited_is_refused_and_counted_and_the_rest_is_free() {
-    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics").start().await.unwrap();
+async fn rate_limited_requests_are_429_and_counted_and_other_paths_are_not_limited() {
+    let server = vm().enforce_rate_limits().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
     let mut client = Client::connect(&server).await;
-    // However slow this machine is, a minute gives back ten.
+    // The bucket holds 10 requests and refills 10 a minute, so at most 20 are answered even on a slow machine.
     assert!(refused(&mut client, 50, |_| "instance/guest-attributes/".into()).await >= 30);
     assert_eq!(refused(&mut client, 200, |_| "instance/id".into()).await, 0);
-    assert_eq!(refused(&mut client, 200, |_| TOKEN.into()).await, 0, "the cache has it");
+    assert_eq!(refused(&mut client, 200, |_| TOKEN.into()).await, 0, "cached tokens are not limited");
     let path = "/computeMetadata/v1/instance/guest-attributes/ns/key";
     let mut written = Vec::new();
     for _ in 0..50 {
@@ -53,7 +53,7 @@ async fn what_is_limited_is_refused_and_counted_and_the_rest_is_free() {
 }
 
 #[tokio::test]
-async fn nothing_is_limited_unasked() {
+async fn rate_limits_are_off_by_default() {
     let server = vm().start().await.unwrap();
     let mut client = Client::connect(&server).await;
     assert_eq!(refused(&mut client, 100, |_| "instance/guest-attributes/".into()).await, 0);

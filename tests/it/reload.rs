@@ -1,6 +1,6 @@
-//! The config file changes under a running server, in every way that files change.
+//! Reload of the config file while the server runs, for each way in which files are replaced.
 //!
-//! No test sleeps: a long poll is what says that a change has arrived.
+//! No test sleeps: a long poll reports that a change was published.
 
 use crate::support::{Answer, Client, eventually};
 use gce_metadata_server::{Overrides, Server};
@@ -20,7 +20,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// A server of the file at this path in a new folder, which `prepare` makes.
+    /// Starts a server with the config file that `prepare` makes in a new folder and returns the path of.
     async fn new(prepare: impl FnOnce(&Path) -> PathBuf) -> (Self, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let file = prepare(folder.path());
@@ -40,7 +40,7 @@ impl Watched {
         .await
     }
 
-    /// Waits for the next change of the attribute, if there was none since the last.
+    /// Returns the attribute's value after its next change since the last call.
     async fn changed(&mut self) -> &str {
         let tag = self.last.etag();
         self.last = self.client.get(&format!("instance/attributes/a?wait_for_change=true&last_etag={tag}")).await;
@@ -49,7 +49,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn written_in_place() {
+async fn a_config_written_in_place_is_reloaded() {
     let (mut watched, file) = Watched::of_plain_file().await;
     for value in ["2", "3", "4"] {
         std::fs::write(&file, config(value)).unwrap();
@@ -58,7 +58,7 @@ async fn written_in_place() {
 }
 
 #[tokio::test]
-async fn renamed_over() {
+async fn a_config_replaced_by_rename_is_reloaded() {
     let (mut watched, file) = Watched::of_plain_file().await;
     for value in ["2", "3", "4"] {
         let new = file.with_extension("new");
@@ -69,7 +69,7 @@ async fn renamed_over() {
 }
 
 #[tokio::test]
-async fn a_kubernetes_volume_swaps_its_data() {
+async fn a_config_in_a_kubernetes_volume_is_reloaded() {
     let generation = |folder: &Path, name: &str, value: &str| {
         std::fs::create_dir(folder.join(name)).unwrap();
         std::fs::write(folder.join(name).join("config.json"), config(value)).unwrap();
@@ -92,7 +92,7 @@ async fn a_kubernetes_volume_swaps_its_data() {
 }
 
 #[tokio::test]
-async fn a_folder_is_deleted_and_made_again() {
+async fn a_config_in_a_recreated_folder_is_reloaded() {
     let (mut watched, file) = Watched::new(|folder| {
         let file = folder.join("deep/config.json");
         std::fs::create_dir(folder.join("deep")).unwrap();
@@ -102,7 +102,7 @@ async fn a_folder_is_deleted_and_made_again() {
     .await;
     for value in ["2", "3"] {
         std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
-        assert_eq!(watched.client.get("instance/attributes/a").await.status, 200, "the metadata stays");
+        assert_eq!(watched.client.get("instance/attributes/a").await.status, 200, "the metadata is kept");
         std::fs::create_dir(file.parent().unwrap()).unwrap();
         std::fs::write(&file, config(value)).unwrap();
         assert_eq!(watched.changed().await, value);
@@ -110,10 +110,10 @@ async fn a_folder_is_deleted_and_made_again() {
 }
 
 #[tokio::test]
-async fn half_a_file_changes_nothing_and_is_counted() {
+async fn a_broken_config_changes_nothing_and_is_counted() {
     let (mut watched, file) = Watched::of_plain_file().await;
     let whole = config("2");
-    // Renamed over, so that each is one change: written in place, an empty file would be read in between now and then.
+    // Replaced by rename, so that each is one change: a write in place could be read as an empty file in between.
     let replace = |content: &str| {
         let new = file.with_extension("new");
         std::fs::write(&new, content).unwrap();
@@ -121,7 +121,7 @@ async fn half_a_file_changes_nothing_and_is_counted() {
     };
     for (bad, content) in [(1, &whole[..whole.len() / 2]), (2, r#"{"computeMetadata":{"v1":{"instance":[]}}}"#)] {
         replace(content);
-        eventually("it is counted", async || {
+        eventually("the bad reload is counted", async || {
             assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
             watched.server.reloads().bad() == bad
         })
@@ -132,13 +132,13 @@ async fn half_a_file_changes_nothing_and_is_counted() {
     assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (1, 2));
 }
 
-/// Opening a pipe waits for its other end. Neither the server nor its stop waits with it.
+/// Opening a pipe blocks until its other end is opened. The server refuses it instead, and shutdown is not delayed.
 #[tokio::test]
-async fn a_pipe_in_the_files_place_is_refused() {
+async fn a_pipe_in_place_of_the_config_is_refused() {
     let (mut watched, file) = Watched::of_plain_file().await;
     std::fs::remove_file(&file).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
-    eventually("it is refused", async || watched.server.reloads().bad() > 0).await;
+    eventually("the bad reload is counted", async || watched.server.reloads().bad() > 0).await;
     assert_eq!(watched.client.get("instance/attributes/a").await.body, "1");
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, config("2")).unwrap();
@@ -146,31 +146,46 @@ async fn a_pipe_in_the_files_place_is_refused() {
 }
 
 #[tokio::test]
-async fn asked_for_by_hand() {
-    let (mut watched, _file) = Watched::of_plain_file().await;
-    // An edit at run time stands until somebody asks for the file.
+async fn a_requested_reload_discards_edits_and_returns_whether_the_metadata_changed() {
+    let (mut watched, file) = Watched::of_plain_file().await;
     watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
-    watched.server.reload();
+    assert!(watched.server.reload().await.unwrap());
     assert_eq!(watched.changed().await, "1");
+    assert!(!watched.server.reload().await.unwrap());
+    assert_eq!((watched.server.reloads().good(), watched.server.reloads().bad()), (2, 0));
+    std::fs::write(&file, config("2")).unwrap();
+    // The server follows the file, and may have reloaded it already.
+    watched.server.reload().await.unwrap();
+    assert_eq!(watched.client.get("instance/attributes/a").await.body, "2");
 }
 
-/// Who asks for the file gets it as soon as it can be had.
 #[tokio::test]
-async fn asked_for_while_it_has_a_mistake() {
+async fn a_server_without_a_config_file_has_nothing_to_reload() {
+    let server = Server::builder().start().await.unwrap();
+    server.publisher().set("project/project-id", "edited").unwrap();
+    assert!(!server.reload().await.unwrap());
+    assert_eq!(crate::support::get(&server, "project/project-id").await.body, "edited");
+}
+
+/// Edits are discarded when the file is valid again.
+#[tokio::test]
+async fn a_requested_reload_of_an_invalid_file_is_an_error() {
     let (mut watched, file) = Watched::of_plain_file().await;
     watched.server.publisher().set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
     std::fs::write(&file, "{").unwrap();
-    watched.server.reload();
-    eventually("it is refused", async || watched.server.reloads().bad() > 0).await;
+    let error = watched.server.reload().await.unwrap_err().to_string();
+    assert!(error.starts_with(&file.display().to_string()), "{error}");
+    assert!(watched.server.reloads().bad() > 0);
+    assert_eq!(watched.client.get("instance/attributes/a").await.body, "edited");
     std::fs::write(&file, config("1")).unwrap();
     assert_eq!(watched.changed().await, "1");
 }
 
-/// A change of the file changes what has changed in it, and nothing else.
+/// A reload applies the difference between the previous file and the new one, so edits of other keys stay.
 #[tokio::test]
-async fn what_was_set_at_run_time_outlives_a_change() {
+async fn edits_at_run_time_are_kept_over_a_reload() {
     let (mut watched, file) = Watched::of_plain_file().await;
     let publisher = watched.server.publisher().clone();
     publisher.set("instance/attributes/b", "edited").unwrap();
@@ -185,11 +200,11 @@ async fn what_was_set_at_run_time_outlives_a_change() {
     publisher.set("instance/attributes/a", "edited").unwrap();
     assert_eq!(watched.changed().await, "edited");
     std::fs::write(&file, config("3")).unwrap();
-    assert_eq!(watched.changed().await, "3", "the later one of two is right");
+    assert_eq!(watched.changed().await, "3", "the later of two changes wins");
 }
 
 #[tokio::test]
-async fn overrides_stand_over_every_load() {
+async fn overrides_apply_to_every_reload() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     std::fs::write(&file, config("1")).unwrap();

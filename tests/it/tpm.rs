@@ -1,4 +1,4 @@
-//! Keys in a TPM, of every kind that there is, on a TPM of each test's own.
+//! Keys in a TPM: each test starts its own swtpm.
 
 mod commands;
 mod mds_client_certificate;

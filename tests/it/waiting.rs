@@ -1,4 +1,4 @@
-//! `wait_for_change` over real sockets: many waiters, woken by their own change and by nothing else.
+//! Long polls (`wait_for_change`) over real sockets: waiters wake on a change of their own path only; limits, shutdown.
 
 use crate::support::{Client, ask_metrics, eventually, get, serve};
 use futures_util::future::join_all;
@@ -19,7 +19,7 @@ async fn vm() -> Server {
     .await
 }
 
-/// This many clients on connections of their own, each waiting for a change of what it has seen.
+/// Starts `count` long polls for the next change of this path, each on its own connection.
 async fn waiters(server: &Server, path: &str, count: usize) -> Vec<tokio::task::JoinHandle<String>> {
     let separator = if path.contains('?') { '&' } else { '?' };
     let tag = get(server, path).await.etag().to_owned();
@@ -38,8 +38,8 @@ async fn bodies(waiters: Vec<tokio::task::JoinHandle<String>>) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sleep_on() {
-    // Two thousand connections are four thousand files, as both ends are in this process.
+async fn a_change_wakes_all_waiters_on_the_leaf_and_the_root_and_no_others() {
+    // Two thousand connections need four thousand file descriptors, because both ends are in this process.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let server = vm().await;
     let on_leaf = waiters(&server, "instance/attributes/a", MANY).await;
@@ -51,11 +51,11 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
     server.publisher().set("instance/attributes/a", "2").unwrap();
     assert!(bodies(on_leaf).await.iter().all(|body| body == "2"));
     let root: Vec<Value> = bodies(on_root).await.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
-    // A tenth of a second, nearly always. Ten leave room for a machine that is busy with something else.
+    // Usually 0.1 s; the limit leaves room for a busy machine.
     assert!(start.elapsed() < Duration::from_secs(10), "2 x {MANY} waiters woken in {:?}", start.elapsed());
     assert!(root.iter().all(|root| root["instance"]["attributes"]["a"] == "2"));
 
-    // Whoever had been answered by the first change would have said "1".
+    // A waiter woken by the first change would have answered "1".
     assert!(elsewhere.iter().chain(&above).all(|waiter| !waiter.is_finished()));
     server.publisher().set("instance/attributes/b", "2").unwrap();
     assert!(bodies(elsewhere).await.iter().all(|body| body == "2"));
@@ -63,23 +63,23 @@ async fn a_thousand_on_a_leaf_and_a_thousand_on_the_root_wake_and_the_others_sle
     assert!(bodies(above).await.iter().all(|body| body == "0/mode READ_ONLY\n"));
 }
 
-/// A server that tells how many wait.
-fn watched_vm() -> ServerBuilder {
+/// A server with metrics, which count the waiters.
+fn vm_with_metrics() -> ServerBuilder {
     let metadata = Metadata::from_json(json!({"instance": {"attributes": {"a": "1"}}})).unwrap();
-    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0).into(), "/metrics")
+    Server::builder().metadata(metadata).metrics((Ipv4Addr::LOCALHOST, 0), "/metrics")
 }
 
-async fn until_this_many_wait(server: &Server, count: usize) {
+async fn until_waiters(server: &Server, count: usize) {
     let wanted = format!("\nmetadata_waiters {count}\n");
     eventually(wanted.trim(), async || ask_metrics(server, "/metrics").await.1.contains(&wanted)).await;
 }
 
 #[tokio::test]
-async fn without_a_tag_the_next_change_answers() {
-    let server = watched_vm().start().await.unwrap();
+async fn a_long_poll_without_last_etag_waits_for_the_next_change() {
+    let server = vm_with_metrics().start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let waiting = tokio::spawn(async move { client.get("instance/attributes/a?wait_for_change=true").await });
-    until_this_many_wait(&server, 1).await;
+    until_waiters(&server, 1).await;
     assert!(!waiting.is_finished());
     server.publisher().set("instance/attributes/a", "2").unwrap();
     let answer = waiting.await.unwrap();
@@ -88,7 +88,7 @@ async fn without_a_tag_the_next_change_answers() {
 }
 
 #[tokio::test]
-async fn a_change_and_back_again_has_the_first_tag() {
+async fn an_undone_change_restores_the_entity_tag() {
     let server = vm().await;
     let before = get(&server, "?recursive=true").await;
     server.publisher().set("instance/attributes/a", "2").unwrap();
@@ -98,7 +98,7 @@ async fn a_change_and_back_again_has_the_first_tag() {
 }
 
 #[tokio::test]
-async fn a_deleted_key_answers_404() {
+async fn a_waiter_on_a_removed_key_gets_404() {
     let server = vm().await;
     let waiting = waiters(&server, "instance/attributes/a", 1).await;
     server.publisher().remove("instance/attributes/a").unwrap();
@@ -106,26 +106,26 @@ async fn a_deleted_key_answers_404() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_frees_its_place() {
-    let server = watched_vm().most_waiters(1).start().await.unwrap();
+async fn a_disconnected_client_frees_its_waiter() {
+    let server = vm_with_metrics().max_waiters(1).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 1).await.remove(0);
-    until_this_many_wait(&server, 1).await;
+    until_waiters(&server, 1).await;
     let one_more = waiters(&server, "instance/attributes/a", 1).await;
     assert!(bodies(one_more).await[0].contains("Error 503"));
     waiting.abort();
-    until_this_many_wait(&server, 0).await;
+    until_waiters(&server, 0).await;
 }
 
 #[tokio::test]
 async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
-    // Scraping is done on the other listener.
-    let server = watched_vm().most_connections(8).start().await.unwrap();
+    // Scrapes use the metrics listener, so they do not count.
+    let server = vm_with_metrics().max_connections(8).start().await.unwrap();
     let mut client = Client::connect(&server).await;
     let waiting = waiters(&server, "instance/attributes/a", 6).await;
-    until_this_many_wait(&server, 6).await;
+    until_waiters(&server, 6).await;
     let refused = client.get("instance/attributes/a?wait_for_change=true").await;
     assert_eq!(refused.status, 503);
-    // The same connection and a new one still have answers.
+    // Other requests are answered, on the same connection and on a new one.
     assert_eq!(client.get("instance/attributes/a").await.body, "1");
     assert_eq!(get(&server, "instance/attributes/a").await.body, "1");
     server.publisher().set("instance/attributes/a", "2").unwrap();
@@ -133,45 +133,45 @@ async fn long_polls_leave_a_quarter_of_the_connections_to_other_requests() {
 }
 
 #[tokio::test]
-async fn the_cap_of_waiters_counts_where_it_is_lower() {
-    let server = watched_vm().most_connections(8).most_waiters(2).start().await.unwrap();
+async fn max_waiters_applies_below_the_limit_by_connections() {
+    let server = vm_with_metrics().max_connections(8).max_waiters(2).start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 2).await;
-    until_this_many_wait(&server, 2).await;
+    until_waiters(&server, 2).await;
     assert_eq!(get(&server, "instance/attributes/a?wait_for_change=true").await.status, 503);
     drop(waiting);
 }
 
-/// hyper does not look at a socket while it has something of it in store. A client may leave all the same.
+/// hyper does not poll a socket while bytes of it are buffered; the server must detect a closed connection without it.
 #[tokio::test]
-async fn a_client_that_sent_more_than_its_request_is_noticed_when_it_leaves() {
-    let server = watched_vm().start().await.unwrap();
+async fn a_disconnect_is_detected_although_bytes_are_buffered() {
+    let server = vm_with_metrics().start().await.unwrap();
     let Address::Tcp(address) = server.address() else { panic!() };
     let head = "GET /computeMetadata/v1/instance/attributes/a?wait_for_change=true HTTP/1.1\r\nHost: metadata\r\n\
                 Metadata-Flavor: Google\r\n";
     for more in ["\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: metadata\r\n\r\n", "Content-Length: 10\r\n\r\nonly"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("{head}{more}").as_bytes()).await.unwrap();
-        until_this_many_wait(&server, 1).await;
+        until_waiters(&server, 1).await;
         drop(stream);
-        until_this_many_wait(&server, 0).await;
+        until_waiters(&server, 0).await;
     }
 }
 
 #[tokio::test]
-async fn shutdown_answers_every_waiter() {
-    let server = watched_vm().start().await.unwrap();
+async fn shutdown_answers_all_waiters() {
+    let server = vm_with_metrics().start().await.unwrap();
     let waiting = waiters(&server, "instance/attributes/a", 100).await;
-    until_this_many_wait(&server, 100).await;
+    until_waiters(&server, 100).await;
     let (drained, bodies) = tokio::join!(server.shutdown(), bodies(waiting));
     assert!(drained);
     assert!(bodies.iter().all(|body| body == "1"));
 }
 
 #[tokio::test]
-async fn a_dropped_server_is_gone() {
+async fn a_dropped_server_closes_its_connections() {
     let server = vm().await;
     let mut client = Client::connect(&server).await;
     assert_eq!(client.get("instance/attributes/a").await.body, "1");
     drop(server);
-    eventually("no answer", async || client.try_get("instance/attributes/a").await.is_err()).await;
+    eventually("the connection is closed", async || client.try_get("instance/attributes/a").await.is_err()).await;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts one RSA key into a TPM in all the ways that tpm2-tools know, each as its users are told to do it.
+# Puts one RSA key into a TPM in every way that tpm2-tools supports, each by the documented commands.
 #
 # fixtures.sh FOLDER CASE…      with TPM2TOOLS_TCTI set, and FOLDER/rsa.pem the key in PEM
 #
@@ -8,7 +8,7 @@
 # password       private-password.pem       with the password pass1
 # pcr            private-pcr.pem            bound to sha256:23
 # banks          private-banks.pem          bound to sha1:16 and sha256:23
-# restricted     private-restricted.pem     signs nothing that comes from outside
+# restricted     private-restricted.pem     a restricted key, which signs only data made by the TPM
 # decrypt        private-decrypt.pem        decrypts and does not sign
 # ecc            private-ecc.pem            an elliptic-curve key
 # generated      private-generated.pem      made by the TPM itself, 3072 bits
@@ -44,7 +44,7 @@ bring() {
   flush
 }
 
-# make FILE KIND OPTION… : has a key made below the primary
+# make FILE KIND OPTION… : creates a key below the primary
 make() {
   local out=$1 kind=$2
   shift 2
@@ -53,7 +53,7 @@ make() {
   flush
 }
 
-# policy FILE COMMAND OPTION… : the digest of a policy
+# policy FILE COMMAND OPTION… : writes the digest of a policy
 policy() {
   local out=$1
   shift
@@ -73,7 +73,7 @@ may_use_endorsement() {
   run tpm2_policysecret -S ek.session -c e
 }
 
-# wrapped FILE PUBLIC PRIVATE SECRET : a key file of a key that is not imported yet
+# wrapped FILE PUBLIC PRIVATE SECRET : writes the key file of a key that is not imported yet
 wrapped() {
   hex() { xxd -p "$1" | tr -d '\n'; }
   cat >asn1 <<EOF

@@ -43,8 +43,11 @@ pub struct OfflineOptions {
     pub issuer: String,
     /// The lifetime of tokens. The default is one hour.
     pub token_lifetime: Duration,
-    /// The signing key. By default a new key is generated at each start.
+    /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
+    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating an RSA key
+    /// takes up to a second of CPU time, which a test that needs no identity token saves.
+    pub generate_key_at_start: bool,
 }
 
 impl OfflineOptions {
@@ -54,7 +57,12 @@ impl OfflineOptions {
 
 impl Default for OfflineOptions {
     fn default() -> Self {
-        Self { issuer: Self::GOOGLE.into(), token_lifetime: Duration::from_secs(3600), key: None }
+        Self {
+            issuer: Self::GOOGLE.into(),
+            token_lifetime: Duration::from_secs(3600),
+            key: None,
+            generate_key_at_start: false,
+        }
     }
 }
 
@@ -64,10 +72,10 @@ pub(super) fn open(
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    // Generated in the background: this takes longer than the rest of the start, and the first request is rarely for an
-    // identity token.
-    let early = key.clone();
-    tokio::spawn(async move { early.get().await.map(|_| ()) });
+    if options.generate_key_at_start {
+        let key = key.clone();
+        tokio::spawn(async move { key.get().await.map(|_| ()) });
+    }
 
     let signer = key.clone();
     let fingerprint = Arc::new(move || signer.spki_sha256());
@@ -84,7 +92,7 @@ pub(super) fn open(
     Ok(Credentials { tokens, routes, info, default_email: None, supervise: None, advice: Some(ADVICE) })
 }
 
-/// The issuer's key, which is generated in the background.
+/// The issuer's key, which is generated at most once.
 #[derive(Debug, Clone)]
 pub(super) struct Key(Arc<OnceCell<PemSigner>>);
 

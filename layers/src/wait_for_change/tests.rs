@@ -1,4 +1,4 @@
-//! Time is paused throughout: it moves on by itself when nothing else can happen, and then to the next deadline.
+//! Long polls with paused time: tokio advances it to the next deadline when all tasks are idle.
 
 use super::*;
 use crate::etag::{EtagLayer, entity_tag};
@@ -10,7 +10,7 @@ use tower_test::mock;
 
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
-/// A node whose value is what the channel holds; an empty one is a deleted key.
+/// A service that answers the value in the channel; 404 for an empty one, as for a deleted key.
 fn node(
     layer: WaitForChangeLayer<&'static str>,
     reader: &watch::Receiver<&'static str>,
@@ -47,9 +47,9 @@ async fn waits_for_the_next_change_and_answers_with_its_tag() {
     assert_eq!(body(answer).await, "b");
 }
 
-/// A server parses heads in place. Whoever holds on to one holds on to the whole buffer.
+/// A server parses heads in place, so a head keeps the whole read buffer alive.
 #[tokio::test(start_paused = true)]
-async fn who_waits_keeps_nothing_of_the_servers_buffer() {
+async fn a_waiting_request_releases_the_read_buffer_of_the_server() {
     let (writer, reader) = watch::channel("a");
     let buffer = Bytes::from(b"/event?wait_for_change=true http://metadata:80/?wait_for_change=true Google".to_vec());
     for target in [0..27, 28..68] {
@@ -66,7 +66,7 @@ async fn who_waits_keeps_nothing_of_the_servers_buffer() {
 }
 
 #[test]
-fn a_detached_head_is_the_same() {
+fn a_detached_head_equals_the_original() {
     for uri in ["/a/b?c=d", "http://metadata.google.internal:80/a?b", "*", "metadata:80"] {
         let request = Request::builder().method("PUT").uri(uri).header("a", "b").header("a", "c").body(()).unwrap();
         let parts = request.into_parts().0;
@@ -76,7 +76,7 @@ fn a_detached_head_is_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_something_else_does_not_answer() {
+async fn a_change_of_another_value_does_not_answer() {
     let (writer, reader) = watch::channel("a");
     let mut waiting = task::spawn(node(WaitForChangeLayer::new(reader.clone()), &reader).oneshot(get("")));
     assert_pending!(waiting.poll());
@@ -87,7 +87,7 @@ async fn a_change_of_something_else_does_not_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tag_that_differs_answers_at_once() {
+async fn a_different_last_etag_is_answered_at_once() {
     let (_writer, reader) = watch::channel("a");
     let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
     for last in ["0", "NONE", "ffffffffffffffff", ""] {
@@ -99,7 +99,7 @@ async fn a_tag_that_differs_answers_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tag_of_the_past_answers_even_if_the_change_came_before_the_request() {
+async fn a_change_before_the_request_is_answered_at_once() {
     let (writer, reader) = watch::channel("a");
     let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
     writer.send("b").unwrap();
@@ -108,7 +108,7 @@ async fn a_tag_of_the_past_answers_even_if_the_change_came_before_the_request() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_up_after_timeout_sec_with_the_current_value() {
+async fn after_timeout_sec_the_current_value_is_answered() {
     let (_writer, reader) = watch::channel("a");
     let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
     let start = Instant::now();
@@ -120,16 +120,16 @@ async fn time_is_up_after_timeout_sec_with_the_current_value() {
 
     let at_once = task::spawn(service.clone().oneshot(get("&timeout_sec=0"))).poll();
     assert_eq!(body(assert_ready!(at_once)).await, "a");
-    for for_ever in ["&timeout_sec=-1", "&timeout_sec=soon", "&timeout_sec=18446744073709551615"] {
-        let mut waiting = task::spawn(service.clone().oneshot(get(for_ever)));
-        assert_pending!(waiting.poll(), "{for_ever}");
+    for endless in ["&timeout_sec=-1", "&timeout_sec=soon", "&timeout_sec=18446744073709551615"] {
+        let mut waiting = task::spawn(service.clone().oneshot(get(endless)));
+        assert_pending!(waiting.poll(), "{endless}");
         tokio::time::advance(Duration::from_secs(86_400)).await;
-        assert_pending!(waiting.poll(), "{for_ever}");
+        assert_pending!(waiting.poll(), "{endless}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_wait_for_change_nothing_waits() {
+async fn a_request_without_wait_for_change_does_not_wait() {
     let (_writer, reader) = watch::channel("a");
     let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
     let uri = format!("/event?timeout_sec=60&last_etag={}", tag("a"));
@@ -138,7 +138,7 @@ async fn without_wait_for_change_nothing_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_key_answers_404_and_an_absent_one_does_not_wait() {
+async fn a_deleted_key_is_answered_404_and_a_missing_one_does_not_wait() {
     let (writer, reader) = watch::channel("a");
     let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
     let mut waiting = task::spawn(service.clone().oneshot(get("")));
@@ -149,7 +149,7 @@ async fn a_deleted_key_answers_404_and_an_absent_one_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_answers_everyone() {
+async fn a_stop_or_a_dropped_sender_answers_all_waiters() {
     let (writer, reader) = watch::channel("a");
     let stop = CancellationToken::new();
     let service = node(WaitForChangeLayer::new(reader.clone()).until(stop.clone()), &reader);
@@ -166,7 +166,7 @@ async fn stopping_answers_everyone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_frees_its_place() {
+async fn a_disconnected_client_releases_its_permit() {
     let (_writer, reader) = watch::channel("a");
     let waiters = Waiters::at_most(1);
     let service = node(WaitForChangeLayer::new(reader.clone()).waiters(waiters.clone()), &reader);
@@ -180,9 +180,8 @@ async fn a_client_that_leaves_frees_its_place() {
     assert_pending!(task::spawn(service.oneshot(get(""))).poll());
 }
 
-/// A change between the moment a request is read and the moment its first answer is made.
 #[tokio::test(start_paused = true)]
-async fn a_change_during_the_first_answer_is_not_lost() {
+async fn a_change_during_the_first_call_is_not_lost() {
     let (writer, reader) = watch::channel(());
     let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| {
         WaitForChangeLayer::new(reader.clone()).layer(mock)
@@ -198,9 +197,9 @@ async fn a_change_during_the_first_answer_is_not_lost() {
     assert_eq!(assert_ready!(waiting.poll()).unwrap().headers()["etag"], "new");
 }
 
-/// The mock panics if the layer calls it without having polled it ready, the first time and every time after.
+/// The mock panics if the layer calls it without having polled it ready.
 #[tokio::test(start_paused = true)]
-async fn every_call_is_made_on_a_ready_service() {
+async fn the_inner_service_is_polled_ready_before_each_call() {
     let (writer, reader) = watch::channel(());
     let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Bytes>>| {
         WaitForChangeLayer::new(reader.clone()).layer(mock)

@@ -1,4 +1,4 @@
-//! The body of a request: read only by an endpoint that needs it, within limits of size, time and memory.
+//! Request bodies, which only endpoints that need them read, with limits on size, time and memory.
 
 use super::body_budget::BodyBudget;
 use bytes::Bytes;
@@ -10,12 +10,12 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a client may take for a body. The largest one is a few hundred kilobytes from the same machine.
-const TIME: Duration = Duration::from_secs(60);
+/// The time limit for a body. The largest bodies have a few hundred kilobytes, and come from the same machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Rejection>> + Send>>;
 
-/// A request body that has not been read yet. An empty one, as nearly all requests have, costs nothing.
+/// A request body that has not been read yet. An empty body, which most requests have, is not boxed.
 pub struct RequestBody(Option<Box<dyn FnOnce(usize) -> Reading + Send>>);
 
 impl RequestBody {
@@ -35,8 +35,8 @@ impl RequestBody {
     /// [`RouterOptions::max_body_bytes_in_flight`](crate::RouterOptions::max_body_bytes_in_flight) until they are dropped.
     ///
     /// # Errors
-    /// 413 for more than `max_bytes`, 503 if the bodies in flight leave no room for it, 408 for one that does not arrive in
-    /// time, 400 for one that breaks off.
+    /// 413 for more than `max_bytes`, 503 if all bodies in flight would exceed their memory limit, 408 if the body does not arrive within
+    /// a minute, 400 if it is incomplete.
     pub async fn read(self, max_bytes: usize) -> Result<Bytes, Rejection> {
         match self.0 {
             Some(read) => read(max_bytes).await,
@@ -47,14 +47,14 @@ impl RequestBody {
 
 #[cfg(test)]
 impl RequestBody {
-    /// A body that is made when it is read.
+    /// A body that `make` returns when it is read.
     pub(crate) fn made(make: impl FnOnce() -> Bytes + Send + 'static) -> Self {
         Self(Some(Box::new(|_| Box::pin(async { Ok(make()) }))))
     }
 }
 
 async fn read<B: Body>(body: B, max: usize, budget: BodyBudget) -> Result<Bytes, Rejection> {
-    // A length that is announced is refused before a byte is read.
+    // A `Content-Length` over the limit is refused before the body is read.
     if body.size_hint().lower() > max as u64 {
         return Err(Rejection::TooLarge);
     }
@@ -69,7 +69,7 @@ async fn read<B: Body>(body: B, max: usize, budget: BodyBudget) -> Result<Bytes,
 }
 
 async fn in_time(reading: impl Future<Output = Result<Bytes, Rejection>>) -> Result<Bytes, Rejection> {
-    timeout(TIME, reading).await.unwrap_or(Err(Rejection::RequestTimeout))
+    timeout(TIMEOUT, reading).await.unwrap_or(Err(Rejection::RequestTimeout))
 }
 
 impl fmt::Debug for RequestBody {
@@ -87,7 +87,7 @@ mod tests {
     use std::io;
     use std::task::{Context, Poll};
 
-    /// A body of these frames, whose length nobody announces.
+    /// A body of these frames, without a `Content-Length`.
     fn frames(frames: Vec<io::Result<Frame<Bytes>>>) -> RequestBody {
         struct Frames(std::vec::IntoIter<io::Result<Frame<Bytes>>>);
         impl Body for Frames {
@@ -109,15 +109,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_fits_comes_whole() {
+    async fn a_body_within_the_limit_is_read_whole() {
         assert_eq!(frames(vec![data(b"ab"), data(b""), data(b"c")]).read(3).await.unwrap(), "abc");
         assert_eq!(unread(Full::<Bytes>::from("abc")).read(3).await.unwrap(), "abc");
         assert_eq!(unread(Empty::<Bytes>::new()).read(0).await.unwrap(), "");
-        assert!(unread(Full::<Bytes>::default()).0.is_none(), "nothing is boxed for nothing");
+        assert!(unread(Full::<Bytes>::default()).0.is_none(), "an empty body is not boxed");
     }
 
     #[tokio::test]
-    async fn one_byte_too_many_is_too_many() {
+    async fn a_body_over_the_limit_is_answered_413() {
         assert_eq!(frames(vec![data(b"ab"), data(b"cd")]).read(3).await, Err(Rejection::TooLarge));
         assert_eq!(unread(Full::<Bytes>::from("abcd")).read(3).await, Err(Rejection::TooLarge));
     }
@@ -134,13 +134,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_no_body() {
+    async fn an_incomplete_body_is_answered_400() {
         let broken = frames(vec![data(b"ab"), Err(io::ErrorKind::UnexpectedEof.into())]);
         assert_eq!(broken.read(3).await, Err(Rejection::BadRequest));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
+    async fn a_body_that_does_not_arrive_in_time_is_answered_408() {
         struct Never;
         impl Body for Never {
             type Data = Bytes;

@@ -1,15 +1,15 @@
-//! The memory of request bodies: one budget for all the bodies that a router is receiving.
+//! The memory budget of request bodies, which all bodies in flight share.
 //!
-//! Each body has a limit of its own, but thousands of clients that each send half a body would still fill the memory. So the
-//! bytes that are buffered count against one budget, from their arrival until the buffer is dropped. `Content-Length` reserves
-//! nothing: a client that announces a body and does not send it takes no room from the others.
+//! Each body has a size limit, but thousands of clients that each send half a body would still exhaust the memory. So buffered bytes
+//! count against one budget, from their arrival until the buffer is dropped. `Content-Length` reserves nothing: a client that
+//! announces a body but does not send it does not block others.
 
 use bytes::{Buf, BufMut, Bytes};
 use gce_metadata_layers::Rejection;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The bytes that may be buffered at a time. Clones share them.
+/// The number of bytes that may be buffered at a time. Clones share the budget.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyBudget(Arc<Semaphore>);
 
@@ -18,13 +18,13 @@ impl BodyBudget {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// An empty buffer whose memory is taken from this budget, for a body that has this many bytes at most.
+    /// An empty buffer for a body of at most `max` bytes. Its memory counts against this budget.
     pub(super) fn buffer(&self, max: usize) -> BodyBuffer {
         BodyBuffer { bytes: Vec::new(), max, budget: self.clone(), reserved: None }
     }
 }
 
-/// The part of a body that has arrived. Dropping it releases its share of the budget.
+/// The received part of a body. Dropping it releases its share of the budget.
 pub(super) struct BodyBuffer {
     bytes: Vec<u8>,
     max: usize,
@@ -34,7 +34,7 @@ pub(super) struct BodyBuffer {
 }
 
 impl BodyBuffer {
-    /// Appends a frame: 413 if the body gets too long, 503 if the budget is used up.
+    /// Appends a frame. Fails with 413 if the body gets too long, with 503 if the budget is exhausted.
     pub(super) fn put(&mut self, frame: impl Buf) -> Result<(), Rejection> {
         if frame.remaining() > self.max - self.bytes.len() {
             return Err(Rejection::TooLarge);
@@ -44,7 +44,7 @@ impl BodyBuffer {
         Ok(())
     }
 
-    /// Makes room for this length. The capacity doubles, so that a body of many small frames is not copied for each of them.
+    /// Reserves capacity for this length. The capacity doubles, so that many small frames do not each copy the body.
     fn reserve(&mut self, length: usize) -> Result<(), Rejection> {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -57,12 +57,12 @@ impl BodyBuffer {
             Some(reserved) => reserved.merge(more),
             None => self.reserved = Some(more),
         }
-        // Exactly what was reserved; `put` would allocate as much as it likes.
+        // Exactly the reserved capacity; `put` could allocate more.
         self.bytes.reserve_exact(wanted - self.bytes.len());
         Ok(())
     }
 
-    /// The bytes, which keep their share of the budget until the last clone is dropped.
+    /// Returns the bytes. They keep their share of the budget until the last clone is dropped.
     pub(super) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
@@ -98,13 +98,13 @@ mod tests {
         let mut buffer = budget.buffer(100);
         buffer.put(&[0; 8][..]).unwrap();
         assert_eq!(buffer.put(&[0; 8][..]), Err(Rejection::Unavailable));
-        assert_eq!(budget.0.available_permits(), 2, "a frame that is refused takes nothing");
+        assert_eq!(budget.0.available_permits(), 2, "a refused frame reserves nothing");
         drop(buffer);
         assert_eq!(budget.0.available_permits(), 10);
     }
 
     #[test]
-    fn the_capacity_is_what_counts_and_never_exceeds_the_limit_of_the_body() {
+    fn the_capacity_counts_against_the_budget_and_is_at_most_the_limit_of_the_body() {
         let budget = BodyBudget::new(1000);
         let mut buffer = budget.buffer(100);
         for byte in 0..100 {

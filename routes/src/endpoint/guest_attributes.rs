@@ -1,7 +1,7 @@
-//! `instance/guest-attributes/NAMESPACE/KEY`: the one place where a guest may write.
+//! `instance/guest-attributes/NAMESPACE/KEY`: the only paths that a guest may write to.
 //!
-//! What it writes is published, so that reading, listing, recursion and waiting are the tree's affair. Here is who may write,
-//! what, how much, and when the write is answered.
+//! Writes are published, so the tree serves reads, listings, recursion and long polls. This endpoint checks whether guest attributes are
+//! enabled, enforces GCE's limits, and answers writes after they are saved.
 
 use super::{Answer, Call, Endpoint, Reply, tree_endpoint};
 use crate::paths::v1_path;
@@ -12,8 +12,8 @@ use http::{Method, StatusCode};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
-/// Makes what guests have written durable: it is called after a write has been published, and is done when everything that was
-/// published before the call is stored. The reason of a failure is the service's own to log.
+/// A service that makes guest attributes durable. It is called after each published write, and completes when all writes that were
+/// published before the call are stored. It logs its errors itself; the client gets 503.
 pub type SaveGuestAttributes = BoxCloneSyncService<(), (), BoxError>;
 
 const DIRECTORY: &str = v1_path!("instance/guest-attributes/");
@@ -31,7 +31,7 @@ const fn bad(words: &'static str) -> Rejection {
     Rejection::worded(StatusCode::BAD_REQUEST, words)
 }
 
-/// Guest attributes, for VMs whose attributes say so.
+/// Serves guest attributes of VMs with `enable-guest-attributes`; 403 for other VMs.
 #[derive(Debug)]
 pub(crate) struct WritableAttributes {
     publisher: Publisher,
@@ -40,7 +40,7 @@ pub(crate) struct WritableAttributes {
 }
 
 impl WritableAttributes {
-    /// Writes are answered after this service has saved them; without one, at once.
+    /// An endpoint that answers writes after `save` has completed; without it, as soon as they are published.
     pub(crate) fn new(publisher: Publisher, save: Option<SaveGuestAttributes>) -> Self {
         Self { reader: publisher.reader(), publisher, save }
     }
@@ -62,14 +62,14 @@ impl WritableAttributes {
             let body = call.body.read(GuestAttributes::MAX_VALUE_BYTES).await?;
             let value = std::str::from_utf8(&body).map_err(|_| NO_TEXT)?.to_owned();
             let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value));
-            // In flight until it is published, and no longer: a save may take its time.
+            // Published: the body is not in flight any more, and saving may take long.
             drop(body);
             saved(outcome, save).await
         })
     }
 }
 
-/// The answer to a write once it is saved. That a key is gone is a fact only then, too.
+/// Saves a write, and then answers it. Also for a key that does not exist: the deletion before may not be saved yet.
 async fn saved(outcome: Result<(), Rejection>, save: Option<SaveGuestAttributes>) -> Result<Answer, Rejection> {
     if let (Ok(()) | Err(Rejection::NotFound), Some(save)) = (&outcome, save) {
         save.oneshot(()).await.map_err(|_| NOT_SAVED)?;
@@ -93,7 +93,7 @@ impl Endpoint for WritableAttributes {
     }
 }
 
-/// The namespace and the key of a path that is written to.
+/// The namespace and the key in the path of a write.
 #[expect(clippy::expect_used, reason = "the table of routes is a constant")]
 fn names<'a>(path: &'a MetadataPath<'_>) -> Result<(&'a str, &'a str), Rejection> {
     let rest = path.as_str().strip_prefix(DIRECTORY).expect("the routes of the endpoint are below guest-attributes/");
@@ -109,7 +109,7 @@ fn enabled(tree: &Tree) -> Result<&Tree, Rejection> {
     if tree.is_switched_on("enable-guest-attributes") { Ok(tree) } else { Err(DISABLED) }
 }
 
-/// A body may take its time. What counts is what holds when it is there.
+/// The tree with this guest attribute. Checks again whether they are enabled: that may have changed while the body arrived.
 fn written(tree: &Tree, namespace: &str, key: &str, value: String) -> Result<Tree, Rejection> {
     let written = enabled(tree)?.with_guest_attribute(namespace, key, value).map_err(|_| Rejection::Internal)?;
     if written.guest_attribute_bytes() > GuestAttributes::MAX_BYTES {
@@ -139,7 +139,7 @@ mod tests {
     const KEY: &str = "/computeMetadata/v1/instance/guest-attributes/ns/key";
 
     #[tokio::test]
-    async fn a_write_is_answered_after_it_is_saved_and_503_if_it_can_not_be() {
+    async fn a_write_is_answered_after_it_is_saved_and_503_if_saving_fails() {
         let vm = json!({"instance": {"attributes": {"enable-guest-attributes": "TRUE"}}});
         let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
         let reader = publisher.reader();
@@ -162,19 +162,19 @@ mod tests {
         assert_eq!(ask("DELETE", KEY).await, Err(404));
         is_full.store(true, Ordering::Relaxed);
         assert_eq!(ask("PUT", KEY).await, Err(503));
-        assert_eq!(value().as_deref(), Some("value"), "it is served all the same");
+        assert_eq!(value().as_deref(), Some("value"), "it is served although saving failed");
         assert_eq!(ask("DELETE", KEY).await, Err(503));
-        assert_eq!(ask("DELETE", KEY).await, Err(503), "the file may still have it");
+        assert_eq!(ask("DELETE", KEY).await, Err(503), "the deletion is not saved yet");
         let some = || Some("value".to_owned());
         assert_eq!(*saved.lock().unwrap(), [some(), None, None, some(), None, None]);
-        // What changes nothing has nothing to save.
+        // Rejected writes and reads save nothing.
         assert_eq!(ask("PUT", &KEY.replace("/key", "")).await, Err(400));
         assert_eq!(ask("GET", KEY).await, Err(404));
         assert_eq!(saved.lock().unwrap().len(), 6);
     }
 
     #[tokio::test]
-    async fn what_is_switched_off_while_a_body_comes_is_off() {
+    async fn a_write_is_refused_if_it_is_disabled_while_its_body_arrives() {
         let vm = json!({"instance": {"attributes": {"enable-guest-attributes": "TRUE"}}});
         let publisher = Publisher::new(Metadata::from_json(vm).unwrap().tree());
         let router = Router::new(publisher.clone(), TokenSources::default());

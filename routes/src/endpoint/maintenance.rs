@@ -1,4 +1,4 @@
-//! `instance/upcoming-maintenance`: what is published, or what GCE says where nothing is.
+//! `instance/upcoming-maintenance`: the published maintenance, or an answer for a VM without any.
 
 use super::{Answer, Call, Endpoint, Reply};
 use crate::snapshot::Reader;
@@ -16,20 +16,21 @@ const NO_NOTIFICATIONS: Rejection = Rejection::Worded {
     words: Cow::Borrowed(r#"{ "error": "no notifications have been received yet, try again later" }"#),
 };
 
-/// What `instance/upcoming-maintenance` answers while no maintenance of the host is planned. Documents and clients disagree.
+/// The answer of `instance/upcoming-maintenance` while no maintenance of the host is planned. Machines, GCE's documents and its clients
+/// disagree about it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoMaintenance {
-    /// `NONE`, as machines answer that are never maintained.
+    /// `NONE`, as machines without maintenance answer.
     #[default]
     Word,
-    /// `{}`, as the documents have it.
+    /// `{}`, as GCE's documents describe it.
     Object,
-    /// 503 and an error in JSON, as Google's agents expect it.
+    /// 503 with an error in JSON, as Google's agents expect.
     Unavailable,
 }
 
-/// The leaf, however empty it is.
+/// Answers the published maintenance, or `none` if it is missing or empty.
 #[derive(Debug)]
 pub(crate) struct UpcomingMaintenance {
     reader: Reader,

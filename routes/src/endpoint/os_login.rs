@@ -1,4 +1,4 @@
-//! `oslogin/…`: the directory of OS Login, for the guest's NSS and PAM modules.
+//! `oslogin/…`: queries of OS Login's users and groups, by the guest's NSS and PAM modules.
 //!
 //! Without OS Login, or while it is disabled, the tree answers: 404, as on GCE.
 
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Profiles or groups of a page by default.
-const PAGE: usize = 1000;
+/// The default number of profiles or groups in a page.
+const PAGE_SIZE: usize = 1000;
 
 impl Tree {
-    /// Who may log in, if OS Login is switched on.
+    /// The users and groups, if OS Login is enabled.
     fn enabled_os_login(&self) -> Option<&Arc<OsLogin>> {
         self.os_login().filter(|_| self.is_switched_on(SWITCH))
     }
@@ -30,10 +30,10 @@ fn json_answer(value: Value) -> Answer {
     Answer::computed(Leaf::json_by_default(value), TEXT)
 }
 
-/// A query of OS Login's directory: its answer follows from the directory and the request's parameters.
+/// A query: a function of OS Login's data and the request's parameters.
 type Query = fn(&OsLogin, &Call<'_>) -> Result<Value, Rejection>;
 
-/// Answers one kind of query of OS Login's directory: users, groups, authorization or certificates.
+/// Answers one kind of query: users, groups, authorization or certificates.
 pub(crate) struct OsLoginQuery {
     reader: Reader,
     /// Answers while OS Login is disabled.
@@ -57,7 +57,7 @@ impl Endpoint for OsLoginQuery {
     }
 }
 
-/// `oslogin/users`: one person, the members of a group, or a page of all.
+/// `oslogin/users`: one user, the members of a group, or a page of all users.
 pub(crate) fn users(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejection> {
     let with_security_keys = call.parameter("view").is_some_and(|view| view == "securityKey");
     let one = if let Some(username) = call.parameter("username") {
@@ -72,7 +72,7 @@ pub(crate) fn users(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Reject
     Ok(one.ok_or(Rejection::NotFound)?.alone(with_security_keys))
 }
 
-/// `oslogin/groups`: one group, those of a person, or a page of all.
+/// `oslogin/groups`: one group, the groups of a user, or a page of all groups.
 pub(crate) fn groups(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejection> {
     let one = if let Some(name) = call.parameter("groupname") {
         os_login.group_by_name(&name)
@@ -86,21 +86,21 @@ pub(crate) fn groups(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejec
     Ok(one.ok_or(Rejection::NotFound)?.alone())
 }
 
-/// `oslogin/authorize`: whether a policy admits a person.
+/// `oslogin/authorize`: whether a user has a policy.
 pub(crate) fn authorize(os_login: &OsLogin, call: &Call<'_>) -> Result<Value, Rejection> {
     let email = email(call).ok_or(Rejection::BadRequest)?;
     let policy =
         call.parameter("policy").filter(|policy| POLICIES.contains(&&**policy)).ok_or(Rejection::BadRequest)?;
     let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
-    Ok(json!({"success": os_login.lets_in(profile, &policy, call.parameter("fingerprint").as_deref())}))
+    Ok(json!({"success": os_login.authorizes(profile, &policy, call.parameter("fingerprint").as_deref())}))
 }
 
-/// `oslogin/certificates`: whose signatures on SSH certificates count.
+/// `oslogin/certificates`: the trusted certificate authorities of SSH certificates.
 pub(crate) fn certificates(os_login: &OsLogin, _: &Call<'_>) -> Result<Value, Rejection> {
     os_login.authorities().cloned().ok_or(Rejection::NotFound)
 }
 
-/// The guest does not always encode the plus that an e-mail may have, which would be a space then. No e-mail has one.
+/// The parameter `email`. Spaces become `+`: the guest does not always encode a plus, and no e-mail has a space.
 fn email<'a>(call: &'a Call<'_>) -> Option<Cow<'a, str>> {
     let email = call.parameter("email").filter(|email| !email.is_empty())?;
     Some(if email.contains(' ') { Cow::Owned(email.replace(' ', "+")) } else { email })
@@ -111,6 +111,6 @@ fn page(call: &Call<'_>) -> Result<Page, Rejection> {
         None => Ok(default),
         Some(value) => value.parse().map_err(|_| Rejection::BadRequest),
     };
-    let (from, size) = (number("pagetoken", 0)?, number("pagesize", PAGE)?);
+    let (from, size) = (number("pagetoken", 0)?, number("pagesize", PAGE_SIZE)?);
     if size == 0 { Err(Rejection::BadRequest) } else { Ok(Page { from, size }) }
 }

@@ -26,7 +26,7 @@ impl Endpoint for StaticListing {
     }
 }
 
-/// A listing that is not of a node. As for listings of nodes, `alt` and `wait_for_change` are refused.
+/// Answers a listing that is not a node's. Like listings of nodes, it refuses `alt` and `wait_for_change`.
 pub(super) fn listing(call: &Call<'_>, lines: impl Into<Bytes>) -> Result<Answer, Rejection> {
     let query = Query::parse(call.head.query());
     if query.alt.is_some() || query.wait_for_change { Err(Rejection::BadRequest) } else { Ok(Answer::text(lines)) }

@@ -1,4 +1,4 @@
-//! `service-accounts/…/token` and `…/identity`: one endpoint for two kinds of tokens.
+//! `service-accounts/…/token` and `…/identity`: a generic endpoint for all kinds of tokens.
 
 mod access;
 mod acquire;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-/// A kind of token: how a call becomes a request to its source, and a token an answer.
+/// A kind of token: builds the request to the token source from a call, and the answer from the token.
 pub(crate) trait TokenKind: Send + Sync + 'static {
     type Request: Send + 'static;
     type Token: Send + 'static;
@@ -50,23 +50,23 @@ impl<K: TokenKind> Tokens<K> {
 }
 
 impl<K: TokenKind> Endpoint for Tokens<K> {
-    /// google-auth POSTs a certificate chain here when it wants a bound token, and takes an unbound one.
+    /// google-auth sends a POST with a certificate chain to request a bound token, and accepts an unbound one.
     fn allows(&self, method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::POST].contains(method)
     }
 
     fn call(&self, call: Call<'_>) -> Reply {
         let snapshot = self.reader.snapshot();
-        let asked = call.account(snapshot.tree()).and_then(|account| {
+        let requested = call.account(snapshot.tree()).and_then(|account| {
             let request = self.kind.request(&call, snapshot.tree(), Arc::clone(&account))?;
             Ok((account, request))
         });
-        let (account, request) = match asked {
-            Ok(asked) => asked,
+        let (account, request) = match requested {
+            Ok(requested) => requested,
             Err(rejection) => return Err(rejection).into(),
         };
         let Some(source) = self.source.clone() else { return Err(Rejection::NotFound).into() };
-        // A token is not published, so it never changes. Asking the source first would make one for nothing.
+        // A token can't be waited for. Checked before the source is called, which would fetch a token in vain.
         if Query::parse(call.head.query()).wait_for_change {
             return Err(Rejection::BadRequest).into();
         }
@@ -77,8 +77,7 @@ impl<K: TokenKind> Endpoint for Tokens<K> {
     }
 }
 
-/// What a source answered as an object of JSON, or a line for each of its fields. Nothing of it is kept for another request, and
-/// who would wait for it has been refused already.
+/// A token answer: a JSON object, or one line per field as text. It is not cached, and can't be waited for.
 struct Object<T>(T);
 
 impl<T: Serialize + Send + Sync + 'static> Object<T> {
@@ -95,14 +94,14 @@ impl<T: Serialize> Represent for Object<T> {
                 Leaf::json_by_default(serde_json::to_value(&self.0).expect("the answers of this module serialize"));
             return Ok(leaf.represent(query.alt, TEXT).untagged());
         }
-        // A token of Google's is about this long.
+        // The usual length of an answer with a token of Google.
         let mut body = Vec::with_capacity(1280);
         serde_json::to_writer(&mut body, &self.0).expect("the answers of this module serialize");
         Ok(Representation::new(body.into(), JSON).untagged())
     }
 }
 
-/// A secret, for the one answer that it goes into.
+/// Serializes a secret into an answer.
 fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }

@@ -1,4 +1,4 @@
-//! Answers with the node of the tree that the path names.
+//! Answers requests with nodes of the tree.
 
 use super::{Answer, Call, Endpoint, Reply};
 use crate::paths::V1;
@@ -7,7 +7,7 @@ use crate::tree::Tree;
 use gce_metadata_layers::Rejection;
 use std::sync::Arc;
 
-/// Looks the path up in the current tree.
+/// Looks up the path in the current tree.
 #[derive(Debug, Clone)]
 pub(crate) struct TreeEndpoint {
     reader: Reader,
@@ -32,7 +32,7 @@ pub(super) fn find(tree: &Tree, call: &Call<'_>) -> Result<Answer, Rejection> {
     let node = tree.get(path).ok_or(Rejection::NotFound)?;
     match (node.is_directory(), call.path.is_directory()) {
         (true, false) => Err(Rejection::MissingSlash),
-        // A leaf is not a directory, so its path has no slash at the end.
+        // The path of a leaf has no slash at its end.
         (false, true) => Err(Rejection::NotFound),
         _ => Ok(Answer::Published(Arc::clone(node))),
     }

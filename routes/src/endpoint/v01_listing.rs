@@ -25,7 +25,7 @@ impl Endpoint for V01Listing {
     }
 }
 
-/// The line of a name; `None` if the tree has no node at the path that it stands for.
+/// The line of a name; `None` if the tree has no node at its path.
 fn line(tree: &Tree, name: &str, path: &str) -> Option<String> {
     let slash = if tree.get(path)?.is_directory() { "/" } else { "" };
     Some(format!("{name}{slash}\n"))

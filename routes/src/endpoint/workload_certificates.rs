@@ -1,11 +1,11 @@
-//! The certificates of a managed workload identity, each under its two names; 412 where the VM has none.
+//! The certificates of a managed workload identity, each under its two names; 412 for a VM without them.
 
 use super::{Answer, Call, Endpoint, Reply};
 use crate::snapshot::Reader;
 use gce_metadata_layers::Rejection;
 use std::sync::Arc;
 
-/// One document, which a config gives either name.
+/// Serves one document under both of its names. A config has it under one of them.
 #[derive(Debug)]
 pub(crate) struct WorkloadCertificates {
     reader: Reader,
@@ -13,7 +13,7 @@ pub(crate) struct WorkloadCertificates {
 }
 
 impl WorkloadCertificates {
-    /// `names` are paths below `instance/`, today's and the older one.
+    /// `names` are paths below `instance/`: the current one and the older one.
     pub(crate) fn new(reader: Reader, names: [&'static str; 2]) -> Self {
         Self { reader, names }
     }

@@ -1,4 +1,4 @@
-//! JSON as GCE would have written it: keys in GCE's own case, objects and lists where the schema has them.
+//! Normalizes JSON to GCE's form: keys in GCE's case, objects and lists where the schema has them.
 
 use super::check;
 use super::walk::Walk;
@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use std::mem;
 
 impl Walk {
-    /// Gives GCE's keys their own case and finds what can't be the node that its place says it is. `segments` is the place in
+    /// Normalizes the case of GCE's keys, and records an error for each value of the wrong type. `segments` is the path of the value in
     /// the tree.
     pub(crate) fn canonicalize(&mut self, value: &mut Value, segments: &[&str]) {
         let is = |rule| schema::is(segments, rule);
-        // What the Go emulator writes for an object or a list that it was not given.
+        // The Go emulator writes null for an object or a list that it does not have.
         if value.is_null() && is(Rule::Object) {
             *value = Value::Object(Map::new());
         } else if value.is_null() && is(Rule::ListDirectory) {
@@ -38,11 +38,11 @@ impl Walk {
             check::node(self, value, segments);
         }
         match value {
-            // Its keys are its own.
+            // The keys of a document are not GCE's.
             _ if is(Rule::Document) || is(Rule::JsonByDefault) => {}
             Value::Object(object) => self.canonicalize_object(object, segments),
             Value::Array(items) => {
-                // Rules are about lists, never about one index, so any segment stands for all of them.
+                // Rules apply to all items of a list, so one index represents all of them.
                 let segments = [segments, &["0"]].concat();
                 for (index, item) in items.iter_mut().enumerate() {
                     self.below(format!("[{index}]"), |walk| walk.canonicalize(item, &segments));
@@ -59,7 +59,7 @@ impl Walk {
         let as_written = mem::take(object);
         let written_keys: Vec<String> = as_written.keys().cloned().collect();
         for (written, mut value) in as_written {
-            // A key in another case gives way where GCE's own stands beside it.
+            // A key in another case is kept if the object also has GCE's spelling.
             let is_taken = |key: &str| written_keys.iter().any(|other| other == key) || object.contains_key(key);
             let known = schema::canonical_key(&written);
             let key = match known {
@@ -76,7 +76,7 @@ impl Walk {
             let segments = [segments, &[&segment]].concat();
             self.below(written.as_str(), |walk| {
                 if walk.is_thorough() && schema::is(&segments, Rule::Computed) {
-                    walk.note("it is made for each request, as on GCE: the value here is left out");
+                    walk.note("computed for each request, as on GCE: this value is ignored");
                 } else if walk.is_thorough() && is_gces {
                     walk.spelling(&written, &key, known.is_some() || is_leaf);
                 }
@@ -89,7 +89,7 @@ impl Walk {
     fn spelling(&mut self, written: &str, key: &str, is_known: bool) {
         let is_index = written.bytes().all(|byte| byte.is_ascii_digit());
         if !is_known && !is_index {
-            self.note("GCE is not known to have this key; it is served as it stands");
+            self.note("GCE is not known to have this key; it is served unchanged");
         } else if written != key {
             self.note(format!("read as `{key}`, which is how GCE spells it"));
         }
@@ -102,7 +102,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn case_is_forgiven_in_gces_keys_only() {
+    fn the_case_of_gces_keys_is_normalized_and_others_are_kept() {
         let metadata = Metadata::from_json(json!({"instance": {
             "shutdownDetails": {"TargetState": "UNKNOWN"}, "attributes": {"Name": "kept"}, "NAME": "vm", "odd": {"NAME": 1},
         }}));
@@ -115,25 +115,25 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_left_out_is_told_of() {
+    fn an_ignored_token_is_a_notice() {
         let findings = Metadata::check(json!({"instance": {"serviceAccounts": {
             "default": {"email": "a@example.com", "token": {"access_token": "hidden"}, "Identity": ""},
         }}}));
-        let place = "instance.serviceAccounts.default";
-        let said = "it is made for each request, as on GCE: the value here is left out";
-        let told: Vec<_> = findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect();
-        assert_eq!(told, ["Identity", "token"].map(|key| (Severity::Notice, format!("{place}.{key}: {said}"))));
+        let path = "instance.serviceAccounts.default";
+        let notice = "computed for each request, as on GCE: this value is ignored";
+        let notices: Vec<_> = findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect();
+        assert_eq!(notices, ["Identity", "token"].map(|key| (Severity::Notice, format!("{path}.{key}: {notice}"))));
     }
 
     #[test]
-    fn two_spellings_of_one_key_both_stay() {
+    fn two_spellings_of_one_key_are_both_kept() {
         let tree = Metadata::from_json(json!({"instance": {"id": 1, "ID": 2}})).unwrap().tree();
         let json: Value = serde_json::from_slice(&tree.get("instance").unwrap().json()).unwrap();
         assert_eq!(json.as_object().unwrap().len(), 2);
     }
 
     #[test]
-    fn null_is_empty_where_it_is_known_what_of() {
+    fn null_becomes_an_empty_object_or_list_where_the_schema_has_one() {
         let tree = Metadata::from_json(json!({"instance": {"attributes": null, "disks": null}})).unwrap().tree();
         assert_eq!(tree.get("instance").unwrap().json(), r#"{"attributes":{},"disks":[]}"#);
     }

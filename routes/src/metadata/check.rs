@@ -1,4 +1,4 @@
-//! What can be served but would not be on GCE.
+//! Warnings about values that the server can serve but GCE would not.
 
 mod attributes;
 
@@ -6,7 +6,7 @@ use super::expect::{self, Expected::Object};
 use super::walk::{self, Walk};
 use serde_json::{Map, Value};
 
-/// Looks at one node; those below it get their own turn.
+/// Checks one node without its children.
 pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
     match (segments, value) {
         (["instance" | "project", "attributes"], Value::Object(all)) => attributes::all(walk, all),
@@ -18,22 +18,22 @@ pub(super) fn node(walk: &mut Walk, value: &Value, segments: &[&str]) {
         (["instance", "service-accounts"], Value::Object(accounts)) => service_accounts(walk, accounts),
         _ => {
             if let Some(expected) = expect::at(segments).filter(|expected| !expected.is_met(value)) {
-                // In an object's place there may be anything, a secret too.
+                // A value instead of an object may be a secret.
                 let shown = if expected == Object { walk::kind(value).to_owned() } else { shown(value) };
-                walk.warn(format!("{shown} is no value of GCE's here, which has {}", expected.words()));
+                walk.warn(format!("expected {}, found {shown}", expected.words()));
             }
         }
     }
 }
 
-/// The value itself where it is short, for the reader's eyes. No value in the place of such a leaf is a secret; attributes may be.
+/// A short value is shown, a long one is not. The leaves that are checked here hold no secrets, unlike attributes.
 fn shown(value: &Value) -> String {
     const SHORT: usize = 60;
     let json = value.to_string();
     if json.len() <= SHORT { format!("`{json}`") } else { "the value".to_owned() }
 }
 
-/// Each account stands there by its e-mail and by its aliases, the same each time.
+/// Warns about accounts under a name that is not theirs, and about accounts that differ between their names.
 fn service_accounts(walk: &mut Walk, accounts: &Map<String, Value>) {
     let email = |account: &Value| account["email"].as_str().filter(|email| !email.is_empty()).map(str::to_owned);
     let mut seen: Vec<(&str, String)> = Vec::new();
@@ -76,61 +76,75 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_is_as_gce_has_it() {
+    fn the_sample_has_no_findings() {
         let sample: Value = serde_json::from_slice(&Metadata::sample().tree().get("").unwrap().json()).unwrap();
         assert_eq!(Metadata::check(sample), []);
     }
 
     #[test]
-    fn values_are_compared_with_gces() {
+    fn a_value_that_gce_does_not_have_is_a_warning() {
         assert_eq!(
             warning(json!({"maintenanceEvent": "SOON"})),
-            "instance.maintenanceEvent: `\"SOON\"` is no value of GCE's here, which has NONE or \
-             MIGRATE_ON_HOST_MAINTENANCE or TERMINATE_ON_HOST_MAINTENANCE"
+            "instance.maintenanceEvent: expected NONE or MIGRATE_ON_HOST_MAINTENANCE or TERMINATE_ON_HOST_MAINTENANCE, \
+             found `\"SOON\"`"
         );
         assert!(
-            warning(json!({"networkInterfaces": [{"accessConfigs": [{"type": "NAT"}]}]}))
-                .contains("[0].type: `\"NAT\"`")
+            warning(json!({"networkInterfaces": [{"accessConfigs": [{"type": "NAT"}]}]})).contains("found `\"NAT\"`")
         );
         assert!(warning(json!({"id": "1"})).contains("an integer from 0 to"));
         for key in ["maintenance_status", "maintenanceStatus"] {
-            assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("which has PENDING or ONGOING"));
+            assert!(warning(json!({"upcomingMaintenance": {key: "SOON"}})).contains("expected PENDING or ONGOING"));
         }
     }
 
     #[test]
-    fn what_is_a_directory_on_gce_is_one_here() {
-        for (instance, start) in [
-            (json!({"credentials": true}), "instance.credentials: a boolean is"),
+    fn a_value_instead_of_a_directory_is_a_warning() {
+        for (instance, expected) in [
+            (json!({"credentials": true}), "instance.credentials: expected an object, found a boolean"),
             (
                 json!({"credentials": {"mdsClientCertificate": "hidden"}}),
-                "instance.credentials.mdsClientCertificate: a",
+                "instance.credentials.mdsClientCertificate: expected an object, found a string",
             ),
-            (json!({"disks": [5]}), "instance.disks[0]: a number is"),
-            (json!({"gceWorkloadCertificates": "hidden"}), "instance.gceWorkloadCertificates: a string is"),
-            (json!({"identityConfiguration": "hidden"}), "instance.identityConfiguration: a string is"),
-            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: a number is"),
-            (json!({"licenses": ["123"]}), "instance.licenses[0]: a string is"),
-            (json!({"networkInterfaces": ["eth0"]}), "instance.networkInterfaces[0]: a string is"),
+            (json!({"disks": [5]}), "instance.disks[0]: expected an object, found a number"),
+            (
+                json!({"gceWorkloadCertificates": "hidden"}),
+                "instance.gceWorkloadCertificates: expected an object, found a string",
+            ),
+            (
+                json!({"identityConfiguration": "hidden"}),
+                "instance.identityConfiguration: expected an object, found a string",
+            ),
+            (json!({"legacyEndpointAccess": 3}), "instance.legacyEndpointAccess: expected an object, found a number"),
+            (json!({"licenses": ["123"]}), "instance.licenses[0]: expected an object, found a string"),
+            (
+                json!({"networkInterfaces": ["eth0"]}),
+                "instance.networkInterfaces[0]: expected an object, found a string",
+            ),
             (
                 json!({"networkInterfaces": [{"accessConfigs": [1]}]}),
-                "instance.networkInterfaces[0].accessConfigs[0]: a",
+                "instance.networkInterfaces[0].accessConfigs[0]: expected an object, found a number",
             ),
-            (json!({"platformSecurity": []}), "instance.platformSecurity: a list is"),
-            (json!({"scheduling": null}), "instance.scheduling: null is"),
-            (json!({"shutdownDetails": []}), "instance.shutdownDetails: a list is"),
-            (json!({"virtualClock": 5}), "instance.virtualClock: a number is"),
-            (json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}), "instance.vlanNetworkInterfaces: a list is"),
-            (json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}), "instance.vlanNetworkInterfaces.0.5: a number is"),
+            (json!({"platformSecurity": []}), "instance.platformSecurity: expected an object, found a list"),
+            (json!({"scheduling": null}), "instance.scheduling: expected an object, found null"),
+            (json!({"shutdownDetails": []}), "instance.shutdownDetails: expected an object, found a list"),
+            (json!({"virtualClock": 5}), "instance.virtualClock: expected an object, found a number"),
+            (
+                json!({"vlanNetworkInterfaces": [{"5": {"vlan": 5}}]}),
+                "instance.vlanNetworkInterfaces: expected an object, found a list",
+            ),
+            (
+                json!({"vlanNetworkInterfaces": {"0": {"5": 5}}}),
+                "instance.vlanNetworkInterfaces.0.5: expected an object, found a number",
+            ),
         ] {
             let text = warning(instance);
-            assert!(text.starts_with(start) && text.ends_with(", which has an object"), "{text}");
+            assert_eq!(text, expected);
             assert!(!text.contains("hidden"), "{text}");
         }
     }
 
     #[test]
-    fn an_account_is_the_same_by_all_its_names() {
+    fn an_account_that_differs_between_its_names_is_a_warning() {
         let account = json!({"aliases": ["default"], "email": "a@example.com", "scopes": []});
         assert_eq!(findings(json!({"serviceAccounts": {"default": account, "a@example.com": account}})), []);
         assert!(
@@ -144,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn every_finding_is_told_and_errors_do_not_end_the_search() {
+    fn all_findings_are_returned_also_after_an_error() {
         let all = findings(
             json!({"disks": {}, "attributes": {"a": 1}, "odd": 1, "ZONE": "projects/1/zones/z", "tags": null}),
         );
-        let told: Vec<_> = all.iter().map(|(severity, text)| (*severity, text.split(':').next().unwrap())).collect();
+        let places: Vec<_> = all.iter().map(|(severity, text)| (*severity, text.split(':').next().unwrap())).collect();
         assert_eq!(
-            told,
+            places,
             [
                 (Severity::Notice, "instance.ZONE"),
                 (Severity::Warning, "instance.attributes.a"),

@@ -1,12 +1,12 @@
-//! What GCE serves where: the values that a config may have and still be taken for a VM's.
+//! The table of GCE's types: which values GCE serves at which path.
 //!
-//! A config with other values is served as it stands, and `check` warns of them. Values of an edit are converted.
+//! A config with other values is served unchanged, and `check` warns about them. The values of an edit are converted.
 
 use crate::schema;
 use serde_json::Value;
 use std::str::FromStr;
 
-/// What a node is on a VM.
+/// The type of a node on GCE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     /// A directory, or a leaf that is an object.
@@ -18,7 +18,7 @@ pub(super) enum Expected {
     /// A list of strings.
     Texts,
     OneOf(&'static [&'static str]),
-    /// Segments, of which `*` is any.
+    /// A resource path; `*` is any segment.
     Form(&'static str),
 }
 
@@ -26,7 +26,7 @@ use Expected::{Form, Object, OneOf, Signed, Text, Texts, Unsigned};
 
 const TRUE_OR_FALSE: Expected = OneOf(&["TRUE", "FALSE"]);
 
-/// Paths below `/computeMetadata/v1/`, in the patterns of the schema. Attributes have checks of their own besides.
+/// Paths below `/computeMetadata/v1/`, in the patterns of the schema. Attributes are also checked by `check/attributes.rs`.
 const EXPECTED: &[(&str, Expected)] = &[
     ("instance/attributes/*", Text),
     ("instance/cpu-platform", Text),
@@ -110,7 +110,7 @@ const DISK_TYPES: &[&str] = &[
     "LOCAL-SSD",
 ];
 
-/// What GCE has at this path, if that is known.
+/// The type at this path; `None` if it is not known.
 pub(super) fn at(segments: &[&str]) -> Option<Expected> {
     EXPECTED.iter().find(|(pattern, _)| schema::matches(pattern, segments)).map(|(_, expected)| *expected)
 }
@@ -130,7 +130,7 @@ impl Expected {
         }
     }
 
-    /// Converts a value to the type that GCE has, where nothing is lost by that; any other value stays as it is.
+    /// Converts a value to GCE's type if that is possible without loss, and keeps it otherwise.
     pub(super) fn convert(self, value: &mut Value) {
         let converted = match (self, &mut *value) {
             (TRUE_OR_FALSE, Value::Bool(is_true)) => Some(if *is_true { "TRUE" } else { "FALSE" }.into()),
@@ -148,7 +148,7 @@ impl Expected {
         }
     }
 
-    /// What GCE has, in words.
+    /// The type in words, for warnings.
     pub(super) fn words(self) -> String {
         match self {
             Object => "an object".to_owned(),
@@ -162,7 +162,7 @@ impl Expected {
     }
 }
 
-/// The number that this text is the usual form of: `42`, but neither `042` nor `+42`.
+/// Parses a number in its canonical form: `42`, but neither `042` nor `+42`.
 fn exactly<T: FromStr + ToString>(text: &str) -> Option<T> {
     text.parse::<T>().ok().filter(|number| number.to_string() == text)
 }
@@ -173,7 +173,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn values_are_as_gce_has_them_or_not() {
+    fn each_type_accepts_its_values_and_no_others() {
         let is_met = |path: &str, value: Value| at(&path.split('/').collect::<Vec<_>>()).unwrap().is_met(&value);
         assert!(is_met("instance/id", json!(u64::MAX)) && !is_met("instance/id", json!("1")));
         assert!(!is_met("instance/id", serde_json::from_str("18446744073709551616").unwrap()), "too large");
@@ -183,9 +183,9 @@ mod tests {
         assert!(is_met("instance/preempted", json!("TRUE")) && !is_met("instance/preempted", json!(true)));
     }
 
-    /// A row that names no key of GCE's would never be looked at.
+    /// A row with an unknown key would never match.
     #[test]
-    fn every_row_is_about_a_known_place() {
+    fn each_row_has_a_path_that_the_schema_knows() {
         for (pattern, _) in EXPECTED {
             let path: Vec<_> = pattern.split('/').map(|segment| segment.replace('*', "0")).collect();
             let path: Vec<_> = path.iter().map(String::as_str).collect();

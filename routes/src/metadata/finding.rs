@@ -1,6 +1,6 @@
-//! What is to be said about a config: what keeps it from being served, and what GCE would not serve so.
+//! Findings in a config: errors, warnings and notices, with the path of the value.
 
-/// Why JSON is no VM's metadata, and where.
+/// Why JSON can't be read as the metadata of a VM, with the path of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", display(path))]
 pub struct MetadataError {
@@ -13,7 +13,7 @@ impl MetadataError {
         Self { path: path.to_vec(), problem: problem.into() }
     }
 
-    /// Where in the JSON: the keys that lead there, an index as `[0]`. Empty for the whole document.
+    /// The path in the JSON: keys, and indices as `[0]`. Empty for the whole document.
     pub fn path(&self) -> &[String] {
         &self.path
     }
@@ -23,23 +23,23 @@ impl MetadataError {
     }
 }
 
-/// The path as jq writes it, but for its first dot: `instance.disks[0].mode`.
+/// The path in jq's notation without the first dot: `instance.disks[0].mode`.
 fn display(path: &[String]) -> String {
-    if path.is_empty() { ".".to_owned() } else { path.join(".").replace(".[", "[") }
+    if path.is_empty() { "top level".to_owned() } else { path.join(".").replace(".[", "[") }
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing: a key that GCE doesn't have.
+    /// A key that GCE is not known to have, or a value that is ignored.
     Notice,
-    /// It is served as it stands, but GCE would not serve that.
+    /// The value is served, but GCE would not serve it.
     Warning,
-    /// It can't be served at all.
+    /// The config can't be served.
     Error,
 }
 
-/// One thing to be said about a config, and where. It prints as its place and what is wrong there.
+/// A finding in a config. It prints as the path and the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     severity: Severity,
@@ -51,12 +51,12 @@ impl Finding {
         Self { severity, error: MetadataError::new(path, problem) }
     }
 
-    /// How much it matters.
+    /// The severity.
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// Where in the JSON: the keys that lead there, an index as `[0]`. Empty for the whole document.
+    /// The path in the JSON: keys, and indices as `[0]`. Empty for the whole document.
     pub fn path(&self) -> &[String] {
         self.error.path()
     }

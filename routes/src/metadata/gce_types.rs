@@ -1,14 +1,14 @@
-//! The values of an edit in the types that GCE serves, and the keys in it that GCE is not known to have.
+//! Converts the values of an edit to GCE's types, and finds keys that GCE is not known to have.
 //!
-//! A config keeps its types, so that the dump of a VM comes back as it was. An edit comes from a program, which has `true`, `42`
-//! or an id in a string at hand.
+//! A config keeps its types, so that the dump of a VM is served unchanged. An edit is made by a program, which may have a boolean, a
+//! number, or a number in a string.
 
 use super::expect;
 use crate::schema::{self, Rule};
 use serde_json::Value;
 
-/// Converts what an edit sets at this path, or merges into the value there, to GCE's types. Returns the paths of the keys that
-/// GCE is not known to have; below such a key no key is known.
+/// Converts a new value or merge patch for this path to GCE's types. Returns the paths of the keys that GCE is not known to have,
+/// without the keys below those.
 pub(crate) fn conform(value: &mut Value, path: &[&str]) -> Vec<String> {
     if let Some(depth) = (1..=path.len()).find(|depth| !schema::is_known(&path[..*depth])) {
         return vec![path[..depth].join("/")];
@@ -24,7 +24,7 @@ fn visit(value: &mut Value, path: &[&str], unknown: &mut Vec<String>) {
         expected.convert(value);
     }
     match value {
-        // GCE's schema ends there.
+        // The schema has no keys of documents.
         _ if schema::is(path, Rule::Document) || schema::is(path, Rule::JsonByDefault) => {}
         Value::Object(object) => {
             for (key, child) in object {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stay_where_a_conversion_would_lose_something() {
+    fn a_value_is_kept_if_its_conversion_would_lose_information() {
         for (path, value) in [
             ("instance/id", json!("007")),
             ("instance/id", json!("+7")),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_gce_does_not_have_are_found_but_not_those_of_users() {
+    fn unknown_keys_are_found_and_user_keys_are_not() {
         let unknown = |path: &str, mut value: Value| conform(&mut value, &path.split('/').collect::<Vec<_>>());
         assert_eq!(unknown("instance/preemptd", json!(true)), ["instance/preemptd"]);
         assert_eq!(unknown("odd/name/x", json!({"odder": 1})), ["odd"]);

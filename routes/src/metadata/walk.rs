@@ -1,5 +1,5 @@
-//! A walk through JSON that a person wrote: it keeps the path to the current value, and continues after an error, so that one
-//! pass finds all of them.
+//! A walk through the JSON of a config. It tracks the path of the current value, and continues after an error, so that one pass finds
+//! all errors.
 
 use super::finding::{Finding, MetadataError, Severity};
 use crate::depth;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// One pass over a config: the path to the current value, and the findings so far.
 ///
-/// Each section of a config is read with the walk of the whole document, so that findings have their path from the top.
+/// All sections of a config are read with one walk, so that findings have the path from the root of the document.
 ///
 /// ```
 /// use gce_metadata_routes::Walk;
@@ -26,7 +26,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A walk that also looks for values that can be served but differ from GCE's. The default one finds errors only.
+    /// A walk that also records warnings and notices. The default walk records errors only.
     pub fn thorough() -> Self {
         Self { is_thorough: true, ..Self::default() }
     }
@@ -36,7 +36,7 @@ impl Walk {
         self.is_thorough
     }
 
-    /// The findings, in the order in which they were found.
+    /// All findings, in the order of the walk.
     pub fn into_findings(self) -> Vec<Finding> {
         self.findings
     }
@@ -61,8 +61,8 @@ impl Walk {
         self.findings.push(Finding::new(Severity::Notice, &self.path, problem));
     }
 
-    /// The value, or an error if it nests more than [`Tree::MAX_DEPTH`] levels deep. The other methods and the readers of sections
-    /// may recurse, so this one comes first.
+    /// Returns the value, or records an error and returns `None` if it nests more than [`Tree::MAX_DEPTH`] levels deep. Call this method
+    /// first: the others may recurse.
     pub fn bounded(&mut self, value: Value) -> Option<Value> {
         let Some(mut below) = depth::beyond(&value, Tree::MAX_DEPTH) else { return Some(value) };
         let depth = self.path.len();
@@ -73,7 +73,7 @@ impl Walk {
         None
     }
 
-    /// A value that should be something else. Its kind is told, never itself: it may be a secret.
+    /// Records an error for a value of the wrong type. The error has the type but not the value, which may be a secret.
     pub(crate) fn expected(&mut self, what: &str, instead: &Value) {
         self.error(format!("{what} is expected, not {}", kind(instead)));
     }
@@ -86,7 +86,7 @@ impl Walk {
         done
     }
 
-    /// What a key of this object that can't be missing is read as.
+    /// Reads the value of a required key; records an error if it is missing.
     pub(crate) fn required<T>(
         &mut self,
         object: &mut Map<String, Value>,
@@ -102,7 +102,7 @@ impl Walk {
         }
     }
 
-    /// What the items of this list are read as, but for those that can't be. Nothing is an empty list.
+    /// Reads each item of a list, and omits those for which `read` returns `None`. Null counts as an empty list.
     pub(crate) fn each<T>(&mut self, list: Value, mut read: impl FnMut(&mut Self, Value) -> Option<T>) -> Vec<T> {
         let items = match list {
             Value::Null => Vec::new(),
@@ -116,7 +116,7 @@ impl Walk {
         items.filter_map(|(index, item)| self.below(format!("[{index}]"), |walk| read(walk, item))).collect()
     }
 
-    /// Goes through the keys of this object. Nothing is an empty object.
+    /// Calls `read` for each key of an object. Null counts as an empty object.
     pub(crate) fn each_key(&mut self, object: Value, mut read: impl FnMut(&mut Self, &str, Value)) {
         if object.is_null() {
             return;
@@ -126,7 +126,7 @@ impl Walk {
         }
     }
 
-    /// The value as an object; an error if it is something else.
+    /// Returns the value as an object; records an error if it is not one.
     pub fn object(&mut self, value: Value) -> Option<Map<String, Value>> {
         match value {
             Value::Object(object) => Some(object),
@@ -154,7 +154,7 @@ impl Walk {
         value.as_bool()
     }
 
-    /// An integer, which may stand in quotes.
+    /// Reads an integer, which may be in quotes.
     pub(crate) fn number(&mut self, value: Value) -> Option<u64> {
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
         if number.is_none() {
@@ -172,7 +172,7 @@ impl Walk {
     }
 }
 
-/// What a value is, for texts that must not say the value itself.
+/// The type of a value, for messages that must not contain the value.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,20 +1,20 @@
-//! The second factor: what a person is asked for, and whether the answer is right.
+//! Challenges: the second factors of OS Login, and the verification of answers.
 
 use crate::token::Secret;
 use std::fmt;
 use totp_rs::{Algorithm, Secret as Base32, TOTP};
 
-/// What authenticator apps use.
+/// The parameters of authenticator apps.
 const DIGITS: usize = 6;
 const STEP_SECONDS: u64 = 30;
-/// Steps that a clock may be off.
+/// The accepted clock skew, in steps.
 const SKEW: u8 = 1;
 
-/// The kinds that the guest's PAM module knows.
+/// The challenge types that the guest's PAM module supports.
 pub(crate) const KINDS: [&str; 5] =
     ["AUTHZEN", "IDV_PREREGISTERED_PHONE", "INTERNAL_TWO_FACTOR", "SECURITY_KEY_OTP", "TOTP"];
 
-/// One way to prove who one is.
+/// A second factor of a user.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Challenge {
     pub(crate) kind: String,
@@ -23,16 +23,16 @@ pub(crate) struct Challenge {
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// A code from an authenticator app (RFC 6238), by its secret in base32.
+    /// A code from an authenticator app (RFC 6238). The secret is in base32.
     Totp(Secret),
-    /// This code.
+    /// A fixed code.
     Code(Secret),
-    /// A prompt on a phone, which is answered so.
+    /// A prompt on a phone, with its configured answer.
     Prompt { approves: bool },
 }
 
 impl Challenge {
-    /// Whether the credential is the right one, `now` seconds after 1970.
+    /// Whether the credential is valid at `now`, in seconds since 1970.
     pub(crate) fn is_met(&self, credential: Option<&str>, now: u64) -> bool {
         match (&self.proof, credential) {
             (Proof::Totp(secret), Some(credential)) => {
@@ -45,7 +45,8 @@ impl Challenge {
     }
 }
 
-/// Without the length that the standard asks for: what a secret was made with is not ours to say.
+/// The TOTP of a secret in base32; `None` for invalid base32. Secrets shorter than the standard requires are accepted, because many
+/// apps issue them.
 pub(crate) fn totp(base32: &str) -> Option<TOTP> {
     let plain: String = base32.chars().filter(|it| !matches!(it, ' ' | '-' | '=')).collect();
     let secret = Base32::Encoded(plain.to_uppercase()).to_bytes().ok().filter(|secret| !secret.is_empty())?;
@@ -62,14 +63,14 @@ impl fmt::Debug for Challenge {
 mod tests {
     use super::*;
 
-    /// The secret of RFC 6238's own examples, whose codes are these, cut to six digits.
+    /// The test vectors of RFC 6238, cut to six digits.
     #[test]
-    fn codes_are_those_of_the_standard() {
+    fn totp_codes_match_the_test_vectors_of_rfc_6238() {
         let secret = "gezd gnbv gy3t qojq gezd gnbv gy3t qojq";
         let challenge = Challenge { kind: "TOTP".into(), proof: Proof::Totp(secret.into()) };
         for (now, code) in [(59, "287082"), (1_111_111_109, "081804"), (20_000_000_000, "353130")] {
             assert!(challenge.is_met(Some(code), now), "{now}");
-            assert!(challenge.is_met(Some(code), now + 30), "a clock may be a step off");
+            assert!(challenge.is_met(Some(code), now + 30), "a skew of one step is accepted");
             assert!(!challenge.is_met(Some(code), now + 90), "{now}");
         }
         assert!(!challenge.is_met(None, 59));
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_needs_no_code() {
+    fn a_prompt_needs_no_code_and_a_code_must_match() {
         let prompt = |approves| Challenge { kind: "AUTHZEN".into(), proof: Proof::Prompt { approves } };
         assert!(prompt(true).is_met(None, 0) && !prompt(false).is_met(None, 0));
         let code = Challenge { kind: "IDV_PREREGISTERED_PHONE".into(), proof: Proof::Code("123456".into()) };

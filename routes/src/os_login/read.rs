@@ -1,4 +1,5 @@
-//! The section `osLogin` of a config: Google's own answers as they stand, and beside them what Google knows and never tells.
+//! Reads the section `osLogin` of a config: profiles and groups in the JSON of Google's answers, and policies and challenges, which
+//! no answer contains.
 
 use super::challenge::{self, Challenge, KINDS, Proof};
 use super::{Group, OsLogin, Profile};
@@ -8,18 +9,18 @@ use serde_json::{Map, Value, json};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What GCE grants people: to log in, and to be root.
+/// The policies of OS Login: log in, and log in with root rights.
 pub(crate) const POLICIES: [&str; 2] = ["login", "adminLogin"];
 
-/// The least uid that the guest's NSS module takes.
-const LEAST_UID: u64 = 1000;
+/// The lowest uid that the guest's NSS module accepts.
+const MIN_UID: u64 = 1000;
 
 impl OsLogin {
-    /// What the section may have.
+    /// The keys of the section.
     pub(crate) const KEYS: [&str; 6] =
         ["loginProfiles", "posixGroups", "trustedCertificateAuthorities", "members", "policies", "challenges"];
 
-    /// Reads what stands at `osLogin` of a config.
+    /// Reads OS Login from the section `osLogin` of a config.
     ///
     /// ```
     /// use gce_metadata_routes::OsLogin;
@@ -30,23 +31,21 @@ impl OsLogin {
     /// ```
     ///
     /// # Errors
-    /// If something is missing or of the wrong kind; the error names the place, from the section on.
+    /// If a required value is missing or has the wrong type. The error has the path within the section.
     pub fn from_json(section: Value) -> Result<Self, MetadataError> {
         let mut walk = Walk::default();
         let os_login = walk.bounded(section).map(|section| Self::read(section, &mut walk)).unwrap_or_default();
         walk.first_error().map_or(Ok(os_login), Err)
     }
 
-    /// Reads the section as a part of a larger document. The walk gets the findings; after an error the result is incomplete. The
+    /// Reads the section as a part of a larger document. Findings are added to the walk; after an error the result is incomplete. The
     /// document must have been [bounded](Walk::bounded).
     pub fn read(section: Value, walk: &mut Walk) -> Self {
         let mut section = walk.object(section).unwrap_or_default();
         let [profiles, groups, authorities, members, policies, challenges] =
             Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
         for (key, _) in section {
-            walk.below(key, |walk| {
-                walk.error("no key of this section: remove it, or see the README for what it may have")
-            });
+            walk.below(key, |walk| walk.error("unknown key: remove it, or see the keys of this section in the README"));
         }
 
         let mut taken = BTreeMap::new();
@@ -54,7 +53,7 @@ impl OsLogin {
             walk.each(profiles, |walk, value| {
                 let read = profile(walk, value)?;
                 if walk.is_thorough() {
-                    warn_of_doubles(walk, &read, &mut taken);
+                    warn_of_duplicates(walk, &read, &mut taken);
                 }
                 Some(read)
             })
@@ -118,7 +117,7 @@ impl OsLogin {
     }
 }
 
-/// What a profile is found by.
+/// A key by which profiles are looked up.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Name {
     Email(String),
@@ -126,11 +125,12 @@ enum Name {
     Uid(String),
 }
 
-/// Of two who share a name or a number, the second one is never found by it. `taken` has the e-mails of those who came before.
-fn warn_of_doubles(walk: &mut Walk, profile: &Profile, taken: &mut BTreeMap<Name, String>) {
+/// Warns about a profile that shares an e-mail, username or uid with an earlier one, which a lookup finds instead. `taken` has the
+/// e-mails of the earlier profiles.
+fn warn_of_duplicates(walk: &mut Walk, profile: &Profile, taken: &mut BTreeMap<Name, String>) {
     let usernames = profile.usernames.iter().cloned().map(Name::Username);
     let uids = profile.uids.iter().cloned().map(Name::Uid);
-    // An account that a profile has twice is the same person's.
+    // A set: a profile may have the same account twice.
     let names: BTreeSet<_> = usernames.chain(uids).chain([Name::Email(profile.email.clone())]).collect();
     let mut first = None;
     for name in names {
@@ -140,18 +140,18 @@ fn warn_of_doubles(walk: &mut Walk, profile: &Profile, taken: &mut BTreeMap<Name
         }
     }
     if let Some(other) = first {
-        walk.warn(format!("`{other}` has the same name, username or uid, and comes first: change one"));
+        walk.warn(format!("`{other}` has the same name, username or uid, and is found first: change one"));
     }
 }
 
-/// A profile, with what GCE's have and a short config leaves out.
+/// Reads a profile, and adds the fields that GCE's profiles have and a config may omit.
 fn profile(walk: &mut Walk, profile: Value) -> Option<Profile> {
     let mut profile = walk.object(profile)?;
     let email = walk.required(&mut profile, "name", Walk::text)?;
     let accounts = profile.remove("posixAccounts").unwrap_or_default();
     let mut accounts = walk.below("posixAccounts", |walk| walk.each(accounts, account));
     if let [only] = accounts.as_mut_slice() {
-        only.shown.entry("primary").or_insert(true.into());
+        only.json.entry("primary").or_insert(true.into());
     }
     if accounts.is_empty() {
         walk.error("a profile needs an account: add posixAccounts");
@@ -161,17 +161,17 @@ fn profile(walk: &mut Walk, profile: Value) -> Option<Profile> {
         None => Vec::new(),
     });
     let security_keys = profile.remove("securityKeys");
-    let shown: Vec<Value> = accounts.iter().map(|account| Value::Object(account.shown.clone())).collect();
+    let accounts_json: Vec<Value> = accounts.iter().map(|account| Value::Object(account.json.clone())).collect();
     profile.insert("name".to_owned(), email.clone().into());
-    profile.insert("posixAccounts".to_owned(), shown.into());
+    profile.insert("posixAccounts".to_owned(), accounts_json.into());
     let (usernames, uids) = accounts.into_iter().map(|account| (account.username, account.uid)).unzip();
-    let shown = Value::Object(profile);
+    let json = Value::Object(profile);
     Some(Profile {
         email,
         usernames,
         uids,
         fingerprints,
-        shown,
+        json,
         security_keys,
         policies: Vec::new(),
         challenges: Vec::new(),
@@ -181,7 +181,7 @@ fn profile(walk: &mut Walk, profile: Value) -> Option<Profile> {
 struct Account {
     username: String,
     uid: String,
-    shown: Map<String, Value>,
+    json: Map<String, Value>,
 }
 
 fn account(walk: &mut Walk, account: Value) -> Option<Account> {
@@ -189,24 +189,24 @@ fn account(walk: &mut Walk, account: Value) -> Option<Account> {
     let username = walk.required(&mut account, "username", Walk::text)?;
     if !is_login_name(&username) {
         walk.warn(
-            "the guest takes names of up to 32 letters, digits, `.`, `_` and `-` only, the first one being no `-`",
+            "the guest accepts only usernames of 1 to 32 letters, digits, `.`, `_` and `-` that do not begin with `-`",
         );
     }
     let uid = walk.required(&mut account, "uid", Walk::number)?;
-    if uid < LEAST_UID {
-        walk.warn(format!("the guest takes uids from {LEAST_UID} on only"));
+    if uid < MIN_UID {
+        walk.warn(format!("the guest accepts only uids from {MIN_UID} on"));
     }
     let gid = match account.remove("gid") {
         None => uid,
         Some(gid) => walk.below("gid", |walk| walk.number(gid))?,
     };
     account.insert("username".to_owned(), username.clone().into());
-    // Strings, as GCE's JSON has all integers of 64 bits.
+    // Strings: Google's JSON has 64-bit integers as strings.
     account.insert("uid".to_owned(), uid.to_string().into());
     account.insert("gid".to_owned(), gid.to_string().into());
     account.entry("homeDirectory").or_insert_with(|| format!("/home/{username}").into());
     account.entry("operatingSystemType").or_insert("LINUX".into());
-    Some(Account { username, uid: uid.to_string(), shown: account })
+    Some(Account { username, uid: uid.to_string(), json: account })
 }
 
 fn is_login_name(name: &str) -> bool {
@@ -214,17 +214,17 @@ fn is_login_name(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('-')
 }
 
-/// The fingerprints. A key says its own; where it doesn't, it is what it is listed by.
+/// The fingerprints of the SSH keys. A key without `fingerprint` gets its name in the object as the fingerprint.
 fn ssh_keys(walk: &mut Walk, keys: &mut Value) -> Vec<String> {
     let Value::Object(keys) = keys else {
         walk.expected("an object", keys);
         return Vec::new();
     };
     let mut fingerprints = Vec::new();
-    for (listed_by, key) in keys {
-        walk.below(listed_by.as_str(), |walk| match key {
+    for (name, key) in keys {
+        walk.below(name.as_str(), |walk| match key {
             Value::Object(key) if key.get("key").is_some_and(Value::is_string) => {
-                let fingerprint = key.entry("fingerprint").or_insert_with(|| listed_by.as_str().into());
+                let fingerprint = key.entry("fingerprint").or_insert_with(|| name.as_str().into());
                 fingerprints.extend(fingerprint.as_str().map(str::to_owned));
             }
             _ => walk.error("an object is expected, with the string `key`, such as \"ssh-ed25519 AAAA…\""),
@@ -239,7 +239,7 @@ fn group(walk: &mut Walk, group: Value) -> Option<Group> {
     let gid = walk.required(&mut group, "gid", Walk::number)?.to_string();
     group.insert("name".to_owned(), name.clone().into());
     group.insert("gid".to_owned(), gid.clone().into());
-    Some(Group { name, gid, shown: Value::Object(group), usernames: Vec::new() })
+    Some(Group { name, gid, json: Value::Object(group), usernames: Vec::new() })
 }
 
 fn challenge(walk: &mut Walk, challenge: Value) -> Option<Challenge> {
@@ -256,7 +256,7 @@ fn challenge(walk: &mut Walk, challenge: Value) -> Option<Challenge> {
 fn totp_secret(walk: &mut Walk, secret: Value) -> Option<Secret> {
     let secret = Secret::from(walk.text(secret)?);
     if challenge::totp(secret.expose()).is_none() {
-        walk.error("this is no base32, which has the letters A to Z and the digits 2 to 7");
+        walk.error("invalid base32, which has the letters A to Z and the digits 2 to 7");
     }
     Some(secret)
 }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_short_profile_lacks_is_added() {
+    fn omitted_fields_of_a_profile_are_added() {
         let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": 2001}],
             "sshPublicKeys": {"f": {"key": "ssh-ed25519 AAAA"}}, "securityKeys": [{"publicKey": "sk"}], "other": 1});
         let os_login = OsLogin::from_json(json!({"loginProfiles": [ada]})).unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_place() {
+    fn errors_have_the_path_and_the_remedy() {
         assert_eq!(errors(json!({})), Vec::<String>::new());
         assert_eq!(
             errors(
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn no_mistake_tells_a_secret() {
+    fn errors_contain_no_secret() {
         let challenges = json!([
             {"type": "TOTP", "secret": "hidden-189"}, {"type": "TOTP", "secret": 189}, {"type": "AUTHZEN", "approves": "hidden"},
             {"type": "SECURITY_KEY_OTP", "code": ["hidden"]}, {"type": "hidden"},
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_uids_that_the_guest_refuses_are_warned_of() {
+    fn names_and_uids_that_the_guest_refuses_and_duplicates_are_warnings() {
         let account = json!([{"username": "-ada", "uid": 999}]);
         let warnings = errors(json!({"loginProfiles": [{"name": "ada@example.com", "posixAccounts": account}]}));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
@@ -347,8 +347,8 @@ mod tests {
             errors(json!({"loginProfiles": profiles})),
             [
                 "loginProfiles[1]: `name` is missing",
-                "loginProfiles[2]: `ada` has the same name, username or uid, and comes first: change one",
-                "loginProfiles[3]: `ada` has the same name, username or uid, and comes first: change one",
+                "loginProfiles[2]: `ada` has the same name, username or uid, and is found first: change one",
+                "loginProfiles[3]: `ada` has the same name, username or uid, and is found first: change one",
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! JSON becomes a tree.
+//! Builds a tree from JSON.
 
 use super::{Array, Dir, Entry, Leaf, Node, RenderCache, Tree, Visibility};
 use crate::schema::{self, Rule};
@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl Tree {
-    /// The tree of what `?recursive=true` of `/computeMetadata/v1/` answers.
+    /// Builds a tree from the JSON of `/computeMetadata/v1/`, and adds the defaults.
     pub(crate) fn from_json(v1: &Value) -> Self {
         Self::new(Arc::new(node(v1, &mut Vec::new()))).with_defaults("")
     }
 
-    /// The tree with the defaults that belong below this path, where they are missing.
+    /// Adds the missing defaults at and below this path, and at the paths above it.
     #[expect(clippy::expect_used, reason = "the defaults are constants, and every tree is built with them")]
     pub(super) fn with_defaults(mut self, below: &str) -> Self {
         let below: Vec<_> = below.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -26,7 +26,7 @@ impl Tree {
                 continue;
             }
             let value = serde_json::from_str(json).expect("the defaults are JSON");
-            // Fails where the owner has a value above the path of the default.
+            // Fails if there is a value above the path of the default.
             if let Ok(with_default) = self.with_visibility(path, &value, Visibility::Nowhere) {
                 self = with_default;
             }
@@ -35,7 +35,7 @@ impl Tree {
     }
 }
 
-/// The node of this value at this path; the path decides what JSON alone does not say.
+/// Builds the node of a value at this path, by the rules of the schema for the path.
 pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
     match value {
         _ if schema::is(path, Rule::JsonByDefault) => Node::Leaf(Leaf::json_by_default(value.clone())),
@@ -53,13 +53,13 @@ pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
     }
 }
 
-/// A list of plain values is a leaf of several lines. Any other one needs a path to each item.
+/// Whether a list is a directory: one of plain values is a leaf with a line per item, and items of any other list need paths.
 fn is_directory(items: &[Value]) -> bool {
     items.iter().any(|item| item.is_object() || item.is_array())
 }
 
 fn array(items: &[Value], path: &mut Vec<&str>) -> Array {
-    // Rules are about lists, never about one index, so any segment stands for all of them.
+    // Rules apply to all items of a list, so one index represents all of them.
     path.push("0");
     let items = items.iter().map(|item| Arc::new(node(item, path))).collect();
     path.pop();
@@ -87,7 +87,7 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
     Dir { entries, is_closed: schema::is(path, Rule::Closed), cache: RenderCache::default() }
 }
 
-/// The segments of one object's keys: no two keys may get the same one, or one of them would be lost.
+/// Assigns path segments to the keys of an object. No two keys get the same segment, or one of them would be lost.
 struct Segments {
     verbatim: bool,
     shared: HashMap<String, usize>,
@@ -105,7 +105,7 @@ impl Segments {
         Self { verbatim, shared }
     }
 
-    /// Where `fooBar` and `foo-bar` stand side by side, each keeps its own spelling.
+    /// The segment of a key: its kebab-case form, or the key itself if two keys have the same kebab-case form.
     fn of_key(&self, key: &str) -> Box<str> {
         if self.verbatim {
             return key.into();
@@ -115,7 +115,7 @@ impl Segments {
     }
 }
 
-/// Whether a request line can name the segment.
+/// Whether a URL can contain the segment.
 pub(crate) fn is_addressable(segment: &str) -> bool {
     let path = format!("/{segment}");
     !segment.is_empty()
@@ -123,7 +123,7 @@ pub(crate) fn is_addressable(segment: &str) -> bool {
         && PathAndQuery::try_from(path.as_str()).is_ok_and(|parsed| parsed.as_str() == path && parsed.query().is_none())
 }
 
-/// JSON as GCE writes it where it is the text of a leaf: indented by one space a level, and a line break at the end.
+/// Formats JSON as GCE does in the text of a leaf: indented by one space per level, with a line break at the end.
 #[expect(clippy::expect_used, reason = "keys are strings, a Vec takes every write, and serde_json writes UTF-8")]
 fn document(value: &Value) -> String {
     let mut text = Vec::new();
@@ -137,12 +137,12 @@ pub(super) fn snake_cased(value: Value) -> Value {
     match value {
         Value::Object(object) => {
             let written: Vec<_> = object.keys().cloned().collect();
-            // Where both spellings stand side by side, each stays.
+            // A key is kept if the object also has its snake_case form.
             let key =
                 |key: String| Some(schema::snake_case(&key)).filter(|snake| !written.contains(snake)).unwrap_or(key);
             Value::Object(object.into_iter().map(|(written, value)| (key(written), snake_cased(value))).collect())
         }
-        // The Go emulator's config writes booleans as GCE writes them elsewhere.
+        // Configs of the Go emulator have strings instead of booleans here.
         Value::String(word) if word == "TRUE" => Value::Bool(true),
         Value::String(word) if word == "FALSE" => Value::Bool(false),
         other => other,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_leaves_unless_a_path_to_each_item_is_needed() {
+    fn a_list_of_plain_values_is_a_leaf_and_other_lists_are_directories() {
         let tree = tree(json!({"instance": {
             "disks": [], "tags": [], "aliases": [],
             "networkInterfaces": [{"dnsServers": ["169.254.169.254"], "forwardedIps": ["192.0.2.1"], "ipAliases": []}],
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_users_stay_and_the_others_become_segments() {
+    fn user_keys_are_kept_and_other_keys_become_kebab_case() {
         let tree = tree(json!({
             "instance": {"attributes": {"sshKeys": "a", "ssh-keys": "b"}, "cpuPlatform": "c",
                 "partnerAttributes": {"iam.example.com": {"camelCase": "d"}},
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_lost_to_another_with_the_same_segment() {
+    fn keys_with_the_same_kebab_case_form_are_all_kept() {
         let tree = tree(json!({"x": {"fooBar": 1, "foo-bar": 2, "FooBar": 3, "other": 4}}));
         for (path, text) in [("x/fooBar", "1"), ("x/foo-bar", "2"), ("x/FooBar", "3"), ("x/other", "4")] {
             assert_eq!(tree.text(path).as_deref(), Some(text), "{path}");
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_the_config_is_not_what_is_served() {
+    fn a_token_in_the_config_is_not_served() {
         let account = json!({"email": "a@example.com", "token": "secret", "identity": ""});
         let tree = tree(json!({"instance": {"serviceAccounts": {"default": account}}}));
         assert_eq!(**tree.get("instance/service-accounts/default/token").unwrap(), Node::Computed);
     }
 
     #[test]
-    fn defaults_stand_where_the_config_says_nothing() {
+    fn missing_values_have_defaults() {
         let tree = tree(json!({"instance": {"maintenanceEvent": "TERMINATE_ON_HOST_MAINTENANCE"}}));
         assert_eq!(tree.text("universe/universe-domain").unwrap(), "googleapis.com");
         assert_eq!(tree.text("instance/maintenance-event").unwrap(), "TERMINATE_ON_HOST_MAINTENANCE");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_the_text_of_a_leaf_however_it_is_written() {
+    fn a_document_may_be_a_string_or_json() {
         let tree = tree(json!({"instance": {
             "gceWorkloadCertificates": {"configStatus": {"partnerMetadata": {}, "aList": [1]}, "trustAnchors": "{ }"},
             "platformSecurity": {"autoMtlsConfiguration": {"s2a": {"plaintext_address": "a:1"}}},
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_certificate_is_one_json_leaf_that_recursion_leaves_out() {
+    fn a_sealed_certificate_is_a_json_leaf_that_recursion_omits() {
         let blob = json!({"encrypted_credentials": "c", "key_import_blob": {"public_area": "p", "Seed": "s"}});
         for written in [blob.clone(), blob.to_string().into()] {
             let v1 = json!({"instance": {"credentials": {"mdsClientCertificate": written}}});
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_windows_are_snake_case_whoever_wrote_them() {
+    fn keys_of_maintenance_windows_become_snake_case() {
         let window = json!({"canReschedule": "TRUE", "type": "SCHEDULED", "window_end_time": "2030-01-01T00:00:00Z"});
         let tree = tree(json!({"instance": {"upcomingMaintenance": window}}));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Edits: a new tree that shares all with the old one but the way from the root to what changed.
+//! Edits. An edited tree shares all nodes with the old one, except those on the path from the root to the edited node.
 
 mod error;
 
@@ -15,11 +15,11 @@ use std::sync::Arc;
 const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
-    /// The tree with this value at that path; directories on the way are made, an index may be the next one of its list.
+    /// Returns the tree with this value at this path. Missing directories are added, and an index may be the next one of its list.
     ///
-    /// The value gets the type that GCE has at its path where that is known and nothing is lost: a boolean becomes `TRUE` or
-    /// `FALSE`, a number in a string becomes a number, and a boolean or a number becomes a string where GCE has one, as in
-    /// attributes. A new key that GCE is not known to have is logged as a warning.
+    /// The value is converted to GCE's type at its path if that type is known and nothing is lost: a boolean becomes `TRUE` or `FALSE`, a
+    /// number in a string becomes a number, and a boolean or number becomes a string where GCE has a string, as in attributes. A new
+    /// key that GCE is not known to have is logged as a warning.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -32,7 +32,7 @@ impl Tree {
     /// ```
     ///
     /// # Errors
-    /// If the path can't hold the value: see [`EditError`].
+    /// If there can be no such value at the path: see [`EditError`].
     pub fn with(&self, path: &str, value: &Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         let (value, unknown) = conform(path, &edit.segments, value)?;
@@ -41,7 +41,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The tree with this value, in the types that it has, at that path.
+    /// The tree with this value at this path, without conversion of types.
     pub(super) fn replaced(&self, path: &str, value: Value) -> Result<Self, EditError> {
         let edit = Edit::new(path)?;
         let value =
@@ -52,14 +52,14 @@ impl Tree {
         Ok(tree.with_defaults(path))
     }
 
-    /// Logs the paths of these keys that the tree does not have yet: most likely they are misspelled.
+    /// Logs a warning for each of these keys that the tree does not have yet: they are probably misspelled.
     pub(super) fn warn_of_new(&self, unknown: &[String]) {
         for path in unknown.iter().filter(|path| self.get(path).is_none()) {
-            tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served as it stands");
+            tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served unchanged");
         }
     }
 
-    /// An account that was given by one of its names is served by all of them.
+    /// Adds the missing names of all service accounts.
     fn with_complete_accounts(&self) -> Result<Self, EditError> {
         let at = |path| self.owner_json(path).unwrap_or_default();
         let mut v1 = json!({
@@ -88,8 +88,7 @@ impl Tree {
         Some(node.owner_json())
     }
 
-    /// The tree with a leaf at this path that a route of its own answers: listed, and in no recursion, nor is a directory that
-    /// is made for it.
+    /// The tree with a computed leaf at this path. The leaf, and directories that are added for it, are listed but omitted from recursion.
     pub(crate) fn with_computed(&self, path: &str) -> Result<Self, EditError> {
         self.with_node(path, Arc::new(Node::Computed), Visibility::ListingOnly)
     }
@@ -106,16 +105,16 @@ impl Tree {
         Ok(self.with_root(Edit::new(path)?.put(&self.root, 0, node, visibility)?))
     }
 
-    /// The tree without the node at that path. Items behind a removed index move up. What a VM always has falls back to its
-    /// default.
+    /// Returns the tree without the node at this path. Removing an item of a list shifts the later ones. A node with a default gets its
+    /// default again.
     ///
     /// # Errors
-    /// If there is nothing, or something that a route of its own answers.
+    /// If there is no such node, or if it is computed.
     pub fn without(&self, path: &str) -> Result<Self, EditError> {
         Ok(self.with_root(Edit::new(path)?.remove(&self.root, 0)?).with_defaults(path))
     }
 
-    /// Another root, and the same beside it.
+    /// A tree with this root and the same OS Login.
     fn with_root(&self, root: Arc<Node>) -> Self {
         Self { os_login: self.os_login.clone(), ..Self::new(root) }
     }
@@ -135,7 +134,7 @@ impl Node {
         }
     }
 
-    /// Whether a guest has written something here or below.
+    /// Whether there are guest attributes at or below this node.
     fn is_filled(&self) -> bool {
         let Self::Dir(dir) = self else { return false };
         if dir.is_closed { !dir.entries.is_empty() } else { dir.entries.values().any(|entry| entry.node.is_filled()) }
@@ -143,14 +142,14 @@ impl Node {
 }
 
 impl Entry {
-    /// Whether the entry is more than a default: the owner's, or a default below which a guest has written.
+    /// Whether the entry is set by the config or an edit, or has guest attributes below it. Defaults are not.
     fn is_in_owner_json(&self) -> bool {
         let is_secret = self.visibility == Visibility::ListingOnly && matches!(&*self.node, Node::Leaf(_));
         self.visibility.in_recursion() || is_secret || self.node.is_filled()
     }
 }
 
-/// The value or patch of an edit in GCE's types, and its keys that GCE is not known to have.
+/// Checks the depth of an edit, and returns its value or patch in GCE's types with its keys that GCE is not known to have.
 pub(super) fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(Value, Vec<String>), EditError> {
     let levels = Tree::MAX_DEPTH.checked_sub(segments.len());
     if levels.is_none_or(|levels| depth::beyond(value, levels).is_some()) {
@@ -165,7 +164,7 @@ pub(super) fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
 }
 
-/// One place in a tree, and the way to it.
+/// The path of an edit, and its segments.
 pub(super) struct Edit<'a> {
     path: &'a str,
     segments: Vec<&'a str>,
@@ -182,7 +181,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// The node at `depth`, with `new` put at the end of the path below it.
+    /// Copies the node at `depth` with `new` at the end of the path.
     pub(super) fn put(
         &self,
         node: &Node,
@@ -200,7 +199,7 @@ impl<'a> Edit<'a> {
                     Some(entry) => {
                         let node = self.put(&entry.node, depth + 1, new, visibility)?;
                         let is_last = depth + 1 == self.segments.len();
-                        // What was only a default is the owner's own now.
+                        // A default becomes visible when it is set.
                         let changes =
                             visibility == Visibility::Everywhere || (visibility == Visibility::ListingOnly && is_last);
                         let visibility = if changes { self.visibility(depth, visibility) } else { entry.visibility };
@@ -208,7 +207,7 @@ impl<'a> Edit<'a> {
                     }
                     None => {
                         self.is_well_spelled(depth)?;
-                        // Whoever finds the directory of a default, listed or not, finds all of it.
+                        // Only the topmost directory of a default is hidden, so that its own listing is complete.
                         let below = if visibility == Visibility::Nowhere { Visibility::Everywhere } else { visibility };
                         let node = self.put(&self.empty(depth), depth + 1, new, below)?;
                         Entry {
@@ -241,7 +240,7 @@ impl<'a> Edit<'a> {
         }))
     }
 
-    /// The node at `depth` without what the path below it names.
+    /// Copies the node at `depth` without the node at the end of the path.
     pub(super) fn remove(&self, node: &Node, depth: usize) -> Result<Arc<Node>, EditError> {
         let not_found = || EditError::NotFound { path: self.path.into() };
         let segment = self.segments[depth];
@@ -288,7 +287,7 @@ impl<'a> Edit<'a> {
         Err(EditError::Misspelled { path: self.path.into(), segment: segment.into(), instead })
     }
 
-    /// What is made where the path goes on and there is nothing.
+    /// The empty directory that is added at `depth` for a missing segment.
     fn empty(&self, depth: usize) -> Node {
         let path = &self.segments[..=depth];
         if schema::is(path, Rule::ListDirectory) {
@@ -303,7 +302,7 @@ impl<'a> Edit<'a> {
         if visibility == Visibility::Everywhere { Visibility::of(&self.segments[..=depth]) } else { visibility }
     }
 
-    /// The JSON key of a name that the tree does not have yet.
+    /// The JSON key of a new entry.
     fn json_key(&self, depth: usize) -> String {
         let (directory, segment) = (&self.segments[..depth], self.segments[depth]);
         if schema::is(directory, Rule::UserKeys) { segment.to_owned() } else { schema::camel_case(segment) }

@@ -1,4 +1,4 @@
-//! Guest attributes: what the guest itself has written, under `instance/guest-attributes/NAMESPACE/KEY`.
+//! Guest attributes: values that guests write, at `instance/guest-attributes/NAMESPACE/KEY`.
 
 use super::edit::{Edit, EditError};
 use super::{Dir, Leaf, Node, Tree, Visibility};
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-const PLACE: &str = "instance/guest-attributes";
-/// How many segments that has.
+const DIRECTORY: &str = "instance/guest-attributes";
+/// The number of segments of `DIRECTORY`.
 const DEPTH: usize = 2;
 
 /// The guest attributes of a VM: values by namespace and key.
@@ -30,17 +30,17 @@ const DEPTH: usize = 2;
 pub struct GuestAttributes(BTreeMap<String, BTreeMap<String, String>>);
 
 impl GuestAttributes {
-    /// The most bytes that a guest may give a namespace or a key.
+    /// The limit on a namespace or a key that a guest writes, in bytes.
     pub const MAX_NAME_BYTES: usize = 128;
-    /// The most bytes that it may give a value.
+    /// The limit on a value that a guest writes, in bytes.
     pub const MAX_VALUE_BYTES: usize = 256 * 1024;
-    /// The most bytes that it may write in all, names included.
+    /// The limit on all guest attributes of a VM, including their names, in bytes.
     pub const MAX_BYTES: usize = 512 * 1024;
 
-    /// Reads what stands at `guestAttributes` of a config: `{"NAMESPACE": {"KEY": "VALUE"}}`.
+    /// Reads guest attributes from the JSON of `guestAttributes`: `{"NAMESPACE": {"KEY": "VALUE"}}`.
     ///
     /// # Errors
-    /// If it is anything else; the error names the place, from there on, and no value.
+    /// If the JSON has another shape. The error has the path within the JSON, and no value.
     pub fn from_json(attributes: Value) -> Result<Self, MetadataError> {
         let (mut walk, mut read) = (Walk::default(), Self::default());
         let attributes = walk.bounded(attributes).unwrap_or_default();
@@ -62,7 +62,7 @@ impl GuestAttributes {
         self.0.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.into());
     }
 
-    /// Removes a key, and its namespace with the last one. Says whether it was there.
+    /// Removes a key, and its namespace if that is empty then. Returns whether the key existed.
     pub fn remove(&mut self, namespace: &str, key: &str) -> bool {
         let Some(keys) = self.0.get_mut(namespace) else { return false };
         let was_there = keys.remove(key).is_some();
@@ -72,7 +72,7 @@ impl GuestAttributes {
         was_there
     }
 
-    /// The same changes made to others: what was written or removed since there was `before` stands over `onto`.
+    /// Applies the writes and removals since `before` to `onto`.
     pub(super) fn rebased(&self, before: &Self, onto: &Self) -> Self {
         let mut rebased = onto.clone();
         for (namespace, key, value) in self.iter() {
@@ -95,7 +95,7 @@ impl GuestAttributes {
     }
 }
 
-/// A guest may write secrets.
+/// Prints names only: values may be secret.
 impl fmt::Debug for GuestAttributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.0.iter().map(|(namespace, keys)| (namespace, keys.keys().collect::<Vec<_>>()));
@@ -103,16 +103,16 @@ impl fmt::Debug for GuestAttributes {
     }
 }
 
-/// Whether a patch to what is at this path says something of guest attributes.
+/// Whether a merge patch for the node at this path changes guest attributes.
 pub(super) fn are_named(patch: &Value, path: &[&str]) -> bool {
-    let mut segments = PLACE.split('/');
+    let mut segments = DIRECTORY.split('/');
     if path.iter().any(|segment| segments.next().is_some_and(|place| place != *segment)) {
         return false;
     }
     let mut patch = patch;
     for segment in segments {
         match patch.as_object().map(|patch| patch.get(&schema::camel_case(segment))) {
-            // It replaces them with all the rest.
+            // A patch that is no object replaces the whole node.
             None => return true,
             Some(None) => return false,
             Some(Some(below)) => patch = below,
@@ -122,10 +122,10 @@ pub(super) fn are_named(patch: &Value, path: &[&str]) -> bool {
 }
 
 impl Tree {
-    /// Whether only a guest knows of guest attributes here: the config has none.
+    /// Whether guest attributes are hidden from above, because the config has none.
     pub(super) fn hides_guest_attributes(&self) -> bool {
         let mut node = &self.root;
-        PLACE.split('/').any(|segment| {
+        DIRECTORY.split('/').any(|segment| {
             let Node::Dir(dir) = &**node else { return false };
             let Some(entry) = dir.entries.get(segment) else { return false };
             node = &entry.node;
@@ -139,43 +139,44 @@ impl Tree {
         GuestAttributes(self.namespaces().map(|(name, keys)| (name.to_owned(), values(keys))).collect())
     }
 
-    /// How many bytes they have, names included.
+    /// The number of bytes of all guest attributes, including their names.
     pub(crate) fn guest_attribute_bytes(&self) -> usize {
         let bytes = |keys| values(keys).map(|(key, value)| key.len() + value.len()).sum::<usize>();
         self.namespaces().map(|(name, keys)| name.len() + bytes(keys)).sum()
     }
 
     fn namespaces(&self) -> impl Iterator<Item = (&str, &Dir)> {
-        self.get(PLACE).into_iter().flat_map(|node| directories(node))
+        self.get(DIRECTORY).into_iter().flat_map(|node| directories(node))
     }
 
-    /// The tree with these guest attributes and no others. Seen from above it is the same tree.
+    /// Returns the tree with its guest attributes replaced. Listings and recursion of the directories above do not change.
     ///
     /// # Errors
-    /// If the tree has no place for them.
+    /// If the tree has a value at or above `instance/guest-attributes`.
     pub fn with_guest_attributes(&self, attributes: &GuestAttributes) -> Result<Self, EditError> {
         let namespaces = attributes.0.iter().map(|(namespace, keys)| {
             let values = keys.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
             (namespace.clone(), values.collect::<Value>())
         });
-        // A VM has them whether or not its config does, so writing one shows nothing that was not shown before.
-        self.with_visibility(PLACE, &namespaces.collect::<Value>(), Visibility::Nowhere)
+        // Each VM has the directory, so a write must not make it visible if the config does not have it.
+        self.with_visibility(DIRECTORY, &namespaces.collect::<Value>(), Visibility::Nowhere)
     }
 
-    /// The tree with this value for one of them, sharing all the others.
+    /// The tree with this value of one guest attribute. All others are shared.
     pub(crate) fn with_guest_attribute(&self, namespace: &str, key: &str, value: String) -> Result<Self, EditError> {
         let leaf = Arc::new(Node::Leaf(Leaf::text_by_default(value)));
-        self.edit_guest_attributes(&format!("{PLACE}/{namespace}/{key}"), |edit, place| {
+        self.edit_guest_attributes(&format!("{DIRECTORY}/{namespace}/{key}"), |edit, place| {
             edit.put(place, DEPTH, leaf, Visibility::Everywhere)
         })
     }
 
-    /// The tree without one of them, nor its namespace if it was the last one there.
+    /// The tree without this guest attribute, and without its namespace if that is empty then.
     pub(crate) fn without_guest_attribute(&self, namespace: &str, key: &str) -> Result<Self, EditError> {
         let is_last = self
             .namespaces()
             .any(|(name, keys)| name == namespace && keys.entries.len() == 1 && keys.entries.contains_key(key));
-        let removed = if is_last { format!("{PLACE}/{namespace}") } else { format!("{PLACE}/{namespace}/{key}") };
+        let removed =
+            if is_last { format!("{DIRECTORY}/{namespace}") } else { format!("{DIRECTORY}/{namespace}/{key}") };
         self.edit_guest_attributes(&removed, |edit, place| edit.remove(place, DEPTH))
     }
 
@@ -184,12 +185,12 @@ impl Tree {
         path: &str,
         edit: impl FnOnce(&Edit<'_>, &Node) -> Result<Arc<Node>, EditError>,
     ) -> Result<Self, EditError> {
-        let place = self.get(PLACE).ok_or_else(|| EditError::NotFound { path: path.to_owned() })?;
-        self.with_node(PLACE, edit(&Edit::new(path)?, place)?, Visibility::Nowhere)
+        let place = self.get(DIRECTORY).ok_or_else(|| EditError::NotFound { path: path.to_owned() })?;
+        self.with_node(DIRECTORY, edit(&Edit::new(path)?, place)?, Visibility::Nowhere)
     }
 }
 
-/// The directories in a directory.
+/// The subdirectories of a directory.
 fn directories(node: &Node) -> impl Iterator<Item = (&str, &Dir)> {
     let dir = if let Node::Dir(dir) = node { Some(dir) } else { None };
     dir.into_iter().flat_map(Dir::entries).filter_map(|(name, node)| match &**node {
@@ -198,7 +199,7 @@ fn directories(node: &Node) -> impl Iterator<Item = (&str, &Dir)> {
     })
 }
 
-/// The texts in a directory.
+/// The leaves of a directory whose value is a string.
 fn values(dir: &Dir) -> impl Iterator<Item = (&str, &str)> {
     dir.entries().filter_map(|(name, node)| match &**node {
         Node::Leaf(leaf) => Some((name, leaf.value().as_str()?)),
@@ -223,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_names_and_values() {
+    fn the_size_includes_names_and_values() {
         let bytes = |attributes| tree(json!({"instance": {"guestAttributes": attributes}})).guest_attribute_bytes();
         assert_eq!(bytes(json!({})), 0);
         assert_eq!(bytes(json!({"ns": {"k": "é", "kk": ""}})), 2 + 1 + 2 + 2);
     }
 
     #[test]
-    fn one_is_written_and_removed_as_all_are() {
+    fn writing_one_attribute_equals_replacing_all() {
         for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}}), json!({"project": {}})] {
             let mut tree = tree(v1);
             let mut wanted = of(&[]);
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_is_printed() {
+    fn debug_output_and_errors_have_no_values() {
         assert_eq!(format!("{:?}", of(&[("ns", "a", "hidden"), ("ns", "b", "")])), r#"{"ns": ["a", "b"]}"#);
         for wrong in [json!("hidden"), json!({"ns": "hidden"}), json!({"ns": {"a": ["hidden"]}})] {
             assert!(!GuestAttributes::from_json(wrong).unwrap_err().to_string().contains("hidden"));
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_goes_with_its_last_key() {
+    fn a_namespace_is_removed_with_its_last_key() {
         let mut attributes = of(&[("ns", "a", "1"), ("ns", "b", "2")]);
         assert!(attributes.remove("ns", "a") && !attributes.remove("ns", "a") && !attributes.remove("other", "a"));
         assert!(attributes.remove("ns", "b"));
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_stands_over_what_a_config_has() {
+    fn rebasing_applies_writes_and_removals_to_the_new_config() {
         let before = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "1"), ("c", "removed", "1")]);
         let now = of(&[("c", "kept", "1"), ("c", "changed", "1"), ("c", "written", "w"), ("g", "new", "w")]);
         let onto = of(&[("c", "changed", "2"), ("c", "written", "2"), ("c", "removed", "2"), ("c", "added", "2")]);
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn from_above_nothing_of_them_is_seen() {
+    fn guest_attributes_do_not_change_the_directories_above() {
         for v1 in [
             json!({"instance": {"id": 1, "guestAttributes": {}}}),
             json!({"instance": {"id": 1}}),
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_from_above_leaves_them_alone() {
+    fn a_merge_patch_for_a_directory_above_keeps_guest_attributes() {
         for v1 in [json!({"instance": {"guestAttributes": {}}}), json!({"instance": {}}), json!({"project": {}})] {
             let written = of(&[("ns", "k", "v")]);
             let tree = tree(v1).with_guest_attributes(&written).unwrap();
@@ -313,7 +314,10 @@ mod tests {
             let more = tree.with_merged("instance/guest-attributes", &json!({"ns": {"l": "w"}})).unwrap();
             assert_eq!(more.guest_attributes(), of(&[("ns", "k", "v"), ("ns", "l", "w")]));
             let above = more.get("instance").unwrap().json();
-            assert!(str::from_utf8(&above).unwrap().contains(r#""guestAttributes":{}"#), "they are the owner's now");
+            assert!(
+                str::from_utf8(&above).unwrap().contains(r#""guestAttributes":{}"#),
+                "an edit makes the directory visible"
+            );
             for nothing in [json!({"instance": null}), json!({"instance": {"guestAttributes": null}})] {
                 assert_eq!(tree.with_merged("", &nothing).unwrap().guest_attributes(), of(&[]));
             }
@@ -321,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_says_what_a_guest_could_have_written() {
+    fn guest_attributes_of_the_wrong_type_in_a_config_are_an_error() {
         let error = |v1| Metadata::from_json(v1).unwrap_err().to_string();
         let attributes = |attributes: Value| json!({"instance": {"guestAttributes": attributes}});
         assert_eq!(

@@ -7,10 +7,9 @@ use crate::schema::{self, Rule};
 use serde_json::Value;
 
 impl Tree {
-    /// The tree with a JSON merge patch (RFC 7396) applied to what is at that path: an object sets and, where it says
-    /// null, removes what its keys name; anything else replaces. Keys are those of the JSON, such as `maintenanceEvent`. An
-    /// empty path is the whole tree. Values are converted, and new keys logged, as in [`with`](Self::with); what the patch
-    /// does not name keeps its type.
+    /// Returns the tree with a JSON merge patch (RFC 7396) applied to the node at this path: each key of an object sets a value, or removes
+    /// it if it is null; a patch that is no object replaces the node. Keys are JSON keys, such as `maintenanceEvent`. An empty path is
+    /// the whole tree. Values of the patch are converted, and new keys logged, as by [`with`](Self::with).
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -22,7 +21,7 @@ impl Tree {
     /// ```
     ///
     /// # Errors
-    /// If the path can't hold what comes of it: see [`EditError`].
+    /// If there can be no such value at the path: see [`EditError`].
     pub fn with_merged(&self, path: &str, patch: &Value) -> Result<Self, EditError> {
         let segments = segments(path);
         let (patch, unknown) = conform(path, &segments, patch)?;
@@ -36,7 +35,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The same for all that is at the path, including guest attributes.
+    /// Applies a converted patch to the whole node, including guest attributes.
     fn merged(&self, path: &str, mut patch: Value) -> Result<Self, EditError> {
         let mut value = self.owner_json(path).unwrap_or_default();
         align(&mut value, &mut patch, &segments(path));
@@ -53,7 +52,7 @@ impl Tree {
     }
 }
 
-/// Gives the value at this path and a patch to it the same shape, where the tree stores an object in another form.
+/// Brings the value at this path and its patch to the same shape, for objects that the tree stores in another one.
 fn align(value: &mut Value, patch: &mut Value, path: &[&str]) {
     if schema::is(path, Rule::ObjectLeaf) {
         *patch = build::snake_cased(patch.take());

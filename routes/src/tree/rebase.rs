@@ -1,7 +1,7 @@
-//! What was changed in a tree, changed in another one: how edits outlive a new state of the file that they were made over.
+//! Rebases run-time edits onto a reloaded config, by a three-way merge.
 //!
-//! The JSON is merged and not the nodes, so that what a VM always has, what is computed and how it is all shown is as it would
-//! be if somebody had written that JSON.
+//! It merges JSON instead of nodes, so that defaults, computed leaves and visibilities are those of a tree that is built from the merged
+//! JSON.
 
 use super::{GuestAttributes, Tree};
 use crate::metadata::Metadata;
@@ -9,13 +9,14 @@ use crate::schema::{self, Rule};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// One account has several names, below which its values must not differ.
+/// Merged as one value: an account has several names, and its values must not differ between them.
 const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
-    /// Another tree with what has been changed in this one since it was `before`. Where the other one differs from `before` too,
-    /// it is right, but for what guests have written. The service accounts count as one value, and so does a list, unless
-    /// its length is the same in all three.
+    /// Applies the changes between `before` and this tree to `onto`: a three-way merge.
+    ///
+    /// If both sides changed a value, that of `onto` is kept, except for guest attributes. The service accounts are merged as one value, and
+    /// so is a list, unless its length is the same in all three trees.
     ///
     /// ```
     /// use gce_metadata_routes::Metadata;
@@ -28,6 +29,7 @@ impl Tree {
     /// assert_eq!(rebased.text("project/attributes/colour").unwrap(), "green");
     /// ```
     #[expect(clippy::expect_used, reason = "each tree has a root")]
+    #[must_use]
     pub fn rebased(&self, before: &Self, onto: &Self) -> Self {
         let [edited, was, is] = [self, before, onto].map(Self::of_owner);
         let tree = if edited == was {
@@ -41,11 +43,11 @@ impl Tree {
         let os_login = if onto.os_login == before.os_login { &self.os_login } else { &onto.os_login };
         let tree = tree.with_os_login(os_login.clone());
         let guests = self.guest_attributes().rebased(&before.guest_attributes(), &onto.guest_attributes());
-        // Fails where an embedder has a computed leaf in their place.
+        // Fails if an embedder has added a computed leaf at this path.
         tree.with_guest_attributes(&guests).unwrap_or(tree)
     }
 
-    /// The JSON of all but what guests have written.
+    /// The owner's JSON without guest attributes.
     fn of_owner(&self) -> Value {
         let without = self.with_guest_attributes(&GuestAttributes::default());
         without.as_ref().unwrap_or(self).root.owner_json()
@@ -70,7 +72,7 @@ fn merged(edited: Option<&Value>, before: Option<&Value>, onto: Option<&Value>, 
             Some(objects(edited, &Map::new(), onto, path))
         }
         (Some(Value::Object(edited)), Some(Value::Object(before)), None) => {
-            // A directory that the other one has no more goes, but not what was put into it.
+            // A directory that `onto` has removed is removed, except for added entries.
             let added = edited.iter().filter(|(key, _)| !before.contains_key(*key));
             let added: Map<_, _> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
             (!added.is_empty()).then_some(Value::Object(added))

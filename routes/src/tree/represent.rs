@@ -1,4 +1,4 @@
-//! A node in the forms that a query can ask for.
+//! Renders nodes: JSON, text and listings.
 
 use super::{Array, Dir, Entry, Leaf, Node};
 use bytes::Bytes;
@@ -19,17 +19,17 @@ impl Represent for Node {
                 Format::Text => Representation::new(self.text(), TEXT).tagged_by(self.json()),
                 Format::Json => Representation::new(self.json(), JSON),
             }),
-            // A listing has one form, and a change below it is no change of it.
+            // A listing has one form and can't be waited for: changes below do not change it.
             Self::Dir(_) | Self::Array(_) if query.alt.is_some() || query.wait_for_change => Err(Rejection::BadRequest),
             Self::Dir(_) | Self::Array(_) => Ok(Representation::new(self.listing(), TEXT)),
-            // The route that computes it goes first; without one there is nothing.
+            // The endpoint that computes the value has a more specific route; without it there is no value.
             Self::Computed => Err(Rejection::NotFound),
         }
     }
 }
 
 impl Node {
-    /// Everything at and below the node as compact JSON, keys in byte order.
+    /// The node and all nodes below it as compact JSON, with keys in byte order.
     pub fn json(&self) -> Bytes {
         match self {
             Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => {
@@ -40,7 +40,7 @@ impl Node {
         }
     }
 
-    /// Everything below a directory, a line per value with its path; the text of a leaf.
+    /// All values below a directory, one line each: the path and the value. For a leaf, its text.
     pub fn text(&self) -> Bytes {
         match self {
             Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => cache
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// The names in a directory, one per line, those of directories with a slash.
+    /// The names in a directory, one per line. Names of directories end in a slash. Empty for a leaf.
     pub fn listing(&self) -> Bytes {
         match self {
             Self::Dir(dir) => dir.cache.listing.get_or_init(|| {
@@ -100,7 +100,7 @@ impl Node {
 }
 
 impl Leaf {
-    /// The form that is asked for, or else the leaf's own.
+    /// Renders the requested format, or else the leaf's default format.
     pub(crate) fn represent(&self, alt: Option<Format>, text_type: HeaderValue) -> Representation {
         match alt.unwrap_or(self.default) {
             Format::Text => Representation::new(self.text(), text_type).tagged_by(self.json()),
@@ -108,7 +108,7 @@ impl Leaf {
         }
     }
 
-    /// The value as text: bare if it is one, a line each if it is a list or an object.
+    /// The value as text: one line per item of a list or value of an object; a single value has no line break.
     pub fn text(&self) -> Bytes {
         self.cache
             .text
@@ -130,7 +130,8 @@ impl Leaf {
     }
 }
 
-/// A list of plain values repeats its path, one of anything else counts; what is empty vanishes.
+/// Writes a value as lines of path and value. A list of plain values has a line per item with the same path; items of other lists have
+/// their index in the path. Empty lists and objects have no line.
 fn flatten_value(value: &Value, path: &mut String, lines: &mut String) {
     match value {
         Value::Object(object) => {
@@ -174,7 +175,7 @@ fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("nodes and values serialize").into()
 }
 
-/// A list keeps its order; the keys of an object stand in byte order, which isn't that of their path segments.
+/// Keys are sorted in byte order, which differs from the order of the path segments.
 impl Serialize for Node {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -198,7 +199,7 @@ impl Serialize for Node {
     }
 }
 
-/// A node that recursion comes down to.
+/// A node in the recursion of a directory above it.
 struct FromAbove<'a>(&'a Node);
 
 impl Serialize for FromAbove<'_> {

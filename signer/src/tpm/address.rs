@@ -5,7 +5,7 @@ use super::bridge::Bridge;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tss_esapi::Context;
 use tss_esapi::tcti_ldr::TctiNameConf;
@@ -51,6 +51,7 @@ impl FromStr for TpmAddress {
             _ if text.starts_with(['/', '.']) => Ok(Self(Kind::Unix(text.into()))),
             Some(("device" | "swtpm" | "mssim" | "tabrmd", _)) => tcti(text.to_owned()),
             None if text.contains('/') => Ok(Self(Kind::Unix(text.into()))),
+            None if Path::new(text).exists() => Ok(Self(Kind::Unix(text.into()))),
             None if text == "tabrmd" => tcti(text.to_owned()),
             _ => match text.rsplit_once(':') {
                 Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => {
@@ -135,6 +136,8 @@ mod tests {
         for text in ["tpm/sock", "./sock"] {
             assert_eq!(text.parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix(text.into())));
         }
+        // A name without a slash is the path of a socket if it exists. Tests run in the folder of the crate.
+        assert_eq!("Cargo.toml".parse::<TpmAddress>().unwrap(), TpmAddress(Kind::Unix("Cargo.toml".into())));
         for text in ["", "nonsense", "127.0.0.1", "127.0.0.1:port", ":2321", "cmd:sh"] {
             assert!(text.parse::<TpmAddress>().unwrap_err().to_string().contains("is expected"), "{text}");
         }

@@ -49,6 +49,9 @@ pub enum TpmError {
         /// The object of the password, such as `key` or `parent`.
         of: &'static str,
     },
+    /// The key needs a password, and none is given.
+    #[error("the key needs a password: give it with --key-pass-file, or in GCE_METADATA_KEY_PASS")]
+    MissingPassword,
     /// The TPM is locked (dictionary attack protection): there were too many wrong passwords or unorderly shutdowns.
     #[error("the TPM is locked after too many wrong passwords or unorderly shutdowns{}; `tpm2_dictionarylockout -c` unlocks it at once", .seconds.map(|it| format!("; it allows another attempt in at most {it} seconds")).unwrap_or_default())]
     Locked {

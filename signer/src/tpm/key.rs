@@ -26,6 +26,8 @@ pub(super) struct LoadedKey {
     handle: KeyHandle,
     pub(super) rsa: RsaPublic,
     pub(super) authorization: Authorization,
+    /// Whether the options have a password for the key.
+    has_password: bool,
     session: Option<AuthSession>,
     /// A second session that encrypts parameters, because a policy session does not.
     encryption: Option<AuthSession>,
@@ -41,7 +43,8 @@ impl LoadedKey {
         let rsa = RsaPublic::of(&public)?;
         let parent_password = options.parent_password.as_ref();
         let authorization = Authorization::of(&mut device, &public, options.pcrs.as_ref(), parent_password)?;
-        let mut key = Self { device, handle, rsa, authorization, session: None, encryption: None };
+        let has_password = options.key_password.is_some();
+        let mut key = Self { device, handle, rsa, authorization, has_password, session: None, encryption: None };
         key.device.authorize(handle.into(), options.key_password.as_ref())?;
         key.start_sessions(options)?;
         Ok(key)
@@ -140,6 +143,7 @@ impl LoadedKey {
 
     fn sign_error(&mut self, error: &tss_esapi::Error) -> TpmError {
         match (kind(error), &self.authorization) {
+            _ if is_unauthorized(error) && !self.has_password => TpmError::MissingPassword,
             _ if is_unauthorized(error) => TpmError::WrongPassword { of: "key" },
             (Some(Kind::PolicyFail | Kind::PcrChanged), Authorization::Policy(policy)) => match &policy.branch {
                 Branch::Pcrs(pcrs) | Branch::PcrsAndAuthValue(pcrs) => {

@@ -1,6 +1,7 @@
 //! An RSA private key to import into a TPM, which needs only its modulus and one prime.
 
 use super::TpmError;
+use crate::pem::{KeyError, is_encrypted};
 use der::asn1::{AnyRef, OctetStringRef, UintRef};
 use der::{Decode, Reader, SliceReader};
 use rustls_pki_types::PrivateKeyDer;
@@ -18,8 +19,10 @@ impl RsaPrivate {
     /// Reads the first private key of a PEM text, in PKCS#8 or PKCS#1.
     pub(super) fn from_pem(pem: &str) -> Result<Self, TpmError> {
         let unsuitable = |why: &str| TpmError::UnsuitableKey(why.to_owned());
-        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
-            .map_err(|_| unsuitable("no private key in PEM found (PRIVATE KEY or RSA PRIVATE KEY)"))?;
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| match is_encrypted(pem) {
+            true => unsuitable(&KeyError::Encrypted.to_string()),
+            false => unsuitable(&KeyError::NotPem.to_string()),
+        })?;
         let read = match &key {
             PrivateKeyDer::Pkcs1(key) => Self::from_pkcs1(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => from_pkcs8(key.secret_pkcs8_der()).and_then(Self::from_pkcs1),

@@ -57,7 +57,7 @@ impl<F: Fn() -> Result<LoadedKey, TpmError>> Worker<F> {
             }
             signed => signed,
         };
-        if let Err(error @ TpmError::WrongPassword { .. }) = &signed {
+        if let Err(error @ (TpmError::WrongPassword { .. } | TpmError::MissingPassword)) = &signed {
             self.wrong_password = Some(error.clone());
         }
         signed

@@ -1,8 +1,8 @@
-//! The source of tokens.
+//! Options that choose the token source.
 
 use super::tpm::Tpm;
 use crate::cli::file;
-use crate::cli::values::url;
+use crate::cli::values::{token_lifetime, url};
 use anyhow::{Context, bail};
 use clap::Args;
 use gce_metadata_server::signer::PemSigner;
@@ -13,63 +13,63 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authentication Options")]
 pub(crate) struct Authentication {
-    /// Service account key, in Google's JSON or in PEM, that makes the default account's tokens
+    /// Service account key for the tokens of the default account, in Google's JSON or in PEM
     #[arg(long, visible_alias = "serviceAccountFile", value_name = "FILE")]
     service_account_file: Option<PathBuf>,
 
-    /// Whose the key of --service-account-file is, if it is in PEM
+    /// Service account of the key of --service-account-file, if that is in PEM
     #[arg(long, visible_alias = "serviceAccountEmail", value_name = "EMAIL")]
     service_account_email: Option<String>,
 
-    /// Act as the config's accounts, with Application Default Credentials
+    /// Impersonate the accounts of the config, with Application Default Credentials
     #[arg(long)]
     impersonate: bool,
 
-    /// Take the default account's tokens from the external account of Application Default Credentials
+    /// Use the external account of Application Default Credentials for the tokens of the default account
     #[arg(long)]
     federate: bool,
 
-    /// Credentials of several accounts: a JSON object of credentials files by e-mail
+    /// JSON file that maps the e-mail of each account to its credentials file
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
 
-    /// What a key's access tokens are: oauth has Google's token endpoint make them, jwt signs them itself [default: oauth, and
-    /// jwt for a key in a TPM]
+    /// Access tokens of a key: oauth for tokens of Google's token endpoint, jwt for self-signed ones [default: oauth, or jwt for
+    /// a key in a TPM]
     #[arg(long, value_name = "KIND", value_parser = ["oauth", "jwt"])]
     access_token_kind: Option<String>,
 
-    /// Token endpoint, instead of the credentials' or Google's own
+    /// Token endpoint, instead of that of the credentials or Google's
     #[arg(long, value_name = "URL", value_parser = url)]
     token_url: Option<String>,
 
-    /// Security token service, instead of the credentials' or Google's own
+    /// Security token service, instead of that of the credentials or Google's
     #[arg(long, value_name = "URL", value_parser = url)]
     sts_url: Option<String>,
 
-    /// IAM Credentials API, instead of the credentials' or Google's own
+    /// IAM Credentials API, instead of that of the credentials or Google's
     #[arg(long, value_name = "URL", value_parser = url)]
     iam_url: Option<String>,
 
     #[command(flatten)]
     pub(super) tpm: Tpm,
 
-    /// The `iss` of identity tokens that are made offline
+    /// The issuer (iss) of offline identity tokens
     #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL")]
     offline_issuer: String,
 
-    /// RSA private key in PEM that signs identity tokens offline [default: a new one at each start]
+    /// RSA private key in PEM that signs offline identity tokens [default: a new key at each start]
     #[arg(long, value_name = "FILE")]
     offline_key: Option<PathBuf>,
 
-    /// How long tokens that are made offline live
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=43200))]
-    offline_token_lifetime: u64,
+    /// Lifetime of offline tokens, 1 to 43200 seconds or with a unit: 90s, 5m, 1h
+    #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = token_lifetime)]
+    offline_token_lifetime: Duration,
 }
 
 impl Authentication {
-    /// The source of tokens that the command line or the environment names.
+    /// The token source that the command line or the environment configures.
     pub(super) fn source(&self, environment: &Environment) -> anyhow::Result<CredentialSource> {
-        // As in the Go emulator, these come before all options.
+        // Fixed tokens override all options, as in the Go emulator.
         if let Some(fixed) = &environment.fixed_tokens {
             return Ok(fixed.clone());
         }
@@ -93,7 +93,7 @@ impl Authentication {
         Ok(CredentialSource::from(options))
     }
 
-    /// The source of live tokens, if one is configured. More than one is an error.
+    /// The source of live tokens, if one is configured. Several are an error.
     fn live(&self, environment: &Environment) -> anyhow::Result<Option<LiveSource>> {
         let default_credentials = |option: &str| {
             environment.application_credentials.clone().with_context(|| {
@@ -108,24 +108,24 @@ impl Authentication {
         }
         let key = self.service_account_file.clone();
         let key = key.map(|path| LiveSource::Key { path, email: self.service_account_email.clone() });
-        let several = self.credentials.clone().map(|path| LiveSource::PerAccount { path });
-        let acted = self.impersonate.then(|| default_credentials("--impersonate")).transpose()?;
+        let per_account = self.credentials.clone().map(|path| LiveSource::PerAccount { path });
+        let impersonated = self.impersonate.then(|| default_credentials("--impersonate")).transpose()?;
         let federated = self.federate.then(|| default_credentials("--federate")).transpose()?;
-        let acted = acted.map(|path| LiveSource::Impersonate { path });
+        let impersonated = impersonated.map(|path| LiveSource::Impersonate { path });
         let federated = federated.map(|path| LiveSource::Federate { path });
-        self.tpm.check(several.is_some(), key.is_some())?;
+        self.tpm.check(per_account.is_some(), key.is_some())?;
         #[cfg(feature = "tpm")]
         let in_tpm = self.tpm.source()?;
         #[cfg(not(feature = "tpm"))]
         let in_tpm = if self.tpm.tpm { bail!(super::tpm::MISSING) } else { None };
-        let mut asked = [key, several, acted, federated, in_tpm].into_iter().flatten();
-        match (asked.next(), asked.next()) {
+        let mut sources = [key, per_account, impersonated, federated, in_tpm].into_iter().flatten();
+        match (sources.next(), sources.next()) {
             (_, Some(_)) => {
                 bail!(
-                    "one of --service-account-file, --impersonate, --federate, --credentials and --tpm can be given, not several"
+                    "--service-account-file, --impersonate, --federate, --credentials and --tpm exclude each other: give one of them"
                 )
             }
-            (one, None) => Ok(one),
+            (source, None) => Ok(source),
         }
     }
 
@@ -133,13 +133,14 @@ impl Authentication {
         let key = self.offline_key.as_deref().map(read_key).transpose()?;
         let mut options = OfflineOptions::default();
         options.issuer.clone_from(&self.offline_issuer);
-        options.token_lifetime = Duration::from_secs(self.offline_token_lifetime);
+        options.token_lifetime = self.offline_token_lifetime;
         options.key = key;
+        options.generate_key_at_start = true;
         Ok(CredentialSource::Offline(options))
     }
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {
-    let named = || format!("--offline-key {}", path.display());
-    PemSigner::from_pem(&file::read(path).with_context(named)?).with_context(named)
+    let context = || format!("--offline-key {}", path.display());
+    PemSigner::from_pem(&file::read(path).with_context(context)?).with_context(context)
 }

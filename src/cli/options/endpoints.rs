@@ -1,5 +1,6 @@
-//! Behaviour of some endpoints that the config does not control.
+//! Options for the behaviour of endpoints.
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gce_metadata_server::{NoMaintenance, ServerBuilder};
 use std::path::PathBuf;
@@ -7,24 +8,23 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Endpoint Options")]
 pub(crate) struct Endpoints {
-    /// Keep what guests write under instance/guest-attributes/ in this file, over restarts; once it is there, it stands over
-    /// the config
+    /// File that keeps guest attributes over restarts; once it exists, it replaces the guest attributes of the config
     #[arg(long, value_name = "FILE")]
     guest_attributes_file: Option<PathBuf>,
 
-    /// Answer a write of guest attributes when it is on disk, and 503 if it can't be saved
-    #[arg(long, requires_ifs = [("true", "guest_attributes_file")])]
+    /// Answer writes of guest attributes after they are saved in that file, or with 503 if saving fails
+    #[arg(long)]
     guest_attributes_sync: bool,
 
-    /// What instance/upcoming-maintenance answers while the config has none
+    /// Answer of instance/upcoming-maintenance while the config has no maintenance
     #[arg(long, value_enum, default_value_t = Answer::None, value_name = "ANSWER")]
     without_maintenance: Answer,
 
-    /// Serve /0.1/ and /computeMetadata/v1beta1/, which demand no header and GCE refuses
+    /// Serve /0.1/ and /computeMetadata/v1beta1/, which need no Metadata-Flavor header; GCE refuses them
     #[arg(long)]
     enable_legacy_endpoints: bool,
 
-    /// Answer 429 where GCE would: guest attributes, OS Login, identity tokens, uncached access tokens
+    /// Enforce the rate limits of GCE (429) for guest attributes, OS Login, identity tokens and uncached access tokens
     #[arg(long)]
     enforce_rate_limits: bool,
 }
@@ -40,7 +40,10 @@ enum Answer {
 }
 
 impl Endpoints {
-    pub(super) fn apply(&self, builder: ServerBuilder) -> ServerBuilder {
+    pub(super) fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
+        if self.guest_attributes_sync && self.guest_attributes_file.is_none() {
+            bail!("--guest-attributes-sync does nothing without --guest-attributes-file");
+        }
         let builder = builder.no_maintenance(match self.without_maintenance {
             Answer::None => NoMaintenance::Word,
             Answer::Empty => NoMaintenance::Object,
@@ -52,6 +55,6 @@ impl Endpoints {
         };
         let builder = if self.guest_attributes_sync { builder.guest_attributes_sync() } else { builder };
         let builder = if self.enable_legacy_endpoints { builder.enable_legacy_endpoints() } else { builder };
-        if self.enforce_rate_limits { builder.enforce_rate_limits() } else { builder }
+        Ok(if self.enforce_rate_limits { builder.enforce_rate_limits() } else { builder })
     }
 }

@@ -1,5 +1,6 @@
-//! Level and format of the log.
+//! Options for the level and the format of the log.
 
+use crate::cli::values::number;
 use clap::{Args, ValueEnum};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -7,11 +8,11 @@ use tracing_subscriber::filter::Targets;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging Options")]
 pub(crate) struct Logging {
-    /// Log verbosity: 0 is info, 1 to 9 is debug, from 10 on it is trace
-    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL")]
+    /// Log level: 0 is info, 1 to 9 is debug, 10 and above is trace
+    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL", value_parser = number::<u32>)]
     v: u32,
 
-    /// Form of log lines
+    /// Format of log lines
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
 
@@ -23,12 +24,12 @@ pub(crate) struct Logging {
     #[arg(long)]
     alsologtostderr: bool,
 
-    /// glog's other options, which have nothing to set here
+    /// Accepted for compatibility: glog's other options have no effect
     #[arg(long, hide = true, aliases = ["log_dir", "log_link", "log_backtrace_at", "vmodule", "logbuflevel"])]
     stderrthreshold: Vec<String>,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,

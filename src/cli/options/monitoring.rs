@@ -1,4 +1,4 @@
-//! The listener of metrics and health.
+//! Options of the metrics listener.
 
 use crate::cli::values::{address, metrics_path, port};
 use clap::Args;
@@ -7,15 +7,15 @@ use gce_metadata_server::ServerBuilder;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Monitoring Options")]
 pub(crate) struct Monitoring {
-    /// Serve metrics, /healthz and /readyz on a listener of their own
+    /// Serve metrics, /healthz and /readyz on a separate listener
     #[arg(long, visible_alias = "metricsEnabled")]
     metrics_enabled: bool,
 
-    /// Address, or name of one, of that listener
+    /// IP address or host name of the metrics listener
     #[arg(long, visible_alias = "metricsInterface", default_value = "127.0.0.1", value_name = "ADDRESS")]
     metrics_interface: String,
 
-    /// Port of that listener
+    /// Port of the metrics listener; 0 is any free port
     #[arg(long, visible_alias = "metricsPort", default_value = "9000", value_name = "PORT", value_parser = port)]
     metrics_port: u16,
 

@@ -1,4 +1,4 @@
-//! Command lines and the options that they mean.
+//! Tests that parse command lines.
 
 use super::*;
 use crate::cli::{self, Command};
@@ -20,7 +20,7 @@ fn parse(line: &str) -> Result<ServeOptions, String> {
 }
 
 #[test]
-fn the_go_emulators_command_lines_are_understood() {
+fn command_lines_of_the_go_emulator_are_parsed() {
     let debug = Targets::new().with_default(Level::DEBUG);
     for line in [
         "-logtostderr --configFile=x.json -alsologtostderr -v 5 -port :9090 -interface 0.0.0.0",
@@ -36,7 +36,7 @@ fn the_go_emulators_command_lines_are_understood() {
 }
 
 #[test]
-fn what_is_empty_is_not_given_and_the_last_one_counts() {
+fn an_empty_value_is_unset_and_the_last_value_counts() {
     let words = ["--domainsocket=", "-configFile", "", "-offline-key=", "-port", ":1", "--port=2", "-interface", ""];
     let args = parse_words(words).unwrap();
     assert_eq!((args.domain_socket, args.config_file, args.port, &*args.interface), (None, None, 2, ""));
@@ -45,13 +45,13 @@ fn what_is_empty_is_not_given_and_the_last_one_counts() {
 }
 
 #[tokio::test]
-async fn no_interface_is_all_of_them() {
+async fn an_empty_interface_is_all_interfaces() {
     assert_eq!(address("--interface", "", 80).unwrap().to_string(), "0.0.0.0:80");
     assert_eq!(address("--interface", "[::1]", 80).unwrap().to_string(), "[::1]:80");
 }
 
 #[test]
-fn a_bad_option_is_one_line() {
+fn usage_errors_are_one_line() {
     assert_eq!(
         parse("--prot 8080").unwrap_err(),
         "unexpected argument '--prot' found; tip: a similar argument exists: '--port' (see --help)"
@@ -63,11 +63,38 @@ fn a_bad_option_is_one_line() {
         "invalid value 'http' for '--port <PORT>': a port is a number from 0 to 65535, such as 8080 or :8080 (see --help)"
     );
     assert!(parse("--socket-mode 999").unwrap_err().contains("octal"));
-    assert!(parse("--offline-token-lifetime 0").is_err());
 }
 
 #[test]
-fn verbosity_is_a_level() {
+fn errors_of_numbers_say_what_is_expected() {
+    for (line, expected) in [
+        ("--threads 0", "--threads <NUMBER>': at least 1 is expected"),
+        ("--threads few", "--threads <NUMBER>': a number is expected"),
+        ("--max-connections 0", "--max-connections <NUMBER>': at least 1 is expected"),
+        ("--max-waiters=-1", "--max-waiters <NUMBER>': a number is expected"),
+        ("-v high", "--v <LEVEL>': a number is expected"),
+        (
+            "--drain-timeout soon",
+            "--drain-timeout <SECONDS>': a number of seconds is expected, such as 10, or a number with a unit",
+        ),
+        ("--offline-token-lifetime 0", "--offline-token-lifetime <SECONDS>': 1 to 43200 seconds are allowed"),
+        ("certs init certs --days 0", "--days <NUMBER>': a number of days from 1 to 3650 is expected"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert!(error.starts_with("invalid value '") && error.contains(expected), "{line}: {error}");
+    }
+}
+
+#[test]
+fn durations_have_optional_units() {
+    let drain_timeout = |line: &str| parse(line).unwrap().drain_timeout;
+    assert_eq!(drain_timeout("--drain-timeout 15s --offline-token-lifetime 2m"), Duration::from_secs(15));
+    assert_eq!(drain_timeout("--drain-timeout 90"), Duration::from_secs(90));
+    assert_eq!(drain_timeout(""), ServerBuilder::DRAIN);
+}
+
+#[test]
+fn verbosity_sets_the_log_level() {
     for (v, level) in [(0, Level::INFO), (1, Level::DEBUG), (5, Level::DEBUG), (10, Level::TRACE)] {
         let args = parse(&format!("-v {v}")).unwrap();
         assert_eq!(args.logging.filter(), Targets::new().with_default(level), "{v}");
@@ -75,7 +102,7 @@ fn verbosity_is_a_level() {
 }
 
 #[test]
-fn open_files_cap_the_connections() {
+fn the_limit_on_open_files_limits_connections() {
     let args = parse("--max-connections 100").unwrap();
     assert_eq!(args.max_connections(None), 100);
     assert_eq!(args.max_connections(Some(1000)), 100);
@@ -83,7 +110,7 @@ fn open_files_cap_the_connections() {
 }
 
 #[test]
-fn another_command_can_take_the_options_of_serving() {
+fn serve_options_can_be_flattened_into_another_command() {
     #[derive(Debug, Parser)]
     struct Exec {
         #[command(flatten)]
@@ -98,26 +125,26 @@ fn another_command_can_take_the_options_of_serving() {
 }
 
 #[test]
-fn a_switch_takes_a_value_after_an_equals_sign_only() {
-    let switched = |line: &str| parse(line).map(|options| options.authentication.tpm.tpm);
-    assert_eq!(switched(""), Ok(false));
+fn a_boolean_flag_takes_a_value_after_an_equals_sign_only() {
+    let tpm = |line: &str| parse(line).map(|options| options.authentication.tpm.tpm);
+    assert_eq!(tpm(""), Ok(false));
     for (value, on) in [("", true), ("=true", true), ("=1", true), ("=false", false), ("=no", false)] {
-        assert_eq!(switched(&format!("--tpm{value}")), Ok(on), "{value}");
-        assert_eq!(switched(&format!("-tpm=true -tpm{value}")), Ok(on), "the last one counts: {value}");
+        assert_eq!(tpm(&format!("--tpm{value}")), Ok(on), "{value}");
+        assert_eq!(tpm(&format!("-tpm=true -tpm{value}")), Ok(on), "the last one counts: {value}");
     }
-    assert!(switched("--tpm=maybe").unwrap_err().starts_with("invalid value 'maybe' for '--tpm[=<BOOL>]'"));
-    assert!(switched("--tpm false").unwrap_err().starts_with("unexpected argument 'false'"));
+    assert!(tpm("--tpm=maybe").unwrap_err().starts_with("invalid value 'maybe' for '--tpm[=<BOOL>]'"));
+    assert!(tpm("--tpm false").unwrap_err().starts_with("unexpected argument 'false'"));
 }
 
-/// What is wrong with these options of a TPM.
-fn refused(line: &str) -> Option<String> {
+/// The error for these options of a TPM.
+fn tpm_error(line: &str) -> Option<String> {
     let checked = parse(line)
         .and_then(|options| options.authentication.tpm.check(false, false).map_err(|error| error.to_string()));
     checked.err()
 }
 
 #[test]
-fn an_option_that_does_nothing_is_refused() {
+fn tpm_options_without_tpm_are_refused() {
     for (line, without) in [
         ("--key-pass x", "--tpm"),
         ("--use-tpm-mtls --projectNumber 1 --poolID p --providerID q --pubCert c", "--tpm"),
@@ -126,14 +153,14 @@ fn an_option_that_does_nothing_is_refused() {
         ("--tpm --providerID q --use-tpm-mtls=false", "--use-tpm-mtls"),
         ("--tpm --persistentHandle 0x81010002 --projectNumber 1 --pubCert c", "--use-tpm-mtls"),
     ] {
-        let error = refused(line).unwrap_or_default();
+        let error = tpm_error(line).unwrap_or_default();
         assert!(error.ends_with(&format!("does nothing without {without}")), "{line}: {error}");
     }
     for option in ["--tpm-path /dev/tpm0", "--parent-pass x", "--parent-pass-file x"] {
-        let error = refused(option).unwrap_or_default();
+        let error = tpm_error(option).unwrap_or_default();
         assert!(error.contains("--tpm") && error.contains("--mds-mtls-dir"), "{option}: {error}");
         for user in ["--tpm", "--credentials all.json", "--mds-mtls-dir mds"] {
-            assert_eq!(refused(&format!("{option} {user}")), None);
+            assert_eq!(tpm_error(&format!("{option} {user}")), None);
         }
     }
 }

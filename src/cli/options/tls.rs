@@ -1,4 +1,4 @@
-//! HTTPS with client certificates.
+//! Options of HTTPS with client certificates (mTLS).
 
 use super::tpm::Tpm;
 use crate::cli::file;
@@ -9,53 +9,56 @@ use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::{Certificates, Environment, MdsFolder, MtlsOptions, ServerBuilder};
 use std::path::{Path, PathBuf};
 
+const ROOT: &str = "certs/root.crt";
+const CERTIFICATE: &str = "certs/server.crt";
+const KEY: &str = "certs/server.key";
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "mTLS Options")]
 pub(crate) struct Tls {
-    /// Serve HTTPS, to clients with certificates, instead of HTTP
+    /// Serve HTTPS instead of HTTP, to clients with a certificate
     #[arg(long, visible_alias = "usemTLS")]
     use_mtls: bool,
 
-    /// Serve HTTPS at this port, beside HTTP, as GCE does at 443
+    /// Serve HTTPS at this port in addition to HTTP; GCE uses 443
     #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "use_mtls")]
     tls_port: Option<u16>,
 
     /// CA certificates that client certificates must chain to, in PEM
-    #[arg(long, visible_alias = "rootCAmTLS", default_value = "certs/root.crt", value_name = "FILE")]
+    #[arg(long, visible_alias = "rootCAmTLS", default_value = ROOT, value_name = "FILE")]
     root_ca_mtls: PathBuf,
 
-    /// The server's certificate, in PEM, with those that lead to its root
-    #[arg(long, visible_alias = "serverCert", default_value = "certs/server.crt", value_name = "FILE")]
+    /// Certificate chain of the server, in PEM
+    #[arg(long, visible_alias = "serverCert", default_value = CERTIFICATE, value_name = "FILE")]
     server_cert: PathBuf,
 
-    /// Its private key, in PEM
-    #[arg(long, visible_alias = "serverKey", default_value = "certs/server.key", value_name = "FILE")]
+    /// Private key of the server, in PEM
+    #[arg(long, visible_alias = "serverKey", default_value = KEY, value_name = "FILE")]
     server_key: PathBuf,
 
-    /// Revoked client certificates: CRLs of version 2, in PEM
+    /// Revocation lists for client certificates: version 2 CRLs, in PEM
     #[arg(long, value_name = "FILE", conflicts_with = "mds_mtls_dir")]
     mtls_crl: Option<PathBuf>,
 
-    /// A client that is welcome, by a name in its certificate or by its SHA-256; may be repeated [default: all of them]
+    /// Client to allow, by a name in its certificate or by the SHA-256 of its certificate; may be repeated [default: all clients]
     #[arg(long, value_name = "NAME")]
     mtls_allow: Vec<String>,
 
-    /// Make the certificates, and keep them in this folder as Google's libraries read them (/run/google-mds-mtls)
+    /// Issue the certificates and keep them in this folder; Google's libraries read them from /run/google-mds-mtls
     #[arg(long, value_name = "FOLDER")]
     mds_mtls_dir: Option<PathBuf>,
 
-    /// The client that these certificates are for [default: instance/name of the metadata]
-    #[arg(long, value_name = "NAME", requires = "mds_mtls_dir")]
+    /// Name of the client in the issued certificate [default: instance/name of the metadata]
+    #[arg(long, value_name = "NAME")]
     mds_mtls_client: Option<String>,
 
-    /// File mode of the client's key in octal, such as 644, with which every user's programs can read it, as on GCE
-    /// [default: 600]
-    #[arg(long, value_name = "MODE", value_parser = file_mode, requires = "mds_mtls_dir")]
+    /// File mode of the issued client key in octal; 644 makes it readable for every user, as on GCE [default: 600]
+    #[arg(long, value_name = "MODE", value_parser = file_mode)]
     mds_mtls_mode: Option<u32>,
 
-    /// The elliptic-curve endorsement key of the VM's TPM, or a certificate of it, in PEM, to seal the client's certificate to
-    /// as instance/credentials/mds-client-certificate [default: that of the TPM of --tpm or --tpm-path, if one is given]
-    #[arg(long, value_name = "FILE", requires = "mds_mtls_dir")]
+    /// Elliptic-curve endorsement key of the VM's TPM or its certificate, in PEM. instance/credentials/mds-client-certificate
+    /// serves the client certificate sealed to it [default: key of the TPM of --tpm or --tpm-path, if given]
+    #[arg(long, value_name = "FILE")]
     mds_ek: Option<PathBuf>,
 }
 
@@ -67,35 +70,63 @@ impl Tls {
         tpm: &Tpm,
         environment: &Environment,
     ) -> anyhow::Result<ServerBuilder> {
-        let place = match self.tls_port {
+        self.check()?;
+        let beside_http = match self.tls_port {
             Some(port) => Some(address("--interface", interface, port)?),
             None if self.use_mtls => None,
-            None if self.mds_mtls_dir.is_some() || self.mtls_crl.is_some() || !self.mtls_allow.is_empty() => {
-                bail!(
-                    "--mds-mtls-dir, --mtls-crl and --mtls-allow are for HTTPS, which --use-mtls or --tls-port 443 serves"
-                )
-            }
             None => return Ok(builder),
         };
         let certificates = match &self.mds_mtls_dir {
             Some(folder) => Certificates::Minted(self.mds_folder(folder, tpm, environment)?),
-            None => Certificates::Files {
-                certificate: self.server_cert.clone(),
-                key: self.server_key.clone(),
-                client_roots: self.root_ca_mtls.clone(),
-                revoked: self.mtls_crl.clone(),
-            },
+            None => self.files()?,
         };
-        if self.mtls_allow.iter().any(String::is_empty) {
-            bail!(
-                "--mtls-allow: nobody has an empty name; without the option, every client with a certificate is welcome"
-            );
-        }
         let options = MtlsOptions::new(certificates);
         let options = if self.mtls_allow.is_empty() { options } else { options.allowed(&self.mtls_allow) };
-        Ok(match place {
-            Some(place) => builder.mtls_beside(place, options),
+        Ok(match beside_http {
+            Some(address) => builder.mtls_beside(address, options),
             None => builder.mtls(options),
+        })
+    }
+
+    /// Refuses options that have no effect.
+    fn check(&self) -> anyhow::Result<()> {
+        let mds = [
+            ("--mds-mtls-client", self.mds_mtls_client.is_some()),
+            ("--mds-mtls-mode", self.mds_mtls_mode.is_some()),
+            ("--mds-ek", self.mds_ek.is_some()),
+        ];
+        let https = [
+            ("--mds-mtls-dir", self.mds_mtls_dir.is_some()),
+            ("--mtls-crl", self.mtls_crl.is_some()),
+            ("--mtls-allow", !self.mtls_allow.is_empty()),
+        ];
+        let first_given =
+            |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+        if let (Some(option), None) = (first_given(&mds), &self.mds_mtls_dir) {
+            bail!("{option} does nothing without --mds-mtls-dir");
+        }
+        if let (Some(option), false) = (first_given(&https), self.use_mtls || self.tls_port.is_some()) {
+            bail!("{option} does nothing without HTTPS: add --use-mtls or --tls-port 443");
+        }
+        if self.mtls_allow.iter().any(String::is_empty) {
+            bail!("--mtls-allow: the name is empty; omit the option to allow every client with a certificate");
+        }
+        Ok(())
+    }
+
+    /// The certificate files. If there are none at the default paths, the error names the command that creates them.
+    fn files(&self) -> anyhow::Result<Certificates> {
+        if self.server_key == Path::new(KEY) && matches!(self.server_key.try_exists(), Ok(false)) {
+            bail!(
+                "HTTPS: {KEY} does not exist: create the certificates with `gce-metadata-server certs init certs`, or name your \
+                 own with --server-key, --server-cert and --root-ca-mtls"
+            );
+        }
+        Ok(Certificates::Files {
+            certificate: self.server_cert.clone(),
+            key: self.server_key.clone(),
+            client_roots: self.root_ca_mtls.clone(),
+            revoked: self.mtls_crl.clone(),
         })
     }
 
@@ -117,8 +148,8 @@ impl Tls {
         let Some(path) = &self.mds_ek else {
             return tpm.is_configured().then(|| tpm.endorsement_key(environment)).transpose();
         };
-        let named = || format!("--mds-ek {}", path.display());
-        let pem = file::read(path).with_context(named)?;
-        EndorsementKey::from_pem(pem.as_bytes()).map(Some).with_context(named)
+        let context = || format!("--mds-ek {}", path.display());
+        let pem = file::read(path).with_context(context)?;
+        EndorsementKey::from_pem(pem.as_bytes()).map(Some).with_context(context)
     }
 }

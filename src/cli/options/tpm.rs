@@ -1,4 +1,4 @@
-//! Keys in a Trusted Platform Module.
+//! Options for keys in a Trusted Platform Module (TPM).
 //!
 //! Every build has the options, so that one without the feature `tpm` can print a helpful error.
 
@@ -21,99 +21,99 @@ use gce_metadata_server::signer::tpm::{Provisioner, TpmKey, TpmOptions};
 #[cfg(feature = "tpm")]
 use std::path::Path;
 
-/// Which TPM, and how the use of its keys is authorised.
+/// The TPM, and the authorisation of its keys.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TPM Authentication Options")]
 pub(crate) struct TpmAccess {
-    /// Where the TPM is: a device, HOST:PORT or a Unix socket of a swtpm, or what tpm2-tss calls a TCTI
-    /// [default: /dev/tpmrm0]
+    /// Address of the TPM: a device, HOST:PORT or Unix socket of a swtpm, or a TCTI of tpm2-tss [default: /dev/tpmrm0]
     #[arg(long, visible_alias = "tpmPath", value_name = "PATH")]
     tpm_path: Option<String>,
 
-    /// The parent's password; better in a file, or in GCE_METADATA_PARENT_PASS
+    /// Password of the parent key; a file or GCE_METADATA_PARENT_PASS is safer
     #[arg(long, visible_alias = "parentPass", value_name = "PASSWORD", value_parser = secret)]
     parent_pass: Option<Secret>,
 
-    /// The file that has the parent's password
+    /// File with the password of the parent key
     #[arg(long, value_name = "FILE", conflicts_with = "parent_pass")]
     parent_pass_file: Option<PathBuf>,
 
-    /// The key's password; better in a file, or in GCE_METADATA_KEY_PASS
+    /// Password of the key; a file or GCE_METADATA_KEY_PASS is safer
     #[arg(long, visible_alias = "keyPass", value_name = "PASSWORD", value_parser = secret)]
     key_pass: Option<Secret>,
 
-    /// The file that has the key's password
+    /// File with the password of the key
     #[arg(long, value_name = "FILE", conflicts_with = "key_pass")]
     key_pass_file: Option<PathBuf>,
 
-    /// Registers that the key is bound to, such as 0,2,23 or sha1:0+sha256:23
+    /// Platform configuration registers that the key is bound to, such as 0,2,23 or sha1:0+sha256:23
     #[arg(long, value_name = "REGISTERS")]
     pcrs: Option<String>,
 }
 
-/// The default account's key in a TPM. The TPM and its parent's password also serve `--credentials` and `--mds-mtls-dir`; without any
-/// of these, they are an error.
+/// The default account's key in a TPM. The address of the TPM and the password of the parent are also used by `--credentials` and
+/// `--mds-mtls-dir`; without any of these options, they are an error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TPM Authentication Options")]
-#[command(group = ArgGroup::new("a TPM").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
-    .requires("who uses it"))]
-#[command(group = ArgGroup::new("who uses it").args(["tpm", "credentials", "mds_mtls_dir"]).multiple(true))]
+#[command(group = ArgGroup::new("tpm_access").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
+    .requires("tpm_user"))]
+#[command(group = ArgGroup::new("tpm_user").args(["tpm", "credentials", "mds_mtls_dir"]).multiple(true))]
 pub(crate) struct Tpm {
-    /// The default account's key is in a TPM
+    /// Use a key in a TPM for the tokens of the default account
     #[arg(long)]
     pub(super) tpm: bool,
 
-    /// The key's persistent handle, such as 0x81010002
+    /// Persistent handle of the key, such as 0x81010002
     #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle)]
     persistent_handle: Option<u32>,
 
-    /// The key's file: PEM of the label TSS2 PRIVATE KEY
+    /// File of the key, in PEM with the label TSS2 PRIVATE KEY
     #[arg(long, visible_aliases = ["tpmKeyFile", "keyfile"], value_name = "FILE", conflicts_with = "persistent_handle")]
     tpm_key_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(super) access: TpmAccess,
 
-    /// The file's key is a child of the RSA endorsement key
+    /// The parent of the key in the file is the RSA endorsement key
     #[arg(long, visible_alias = "useEKParent")]
     use_ek_parent: bool,
 
-    /// Encrypt what is sent to the TPM for the endorsement key of this name, in hex
+    /// Encrypt the sessions with the TPM for the endorsement key with this name, in hex
     #[arg(long, visible_alias = "tpmSessionEncryptWithName", value_name = "NAME", value_parser = hex)]
     tpm_session_encrypt_with_name: Option<Hex>,
 
-    /// Have Google's token endpoint make the access tokens, instead of signing them with the key
+    /// Get access tokens from Google's token endpoint, instead of signing them with the key
     #[arg(long, visible_alias = "useOauthToken")]
     pub(super) use_oauth_token: bool,
 
-    /// The key is that of a federated workload's certificate
+    /// Use workload identity federation: the key is that of the workload's certificate
     #[arg(long, visible_alias = "useTPMmTLS", requires_ifs = [("true", "project_number"), ("true", "pool_id"),
         ("true", "provider_id"), ("true", "pub_cert")])]
     use_tpm_mtls: bool,
 
-    /// Number of the project that has the workload identity pool
+    /// Number of the project of the workload identity pool
     #[arg(long, visible_alias = "projectNumber", value_name = "NUMBER")]
     project_number: Option<String>,
 
-    /// The workload identity pool
+    /// ID of the workload identity pool
     #[arg(long, visible_alias = "poolID", value_name = "ID")]
     pool_id: Option<String>,
 
-    /// Its provider that knows the certificate
+    /// ID of the provider in the pool
     #[arg(long, visible_alias = "providerID", value_name = "ID")]
     provider_id: Option<String>,
 
-    /// The certificate in PEM, with those that lead to its root
+    /// Certificate chain of the workload, in PEM
     #[arg(long, visible_alias = "pubCert", value_name = "FILE")]
     pub_cert: Option<PathBuf>,
 }
 
 #[cfg(feature = "tpm")]
 impl TpmAccess {
+    /// These options, and the passwords of the environment.
     pub(crate) fn options(&self, environment: &Environment) -> anyhow::Result<TpmOptions> {
-        let password = |given: &Option<Secret>, file: &Option<PathBuf>, otherwise: &Option<Secret>| {
-            let of_file = file.as_deref().map(read_password).transpose()?;
-            Ok::<_, anyhow::Error>(given.clone().or(of_file).or_else(|| otherwise.clone()))
+        let password = |option: &Option<Secret>, file: &Option<PathBuf>, variable: &Option<Secret>| {
+            let from_file = file.as_deref().map(read_password).transpose()?;
+            Ok::<_, anyhow::Error>(option.clone().or(from_file).or_else(|| variable.clone()))
         };
         Ok(TpmOptions {
             tpm: self.tpm_path.as_deref().map(str::parse).transpose().context("--tpm-path")?.unwrap_or_default(),
@@ -131,46 +131,47 @@ impl Tpm {
         self.tpm || self.access.tpm_path.is_some()
     }
 
-    /// Refuses options that have no effect, because their user expects tokens of a key in a TPM. `of_several`: keys of several
-    /// accounts, which may be in a TPM too. `of_file`: a key in a file, for which `--use-oauth-token` has an effect.
-    pub(super) fn check(&self, of_several: bool, of_file: bool) -> anyhow::Result<()> {
+    /// Refuses options that have no effect without `--tpm` or `--use-tpm-mtls`: the user expects tokens of a key in a TPM.
+    /// `per_account`: whether `--credentials` is given; its keys may be in a TPM too. `key_file`: whether `--service-account-file`
+    /// is given; `--use-oauth-token` affects its key.
+    pub(super) fn check(&self, per_account: bool, key_file: bool) -> anyhow::Result<()> {
         let Self { access, .. } = self;
-        let name_it = [
+        let key = [
             ("--persistent-handle", self.persistent_handle.is_some()),
             ("--tpm-key-file", self.tpm_key_file.is_some()),
             ("--use-tpm-mtls", self.use_tpm_mtls),
         ];
-        let use_it = [
+        let access_options = [
             ("--key-pass", access.key_pass.is_some()),
             ("--key-pass-file", access.key_pass_file.is_some()),
             ("--pcrs", access.pcrs.is_some()),
             ("--use-ek-parent", self.use_ek_parent),
             ("--tpm-session-encrypt-with-name", self.tpm_session_encrypt_with_name.is_some()),
-            ("--use-oauth-token", self.use_oauth_token && !of_file),
+            ("--use-oauth-token", self.use_oauth_token && !key_file),
         ];
-        let federate_it = [
+        let federation = [
             ("--project-number", self.project_number.is_some()),
             ("--pool-id", self.pool_id.is_some()),
             ("--provider-id", self.provider_id.is_some()),
             ("--pub-cert", self.pub_cert.is_some()),
         ];
-        let use_it = use_it.into_iter().filter(|_| !of_several);
+        let access_options = access_options.into_iter().filter(|_| !per_account);
         let given = |(option, given): (&'static str, bool)| given.then_some(option);
-        if let (Some(option), false) = (name_it.into_iter().chain(use_it).find_map(given), self.tpm) {
+        if let (Some(option), false) = (key.into_iter().chain(access_options).find_map(given), self.tpm) {
             bail!("{option} does nothing without --tpm");
         }
-        if let (Some(option), false) = (federate_it.into_iter().find_map(given), self.use_tpm_mtls) {
+        if let (Some(option), false) = (federation.into_iter().find_map(given), self.use_tpm_mtls) {
             bail!("{option} does nothing without --use-tpm-mtls");
         }
         Ok(())
     }
 
-    /// The endorsement key of that TPM.
+    /// The endorsement key of the TPM.
     #[cfg(feature = "tpm")]
     pub(super) fn endorsement_key(&self, environment: &Environment) -> anyhow::Result<EndorsementKey> {
         let TpmOptions { tpm, parent_password, .. } = self.access.options(environment)?;
         let key = Provisioner::new(tpm).endorsement_key(parent_password.as_ref());
-        key.context("the endorsement key for --mds-mtls-dir, which --mds-ek can also give")
+        key.context("can't read the endorsement key for --mds-mtls-dir from the TPM; --mds-ek can name a file instead")
     }
 
     #[cfg(not(feature = "tpm"))]
@@ -189,7 +190,7 @@ impl Tpm {
         })
     }
 
-    /// The source of tokens, if `--tpm` is set.
+    /// The token source, if `--tpm` is set.
     pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
         if !self.tpm {
             return Ok(None);
@@ -197,10 +198,10 @@ impl Tpm {
         let key = match (&self.tpm_key_file, self.persistent_handle) {
             (Some(path), _) => TpmKey::File(path.clone()),
             (None, Some(handle)) => TpmKey::Persistent(handle),
-            (None, None) => bail!("--tpm: which key? Give --persistent-handle or --tpm-key-file"),
+            (None, None) => bail!("--tpm needs a key: add --tpm-key-file or --persistent-handle"),
         };
-        let federated = (&self.project_number, &self.pool_id, &self.provider_id, &self.pub_cert);
-        Ok(Some(match federated {
+        let federation = (&self.project_number, &self.pool_id, &self.provider_id, &self.pub_cert);
+        Ok(Some(match federation {
             (Some(project), Some(pool), Some(provider), Some(certificate)) if self.use_tpm_mtls => {
                 let pool = format!("projects/{project}/locations/global/workloadIdentityPools/{pool}");
                 let audience = format!("//iam.googleapis.com/{pool}/providers/{provider}");
@@ -217,7 +218,7 @@ fn read_password(path: &Path) -> anyhow::Result<Secret> {
     Ok(file::read(path).with_context(|| path.display().to_string())?.trim_end_matches(['\r', '\n']).into())
 }
 
-/// The error of a build without the feature `tpm` when a TPM is needed.
+/// The error of a build without the feature `tpm` if the command line uses a TPM.
 #[cfg(not(feature = "tpm"))]
 pub(crate) const MISSING: &str =
     "this program was built without TPM support: build it with `cargo build --release --features tpm`";

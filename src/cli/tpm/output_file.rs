@@ -7,35 +7,39 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A file to be created. It does not exist until its content does, because the program may be stopped in between.
+/// A file to create. It is created with its content, so that a program killed earlier leaves no empty file behind.
 pub(super) struct OutputFile<'a> {
     path: &'a Path,
     mode: u32,
 }
 
 impl<'a> OutputFile<'a> {
+    /// Checks that the file can be created.
+    ///
     /// # Errors
-    /// If the file exists, or can't be created.
+    /// If it exists, or can't be created.
     pub(super) fn checked(path: &'a Path, mode: u32) -> anyhow::Result<Self> {
         try_create(path, mode).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => {
-                anyhow!("{} is there already: remove it, or choose another file", path.display())
+                anyhow!("{} already exists: remove it, or choose another file", path.display())
             }
             _ => anyhow!("{}: {error}", path.display()),
         })?;
         Ok(Self { path, mode })
     }
 
+    /// Whether the file would be created at this path.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         canonical(path).is_ok_and(|path| canonical(self.path).is_ok_and(|own| own == path))
     }
 
+    /// Creates the file with this content.
     pub(super) fn write(self, content: &str) -> anyhow::Result<()> {
         create_file(self.path, content, self.mode).with_context(|| self.path.display().to_string())
     }
 }
 
-/// Creates such a file and removes it at once.
+/// Creates an empty file and removes it.
 fn try_create(path: &Path, mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let allowed = file.set_permissions(Permissions::from_mode(mode));
@@ -43,7 +47,7 @@ fn try_create(path: &Path, mode: u32) -> io::Result<()> {
     allowed
 }
 
-/// The path of a file that need not exist, with the links to its folder resolved.
+/// The path of a file that may not exist yet, with symbolic links in the path of its folder resolved.
 fn canonical(path: &Path) -> io::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! Aborted connections, as a client sees them.
+//! Tests of connections that a layer or a body aborts.
 
 use super::*;
 use crate::server::tls::{self, Certificates, MdsFolder};
@@ -18,7 +18,7 @@ use tower::service_fn;
 
 type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
 
-/// Aborts `/abort` at once and `/partly` in its body; the others are answered.
+/// Aborts `/abort` at once, and `/partly` in its body. Answers other paths.
 async fn faulty(
     request: Request<IncomingBody>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
@@ -51,7 +51,7 @@ async fn tcp() -> (Listener, SocketAddr) {
     (Listener::Tcp(listener), address)
 }
 
-/// All that comes until the connection ends, and how it ends.
+/// The bytes that are received until the connection ends, and how it ends.
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> (String, Result<(), ErrorKind>) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -68,18 +68,18 @@ async fn a_layer_resets_a_connection() {
     assert_eq!((read.as_str(), end), ("", Err(ErrorKind::ConnectionReset)));
     let (read, end) = ask(TcpStream::connect(address).await.unwrap(), "/").await;
     assert!(read.starts_with("HTTP/1.1 200 OK") && read.contains("first"), "{read}");
-    assert_eq!(end, Ok(()), "other connections go on");
+    assert_eq!(end, Ok(()), "other connections are not affected");
 }
 
 #[tokio::test]
-async fn a_body_resets_its_connection_after_what_it_has_sent() {
+async fn a_body_that_aborts_resets_the_connection_after_its_first_frame() {
     let (listener, address) = tcp().await;
     let _lifecycle = serve(listener, None);
     let (_, end) = ask(TcpStream::connect(address).await.unwrap(), "/partly").await;
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }
 
-/// A client that trusts the authority of the folder, with the certificate that is there.
+/// A TLS client that trusts the folder's authority and has the folder's client certificate.
 fn client(folder: &Path) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("root.crt")).unwrap()).unwrap();
@@ -109,7 +109,7 @@ async fn a_layer_resets_a_connection_with_tls() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_closed_instead() {
+async fn an_aborted_unix_connection_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metadata.sock");
     let _lifecycle = serve(Listener::unix(&path, None).await.unwrap(), None);

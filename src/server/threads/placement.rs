@@ -1,26 +1,25 @@
-//! Which thread serves a connection.
+//! Assigns connections to threads.
 //!
-//! A connection stays on its thread for life. A request is one read and one write, so what is saved is the switch between
-//! threads. Few connections share one thread: their clients run on the same machine, where more threads would only take
-//! turns with them. Many are spread, since long polls on one thread would all be answered by it; and so are connections with
-//! TLS, whose handshakes take long. The price is that a signature, which takes a quarter of a millisecond, delays all of the
-//! few. `benches/RESULTS.md` has the measurements; the rule changes only with another one.
+//! A connection stays on its thread. A request is one read and one write, so this saves thread switches. Few connections share one
+//! thread, because their clients usually run on the same machine and compete for its processors. Many connections are spread, so
+//! that a change does not wake all long polls on one thread. Connections with TLS are spread at once, because handshakes take long.
+//! The price: a signature, which takes a quarter of a millisecond, delays the other connections of its thread.
+//! `benches/RESULTS.md` has the measurements; measure again before you change the rule.
 
 use std::num::NonZeroUsize;
 
-/// As long as the first thread has fewer connections than this, it gets the next one.
+/// The first thread gets every connection until it has this many.
 const FEW: usize = 1024;
 
-/// One thread answers tens of thousands of requests a second, so that more than a few would have nothing to do.
+/// One thread answers tens of thousands of requests per second, so more threads would be idle.
 const MAX_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("not 0");
 
-/// How many threads serve connections on a machine with so many processors, unless the caller sets a number.
+/// The default number of threads on a machine with this many processors.
 pub(super) fn threads_for(processors: NonZeroUsize) -> NonZeroUsize {
     processors.min(MAX_THREADS)
 }
 
-/// The index of the thread that serves the next connection, given how many connections each thread has. There is one thread at
-/// least.
+/// The index of the thread for the next connection, given the number of connections of each thread. There must be one at least.
 pub(super) fn thread_for_next(connections: &[usize], is_tls: bool) -> usize {
     match connections {
         [first, ..] if !is_tls && *first < FEW => 0,
@@ -33,14 +32,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_has_as_many_threads_as_processors_up_to_four() {
+    fn the_default_is_a_thread_per_processor_up_to_four() {
         for (processors, threads) in [(1, 1), (2, 2), (4, 4), (16, 4)] {
             let number = |number| NonZeroUsize::new(number).unwrap();
             assert_eq!(threads_for(number(processors)), number(threads), "{processors}");
         }
     }
 
-    /// How many of so many connections each thread gets.
+    /// The number of connections of each thread, after this many were assigned.
     fn placed(threads: usize, connections: usize, is_tls: bool) -> Vec<usize> {
         let mut placed = vec![0; threads];
         for _ in 0..connections {

@@ -1,4 +1,4 @@
-//! Which client certificates are trusted: those that chain to the client CAs and are in none of the revocation lists.
+//! Verifies client certificates: they must chain to a client CA and must not be revoked.
 
 use super::serving::provider;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) struct ClientRoots {
 }
 
 impl ClientRoots {
-    /// Checks that each of these can be a root. There must be one at least.
+    /// Checks that each certificate can be a trust anchor. There must be one at least.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
         let mut store = RootCertStore::empty();
         for certificate in &certificates {
@@ -25,7 +25,7 @@ impl ClientRoots {
         Ok(Self { certificates, store: Arc::new(store) })
     }
 
-    /// A verifier of client certificates. Fails if one of the revocation lists can't be used; the error says why.
+    /// A verifier of client certificates. The error is the reason why a revocation list can't be used.
     pub(super) fn verifier(
         &self,
         revoked: &[CertificateRevocationListDer<'static>],
@@ -35,14 +35,14 @@ impl ClientRoots {
         }
         WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.store), provider())
             .with_crls(revoked.iter().cloned())
-            // A certificate whose issuer has no list here is not revoked.
+            // A certificate without a revocation list of its issuer is not revoked.
             .allow_unknown_revocation_status()
             .build()
             .map_err(|error| error.to_string())
     }
 }
 
-/// What a revocation list lacks that webpki requires. webpki itself reports both as a parse error.
+/// Describes what webpki requires and the revocation list lacks. webpki itself reports only a parse error.
 fn unsupported(list: &CertificateRevocationListDer<'_>) -> Option<String> {
     let (_, list) = CertificateRevocationList::from_der(list).ok()?;
     let issuer = list.issuer();
@@ -107,7 +107,7 @@ mod tests {
         params.signed_by(&issuer).unwrap().into()
     }
 
-    /// The same list with only some of the fields of its body. Nothing looks at the signature when a list is loaded.
+    /// The same list with only some of the fields of its body. The signature is not checked when a list is loaded.
     fn with_fields(list: &CertificateRevocationListDer<'_>, keep: impl Fn(usize, u8) -> bool) -> Vec<u8> {
         let (_, parsed) = CertificateRevocationList::from_der(list).unwrap();
         let body = parsed.tbs_cert_list.as_ref();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_1_crl_is_refused_with_what_is_needed_instead() {
+    fn the_error_of_a_version_1_crl_names_the_remedy() {
         let authority = Authority::new().unwrap();
         let list = version_2(&authority);
         assert!(roots(&authority).verifier(std::slice::from_ref(&list)).is_ok());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crl_without_next_update_is_refused_with_what_is_needed_instead() {
+    fn the_error_of_a_crl_without_next_update_names_the_remedy() {
         let authority = Authority::new().unwrap();
         // Version, algorithm, issuer, thisUpdate, nextUpdate.
         let problem = refusal(&authority, with_fields(&version_2(&authority), |index, _| index != 4));

@@ -1,9 +1,9 @@
-//! The time of day, which tests set.
+//! The time of day, which tests can set.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Tells the time of day. Clones tell the same.
+/// The time of day. Clones share the source.
 #[derive(Clone)]
 pub(super) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -17,7 +17,7 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    /// Starts at this time and runs as tokio's clock does, which a test can pause.
+    /// Starts at this time and advances with tokio's clock, which a test can pause.
     #[cfg(test)]
     pub(super) fn starting_at(since: SystemTime) -> Self {
         let start = tokio::time::Instant::now();
@@ -28,7 +28,7 @@ impl Clock {
         (self.0)()
     }
 
-    /// Whether this much time has passed. A clock that was set back says no.
+    /// Whether this much time has passed since then. `false` if the clock was set back.
     pub(super) fn has_passed(&self, time: Duration, since: SystemTime) -> bool {
         self.now().duration_since(since).is_ok_and(|age| age >= time)
     }

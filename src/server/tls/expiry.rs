@@ -1,4 +1,4 @@
-//! Warns of certificates in files that are about to expire, while there is time to replace them.
+//! Warns before certificates in files expire.
 
 use super::files::{Files, Loaded};
 use crate::certs::system_time;
@@ -9,13 +9,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListD
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long before its end a certificate is warned of.
+/// How long before its expiry a certificate is warned of.
 const NOTICE: Duration = Duration::from_secs(14 * DAY.as_secs());
 
-/// A line for each file with a certificate that has expired or will within 14 days, or with a revocation list that is out of
-/// date. Of several certificates in a file the one that expires first is named.
+/// A warning for each file with a certificate that has expired or will within 14 days, or with an outdated revocation list. If a
+/// file has several certificates, the warning names the one that expires first.
 pub(super) fn warnings(files: &Files, loaded: &Loaded, now: SystemTime) -> Vec<String> {
-    const SERVER: &str = "clients refuse it then. Put a new one there, which is taken over without a restart; if `certs init` \
+    const SERVER: &str = "clients refuse it then. Put a new one there, which is reloaded without a restart; if `certs init` \
                           made it, `gce-metadata-server certs renew FOLDER` does that";
     const ROOT: &str = "clients with certificates of this authority are refused then. Put its new certificate there, which \
                         is taken over without a restart";
@@ -44,7 +44,7 @@ fn list(path: &Path, lists: &[CertificateRevocationListDer<'_>], now: SystemTime
     (system_time(end) < now).then(|| {
         format!(
             "{}: the revocation list of `{issuer}` should have been replaced by {} (nextUpdate); it stays in force, but \
-             later revocations are unknown. Put the authority's current list there, which is taken over without a restart",
+             later revocations are unknown. Put the authority's current list there, which is reloaded without a restart",
             path.display(),
             minute(end)
         )
@@ -73,7 +73,8 @@ mod tests {
     };
     use std::time::SystemTime;
 
-    /// A pair, a root and a list in a folder. Each has this many days left; the root names an older one beside itself.
+    /// A server certificate, a root and a revocation list, each valid for this many days. The root's file has a second root that
+    /// expires later.
     fn loaded(folder: &Path, server: i64, root: i64, list: i64) -> (Files, Loaded) {
         let write = |name: &str, pem: String| {
             let path = folder.join(name);
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_warned_of_from_14_days_before_they_expire() {
+    fn certificates_are_warned_of_14_days_before_they_expire() {
         let folder = tempfile::tempdir().unwrap();
         let warned = |server, root, list| {
             let (files, loaded) = loaded(folder.path(), server, root, list);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_that_is_left_is_told_in_days_or_hours() {
+    fn the_remaining_time_is_in_days_or_hours() {
         for (hours, told) in [(0, "less than two hours"), (1, "less than two hours"), (47, "47 hours"), (48, "2 days")]
         {
             assert_eq!(span(Duration::from_secs(hours * 3600 + 59)), told);

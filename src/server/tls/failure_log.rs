@@ -1,4 +1,4 @@
-//! Log lines about clients, limited for each reason: a client that fails in a loop must not fill the log.
+//! Logs failures of clients, rate-limited for each reason: a client that fails in a loop must not fill the log.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// At most one line per reason is logged in this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Logs why clients failed. Each reason is limited on its own.
+/// Logs failures of clients. Each reason has its own limit.
 #[derive(Debug)]
 pub(super) struct FailureLog {
     what: &'static str,
@@ -25,12 +25,12 @@ struct Window {
 }
 
 impl FailureLog {
-    /// A log of failures that each line names so.
+    /// `what` begins each log line.
     pub(super) fn new(what: &'static str) -> Self {
         Self { what, reasons: Mutex::default() }
     }
 
-    /// Logs a failure as a warning, with the number of those that were not logged since the last line for this reason.
+    /// Logs a failure as a warning, with the number of suppressed failures since the last line for this reason.
     pub(super) fn warn(&self, reason: &'static str, remote: Option<SocketAddr>, error: impl fmt::Display) {
         if let Some(suppressed) = self.admit(reason) {
             let remote = remote.map(tracing::field::display);
@@ -39,7 +39,7 @@ impl FailureLog {
         }
     }
 
-    /// The number of suppressed failures, if this one is to be logged.
+    /// The number of suppressed failures; `None` if this failure is suppressed too.
     fn admit(&self, reason: &'static str) -> Option<u64> {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -64,7 +64,7 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn one_line_per_reason_is_logged_in_ten_seconds_with_the_number_of_suppressed_ones() {
+    async fn one_line_per_reason_is_logged_in_ten_seconds_with_the_number_of_suppressed_failures() {
         let captured = CapturedLog::start();
         let log = FailureLog::new("TLS handshake failed");
         let remote = Some(([192, 0, 2, 1], 5555).into());

@@ -1,16 +1,18 @@
-//! Certificates in PEM files, each of which is read again on its own: whether one can be used says nothing of the others.
+//! Loads and reloads certificates in PEM files. Each file is reloaded independently of the others.
 
 use super::client_trust::ClientRoots;
 use super::serving::{ServerPair, Serving, server_pair};
 use super::tls_error::TlsError;
 use crate::files::{self, Limit};
+use gce_metadata_signer::KeyError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-/// Where the certificates are.
+/// The paths of the files.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) certificate: PathBuf,
@@ -19,7 +21,7 @@ pub(super) struct Files {
     pub(super) revoked: Option<PathBuf>,
 }
 
-/// What the files held when they were last usable.
+/// The last valid content of the files.
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
     pub(super) pair: ServerPair,
@@ -30,18 +32,18 @@ pub(super) struct Loaded {
 
 /// The outcome of a reload.
 pub(super) struct Reloaded {
-    /// What to serve with from now on: the new parts that are usable, and the previous ones in place of the others.
+    /// The new parts that are valid, and the previous ones in place of the others.
     pub(super) loaded: Loaded,
-    /// The files whose new content was taken over.
+    /// The files whose new content is used.
     pub(super) changed: Vec<PathBuf>,
-    /// Why the others were not. One for each part.
+    /// The errors of the other files, one for each part.
     pub(super) errors: Vec<TlsError>,
 }
 
 type PairParts = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Files {
-    /// Reads all files for the first time. All must be usable.
+    /// Reads all files for the first time. All must be valid.
     pub(super) fn load(&self) -> Result<Loaded, TlsError> {
         let (parts, roots) = (self.pair_parts()?, self.roots()?);
         let (revoked, pair) = (self.revoked(&roots)?, self.pair_of(parts)?);
@@ -49,22 +51,22 @@ impl Files {
         Ok(Loaded { pair, roots, revoked, serving: Arc::new(serving) })
     }
 
-    /// Reads all files again. A part that can't be used stays as it was before. So a revocation takes effect while the
-    /// server's pair is broken, and a list that is missing revokes what it revoked before.
+    /// Reloads all files. An invalid part keeps its previous content. So a revocation takes effect while the server's certificate
+    /// is invalid, and a missing revocation list still revokes what it did.
     pub(super) fn reload(&self, before: &Loaded) -> Reloaded {
         let mut reloaded = Reloaded { loaded: before.clone(), changed: Vec::new(), errors: Vec::new() };
         // Equal certificates have equal keys.
-        let is_old = |pair: &ServerPair| pair.cert == before.pair.cert;
-        if let Some(pair) = reloaded.taken(&self.certificate, self.pair(), is_old) {
+        let is_same = |pair: &ServerPair| pair.cert == before.pair.cert;
+        if let Some(pair) = reloaded.changed_part(&self.certificate, self.pair(), is_same) {
             reloaded.loaded.pair = pair;
         }
-        let is_old = |roots: &ClientRoots| roots.certificates == before.roots.certificates;
-        if let Some(roots) = reloaded.taken(&self.client_roots, self.roots(), is_old) {
+        let is_same = |roots: &ClientRoots| roots.certificates == before.roots.certificates;
+        if let Some(roots) = reloaded.changed_part(&self.client_roots, self.roots(), is_same) {
             reloaded.loaded.roots = roots;
         }
         if let Some(path) = &self.revoked {
             let revoked = self.revoked(&reloaded.loaded.roots);
-            if let Some(revoked) = reloaded.taken(path, revoked, |revoked| *revoked == before.revoked) {
+            if let Some(revoked) = reloaded.changed_part(path, revoked, |revoked| *revoked == before.revoked) {
                 reloaded.loaded.revoked = revoked;
             }
         }
@@ -72,9 +74,9 @@ impl Files {
             return reloaded;
         }
         let Loaded { pair, roots, revoked, .. } = &reloaded.loaded;
-        let trust_is_old = roots.certificates == before.roots.certificates && *revoked == before.revoked;
-        let serving = match trust_is_old {
-            // With the same verifier, open connections need not be verified again.
+        let is_trust_same = roots.certificates == before.roots.certificates && *revoked == before.revoked;
+        let serving = match is_trust_same {
+            // The same verifier, so that open connections are not verified again.
             true => Serving::new(Arc::clone(pair), Arc::clone(&before.serving.verifier))
                 .map_err(|error| TlsError::at(&self.certificate, error)),
             false => self.serving(pair, roots, revoked),
@@ -95,7 +97,7 @@ impl Files {
         self.pair_of(self.pair_parts()?)
     }
 
-    /// Certificate and key, whether or not they belong together.
+    /// Certificate and key. It is not checked that they belong together.
     fn pair_parts(&self) -> Result<PairParts, TlsError> {
         const KEY: &str = "private key (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY, without a password)";
         let key = all::<PrivateKeyDer<'static>>(&self.key, KEY, Limit::PEM)?.swap_remove(0);
@@ -103,8 +105,12 @@ impl Files {
     }
 
     fn pair_of(&self, (chain, key): PairParts) -> Result<ServerPair, TlsError> {
-        server_pair(chain, key)
-            .map_err(|error| TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())))
+        server_pair(chain, key).map_err(|error| match error {
+            Error::InconsistentKeys(_) => {
+                TlsError::at(&self.key, format!("not the private key of {}", self.certificate.display()))
+            }
+            error => TlsError::at(&self.certificate, format!("{error} (with the key {})", self.key.display())),
+        })
     }
 
     fn roots(&self) -> Result<ClientRoots, TlsError> {
@@ -132,10 +138,15 @@ impl Files {
 }
 
 impl Reloaded {
-    /// The part that was read, if it is usable and has changed.
-    fn taken<T>(&mut self, path: &Path, read: Result<T, TlsError>, is_old: impl FnOnce(&T) -> bool) -> Option<T> {
+    /// Returns the part if it is valid and has changed, and records the change or the error.
+    fn changed_part<T>(
+        &mut self,
+        path: &Path,
+        read: Result<T, TlsError>,
+        is_same: impl FnOnce(&T) -> bool,
+    ) -> Option<T> {
         match read {
-            Ok(part) if is_old(&part) => None,
+            Ok(part) if is_same(&part) => None,
             Ok(part) => {
                 self.changed.push(path.to_owned());
                 Some(part)
@@ -148,9 +159,13 @@ impl Reloaded {
     }
 }
 
-/// All items of this kind in a PEM file. A file without any is an error.
+/// All items of this type in a PEM file. A file without any is an error.
 fn all<T: PemObject>(path: &Path, label: &str, limit: Limit) -> Result<Vec<T>, TlsError> {
     let pem = files::read(path, limit).map(Zeroizing::new).map_err(|error| TlsError::at(path, error))?;
     let items = T::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| TlsError::at(path, error))?;
-    if items.is_empty() { Err(TlsError::at(path, format!("no {label} in PEM"))) } else { Ok(items) }
+    if !items.is_empty() {
+        return Ok(items);
+    }
+    let is_encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
+    Err(TlsError::at(path, if is_encrypted { KeyError::Encrypted.to_string() } else { format!("no {label} in PEM") }))
 }

@@ -1,4 +1,4 @@
-//! Keeps certificates fresh: files are read again when they change, minted ones are replaced before they expire.
+//! Reloads certificate files when they change, and renews minted certificates before they expire.
 
 use super::clock::Clock;
 use super::expiry;
@@ -16,20 +16,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::interval;
 
-/// How often certificates that are about to expire are warned of.
+/// The interval of warnings about certificates that expire soon.
 const WARN: Duration = Duration::from_secs(24 * 3600);
-/// How often it is looked whether that time has passed. tokio's clock stands still while a machine sleeps.
-const LOOK: Duration = Duration::from_secs(60);
+/// How often the time of day is checked. One long sleep would not do: tokio's clock stops while a machine is suspended.
+const CHECK: Duration = Duration::from_secs(60);
 
-/// HTTPS that can be served.
+/// HTTPS with loaded certificates.
 pub(in crate::server) struct Opened<F> {
     pub(in crate::server) tls: Tls,
-    /// Replaces the certificates for as long as it is polled.
+    /// Reloads or renews the certificates. Runs until it is dropped.
     pub(in crate::server) keep_fresh: F,
     pub(in crate::server) mds_client_certificate: Option<MdsClientCertificate>,
 }
 
-/// Loads the certificates for the first time. Names of a VM are those that the reader finds.
+/// Loads or makes the certificates for the first time. Minted ones are issued to the VM of the reader's metadata.
 pub(in crate::server) fn open(
     certificates: Certificates,
     reader: Reader,
@@ -53,7 +53,7 @@ pub(super) fn open_by(
             (tls, Upkeep::Files(upkeep), None)
         }
         Certificates::Minted(folder) => {
-            // The authority is made once: clients keep its root for as long as the server runs.
+            // The authority is made once: clients keep its root while the server runs.
             let mint = Arc::new(Mint::new(folder, reader)?);
             let tls = Tls::new(mint.make()?, clock.clone(), metrics.clone());
             let sealed = mint.sealed.clone();
@@ -77,37 +77,37 @@ impl Upkeep {
     }
 }
 
-/// Certificates in files, and what serves them.
+/// Certificates in files, and the TLS acceptor that uses them.
 struct FollowFiles {
     files: Arc<Files>,
     loaded: Arc<Loaded>,
     tls: Tls,
     clock: Clock,
     metrics: Option<Metrics>,
-    /// When certificates that are about to expire were last looked for.
+    /// When expiry was last checked.
     warned: Option<SystemTime>,
 }
 
 impl FollowFiles {
     async fn run(mut self) {
         let mut changes = Follow::new(self.files.paths());
-        // The first tick comes at once.
-        let mut looks = interval(LOOK);
+        // The first tick is immediate.
+        let mut checks = interval(CHECK);
         loop {
             tokio::select! {
                 () = changes.changed() => self.reload().await,
-                _ = looks.tick() => self.warn_daily(),
+                _ = checks.tick() => self.warn_daily(),
             }
         }
     }
 
-    /// Reads all files again. Those that were only touched are not worth a line.
+    /// Reloads all files. A file whose content is the same is not logged.
     async fn reload(&mut self) {
         let (files, before) = (Arc::clone(&self.files), Arc::clone(&self.loaded));
         let Reloaded { loaded, changed, errors } = retrying(move || files.reload(&before)).await;
         for error in &errors {
             self.count(false);
-            tracing::error!("not reloaded, what it held before stays in use: {error}");
+            tracing::error!("not reloaded, the previous content stays in use: {error}");
         }
         if changed.is_empty() {
             return;
@@ -151,7 +151,7 @@ mod tests {
     use std::sync::Mutex;
     use tokio::time::sleep;
 
-    /// Twenty days pass in a moment. The server's certificate is valid for 16 days, the root much longer.
+    /// Twenty days pass on the paused clock. The server's certificate is valid for 16 days, the root much longer.
     #[tokio::test(start_paused = true)]
     async fn an_expiring_certificate_is_warned_of_at_the_start_and_daily() {
         let folder = tempfile::tempdir().unwrap();
@@ -178,13 +178,13 @@ mod tests {
             tokio::spawn(open_by(clock, certificates(), publisher.reader(), None).unwrap().keep_fresh)
         };
         let running = start();
-        sleep(2 * LOOK).await;
+        sleep(2 * CHECK).await;
         assert!(warned().is_empty(), "{:?}", warned());
         for day in 1..=20_usize {
             *now.lock().unwrap() += WARN;
-            sleep(2 * LOOK).await;
+            sleep(2 * CHECK).await;
             let lines = warned();
-            // From 14 days before its end on.
+            // From 14 days before it expires.
             assert_eq!(lines.len(), day.saturating_sub(1), "{lines:?}");
         }
         let lines = warned();
@@ -193,7 +193,7 @@ mod tests {
 
         running.abort();
         start();
-        sleep(LOOK / 2).await;
+        sleep(CHECK / 2).await;
         assert_eq!(warned().len(), 20, "at the start too");
     }
 }

@@ -1,10 +1,10 @@
-//! The handshake: in its connection's own task, with a time-out, counted, and logged where it fails.
+//! The TLS handshake: it runs in its connection's task, with a timeout, and is counted. A failure is logged.
 
 use super::clock::Clock;
 use super::failure_log::FailureLog;
 use super::peer::TlsPeer;
 use super::serving::Serving;
-use crate::certs::{NoClient, peer_identity};
+use crate::certs::{PeerIdentityError, peer_identity};
 use crate::metrics::Metrics;
 use gce_metadata_layers::Connection;
 use std::io;
@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The reason of a connection that was closed in the middle of its handshake.
+/// The reason of a connection that was closed during its handshake.
 const LEFT: &str = "left";
 
 /// Accepts TLS connections with the current certificates. Clones share them.
@@ -43,7 +43,7 @@ pub(in crate::server) struct Accepted<S> {
     pub(in crate::server) peer: TlsPeer,
 }
 
-/// Why there is no such connection.
+/// A failed handshake.
 struct Failure {
     reason: &'static str,
     error: String,
@@ -60,13 +60,12 @@ impl Tls {
         }
     }
 
-    /// Replaces the certificates. Open connections keep the server's, and their clients' are verified again.
+    /// Replaces the certificates. Open connections keep the server's certificate, and their clients' are verified again.
     pub(super) fn replace(&self, serving: Arc<Serving>) {
         self.serving.send_replace(serving);
     }
 
-    /// The connection encrypted, with a client whose certificate was verified. `None` if the handshake failed, which is
-    /// counted and logged.
+    /// Performs the handshake, which verifies the client's certificate. `None` if it failed, which is counted and logged.
     pub(in crate::server) async fn accept<S>(&self, stream: S, connection: Connection) -> Option<Accepted<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -92,8 +91,8 @@ impl Tls {
             }
             Err(error) => {
                 let reason = match error {
-                    NoClient::WrongUsage => "wrong_usage",
-                    NoClient::Unreadable => "bad_certificate",
+                    PeerIdentityError::WrongUsage => "wrong_usage",
+                    PeerIdentityError::Unreadable => "bad_certificate",
                 };
                 let failure = Failure { reason, error: format!("{error}; every request is answered 403") };
                 self.fail(&failure, remote, said_hello);
@@ -122,8 +121,8 @@ impl Tls {
         Ok((stream, changes, serving))
     }
 
-    /// A connection that is closed before the client has said hello was no handshake: port scanners and load balancers
-    /// that look whether the port is open do that. It is counted all the same.
+    /// Counts and logs a failure. A connection that is closed before the client hello is logged at debug level, because port
+    /// scanners and health checks of load balancers cause it.
     fn fail(&self, failure: &Failure, remote: Option<SocketAddr>, said_hello: bool) {
         let Failure { reason, error } = failure;
         self.count(reason);
@@ -140,7 +139,7 @@ impl Tls {
     }
 }
 
-/// The label of a failed handshake.
+/// The metrics label of a failed handshake.
 fn reason(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(error) => certificate_reason(error),
@@ -148,20 +147,20 @@ fn reason(error: &io::Error) -> &'static str {
     }
 }
 
-/// The label of what rustls refused.
+/// The metrics label of an error of rustls.
 pub(super) fn certificate_reason(error: &Error) -> &'static str {
     match error {
         Error::NoCertificatesPresented => "no_certificate",
         Error::InvalidCertificate(error) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not_yet_valid",
-            // A bad signature is that of another authority with the same name.
+            // The signature is invalid if another authority has the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => "unknown_issuer",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_usage",
             CertificateError::Revoked => "revoked",
             _ => "bad_certificate",
         },
-        // Such as one that another authority of the same name has signed.
+        // For example, another authority of the same name has signed the list.
         Error::InvalidCertRevocationList(_) => "bad_crl",
         Error::AlertReceived(_) => "refused_by_client",
         Error::InvalidMessage(_) => "not_tls",
@@ -185,32 +184,32 @@ mod tests {
         open(certificates, publisher.reader(), Some(metrics.clone())).unwrap().tls
     }
 
-    /// A connection whose client sends this and waits.
-    async fn saying(said: &[u8]) -> (DuplexStream, DuplexStream) {
+    /// A connection whose client sends these bytes and waits.
+    async fn sending(bytes: &[u8]) -> (DuplexStream, DuplexStream) {
         let (mut near, far) = duplex(256);
-        near.write_all(said).await.unwrap();
+        near.write_all(bytes).await.unwrap();
         (near, far)
     }
 
-    const HALF_A_RECORD: &[u8] = &[22, 3, 1, 2, 0, 1];
+    const PARTIAL_RECORD: &[u8] = &[22, 3, 1, 2, 0, 1];
 
     #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_is_not_done_in_time_is_given_up() {
+    async fn a_handshake_times_out() {
         let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
         let tls = tls(folder.path(), &metrics);
-        for said in [&[][..], HALF_A_RECORD] {
-            let ((_near, far), begun) = (saying(said).await, Instant::now());
+        for bytes in [&[][..], PARTIAL_RECORD] {
+            let ((_near, far), begun) = (sending(bytes).await, Instant::now());
             assert!(tls.accept(far, Connection::default()).await.is_none());
             assert_eq!(begun.elapsed(), HANDSHAKE);
         }
-        let ((_near, far), begun) = (saying(b"GET / HTTP/1.1\r\n\r\n").await, Instant::now());
+        let ((_near, far), begun) = (sending(b"GET / HTTP/1.1\r\n\r\n").await, Instant::now());
         assert!(tls.accept(far, Connection::default()).await.is_none());
         assert!(begun.elapsed().is_zero());
         drop(_near);
         let (near, far) = duplex(64);
         drop(near);
         assert!(tls.accept(far, Connection::default()).await.is_none());
-        let rendered = metrics.counted();
+        let rendered = metrics.render_recorded();
         for (outcome, count) in [("timed_out", 2), ("not_tls", 1), ("left", 1)] {
             let line = format!("metadata_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");
             assert!(rendered.contains(&line), "{outcome}: {rendered}");
@@ -224,7 +223,7 @@ mod tests {
         let log = CapturedLog::start();
         let connection = || Connection::from_remote(([192, 0, 2, 1], 5555).into());
         for _ in 0..3 {
-            let (_near, far) = saying(b"GET / HTTP/1.1\r\n\r\n").await;
+            let (_near, far) = sending(b"GET / HTTP/1.1\r\n\r\n").await;
             assert!(tls.accept(far, connection()).await.is_none());
         }
         let lines = log.lines();
@@ -235,12 +234,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_is_closed_before_the_handshake_is_no_warning() {
+    async fn a_connection_that_is_closed_before_the_handshake_is_not_warned_of() {
         let folder = tempfile::tempdir().unwrap();
         let tls = tls(folder.path(), &Metrics::new());
         let log = CapturedLog::start();
-        for said in [&[][..], HALF_A_RECORD] {
-            let (near, far) = saying(said).await;
+        for bytes in [&[][..], PARTIAL_RECORD] {
+            let (near, far) = sending(bytes).await;
             drop(near);
             assert!(tls.accept(far, Connection::default()).await.is_none());
         }

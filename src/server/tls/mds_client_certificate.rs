@@ -1,4 +1,4 @@
-//! `instance/credentials/mds-client-certificate`: the client's certificate and key, sealed to the TPM of the VM, as the guest
+//! Endpoint `instance/credentials/mds-client-certificate`: the client's certificate and key, sealed to the VM's TPM, as the guest
 //! agent fetches them.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
-/// What is served at the moment. Clones share it.
+/// The current sealed credentials. Clones share them.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct MdsClientCertificate {
     key: EndorsementKey,
@@ -21,7 +21,7 @@ pub(in crate::server) struct MdsClientCertificate {
 }
 
 impl MdsClientCertificate {
-    /// Where the tree lists it.
+    /// Its path in listings.
     pub(super) const PATH: &str = "instance/credentials/mds-client-certificate";
     const ROUTE: &str = "/computeMetadata/v1/instance/credentials/mds-client-certificate";
 
@@ -29,14 +29,14 @@ impl MdsClientCertificate {
         Self { key, sealed: Arc::default() }
     }
 
-    /// From now on with these credentials: a certificate and its key in PEM.
+    /// Replaces the credentials, a certificate and its key in PEM.
     pub(super) fn replace(&self, credentials: &str) -> Result<(), SealError> {
         let sealed = seal(&self.key, credentials)?;
         *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = sealed;
         Ok(())
     }
 
-    /// For the router.
+    /// The route and its endpoint.
     pub(in crate::server) fn route(self) -> (&'static str, Arc<dyn Endpoint>) {
         (Self::ROUTE, Arc::new(self))
     }
@@ -53,7 +53,8 @@ impl Endpoint for MdsClientCertificate {
     }
 }
 
-/// A TPM takes no more than a short secret, so that is a key, and what it opens stands beside it.
+/// Seals the credentials. A TPM can import only a short secret, so an AES key is sealed, and the
+/// credentials are encrypted with it.
 fn seal(key: &EndorsementKey, credentials: &str) -> Result<Value, SealError> {
     let mut secret = Zeroizing::new([0; 32]);
     fill(&mut *secret)?;

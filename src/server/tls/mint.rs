@@ -1,4 +1,4 @@
-//! Certificates of the server's own making, in the folder where Google's libraries look for them.
+//! Issues certificates, and writes them to the folder where Google's libraries read them.
 
 use super::MdsFolder;
 use super::client_trust::ClientRoots;
@@ -14,10 +14,10 @@ use std::{fmt, fs, io};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 
-/// Who the client is where neither an option nor the metadata says so.
-const NAMELESS: &str = "vm-1";
+/// The client's name if neither an option nor the metadata has one.
+const DEFAULT_NAME: &str = "vm-1";
 
-/// Makes certificates again and again, all by one authority: clients keep its root for as long as the server runs.
+/// Issues certificates, all by one authority, whose root clients keep while the server runs.
 pub(super) struct Mint {
     authority: Authority,
     folder: MdsFolder,
@@ -35,14 +35,15 @@ impl Mint {
         let MdsFolder { path, client, key_mode, .. } = &self.folder;
         let (name, dns_names) = names(client.as_deref(), self.reader.snapshot().tree());
         let (server, client) = (self.authority.server()?, self.authority.client(&name, &dns_names)?);
-        let odd = |error: &dyn fmt::Display| TlsError::at(path, error);
-        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| odd(&error));
-        let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| odd(&error))?;
-        let pair = server_pair(vec![certificate(&server.certificate)?], key).map_err(|error| odd(&error))?;
-        let roots = ClientRoots::new(vec![certificate(self.authority.certificate())?]).map_err(|error| odd(&error))?;
-        let verifier = roots.verifier(&[]).map_err(|problem| odd(&problem))?;
-        let serving = Serving::new(pair, verifier).map_err(|error| odd(&error))?;
-        make_folder(path).map_err(|error| odd(&error))?;
+        let invalid = |error: &dyn fmt::Display| TlsError::at(path, error);
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| invalid(&error));
+        let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(|error| invalid(&error))?;
+        let pair = server_pair(vec![certificate(&server.certificate)?], key).map_err(|error| invalid(&error))?;
+        let roots =
+            ClientRoots::new(vec![certificate(self.authority.certificate())?]).map_err(|error| invalid(&error))?;
+        let verifier = roots.verifier(&[]).map_err(|problem| invalid(&problem))?;
+        let serving = Serving::new(pair, verifier).map_err(|error| invalid(&error))?;
+        make_folder(path).map_err(|error| invalid(&error))?;
         let write = |name: &str, content: &str, mode| {
             let path = path.join(name);
             replace_file(&path, content, mode).map_err(|error| TlsError::at(&path, error))
@@ -56,7 +57,7 @@ impl Mint {
     }
 }
 
-/// Everybody may look into a new folder, whatever the umask says: its files have modes of their own.
+/// Creates the folder with the mode 0755, regardless of the umask: each file has its own mode.
 fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -65,13 +66,13 @@ fn make_folder(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-/// The client's name, and the DNS names that GCE gives a VM of that name. What is no DNS name is left out.
+/// The client's name, and the DNS names that GCE gives a VM of that name. An invalid DNS name is left out.
 fn names(given: Option<&str>, tree: &Tree) -> (String, Vec<String>) {
     let text = |path| tree.text(path).filter(|text| !text.is_empty());
     let hostname = text("instance/hostname");
     let first_label = || Some(hostname.as_ref()?.split('.').next()?.to_owned());
     let name = given.map(str::to_owned).or_else(|| text("instance/name")).or_else(first_label);
-    let name = name.unwrap_or_else(|| NAMELESS.to_owned());
+    let name = name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
     let internal = text("project/project-id").map(|project| format!("{name}.c.{}.internal", domain(&project)));
     let mut dns_names: Vec<_> = internal.into_iter().chain(hostname.filter(|_| given.is_none())).collect();
     dns_names.retain(|name| DnsName::try_from(name.as_str()).is_ok());
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_vm_unless_another_is_named() {
+    fn the_client_has_the_name_of_the_vm_unless_one_is_given() {
         let vm =
             json!({"instance": {"name": "a", "hostname": "a.us-west1-b.c.p.internal"}, "project": {"projectId": "p"}});
         assert_eq!(
@@ -106,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn a_vm_that_says_little_has_a_name_all_the_same() {
-        assert_eq!(of(None, json!({"instance": {}})), (NAMELESS.into(), vec![]));
+    fn a_vm_without_a_name_is_named_by_its_hostname_or_the_default() {
+        assert_eq!(of(None, json!({"instance": {}})), (DEFAULT_NAME.into(), vec![]));
         assert_eq!(
             of(None, json!({"instance": {"hostname": "b.example.com"}})),
             ("b".into(), vec!["b.example.com".into()])

@@ -1,7 +1,7 @@
-//! Whether the client of an open connection is still trusted.
+//! Checks whether the client of an open connection is still trusted.
 //!
-//! A handshake verifies a certificate once, and a connection may stay open for days. Each request looks whether the
-//! verifier has been replaced since; only then, and once, the certificate is verified again.
+//! A handshake verifies a certificate once, and a connection may stay open for days. Each request checks whether the verifier was
+//! replaced; only then the certificate is verified again, once per verifier.
 
 use super::clock::Clock;
 use super::failure_log::FailureLog;
@@ -19,12 +19,13 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
-/// How often a waiting request looks at the time of day, which stands still while a machine sleeps.
-const LOOK: Duration = Duration::from_secs(60);
+/// How often a waiting request checks the time of day. One long sleep would not do: tokio's clock stops while a machine is
+/// suspended.
+const CHECK: Duration = Duration::from_secs(60);
 
 /// The client of a connection.
 pub(in crate::server) trait Peer: Clone + Send + Sync + 'static {
-    /// Checks the client at the start of a request. A client that is not trusted never will be again.
+    /// Checks the client at the start of a request. A client that has lost its trust never regains it.
     fn is_trusted(&self) -> bool;
 
     /// Completes when the client is no longer trusted.
@@ -45,7 +46,7 @@ impl Peer for PlainPeer {
     }
 }
 
-/// The client of a connection with TLS. One whose certificate names no client has nothing to lose: it is always refused.
+/// The client of a connection with TLS; `None` if its certificate names no client, which is always refused.
 #[derive(Clone)]
 pub(in crate::server) struct TlsPeer(Option<Arc<Verified>>);
 
@@ -66,7 +67,8 @@ struct State {
 }
 
 impl TlsPeer {
-    /// A client that the handshake has verified with the verifier that `serving` last saw.
+    /// A client that the handshake has verified with `verifier`, which belongs to the last value that
+    /// `serving` received.
     pub(super) fn new(
         identity: Option<Arc<PeerIdentity>>,
         remote: Option<SocketAddr>,
@@ -91,11 +93,11 @@ impl Peer for TlsPeer {
         let Some(verified) = &self.0 else { return pending().await };
         let mut serving = verified.state.lock().unwrap_or_else(PoisonError::into_inner).serving.clone();
         while verified.is_trusted() {
-            // One second later than its last, because both ends of a validity belong to it.
+            // One second after `not_after`, which is still valid.
             let validity = verified.not_after.duration_since(verified.clock.now()).unwrap_or_default();
-            let look = LOOK.min(validity + Duration::from_secs(1));
-            if let Ok(Err(_)) = timeout(look, serving.changed()).await {
-                // Nothing will change any more: the server is gone.
+            let check = CHECK.min(validity + Duration::from_secs(1));
+            if let Ok(Err(_)) = timeout(check, serving.changed()).await {
+                // The sender is dropped with the server: nothing will change.
                 return pending().await;
             }
         }
@@ -163,7 +165,7 @@ mod tests {
         CertificateDer::from_pem_slice(minted.certificate.as_bytes()).unwrap()
     }
 
-    /// What is served to the clients of this authority.
+    /// A TLS configuration for the clients of this authority.
     fn serving(authority: &Authority) -> Arc<Serving> {
         let server = authority.server().unwrap();
         let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).unwrap();
@@ -172,7 +174,7 @@ mod tests {
         Arc::new(Serving::new(server_pair(vec![der(&server)], key).unwrap(), verifier).unwrap())
     }
 
-    /// A client of this authority, which the handshake has verified a moment ago.
+    /// A client of this authority that was just verified.
     fn peer(authority: &Authority, serving: &watch::Sender<Arc<Serving>>) -> TlsPeer {
         let identity = peer_identity(&[der(&authority.client("vm-1", &[]).unwrap())]).unwrap();
         let changes = serving.subscribe();
@@ -187,7 +189,7 @@ mod tests {
         let serving = watch::Sender::new(serving(&authority));
         let (peer, begun) = (peer(&authority, &serving), Instant::now());
         let log = CapturedLog::start();
-        sleep(WEEK - LOOK).await;
+        sleep(WEEK - CHECK).await;
         assert!(peer.is_trusted());
         peer.distrusted().await;
         assert!((WEEK..WEEK + Duration::from_secs(2)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
@@ -213,13 +215,13 @@ mod tests {
         sender.send_replace(serving(&other));
         waiting.await.unwrap();
         assert!(begun.elapsed().is_zero());
-        // For good, though the next verifier would trust it again.
+        // It stays untrusted, although the next verifier would accept it.
         sender.send_replace(serving(&authority));
         assert!(!peer.is_trusted());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_without_an_identity_waits_for_nothing() {
+    async fn a_client_without_an_identity_is_never_distrusted() {
         let authority = Authority::new().unwrap();
         let sender = watch::Sender::new(serving(&authority));
         let verifier = Arc::clone(&sender.borrow().verifier);

@@ -1,4 +1,4 @@
-//! Replaces minted certificates before they expire.
+//! Renews minted certificates before they expire.
 
 use super::Tls;
 use super::clock::Clock;
@@ -9,12 +9,12 @@ use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How old minted certificates get. The guest agent asks for new ones every second day.
+/// The age at which minted certificates are renewed. The guest agent fetches them every second day.
 const RENEW: Duration = Duration::from_secs(Authority::LIFETIME.as_secs() / 2);
-/// How often their age is looked at. One long sleep would not do: tokio's clock stands still while a machine sleeps.
-const LOOK: Duration = Duration::from_secs(60);
+/// How often their age is checked. One long sleep would not do: tokio's clock stops while a machine is suspended.
+const CHECK: Duration = Duration::from_secs(60);
 
-/// Minted certificates, and what serves them.
+/// Minted certificates, and the TLS acceptor that uses them.
 pub(super) struct Renew {
     pub(super) mint: Arc<Mint>,
     pub(super) tls: Tls,
@@ -23,11 +23,11 @@ pub(super) struct Renew {
 }
 
 impl Renew {
-    /// Runs for as long as it is polled. A failure is tried again at the next look: there is half a lifetime for that.
+    /// Renews until it is dropped. A failure is retried at the next check: half a lifetime is left for that.
     pub(super) async fn run(self) {
         let mut made = self.clock.now();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK).await;
             let now = self.clock.now();
             if self.clock.has_passed(RENEW, made) && self.renew().await {
                 made = now;
@@ -35,7 +35,7 @@ impl Renew {
         }
     }
 
-    /// Makes new certificates. Returns whether they are served.
+    /// Issues new certificates. Returns whether they are in use.
     async fn renew(&self) -> bool {
         let mint = Arc::clone(&self.mint);
         let made = retrying(move || mint.make()).await;
@@ -44,12 +44,12 @@ impl Renew {
         }
         match made {
             Ok(serving) => {
-                tracing::info!("new certificates are served");
+                tracing::info!("certificates renewed");
                 self.tls.replace(serving);
                 true
             }
             Err(error) => {
-                tracing::error!("certificates not renewed, the previous ones stay: {error}");
+                tracing::error!("certificates not renewed, keeping the previous ones: {error}");
                 false
             }
         }
@@ -78,7 +78,7 @@ mod tests {
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
     use tokio_rustls::{TlsConnector, server};
 
-    /// Both ends of a connection, made with what is in the folder.
+    /// Both ends of a connection, whose client uses the folder's certificates.
     struct Connected {
         client: TlsStream<DuplexStream>,
         server: server::TlsStream<DuplexStream>,
@@ -119,9 +119,9 @@ mod tests {
         opened.as_ref().unwrap().json().to_string()
     }
 
-    /// Three and a half days pass in a moment.
+    /// Three and a half days pass on the paused clock.
     #[tokio::test(start_paused = true)]
-    async fn minted_certificates_are_replaced_when_half_their_life_is_over() {
+    async fn minted_certificates_are_renewed_after_half_their_lifetime() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("mds");
         let publisher = Publisher::new(Metadata::empty().with_instance("name", "before").tree());
@@ -138,27 +138,27 @@ mod tests {
         assert_eq!(old.common_name.as_deref(), Some("before"));
         publisher.set("instance/name", "after").unwrap();
 
-        sleep(RENEW - LOOK).await;
-        assert!(read("client.key") == pair && served(&mds_client_certificate) == sealed, "not before its time");
+        sleep(RENEW - CHECK).await;
+        assert!(read("client.key") == pair && served(&mds_client_certificate) == sealed, "not renewed before its time");
 
-        // Something is in the way: what there is stays in use, and is replaced as soon as it can be.
+        // A file in place of the folder: the certificates stay in use, and are renewed when the folder can be created.
         let aside = parent.path().join("aside");
         std::fs::rename(&folder, &aside).unwrap();
         std::fs::write(&folder, "").unwrap();
-        sleep(10 * LOOK).await;
+        sleep(10 * CHECK).await;
         assert!(served(&mds_client_certificate) == sealed);
         assert!(Connected::to(&tls, &aside).await.still_works().await);
         std::fs::remove_file(&folder).unwrap();
-        sleep(2 * LOOK).await;
+        sleep(2 * CHECK).await;
 
-        assert_eq!(read("root.crt"), root, "clients go on with the root that they have");
+        assert_eq!(read("root.crt"), root, "the root stays the same");
         assert!(!read("client.key").is_empty() && read("client.key") != pair);
         assert!(served(&mds_client_certificate) != sealed);
         let mut new = Connected::to(&tls, &folder).await;
         assert_eq!(new.common_name.as_deref(), Some("after"));
         assert!(new.still_works().await && old.still_works().await);
         let renewed = read("client.key");
-        sleep(RENEW - 20 * LOOK).await;
-        assert!(read("client.key") == renewed, "not before its time");
+        sleep(RENEW - 20 * CHECK).await;
+        assert!(read("client.key") == renewed, "not renewed before its time");
     }
 }

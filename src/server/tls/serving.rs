@@ -1,4 +1,4 @@
-//! What TLS connections are accepted with: the server's certificate and key, and the verifier of client certificates.
+//! The TLS configuration: the server's certificate and key, and the verifier of client certificates.
 
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -23,7 +23,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The current TLS configuration. A reload replaces it as a whole.
+/// A TLS configuration. A reload replaces it as a whole.
 #[derive(Debug)]
 pub(super) struct Serving {
     pub(super) config: Arc<ServerConfig>,

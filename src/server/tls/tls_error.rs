@@ -1,23 +1,23 @@
-//! Why HTTPS can't be served.
+//! Errors of certificates for HTTPS.
 
 use crate::certs::MintError;
 use gce_metadata_signer::SealError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why HTTPS can't be served. The path is that of the file to look at.
+/// Error of the certificates for HTTPS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file can't be used.
+    /// A certificate, key or revocation list can't be used.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what would be right.
+        /// The error and its remedy.
         problem: String,
     },
-    /// A certificate could not be made.
+    /// A certificate could not be issued.
     #[error(transparent)]
     Mint(#[from] MintError),
 }

@@ -1,4 +1,4 @@
-// google-auth-library takes the server for a VM's: default credentials, an access token, an identity token that verifies.
+// google-auth-library detects the server as GCE's: default credentials, an access token, and an identity token that verifies.
 
 const assert = require('node:assert/strict');
 const { Compute, GoogleAuth, OAuth2Client } = require('google-auth-library');

@@ -1,4 +1,4 @@
-// gcp-metadata finds the server and reads it, big numbers to their last digit.
+// gcp-metadata detects the server and reads values, including 64-bit integers.
 
 const assert = require('node:assert/strict');
 const metadata = require('gcp-metadata');

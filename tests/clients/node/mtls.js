@@ -1,4 +1,4 @@
-// Node's own https with an agent that has a client certificate.
+// Node's https module with a client certificate.
 const assert = require('node:assert');
 const fs = require('node:fs');
 const https = require('node:https');

@@ -1,4 +1,4 @@
-# google-auth takes the server for a VM's: default credentials, compute credentials, identity tokens that verify.
+# google-auth detects the server as GCE's: default credentials, compute credentials, and identity tokens that verify.
 
 import datetime
 import os
@@ -39,7 +39,7 @@ same("account", credentials.service_account_email, EMAIL)
 assert credentials.token.startswith("ya29."), "no access token"
 lifetime = credentials.expiry - datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
 assert 3000 < lifetime.total_seconds() <= 3600, f"the token lives for {lifetime}"
-assert credentials.valid and not credentials.expired, "the token is no good"
+assert credentials.valid and not credentials.expired, "the token is not valid"
 
 # Compute credentials
 compute = compute_engine.Credentials()
@@ -47,7 +47,7 @@ compute.refresh(request)
 same("token", compute.token, credentials.token)
 narrow = compute_engine.Credentials(scopes=["https://www.googleapis.com/auth/userinfo.email"])
 narrow.refresh(request)
-assert narrow.token != compute.token, "fewer scopes have the same token"
+assert narrow.token != compute.token, "fewer scopes must give another token"
 other = compute_engine.Credentials(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
 other.refresh(request)
 same("token for a scope that the account lacks", other.token, compute.token)

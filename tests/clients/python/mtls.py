@@ -1,4 +1,4 @@
-# google-auth in strict mTLS mode: it asks metadata.google.internal at 443 and nothing else, with the certificates of a folder.
+# google-auth in strict mTLS mode: it connects to port 443 of the metadata server only, with the certificates of a folder.
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from google.auth.transport.requests import Request
 HOST, PORT = os.environ["MTLS_ADDRESS"].rsplit(":", 1)
 FOLDER = Path(os.environ["MTLS_FOLDER"])
 
-# Where a VM has them. The library's paths are fixed when it is loaded.
+# The library reads certificates from fixed paths of a VM, set when it is loaded; point them to the folder.
 for function in (_mtls.should_use_mds_mtls, _mtls.MdsMtlsAdapter.__init__):
     config = function.__defaults__[0]
     config.ca_cert_path, config.client_combined_cert_path = FOLDER / "root.crt", FOLDER / "client.key"
 
-# What a VM's routes do. The names stay, and are verified.
+# Redirect connections to the server, as a VM's routes do. The host names are kept and verified.
 connect = urllib3.util.connection.create_connection
 asked = set()
 

@@ -1,5 +1,5 @@
-# google-cloud-storage lists buckets with nothing but the server to get credentials from. The API is a stub that wants the
-# very token that the server hands out.
+# google-cloud-storage lists buckets with credentials from the server. The API is a stub that accepts only the token that the
+# server issued.
 
 import http.server
 import json
@@ -9,7 +9,7 @@ import urllib.request
 
 from google.cloud import storage
 
-# The library asks for its own scopes, and a token of other scopes is another token.
+# Tokens differ by scope, so the stub asks for the library's scopes.
 SCOPES = ",".join(storage.Client.SCOPE)
 TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token?scopes=" + SCOPES
 

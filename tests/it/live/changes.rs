@@ -1,4 +1,4 @@
-//! Credentials that change while the server runs.
+//! Credentials files that change while the server runs: reload and invalidation of tokens.
 
 use super::{EMAIL, OTHER, READ_ONLY, access, accounts, builder, file, key, server, status};
 use crate::support::google::{Google, SUBJECT_TOKEN};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 #[tokio::test]
-async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
+async fn a_new_key_file_is_loaded_and_a_broken_one_is_not() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
     let token = async || get(&server, "instance/service-accounts/default/token").await.json()["access_token"].clone();
@@ -20,27 +20,27 @@ async fn a_new_key_on_disk_is_taken_and_a_broken_one_is_not() {
         metrics.lines().find(|line| line.starts_with("service_account_hash{")).unwrap().to_owned()
     };
     let old = fingerprint().await;
-    // The old key is revoked with this: only the new one can make another token.
+    // This also revokes the old key: only the new one can get another token.
     file(&folder, "key.json", &google.service_account(EMAIL));
     eventually("the new key is in use", async || fingerprint().await != old).await;
     eventually("a new token", async || token().await != before).await;
     let (served, new) = (token().await, fingerprint().await);
     std::fs::remove_file(folder.path().join("key.json")).unwrap();
-    eventually("it is gone", async || reloads(&server, "bad").await >= 1).await;
+    eventually("the missing file is counted", async || reloads(&server, "bad").await >= 1).await;
     file(&folder, "key.json", &json!("made-up"));
-    eventually("it is broken", async || reloads(&server, "bad").await >= 2).await;
-    file(&folder, "key.json", &google.person());
-    eventually("it is no key", async || reloads(&server, "bad").await >= 3).await;
+    eventually("the broken file is counted", async || reloads(&server, "bad").await >= 2).await;
+    file(&folder, "key.json", &google.user_credentials());
+    eventually("the wrong type of credentials is counted", async || reloads(&server, "bad").await >= 3).await;
     assert_eq!(token().await, served);
     assert_eq!(access(&server, &google, &format!("default/token?scopes={READ_ONLY}")).await.1, READ_ONLY);
     file(&folder, "key.json", &google.service_account(EMAIL));
-    eventually("it is repaired", async || fingerprint().await != new).await;
-    eventually("and counted", async || reloads(&server, "good").await == 2).await;
+    eventually("the repaired key is in use", async || fingerprint().await != new).await;
+    eventually("the reload is counted", async || reloads(&server, "good").await == 2).await;
 }
 
-/// What a key has signed itself is no good once the key is revoked, so it serves nobody until the next is there.
+/// Self-signed tokens are invalid once their key is revoked, so a reload evicts them.
 #[tokio::test]
-async fn a_new_key_takes_back_what_the_old_one_signed() {
+async fn a_new_key_evicts_self_signed_tokens_of_the_old_one() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let source = key(file(&folder, "key.json", &google.service_account(EMAIL)));
     let server =
@@ -48,10 +48,10 @@ async fn a_new_key_takes_back_what_the_old_one_signed() {
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
     file(&folder, "key.json", &google.service_account(EMAIL));
     eventually("the new key is taken", async || reloads(&server, "good").await == 1).await;
-    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL, "it is of the new key");
+    assert_eq!(access(&server, &google, "default/token").await.0, EMAIL, "signed by the new key");
 }
 
-/// How often credentials files changed, for the better or not.
+/// The number of credential reloads with this outcome.
 async fn reloads(server: &Server, outcome: &str) -> u64 {
     let series = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} ");
     let metrics = ask_metrics(server, "/metrics").await.1;
@@ -59,7 +59,7 @@ async fn reloads(server: &Server, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
+async fn accounts_can_be_added_to_and_removed_from_the_credentials_list() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     file(&folder, "other.json", &google.service_account(OTHER));
     let path = file(&folder, "all.json", &json!({}));
@@ -67,22 +67,26 @@ async fn an_account_gets_and_loses_its_credentials_while_the_server_runs() {
     let other = format!("{OTHER}/token");
     assert_eq!(status(&server, &other).await, 404);
     file(&folder, "all.json", &json!({OTHER: "other.json"}));
-    eventually("it has one", async || status(&server, &other).await == 200).await;
-    // A mistake takes nothing away.
+    eventually("the account is served", async || status(&server, &other).await == 200).await;
+    // A broken list keeps the previous credentials.
     file(&folder, "all.json", &json!({OTHER: "nowhere.json"}));
     eventually("the mistake is noticed", async || reloads(&server, "bad").await >= 1).await;
     assert_eq!(status(&server, &other).await, 200);
-    // Nor does it once what it names is there.
+    // They are still served once the named file exists.
     file(&folder, "nowhere.json", &google.service_account(OTHER));
-    eventually("it is none any more", async || reloads(&server, "good").await >= 2).await;
+    eventually("the corrected list is counted", async || reloads(&server, "good").await >= 2).await;
     assert_eq!(status(&server, &other).await, 200);
     file(&folder, "all.json", &json!({}));
-    eventually("it has none, cached or not", async || status(&server, &other).await == 404).await;
+    eventually("the removed account is 404, although its token was cached", async || {
+        status(&server, &other).await == 404
+    })
+    .await;
 }
 
-/// One account's new key is nothing to the others, and to itself only when the new one makes tokens.
+/// A new key marks the tokens of its account stale: they are served until the first fetch with the new key succeeds. Other
+/// accounts are not affected.
 #[tokio::test]
-async fn an_outage_takes_no_tokens_from_those_who_have_them() {
+async fn stale_tokens_are_served_during_an_outage_after_a_key_change() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     file(&folder, "own.json", &google.service_account(EMAIL));
     file(&folder, "other.json", &google.service_account(OTHER));
@@ -97,12 +101,12 @@ async fn an_outage_takes_no_tokens_from_those_who_have_them() {
     file(&folder, "own.json", &google.service_account(EMAIL));
     eventually("the key is taken", async || reloads(&server, "good").await == 1).await;
     assert_eq!(owner(&other).await, OTHER);
-    assert_eq!(owner("default/token").await, EMAIL, "the old one is good");
-    eventually("another is asked for", async || google.asked("/token") > asked).await;
+    assert_eq!(owner("default/token").await, EMAIL, "the stale token is served");
+    eventually("a refresh is tried", async || google.asked("/token") > asked).await;
     google.fail_with(&[]);
     let old = token("default/token").await;
-    eventually("another is there", async || token("default/token").await != old).await;
-    // Somebody else's tokens are not this account's.
+    eventually("the token is refreshed", async || token("default/token").await != old).await;
+    // A key of another identity evicts the tokens instead.
     google.fail_with(&[503; 1000]);
     file(&folder, "own.json", &google.service_account("third@sample-project.iam.gserviceaccount.com"));
     eventually("the key is taken", async || reloads(&server, "good").await == 2).await;
@@ -112,9 +116,9 @@ async fn an_outage_takes_no_tokens_from_those_who_have_them() {
     assert_eq!(expiries.count(), 1);
 }
 
-/// What was known of the old credentials holds until the new ones have been tried, which happens at once.
+/// After a reload `/readyz` keeps its answer until the new credentials have been probed, which happens at once.
 #[tokio::test]
-async fn new_credentials_are_no_reason_to_be_ready() {
+async fn readyz_stays_503_until_new_credentials_are_probed() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     google.fail_with(&[503; 1000]);
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
@@ -125,12 +129,12 @@ async fn new_credentials_are_no_reason_to_be_ready() {
     assert_eq!(ready().await, 503);
     google.fail_with(&[]);
     file(&folder, "key.json", &google.service_account(EMAIL));
-    eventually("it is tried", async || ready().await == 200).await;
+    eventually("the probe succeeds", async || ready().await == 200).await;
 }
 
-/// An embedder without a server has all of it: the files are followed for as long as somebody polls.
+/// `Credentials::attend` reloads files for embedders without a server, as long as its future is polled.
 #[tokio::test]
-async fn open_credentials_are_attended_to() {
+async fn attend_reloads_credentials_without_a_server() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let path = file(&folder, "key.json", &google.service_account(EMAIL));
     let credentials = CredentialSource::from(LiveOptions::new(key(path))).open().unwrap();
@@ -145,13 +149,13 @@ async fn open_credentials_are_attended_to() {
     file(&folder, "key.json", &google.service_account(OTHER));
     tokio::select! {
         () = credentials.supervise(publisher.reader()) => panic!("the supervisor has returned"),
-        () = eventually("the other's key is taken", async || owner().await == OTHER) => {}
+        () = eventually("the new key is loaded", async || owner().await == OTHER) => {}
     }
 }
 
-/// What the files of credentials name counts as theirs, also when it is what keeps them from being taken over.
+/// Files that credentials name are followed too, also while one of them prevents the reload.
 #[tokio::test]
-async fn a_certificate_that_comes_late_is_taken() {
+async fn credentials_are_reloaded_when_a_missing_certificate_appears() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let token = folder.path().join("token");
     std::fs::write(&token, SUBJECT_TOKEN).unwrap();
@@ -162,9 +166,9 @@ async fn a_certificate_that_comes_late_is_taken() {
     let config = file(&folder, "certificate_config.json", &json!({"cert_configs": {"workload": paths}}));
     let source = json!({"certificate": {"certificate_config_location": config}});
     file(&folder, "adc.json", &google.workload(source));
-    eventually("there is no certificate", async || reloads(&server, "bad").await >= 1).await;
+    eventually("the missing certificate is counted", async || reloads(&server, "bad").await >= 1).await;
     let own = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).unwrap();
     std::fs::write(&key_path, own.signing_key.serialize_pem()).unwrap();
     std::fs::write(&cert_path, own.cert.pem()).unwrap();
-    eventually("there is one", async || reloads(&server, "good").await >= 1).await;
+    eventually("the credentials are reloaded", async || reloads(&server, "good").await >= 1).await;
 }

@@ -1,6 +1,6 @@
-//! Workload and workforce identity federation: each kind of subject token, and what it is exchanged for.
+//! Workload and workforce identity federation: each kind of subject token and its exchange.
 
-use super::{CLOUD_PLATFORM, EMAIL, OTHER, READ_ONLY, access, both, builder, file, identity, server, status};
+use super::{CLOUD_PLATFORM, EMAIL, OTHER, READ_ONLY, access, builder, file, identity, joined, server, status};
 use crate::support::ask_metrics;
 use crate::support::google::aws::SECRET_KEY;
 use crate::support::google::{CLIENT, Google, SUBJECT_TOKEN};
@@ -16,20 +16,20 @@ async fn federated(google: &Google, json: &Value, change: impl FnOnce(&mut LiveO
 }
 
 #[tokio::test]
-async fn a_workload_is_federated() {
+async fn a_subject_token_from_a_file_is_exchanged() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.allow_impersonation(EMAIL);
     let token = folder.path().join("token");
     std::fs::write(&token, "an older one").unwrap();
     let path = file(&folder, "adc.json", &google.workload(json!({"file": token})));
     let server = server(&google, LiveSource::Federate { path }).await;
     assert_eq!(status(&server, "default/token").await, 403);
-    // Nobody waits for the end of what has none.
+    // A pipe is refused; reading one could block.
     std::fs::remove_file(&token).unwrap();
     assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
     assert_eq!(status(&server, "default/token").await, 503);
     std::fs::remove_file(&token).unwrap();
-    // A token is never this large.
+    // Files above the size limit are refused without a request.
     std::fs::File::create(&token).unwrap().set_len(1024 * 1024 + 1).unwrap();
     let asked = google.asked("/v1/token");
     assert_eq!((status(&server, "default/token").await, google.asked("/v1/token")), (503, asked));
@@ -43,9 +43,9 @@ async fn a_workload_is_federated() {
 }
 
 #[tokio::test]
-async fn a_workload_acts_as_an_account() {
+async fn a_workload_impersonates_a_service_account() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.allow_impersonation(EMAIL);
     let format = json!({"type": "json", "subject_token_field_name": "token"});
     let url = format!("{}/subject", google.url);
     let mut json = google.workload(json!({"url": url, "headers": {"x-wanted": "yes"}, "format": format}));
@@ -54,14 +54,14 @@ async fn a_workload_acts_as_an_account() {
     let server = server(&google, LiveSource::Federate { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
     assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
-    // One exchange serves both.
+    // One exchange serves both tokens.
     assert_eq!(google.asked("/v1/token"), 1);
 }
 
 #[tokio::test]
-async fn a_workload_says_how_long_its_accounts_tokens_are_to_live() {
+async fn token_lifetime_seconds_sets_the_lifetime_of_impersonated_tokens() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
+    google.allow_impersonation(EMAIL);
     let token = folder.path().join("token");
     std::fs::write(&token, SUBJECT_TOKEN).unwrap();
     let mut json = google.workload(json!({"file": token}));
@@ -73,7 +73,7 @@ async fn a_workload_says_how_long_its_accounts_tokens_are_to_live() {
 }
 
 #[tokio::test]
-async fn a_program_is_run_where_that_is_allowed_only() {
+async fn an_executable_runs_only_if_executables_are_allowed() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let printed = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
         "token_type": "urn:ietf:params:oauth:token-type:id_token", "expiration_time": 4_000_000_000_u64});
@@ -87,7 +87,7 @@ async fn a_program_is_run_where_that_is_allowed_only() {
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
 }
 
-/// A command that runs these lines.
+/// A command that runs these lines as a shell script.
 fn script(folder: &TempDir, lines: &str) -> String {
     let path = folder.path().join("script");
     std::fs::write(&path, lines).unwrap();
@@ -95,7 +95,7 @@ fn script(folder: &TempDir, lines: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_program_may_answer_in_its_file_and_must_end_well() {
+async fn an_executable_may_answer_in_its_output_file_and_must_exit_with_0() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let token = json!({"version": 1, "success": true, "id_token": SUBJECT_TOKEN,
         "token_type": "urn:ietf:params:oauth:token-type:id_token"});
@@ -103,7 +103,7 @@ async fn a_program_may_answer_in_its_file_and_must_end_well() {
     let source = |command| json!({"executable": {"command": command, "output_file": left}});
     for (lines, answered) in [
         (format!("echo '{token}' >\"$GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE\""), 200),
-        // What the file has from another time is no answer of this one.
+        // The output file of an earlier run does not count.
         ("echo made-up".to_owned(), 503),
         (format!("echo '{token}'; exit 1"), 503),
         ("exit 1".to_owned(), 503),
@@ -115,7 +115,7 @@ async fn a_program_may_answer_in_its_file_and_must_end_well() {
 }
 
 #[tokio::test]
-async fn what_a_program_left_in_its_file_spares_running_it() {
+async fn an_unexpired_output_file_is_used_instead_of_running_the_executable() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let (left, ran) = (folder.path().join("left.json"), folder.path().join("ran"));
     let json = |expiry: u64| {
@@ -131,14 +131,14 @@ async fn what_a_program_left_in_its_file_spares_running_it() {
     let server = federated(&google, &google.workload(source), |it| it.allow_executables = true).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload");
     assert!(!ran.exists());
-    // One that has expired is as good as none.
+    // An expired output file is ignored.
     std::fs::write(&left, json(1).to_string()).unwrap();
     assert_eq!(status(&server, &format!("default/token?scopes={READ_ONLY}")).await, 200);
     assert_eq!(std::fs::read_to_string(ran).unwrap().trim(), crate::support::google::AUDIENCE);
 }
 
 #[tokio::test]
-async fn a_program_that_says_no_is_quoted_in_the_log_alone() {
+async fn an_executables_refusal_is_not_quoted_to_the_client() {
     let google = Google::start().await;
     let source = json!({"executable": {"command":
         r#"echo '{"version": 1, "success": false, "code": "401", "message": "made-up reason"}'"#}});
@@ -150,33 +150,33 @@ async fn a_program_that_says_no_is_quoted_in_the_log_alone() {
 }
 
 #[tokio::test]
-async fn an_instance_on_aws_signs_a_question() {
+async fn an_aws_instance_signs_a_get_caller_identity_request() {
     let google = Google::start().await;
-    let server = federated(&google, &google.amazons_workload(), |_| {}).await;
-    let all = both(&[CLOUD_PLATFORM, READ_ONLY]);
+    let server = federated(&google, &google.aws_workload(), |_| {}).await;
+    let all = joined(&[CLOUD_PLATFORM, READ_ONLY]);
     assert_eq!(access(&server, &google, "default/token").await, ("AKIDMADEUP in eu-north-1".into(), all));
 }
 
 #[tokio::test]
-async fn aws_own_variables_go_before_the_instances_metadata() {
+async fn aws_environment_variables_override_the_instances_metadata() {
     let google = Google::start().await;
     let mut aws = AwsEnvironment::default();
     aws.region = Some("us-east-2".into());
     aws.access_key_id = Some("AKIDOFENV".into());
     aws.secret_access_key = Some(SECRET_KEY.into());
-    let server = federated(&google, &google.amazons_workload(), |it| it.aws = aws).await;
+    let server = federated(&google, &google.aws_workload(), |it| it.aws = aws).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "AKIDOFENV in us-east-2");
     assert_eq!(google.asked("/latest/api/token"), 0);
-    // The check is a check: with another key AWS would not answer.
+    // The fake verifies signatures: a wrong key is refused.
     let mut aws = AwsEnvironment::default();
     aws.access_key_id = Some("AKIDOFENV".into());
     aws.secret_access_key = Some("another".into());
-    let server = federated(&google, &google.amazons_workload(), |it| it.aws = aws).await;
+    let server = federated(&google, &google.aws_workload(), |it| it.aws = aws).await;
     assert_eq!(status(&server, "default/token").await, 403);
 }
 
 #[tokio::test]
-async fn a_workforce_pool_says_who_pays() {
+async fn a_workforce_pool_names_its_user_project() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let token = folder.path().join("token");
     std::fs::write(&token, SUBJECT_TOKEN).unwrap();
@@ -184,7 +184,7 @@ async fn a_workforce_pool_says_who_pays() {
     json["workforce_pool_user_project"] = "payer".into();
     let server = federated(&google, &json, |_| {}).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload for payer");
-    // A client of its own says so already.
+    // With a client ID the user project is not sent.
     (json["client_id"], json["client_secret"]) = (CLIENT.0.into(), CLIENT.1.into());
     let server = federated(&google, &json, |_| {}).await;
     assert_eq!(access(&server, &google, "default/token").await.0, "principal://workload by c.apps.example.com");

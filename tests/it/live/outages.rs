@@ -1,4 +1,4 @@
-//! Google at its worst: unreachable, slow, busy, of another mind.
+//! Outages of the token source: retries, Retry-After, revocation, unreachable and slow hosts.
 
 use super::{EMAIL, OTHER, READ_ONLY, access, file, identity, key, server, status};
 use crate::support::google::Google;
@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
+async fn transient_errors_are_retried_and_refusals_are_not() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     google.fail_with(&[503, 429]);
     let json = google.service_account(EMAIL);
@@ -21,11 +21,11 @@ async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
 }
 
 #[tokio::test]
-async fn whoever_asks_to_be_left_alone_is() {
+async fn no_request_is_sent_before_retry_after_has_passed() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
     assert_eq!(status(&server, "default/token").await, 200);
-    google.puts_off(429, "120");
+    google.fail_with_retry_after(429, "120");
     for _ in 0..5 {
         assert_eq!(status(&server, "default/identity?audience=a").await, 503);
     }
@@ -33,23 +33,23 @@ async fn whoever_asks_to_be_left_alone_is() {
 }
 
 #[tokio::test]
-async fn an_actor_whose_token_was_revoked_gets_another() {
+async fn a_revoked_source_token_is_fetched_again_once() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    google.lets_act_as(EMAIL);
-    let path = file(&folder, "adc.json", &google.person());
+    google.allow_impersonation(EMAIL);
+    let path = file(&folder, "adc.json", &google.user_credentials());
     let server = server(&google, LiveSource::Impersonate { path }).await;
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
     google.revoke();
     assert_eq!(identity(&server, &google, "default").await.1, EMAIL);
     assert_eq!(google.asked("/token"), 2);
-    // Whoever gets no other is refused.
+    // If the new token is refused too, so is the request.
     google.fail_with(&[401; 3]);
     assert_eq!(status(&server, "default/identity?audience=b").await, 403);
     assert_eq!(google.asked("/token"), 3);
 }
 
 #[tokio::test]
-async fn no_network_is_no_reason_not_to_start() {
+async fn the_server_starts_without_a_network() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let mut json = google.service_account(EMAIL);
     // Nothing listens at port 1.
@@ -62,9 +62,9 @@ async fn no_network_is_no_reason_not_to_start() {
     assert_eq!(ask_metrics(&server, "/readyz").await.0, 503);
 }
 
-/// Clients give up sooner than a source that is down.
+/// A fetch continues when its client leaves: clients often have shorter time-outs than an unavailable source.
 #[tokio::test]
-async fn an_outage_shows_though_the_client_has_left() {
+async fn a_failed_fetch_is_counted_although_its_client_has_left() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     let server = server(&google, key(file(&folder, "key.json", &google.service_account(EMAIL)))).await;
     let fetches = async |outcome| {
@@ -72,20 +72,20 @@ async fn an_outage_shows_though_the_client_has_left() {
         let is_it = |line: &&str| line.starts_with("metadata_token_fetches_total{") && line.contains(outcome);
         metrics.lines().filter(is_it).count()
     };
-    eventually("all is well", async || fetches("ok").await == 1).await;
+    eventually("the first probe has succeeded", async || fetches("ok").await == 1).await;
     google.fail_with(&[503; 4]);
     tokio::select! {
-        status = status(&server, "default/identity?audience=a") => panic!("{status}, all too soon"),
-        () = eventually("the source is asked", async || google.asked("/token") == 2) => {}
+        status = status(&server, "default/identity?audience=a") => panic!("{status} before the fetch has failed"),
+        () = eventually("the fetch has started", async || google.asked("/token") == 2) => {}
     }
-    eventually("it shows", async || ask_metrics(&server, "/readyz").await.0 == 503).await;
+    eventually("readyz is 503", async || ask_metrics(&server, "/readyz").await.0 == 503).await;
     assert_eq!(fetches("unavailable").await, 1);
 }
 
 #[tokio::test]
-async fn a_slow_account_holds_up_nobody() {
+async fn a_slow_account_does_not_block_other_accounts() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
-    // Connections are taken here, and nothing is ever said.
+    // A host that accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut slow = google.service_account(EMAIL);
     slow["token_uri"] = format!("http://{}/token", silent.local_addr().unwrap()).into();
@@ -95,7 +95,7 @@ async fn a_slow_account_holds_up_nobody() {
     let server = server(&google, LiveSource::PerAccount { path }).await;
     let other = format!("{OTHER}/token");
     tokio::select! {
-        status = status(&server, "default/token") => panic!("{status}, from nowhere"),
+        status = status(&server, "default/token") => panic!("{status} from a host that never answers"),
         status = status(&server, &other) => assert_eq!(status, 200),
     }
 }

@@ -1,14 +1,14 @@
-//! Keys and certificates in all the forms in which users have them.
+//! Keys and certificates in every format: PKCS#8, PKCS#1, SEC1, and chains with an intermediate authority.
 
 use super::{BOTH, Pki, ask};
 use gce_metadata_server::certs::Minted;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::version;
 
-/// For servers and for clients, with either version.
+/// Each format for the server and the client, over TLS 1.2 and 1.3.
 #[tokio::test]
 #[ignore = "needs openssl, which scripts/test installs"]
-async fn keys_of_every_form_are_read() {
+async fn keys_of_every_format_are_read() {
     let pki = Pki::new();
     let key = |args: &[&str]| openssl(&pki, &[&[args[0], "-out", "made.key"][..], &args[1..]].concat(), "made.key");
     let ec = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
@@ -29,9 +29,9 @@ async fn keys_of_every_form_are_read() {
     }
 }
 
-/// The server's and the client's certificate by an authority between them and the root, whose certificate they bring along.
+/// The server and the client send the certificate of an intermediate authority along with their own.
 #[tokio::test]
-async fn a_chain_leads_to_the_root() {
+async fn a_chain_with_an_intermediate_authority_is_verified() {
     let pki = Pki::new();
     let root = KeyPair::from_pem(&pki.authority.key()).unwrap();
     let root = Issuer::from_ca_cert_pem(pki.authority.certificate(), root).unwrap();
@@ -57,14 +57,14 @@ async fn a_chain_leads_to_the_root() {
     assert!(ask(&running, pki.authority.certificate(), Some(&alone), BOTH).await.is_err());
 }
 
-/// What openssl leaves in a file of this name.
+/// Runs openssl and returns the content of the file `made`.
 pub(super) fn openssl(pki: &Pki, args: &[&str], made: &str) -> String {
     let output = std::process::Command::new("openssl").args(args).current_dir(pki.folder.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     std::fs::read_to_string(pki.folder.path().join(made)).unwrap()
 }
 
-/// openssl makes the certificate, as the Go emulator's users do.
+/// A certificate made by openssl, with the options from the Go emulator's documentation.
 fn certified(pki: &Pki, key: &str, usage: &str) -> Minted {
     pki.write("ca.crt", pki.authority.certificate());
     pki.write("ca.key", &pki.authority.key());

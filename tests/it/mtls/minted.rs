@@ -1,4 +1,4 @@
-//! Certificates that the server makes: in a folder for Google's libraries, and sealed for the VM's TPM.
+//! Certificates that the server makes (`--mds-mtls-dir`): in a folder for Google's libraries, and sealed to the VM's TPM.
 
 use super::{BOTH, ask};
 use crate::support::get;
@@ -6,13 +6,14 @@ use gce_metadata_server::certs::{EndorsementKey, Minted};
 use gce_metadata_server::{Address, Certificates, MdsFolder, Metadata, MtlsOptions, Server};
 use rcgen::KeyPair;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 #[tokio::test]
-async fn a_folder_is_kept_as_googles_libraries_read_it() {
+async fn mds_mtls_dir_has_the_files_and_modes_that_googles_libraries_expect() {
     let folder = tempfile::tempdir().unwrap();
     let mds = folder.path().join("google-mds-mtls");
-    // The temporary file of a server that was killed while it wrote.
+    // A temporary file of a server that was killed while it wrote.
     std::fs::create_dir(&mds).unwrap();
     let temporary = mds.join(format!(".gce-metadata-server-{}.new", "0123456789abcdef".repeat(2)));
     std::fs::write(temporary, "-----BEGIN").unwrap();
@@ -27,22 +28,22 @@ async fn a_folder_is_kept_as_googles_libraries_read_it() {
     let for_all = MtlsOptions::new(Certificates::Minted(MdsFolder::new(&mds).key_mode(0o644)));
     let _other = Server::builder().mtls(for_all).start().await.unwrap();
     assert_eq!(mds.join("client.key").metadata().unwrap().permissions().mode() & 0o777, 0o644);
-    assert_eq!(mds.read_dir().unwrap().count(), 2, "nothing is left of how they were written");
+    assert_eq!(mds.read_dir().unwrap().count(), 2, "temporary files are removed");
 }
 
-/// Its folder may be that of a server which runs.
+/// Another server may be running with the same folder.
 #[tokio::test]
-async fn a_start_that_fails_replaces_no_certificate() {
+async fn a_failed_start_replaces_no_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let start = async |port| {
         let certificates = Certificates::Minted(MdsFolder::new(folder.path()));
         let options = MtlsOptions::new(certificates);
-        Server::builder().mtls_beside(([127, 0, 0, 1], port).into(), options).start().await
+        Server::builder().mtls_beside((Ipv4Addr::LOCALHOST, port), options).start().await
     };
     let server = start(0).await.unwrap();
     let files = || ["root.crt", "client.key"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
     let before = files();
-    let Some(Address::Tcp(taken)) = server.tls_address() else { panic!("it has no address") };
+    let Some(Address::Tcp(taken)) = server.tls_address() else { panic!("no TCP address") };
     let error = start(taken.port()).await.unwrap_err().to_string();
     assert!(error.ends_with("(--tls-port 0 takes any free port)"), "{error}");
     assert!(files() == before);
@@ -61,14 +62,14 @@ async fn a_start_that_fails_replaces_no_certificate() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
+async fn mds_client_certificate_is_listed_if_the_endorsement_key_is_known() {
     const NODE: &str = "instance/credentials/mds-client-certificate";
     let folder = tempfile::tempdir().unwrap();
     let start = async |endorsement_key| {
         let mds = MdsFolder::new(folder.path());
         let mds = if let Some(key) = endorsement_key { mds.endorsement_key(key) } else { mds };
         let options = MtlsOptions::new(Certificates::Minted(mds));
-        Server::builder().mtls_beside(([127, 0, 0, 1], 0).into(), options).start().await.unwrap()
+        Server::builder().mtls_beside("127.0.0.1:0", options).start().await.unwrap()
     };
     let without = start(None).await;
     for path in [NODE, "instance/credentials/"] {
@@ -90,7 +91,7 @@ async fn a_client_certificate_for_the_vms_tpm_is_listed_where_there_is_one() {
     assert_eq!(get(&with, &format!("{NODE}?wait_for_change=true")).await.status, 400);
     assert_eq!(get(&with, &format!("{NODE}/")).await.status, 404);
 
-    // Whatever a writer makes of the rest.
+    // It stays listed when an embedder publishes other metadata.
     with.publisher().publish(Metadata::empty().tree());
     assert_eq!(get(&with, "instance/credentials/").await.body, "mds-client-certificate\n");
     assert_eq!(crate::listing_walk::walk(&with, &crate::listing_walk::OLDER).await, 1);

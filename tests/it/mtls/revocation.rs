@@ -1,4 +1,4 @@
-//! Clients that are revoked while they are connected, and revocation lists as openssl makes them.
+//! Revocation of clients with open connections, and revocation lists (CRLs) made by openssl.
 
 use super::keys::openssl;
 use super::{BOTH, Pki, ask, connect, handshakes};
@@ -19,11 +19,11 @@ async fn until_refused(server: &Server, root: &str, client: &Minted, reason: &st
     .await;
 }
 
-/// The request after a revocation is answered 403, and its connection is closed.
-async fn is_closed_at_the_next_request(client: &mut Client) {
+/// Asserts that the next request is answered 403 and the connection is closed.
+async fn assert_closed_at_the_next_request(client: &mut Client) {
     let answer = client.get(PROJECT).await;
     assert_eq!((answer.status.as_u16(), answer.header("connection")), (403, Some("close")));
-    assert_eq!(answer.header("metadata-flavor"), Some("Google"), "as any other answer");
+    assert_eq!(answer.header("metadata-flavor"), Some("Google"), "the server's headers are set");
     assert!(client.try_get(PROJECT).await.is_err());
 }
 
@@ -33,25 +33,25 @@ async fn an_open_connection_of_a_revoked_client_is_closed_at_its_next_request() 
         let pki = Pki::new();
         pki.revoke(1);
         let server = pki.serve().await;
-        let (root, revoked) = (pki.authority.certificate(), pki.numbered(7));
+        let (root, revoked) = (pki.authority.certificate(), pki.client_with_serial(7));
         let mut connection = connect(&server, root, Some(&revoked), &[version]).await.unwrap();
-        let mut other = connect(&server, root, Some(&pki.numbered(8)), &[version]).await.unwrap();
+        let mut other = connect(&server, root, Some(&pki.client_with_serial(8)), &[version]).await.unwrap();
         assert_eq!(connection.get(PROJECT).await.status, 200);
-        // A list without the client: the connection stays.
+        // A list without the client's certificate: the connection stays open.
         pki.revoke(9);
-        until_refused(&server, root, &pki.numbered(9), "revoked").await;
+        until_refused(&server, root, &pki.client_with_serial(9), "revoked").await;
         assert_eq!(connection.get(PROJECT).await.status, 200);
 
         pki.write("server.key", "nothing");
         pki.revoke(7);
         eventually("the client is refused", async || ask(&server, root, Some(&revoked), BOTH).await.is_err()).await;
-        is_closed_at_the_next_request(&mut connection).await;
+        assert_closed_at_the_next_request(&mut connection).await;
         assert_eq!(other.get(PROJECT).await.status, 200, "another client's connection stays");
     }
 }
 
 #[tokio::test]
-async fn an_open_connection_of_a_client_whose_authority_was_removed_is_closed_at_its_next_request() {
+async fn an_open_connection_of_a_client_of_a_removed_authority_is_closed_at_its_next_request() {
     let (pki, other) = (Pki::new(), Pki::new());
     pki.write("root.crt", &[pki.authority.certificate(), other.authority.certificate()].concat());
     let server = pki.serve().await;
@@ -61,24 +61,24 @@ async fn an_open_connection_of_a_client_whose_authority_was_removed_is_closed_at
     assert_eq!(removed.get(PROJECT).await.status, 200);
     pki.write("root.crt", root);
     until_refused(&server, root, &client, "unknown_issuer").await;
-    is_closed_at_the_next_request(&mut removed).await;
+    assert_closed_at_the_next_request(&mut removed).await;
     assert_eq!(stays.get(PROJECT).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_waiting_request_ends_when_its_client_is_revoked() {
+async fn a_long_poll_is_aborted_when_its_client_is_revoked() {
     let pki = Pki::new();
     pki.revoke(1);
     let server = pki.serve().await;
-    let (root, revoked) = (pki.authority.certificate(), pki.numbered(7));
+    let (root, revoked) = (pki.authority.certificate(), pki.client_with_serial(7));
     let mut waiting = connect(&server, root, Some(&revoked), BOTH).await.unwrap();
-    let mut other = connect(&server, root, Some(&pki.numbered(8)), BOTH).await.unwrap();
+    let mut other = connect(&server, root, Some(&pki.client_with_serial(8)), BOTH).await.unwrap();
     let etag = waiting.get("instance/tags").await.etag().to_owned();
     let path = format!("instance/tags?wait_for_change=true&last_etag={etag}");
     let [waiting, mut other] = [&mut waiting, &mut other].map(|client| Box::pin(client.try_get(&path)));
     let revoke = async {
         let polled = async || crate::support::ask_metrics(&server, "/metrics").await.1.contains("metadata_waiters 2\n");
-        eventually("both wait", polled).await;
+        eventually("both long polls wait", polled).await;
         pki.revoke(7);
     };
     tokio::select! {
@@ -91,10 +91,10 @@ async fn a_waiting_request_ends_when_its_client_is_revoked() {
     assert_eq!(other.await.unwrap().status, 200);
 }
 
-/// A real list of version 1, and the one that the error tells how to make.
+/// openssl makes lists of version 1 by default. The error about one describes how to make a list of version 2.
 #[tokio::test]
 #[ignore = "needs openssl, which scripts/test installs"]
-async fn the_error_about_openssls_version_1_crl_says_how_to_make_one_that_works() {
+async fn the_error_about_a_version_1_crl_says_how_to_make_version_2() {
     let pki = Pki::new();
     let client = pki.client();
     let config = |section: &str| {

@@ -1,7 +1,8 @@
-//! What the program does besides serving.
+//! The commands besides `serve`: `check-config`, help and version.
 
 use super::refused::refused;
 use super::{folder, program};
+use crate::support::program::Program;
 use crate::support::repository;
 use std::process::Output;
 
@@ -22,7 +23,22 @@ fn version_and_help_go_to_standard_output() {
     }
 }
 
-/// What `check-config` makes of this file: its exit status, and its lines.
+#[test]
+fn start_lines_of_https_without_http_are_for_clients_with_certificates() {
+    let folder = folder();
+    let mut server = Program::start(|command| {
+        command.current_dir(folder.path()).args(["--use-mtls", "--mds-mtls-dir", "mds"]);
+    });
+    assert!(server.wait_for("# Serving the built-in sample at ").starts_with("https://127.0.0.1:"));
+    assert_eq!(
+        server.wait_for("export "),
+        "GCE_METADATA_MTLS_MODE=strict",
+        "no GCE_METADATA_HOST, which google-auth refuses"
+    );
+    server.stop();
+}
+
+/// Runs `check-config` on this config; returns its exit status and its lines.
 fn checked(json: &str) -> (Option<i32>, Vec<String>) {
     let folder = folder();
     std::fs::write(folder.path().join("c.json"), json).unwrap();
@@ -32,7 +48,7 @@ fn checked(json: &str) -> (Option<i32>, Vec<String>) {
 }
 
 #[test]
-fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
+fn check_config_exits_with_the_severity_of_the_worst_finding() {
     let sample = std::fs::read_to_string(repository("config.json")).unwrap();
     assert_eq!(checked(&sample), (Some(0), vec![]));
     let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
@@ -44,6 +60,11 @@ fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
 
     let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
     assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
+    assert_eq!(lines[1], "c.json:1:41: warning: at instance.preempted: expected TRUE or FALSE, found `\"maybe\"`");
+
+    let (status, lines) = checked("[]");
+    assert_eq!(status, Some(1));
+    assert_eq!(lines, ["c.json:1:1: error: at top level: an object is expected, not a list"]);
 
     let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
     assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");
@@ -55,7 +76,7 @@ fn a_config_is_checked_and_the_exit_status_says_how_bad_it_is() {
 }
 
 #[test]
-fn commands_have_help_of_their_own() {
+fn each_command_has_its_own_help() {
     let folder = folder();
     let help = program(folder.path(), "check-config --help").output().unwrap();
     assert!(String::from_utf8(help.stdout).unwrap().contains("Exit status:\n  0 "));
@@ -64,7 +85,7 @@ fn commands_have_help_of_their_own() {
 }
 
 #[test]
-fn a_file_that_is_not_there_can_not_be_checked() {
+fn check_config_of_a_missing_file_fails() {
     let folder = folder();
     assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
 }

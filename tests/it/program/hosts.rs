@@ -1,11 +1,11 @@
-//! DNS rebinding: what a web page gets whose name has come to point at this server.
+//! DNS rebinding: requests of a web page whose name points at this server are refused, unless `--allow-host` admits them.
 
 use super::{Running, folder, program};
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
-/// What a browser sends for a page of `rebound.example.com` once that name has the server's address: the page may set any header
-/// but `Host`.
+/// Sends the request that a browser sends for a page at this host, once the name resolves to the server's address. A page may set
+/// any header but `Host`.
 fn ask_as_a_page(running: &Running, host: &str) -> String {
     let address = running.url.strip_prefix("http://").unwrap();
     let (ip, port) = address.rsplit_once(':').unwrap();
@@ -16,7 +16,7 @@ fn ask_as_a_page(running: &Running, host: &str) -> String {
 }
 
 #[test]
-fn a_page_whose_name_was_rebound_to_this_server_gets_no_token() {
+fn a_rebound_host_gets_403_and_no_token() {
     let folder = folder();
     let running = Running::start(program(folder.path(), "--port 0"));
     let refused = ask_as_a_page(&running, "rebound.example.com");
@@ -28,7 +28,7 @@ fn a_page_whose_name_was_rebound_to_this_server_gets_no_token() {
 }
 
 #[test]
-fn a_host_that_is_allowed_gets_a_token() {
+fn an_allowed_host_gets_a_token() {
     let folder = folder();
     let options =
         "--port 0 --allow-host vm.example.com --allow-host=.example.net --offline-issuer https://issuer.example.org";

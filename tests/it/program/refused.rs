@@ -1,24 +1,24 @@
-//! Starts that fail: why, in one line, and nothing is left of them.
+//! Failed starts: one error line with the reason and the remedy, and no files left behind.
 
 use super::{folder, program};
 use std::path::Path;
 use std::process::Command;
 
-/// A start that fails: its one line on standard error.
+/// Expects a failed start; returns its error line.
 pub(super) fn refused(folder: &Path, args: &str) -> String {
-    refusal(program(folder, args))
+    error_line(program(folder, args))
 }
 
-fn refusal(command: Command) -> String {
-    let stderr = crate::support::program::refusal(command);
+fn error_line(command: Command) -> String {
+    let stderr = crate::support::program::failed_start(command);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    let error = stderr.trim_end().strip_prefix("error: ").expect("it is an error");
-    assert!(!is_said_twice(error), "{error}");
+    let error = stderr.trim_end().strip_prefix("error: ").expect("the line starts with `error: `");
+    assert!(!repeats_its_cause(error), "{error}");
     error.to_owned()
 }
 
-/// Whether an error and its source say the same.
-fn is_said_twice(error: &str) -> bool {
+/// Whether the error repeats the text of its cause.
+fn repeats_its_cause(error: &str) -> bool {
     error.match_indices(": ").any(|(place, _)| error[..place].ends_with(&error[place + 2..]))
 }
 
@@ -29,14 +29,14 @@ fn a_file_beyond_its_size_limit_is_refused() {
         std::fs::File::create(folder.path().join(name)).unwrap().set_len(mib * 1024 * 1024 + 1).unwrap();
     };
     large("large", 1);
-    large("roots", 16);
     large("huge", 64);
     for (options, start) in [
         ("--offline-key large", "--offline-key large: larger than 1 MiB, "),
         ("--use-mtls --mds-mtls-dir mds --mds-ek large", "--mds-ek large: larger than 1 MiB, "),
         ("--service-account-file large", "credentials: large: larger than 1 MiB, "),
         ("--credentials large", "credentials: large: larger than 1 MiB, "),
-        ("--use-mtls --root-ca-mtls roots", "HTTPS: roots: larger than 16 MiB, "),
+        // In any order.
+        ("--use-mtls --server-key huge --server-cert huge --root-ca-mtls huge", "HTTPS: huge: larger than 1"),
         ("--config-file huge", "huge: larger than 64 MiB, "),
         ("--guest-attributes-file huge", "guest attributes: huge: larger than 64 MiB, "),
     ] {
@@ -46,7 +46,7 @@ fn a_file_beyond_its_size_limit_is_refused() {
 }
 
 #[test]
-fn what_can_not_be_started_says_why_in_one_line() {
+fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     let folder = folder();
     assert!(refused(folder.path(), "--configFile=none.json").starts_with("none.json: No such file or directory"));
     assert!(refused(folder.path(), "--prot 1").contains("a similar argument exists: '--port'"));
@@ -56,7 +56,9 @@ fn what_can_not_be_started_says_why_in_one_line() {
     );
     assert!(refused(folder.path(), "--offline-key none.pem --port 0").starts_with("--offline-key none.pem: "));
     assert!(refused(folder.path(), "--service-account-file none.json").starts_with("credentials: none.json: No such"));
-    assert!(refused(folder.path(), "--use-mtls --port 0").starts_with("HTTPS: certs/"));
+    let error = refused(folder.path(), "--use-mtls --port 0");
+    assert!(error.starts_with("HTTPS: certs/server.key does not exist: create the certificates with `"), "{error}");
+    assert!(error.contains("gce-metadata-server certs init certs`"), "{error}");
     for option in [
         "--tpm-key-file x.pem",
         "--persistent-handle 0x81010002",
@@ -92,9 +94,16 @@ fn what_can_not_be_started_says_why_in_one_line() {
     config("{\"project\": {}}");
 
     assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
-    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--mtls-allow are for HTTPS"));
+    assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--use-mtls or --tls-port 443"));
+    for option in ["--mds-ek ek.pem", "--mds-mtls-client vm-1", "--mds-mtls-mode 644"] {
+        let name = option.split(' ').next().unwrap();
+        for https in ["", " --use-mtls"] {
+            let error = refused(folder.path(), &format!("{option}{https} --port 0"));
+            assert_eq!(error, format!("{name} does nothing without --mds-mtls-dir"));
+        }
+    }
     let open_to_all = refused(folder.path(), "--use-mtls --mtls-allow= --mds-mtls-dir mtls --port 0");
-    assert!(open_to_all.starts_with("--mtls-allow: nobody has an empty name"), "{open_to_all}");
+    assert!(open_to_all.starts_with("--mtls-allow: the name is empty; omit the option"), "{open_to_all}");
     for misspelled in ["--use-mtls --mtlsAllow= --mds-mtls-dir mtls --port 0", "--prot= --port 0"] {
         assert!(refused(folder.path(), misspelled).starts_with("unexpected argument"), "{misspelled}");
     }
@@ -110,23 +119,25 @@ fn what_can_not_be_started_says_why_in_one_line() {
 
     let error = refused(folder.path(), &format!("--port 0 --metricsEnabled --metricsPort {port}"));
     assert!(error.ends_with("choose another place (--metrics-port 0 takes any free port)"), "{error}");
-    assert!(refused(folder.path(), "--metrics-path /healthz").contains("another answer stands there"));
+    assert!(
+        refused(folder.path(), "--metrics-path /healthz").contains("the metrics listener answers this path itself")
+    );
 
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     assert_eq!(refused(folder.path(), "--configFile=fifo"), "fifo: not a regular file");
 }
 
-/// Threads come last but for the file of guest attributes, which would stay behind.
+/// Threads are started before the file of guest attributes is created, so a failure leaves no file.
 #[test]
-fn a_start_that_fails_leaves_no_file() {
+fn a_failed_start_leaves_no_file() {
     let folder = folder();
     let mut command = Command::new("sh");
     command.current_dir(folder.path()).env_clear().env("RUST_LOG", "error");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
     command.arg(env!("CARGO_BIN_EXE_gce-metadata-server"));
     command.args("--port 0 --threads 100 --guest-attributes-file kept.json".split(' '));
-    let error = refusal(command);
+    let error = error_line(command);
     assert!(error.starts_with("can't start threads for connections: Too many open files"), "{error}");
     assert!(error.contains("; ask for fewer of them (--threads), or raise the limits"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -1,5 +1,5 @@
-//! A limit on threads, as a container or `ulimit -u` sets it: wherever a thread can't be made, the program says so and does
-//! not panic.
+//! A limit on threads, as a container or `ulimit -u` sets it: where a thread can't be started, the program reports an error and
+//! does not panic.
 
 use super::{Running, folder};
 use std::fs::{self, Permissions};
@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// More threads than the program has with the options of [`limited`].
+/// More threads than the program starts with the options of [`limited`].
 const ENOUGH: u32 = 16;
 
-/// The program as a user who may have this many threads. The limit counts those of all processes of the user, so the user has
-/// no other.
+/// The program as a user with this limit on threads. The limit counts all processes of the user, so each test process uses a
+/// distinct user.
 fn limited(folder: &Path, threads: u32) -> Command {
     let user = 20_000 + std::process::id() % 40_000;
     let mut command = Command::new("setpriv");
@@ -30,7 +30,7 @@ fn config(name: &str) -> String {
 
 #[test]
 #[ignore = "needs root, to become another user"]
-fn a_start_without_enough_threads_says_so() {
+fn a_start_without_enough_threads_is_an_error_and_no_panic() {
     let folder = folder();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_gce-metadata-server"), folder.path().join("program")).unwrap();
@@ -57,7 +57,7 @@ fn a_start_without_enough_threads_says_so() {
             refused += 1;
             continue;
         }
-        // It serves, with just enough threads or more. Work that needs another one fails, or is tried again.
+        // The server started with just enough threads or more. Work that needs another thread fails or is retried.
         let url = out.trim_end().rsplit(' ').next().unwrap().to_owned();
         let running = Running { child, out: vec![out], url };
         fs::write(folder.path().join("config.json"), config("after")).unwrap();

@@ -1,8 +1,8 @@
-//! What the log of a start says of tokens: who can get live ones, and that none are live though a config is served.
+//! Warnings about tokens at start: live tokens beyond loopback, and offline tokens although a config file is served.
 
 use super::{Running, folder, program};
 
-/// The lines of the log that have this text.
+/// Starts and stops the program; returns the log lines that contain `text`.
 fn logged(folder: &std::path::Path, args: &str, environment: &[(&str, &str)], text: &str) -> Vec<String> {
     let mut command = program(folder, args);
     command.envs(environment.iter().copied());
@@ -12,7 +12,7 @@ fn logged(folder: &std::path::Path, args: &str, environment: &[(&str, &str)], te
 }
 
 #[test]
-fn live_tokens_beyond_loopback_are_warned_of() {
+fn live_tokens_beyond_loopback_log_a_warning() {
     let folder = folder();
     let live = [("GOOGLE_ACCESS_TOKEN", "ya29.made-up")];
     let warnings = logged(folder.path(), "--port 0 --interface 0.0.0.0", &live, "live tokens");
@@ -33,7 +33,7 @@ fn live_tokens_beyond_loopback_are_warned_of() {
 }
 
 #[test]
-fn offline_tokens_for_a_config_file_without_credentials_are_warned_of() {
+fn a_config_file_without_credentials_logs_a_warning_about_offline_tokens() {
     let folder = folder();
     let config = folder.path().join("vm.json");
     std::fs::write(&config, r#"{"project": {"projectId": "p"}}"#).unwrap();

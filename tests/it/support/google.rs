@@ -1,5 +1,5 @@
-//! Google, as far as tokens go: a real HTTP server that checks what Google checks and answers in Google's shapes, refusals
-//! included. Every access token it makes is signed, and [`Google::api`] takes no other.
+//! A fake of Google's token endpoints: an HTTP server that verifies requests as Google does and answers in Google's shapes,
+//! errors included. Its access tokens are signed, and [`Google::api`] verifies them.
 
 pub(crate) mod aws;
 mod echo;
@@ -27,11 +27,11 @@ pub(crate) const AUDIENCE: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
 pub(crate) const SUBJECT_TOKEN: &str = "made-up-subject-token";
 pub(crate) const REFRESH_TOKEN: &str = "made-up-refresh-token";
-/// The client that people and workforces may come by, and its secret.
+/// OAuth client ID and secret of user credentials and workforce pools.
 pub(crate) const CLIENT: (&str, &str) = ("c.apps.example.com", "made-up-client-secret");
 const SERVICE_ACCOUNTS: &str = "projects/-/serviceAccounts/";
 
-/// A running one. It stops with the test's runtime.
+/// A running fake; it stops with the test's runtime.
 #[derive(Clone)]
 pub(crate) struct Google {
     pub(crate) url: String,
@@ -42,19 +42,19 @@ struct State {
     key: RS256KeyPair,
     /// Public keys of service accounts by e-mail.
     keys: Mutex<HashMap<String, RS256PublicKey>>,
-    /// Accounts that may be acted as, and by way of which others.
-    actable: Mutex<HashMap<String, Vec<String>>>,
-    /// Paths of all requests, in their order.
+    /// Accounts that may be impersonated, each with the delegates that a request must name.
+    impersonable: Mutex<HashMap<String, Vec<String>>>,
+    /// Paths of all requests, in order.
     asked: Mutex<Vec<String>>,
-    /// Statuses with which the next requests fail, and when they may come again.
+    /// Statuses of the next requests, in reverse order, each with its `Retry-After`.
     failures: Mutex<Vec<(u16, Option<&'static str>)>>,
-    /// Below this path requests are refused with an echo of themselves.
+    /// Requests below this path are refused with an echo of their secrets.
     echoed: Mutex<Option<&'static str>>,
-    /// The secrets of each request that was echoed.
+    /// The secrets of each echoed request.
     secrets: Mutex<Vec<Vec<String>>>,
-    /// How many access tokens there are.
-    made: AtomicU64,
-    /// How many of them are no good any more.
+    /// Number of access tokens issued so far.
+    issued: AtomicU64,
+    /// Access tokens with a lower number are revoked.
     revoked: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ struct Grant {
     scope: String,
 }
 
-/// A made-up key: its PEM (PKCS#8), and the public half in DER.
+/// Generates an RSA key: PEM (PKCS#8), and the public key in DER.
 pub(crate) fn new_key() -> (String, Vec<u8>) {
     let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let pkcs8: Pkcs8V1Der<'_> = key.as_der().unwrap();
@@ -76,7 +76,7 @@ pub(crate) fn new_key() -> (String, Vec<u8>) {
     (pem, spki.as_ref().to_vec())
 }
 
-/// The same key in the older format: PKCS#8 is an envelope of 26 bytes around it.
+/// Converts a key from PKCS#8 to PKCS#1 by removing the PKCS#8 header of 26 bytes.
 pub(crate) fn pkcs1(pkcs8: &str) -> String {
     let base64: String = pkcs8.lines().filter(|line| !line.starts_with('-')).collect();
     let body = BASE64_STANDARD.encode(&BASE64_STANDARD.decode(base64).unwrap()[26..]);
@@ -99,12 +99,12 @@ impl Google {
         let state = Arc::new(State {
             key: RS256KeyPair::from_pem(&pem).unwrap(),
             keys: Mutex::default(),
-            actable: Mutex::default(),
+            impersonable: Mutex::default(),
             asked: Mutex::default(),
             failures: Mutex::default(),
             echoed: Mutex::default(),
             secrets: Mutex::default(),
-            made: AtomicU64::new(0),
+            issued: AtomicU64::new(0),
             revoked: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -119,17 +119,17 @@ impl Google {
         google
     }
 
-    /// One connection, of a client with this certificate.
+    /// Serves one connection; `peer` is the client's certificate.
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<Vec<u8>>) {
         let service = hyper::service::service_fn(move |request| {
             let (google, peer) = (self.clone(), peer.clone());
             async move { Ok::<_, std::convert::Infallible>(google.answer(request, peer).await) }
         });
-        // A client that leaves early is no business of this side's.
+        // A client may close the connection early.
         let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     }
 
-    /// A service account with a new key: the key file that Google would give out.
+    /// Creates a service account with a new key; returns the JSON key file.
     pub(crate) fn service_account(&self, email: &str) -> Value {
         let (pem, spki) = new_key();
         self.state.keys.lock().unwrap().insert(email.to_owned(), RS256PublicKey::from_der(&spki).unwrap());
@@ -139,21 +139,21 @@ impl Google {
         })
     }
 
-    /// A service account with this key of its own, in PEM.
+    /// Creates a service account with this key in PEM.
     #[cfg(feature = "tpm")]
-    pub(crate) fn knows(&self, email: &str, pem: &str) {
+    pub(crate) fn add_service_account(&self, email: &str, pem: &str) {
         let key = RS256KeyPair::from_pem(pem).unwrap().public_key();
         self.state.keys.lock().unwrap().insert(email.to_owned(), key);
     }
 
-    pub(crate) fn person(&self) -> Value {
+    pub(crate) fn user_credentials(&self) -> Value {
         json!({
             "type": "authorized_user", "client_id": CLIENT.0, "client_secret": CLIENT.1,
             "refresh_token": REFRESH_TOKEN, "token_uri": format!("{}/token", self.url),
         })
     }
 
-    /// A workload whose subject token comes from there.
+    /// Credentials of a federated workload whose subject token comes from this source.
     pub(crate) fn workload(&self, credential_source: Value) -> Value {
         json!({
             "type": "external_account", "audience": AUDIENCE, "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
@@ -165,15 +165,15 @@ impl Google {
         format!("{}/v1/projects/-/serviceAccounts/{email}:generateAccessToken", self.url)
     }
 
-    /// Whom federated identities and people may act as.
-    pub(crate) fn lets_act_as(&self, email: &str) {
-        self.lets_act_by(&[], email);
+    /// Lets users and federated identities impersonate this account.
+    pub(crate) fn allow_impersonation(&self, email: &str) {
+        self.allow_impersonation_by(&[], email);
     }
 
-    /// The same, if these are named as those in between.
-    pub(crate) fn lets_act_by(&self, delegates: &[&str], email: &str) {
+    /// Lets them impersonate this account if they name these delegates.
+    pub(crate) fn allow_impersonation_by(&self, delegates: &[&str], email: &str) {
         let delegates = delegates.iter().map(|delegate| format!("{SERVICE_ACCOUNTS}{delegate}")).collect();
-        self.state.actable.lock().unwrap().insert(email.to_owned(), delegates);
+        self.state.impersonable.lock().unwrap().insert(email.to_owned(), delegates);
     }
 
     /// Fails the next requests with these statuses.
@@ -181,22 +181,22 @@ impl Google {
         *self.state.failures.lock().unwrap() = statuses.iter().rev().map(|status| (*status, None)).collect();
     }
 
-    /// Fails the next request with this status, and says when another one may come.
-    pub(crate) fn puts_off(&self, status: u16, retry_after: &'static str) {
+    /// Fails the next request with this status and this `Retry-After`.
+    pub(crate) fn fail_with_retry_after(&self, status: u16, retry_after: &'static str) {
         *self.state.failures.lock().unwrap() = vec![(status, Some(retry_after))];
     }
 
-    /// Takes back all access tokens that it has made.
+    /// Revokes all access tokens issued so far.
     pub(crate) fn revoke(&self) {
-        self.state.revoked.store(self.state.made.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.state.revoked.store(self.state.issued.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// How many requests have come for this path.
+    /// Number of requests for this path so far.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.state.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
     }
 
-    /// Whose token it is and what for, if it is one of Google's, or signed by a service account itself.
+    /// Verifies an access token, issued by the fake or self-signed by a service account; returns its owner and scopes.
     pub(crate) fn api(&self, token: &str) -> Result<(String, String), String> {
         let own = self.state.key.public_key().verify_token::<Grant>(token, None);
         if let Ok(claims) = own {
@@ -210,19 +210,19 @@ impl Google {
             .map(|claims| (claims.issuer.unwrap(), claims.custom["scope"].as_str().unwrap_or("").into()))
     }
 
-    /// The audience and account of an identity token of Google's.
+    /// Verifies an identity token; returns its audience and account.
     pub(crate) fn id_token(&self, token: &str) -> (String, String) {
         let claims = self.id_claims(token);
         let audience = claims.audiences.unwrap().into_string().unwrap();
         (audience, claims.custom["azp"].as_str().unwrap().to_owned())
     }
 
-    /// All that it says.
+    /// Verifies an identity token; returns all its claims.
     pub(crate) fn id_claims(&self, token: &str) -> JWTClaims<Value> {
         self.state.key.public_key().verify_token::<Value>(token, None).unwrap()
     }
 
-    /// The claims of an assertion that is signed with its issuer's key and within its time.
+    /// Verifies the signature and lifetime of a service account's assertion; returns its claims.
     fn assertion(&self, jwt: &str) -> Result<JWTClaims<Value>, String> {
         let payload = jwt.split('.').nth(1).ok_or("no JWT")?;
         let payload = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|error| error.to_string())?;
@@ -242,14 +242,14 @@ impl Google {
 
     fn access_token(&self, email: &str, scope: &str) -> String {
         let grant = Grant { email: email.to_owned(), scope: scope.to_owned() };
-        // No two are the same, as with Google.
-        let number = self.state.made.fetch_add(1, Ordering::Relaxed).to_string();
+        // A number makes each token unique.
+        let number = self.state.issued.fetch_add(1, Ordering::Relaxed).to_string();
         let claims = Claims::with_custom_claims(grant, Duration::from_secs(3600)).with_jwt_id(number);
         self.state.key.sign(claims).unwrap()
     }
 
-    fn new_id_token(&self, email: &str, audience: &str, says_email: bool) -> String {
-        let custom = if says_email { json!({"azp": email, "email": email}) } else { json!({"azp": email}) };
+    fn new_id_token(&self, email: &str, audience: &str, include_email: bool) -> String {
+        let custom = if include_email { json!({"azp": email, "email": email}) } else { json!({"azp": email}) };
         let claims = Claims::with_custom_claims(custom, Duration::from_secs(3600));
         self.state.key.sign(claims.with_audience(audience).with_issuer("https://accounts.google.com")).unwrap()
     }

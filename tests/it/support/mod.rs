@@ -1,4 +1,4 @@
-//! What the tests share: a server on a port of its own, and a client that says what it was answered.
+//! Helpers of the integration tests: a server on a free port, an HTTP client, and polling with a deadline.
 
 #[cfg(feature = "live")]
 pub(crate) mod google;
@@ -19,29 +19,29 @@ use tokio::net::TcpStream;
 
 pub(crate) const V1: &str = "/computeMetadata/v1";
 
-/// A file of this repository.
+/// The path of a file of this repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The dump that the conformance tables are about.
+/// The dump that the conformance tables use.
 pub(crate) fn dump() -> String {
     std::fs::read_to_string(repository("tests/conformance/vm.json")).unwrap()
 }
 
-/// A server of this config or dump.
+/// Starts a server with this config or dump.
 pub(crate) async fn serve(json: Value) -> Server {
     let metadata = ConfigDocument::from_json(json).unwrap().metadata;
     Server::builder().metadata(metadata).start().await.unwrap()
 }
 
-/// One keep-alive connection.
+/// A client with one keep-alive connection.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -78,7 +78,7 @@ impl Client {
         Self { sender, host: host.to_owned() }
     }
 
-    /// A GET below `/computeMetadata/v1/` with the header that it needs.
+    /// GET below `/computeMetadata/v1/` with `Metadata-Flavor: Google`.
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.try_get(path).await.unwrap()
     }
@@ -102,7 +102,7 @@ impl Client {
     }
 }
 
-/// A GET at the metrics listener.
+/// GET from the metrics listener.
 pub(crate) async fn ask_metrics(server: &Server, path: &str) -> (u16, String) {
     let Some(Address::Tcp(address)) = server.metrics_address() else { panic!("started without .metrics()") };
     let stream = TcpStream::connect(address).await.unwrap();
@@ -110,31 +110,31 @@ pub(crate) async fn ask_metrics(server: &Server, path: &str) -> (u16, String) {
     (answer.status.as_u16(), answer.body)
 }
 
-/// A GET on a connection of its own.
+/// GET on a new connection.
 pub(crate) async fn get(server: &Server, path: &str) -> Answer {
     Client::connect(server).await.get(path).await
 }
 
-/// The same, of a server that is known by host and port alone.
+/// GET on a new connection to `HOST:PORT`.
 #[cfg(feature = "cli")]
 pub(crate) async fn get_at(host: &str, path: &str) -> Answer {
     Client::over(TcpStream::connect(host).await.unwrap(), host).await.get(path).await
 }
 
-/// The metrics of such a server.
+/// The metrics of the listener at `HOST:PORT`.
 #[cfg(feature = "cli")]
 pub(crate) async fn metrics_at(host: &str) -> String {
     let stream = TcpStream::connect(host).await.unwrap();
     Client::over(stream, host).await.send(request("GET", "/metrics", &[]), "").await.body
 }
 
-/// A request with any method and no headers but those given.
+/// A request with this method and these headers only.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> http::request::Builder {
     let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
 }
 
-/// Asks again and again until the answer is yes. What never comes about fails a test instead of hanging it.
+/// Polls until the condition holds; panics after a deadline, so that a test fails instead of hanging.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !holds().await {

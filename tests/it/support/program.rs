@@ -1,16 +1,16 @@
-//! The program, started as its users start it.
+//! The program, started through its binary.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// A running one; killed when dropped.
+/// A running program; killed when dropped.
 pub(crate) struct Program {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Program {
-    /// Starts it on a free port, with these further options and nothing but what is set here in its environment.
+    /// Starts the program on a free port with an empty environment, after `change` to its options and environment.
     pub(crate) fn start(change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
         command.args(["--port", "0"]).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
@@ -18,23 +18,23 @@ impl Program {
         Self::of(command)
     }
 
-    /// Starts this.
+    /// Starts this command.
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    /// What comes after this text in the next line that has it.
-    pub(crate) fn says(&mut self, text: &str) -> String {
+    /// Waits for a line with this text on standard output; returns the rest of the line.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let mut rests =
             self.lines.by_ref().map(Result::unwrap).filter_map(|it| it.split_once(text).map(|(_, rest)| rest.into()));
-        rests.next().unwrap_or_else(|| panic!("it never says `{text}`"))
+        rests.next().unwrap_or_else(|| panic!("standard output has no line with `{text}`"))
     }
 }
 
 impl Program {
-    /// Asks it to stop and waits until it has.
+    /// Sends SIGTERM, waits for the exit and asserts its status.
     pub(crate) fn stop(mut self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -42,7 +42,7 @@ impl Program {
 }
 
 impl Program {
-    /// Ends it at once, as a crash does.
+    /// Sends SIGKILL, as a crash would end the program.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -56,12 +56,12 @@ impl Drop for Program {
     }
 }
 
-/// What a program that can't start says. One that starts after all fails the test at once.
-pub(crate) fn refusal(mut command: Command) -> String {
+/// Expects a failed start; returns standard error. Panics at once if the program starts.
+pub(crate) fn failed_start(mut command: Command) -> String {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     if let Some(said) = BufReader::new(child.stdout.take().unwrap()).lines().next() {
         child.kill().unwrap();
-        panic!("{command:?} is not refused: {said:?}");
+        panic!("{command:?} has started: {said:?}");
     }
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(1), "{command:?}");

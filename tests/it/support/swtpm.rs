@@ -1,4 +1,4 @@
-//! A TPM: swtpm, which is a real one in software. Each test has its own, in a folder of its own.
+//! swtpm, a TPM in software. Each test starts its own in a new folder.
 
 use super::google::new_key;
 use super::repository;
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// A key, and how it is to be used.
+/// A key and the options to open it with.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) key: TpmKey,
@@ -37,16 +37,16 @@ impl Key {
     }
 }
 
-/// A running one; killed when dropped.
+/// A running swtpm; killed when dropped.
 pub(crate) struct Swtpm {
     pub(crate) folder: TempDir,
     child: Child,
-    /// The private key that the fixtures put into it.
+    /// The private key in PEM that the fixtures import.
     pub(crate) pem: String,
 }
 
 impl Swtpm {
-    /// With the keys of these cases of `tests/tpm/fixtures.sh`.
+    /// Starts a TPM with the keys of these cases of `tests/tpm/fixtures.sh`.
     pub(crate) fn with(cases: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let (pem, _) = new_key();
@@ -65,22 +65,22 @@ impl Swtpm {
         self.folder.path().join(name)
     }
 
-    /// Where it is.
+    /// The TPM's address.
     pub(crate) fn address(&self) -> TpmAddress {
         self.file("socket").to_str().unwrap().parse().unwrap()
     }
 
-    /// A key of a file in its folder.
+    /// A key file in the TPM's folder.
     pub(crate) fn key(&self, name: &str) -> Key {
         self.at(TpmKey::File(self.file(name)))
     }
 
-    /// A key that is said to be in it.
+    /// A key of this TPM.
     pub(crate) fn at(&self, key: TpmKey) -> Key {
         Key { key, options: TpmOptions { tpm: self.address(), ..TpmOptions::default() } }
     }
 
-    /// A program of tpm2-tools' for it. swtpm has one user at a time.
+    /// A command of tpm2-tools for this TPM. swtpm serves one connection at a time.
     pub(crate) fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command.env("TPM2TOOLS_TCTI", format!("swtpm:path={}", self.file("socket").display()));
@@ -88,7 +88,7 @@ impl Swtpm {
         command
     }
 
-    /// What a program of tpm2-tools' prints.
+    /// Runs a command of tpm2-tools and returns its output.
     pub(crate) fn run(&self, line: &str) -> String {
         let mut words = line.split(' ');
         let output = self.tool(words.next().unwrap()).args(words).output().unwrap();
@@ -96,21 +96,21 @@ impl Swtpm {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Lets it take commands and answer none of them.
+    /// Suspends swtpm, so that it accepts commands and answers none.
     pub(crate) fn stop_answering(&self) {
         let stopped = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status();
         assert!(stopped.unwrap().success());
     }
 
-    /// Ends it without notice.
+    /// Kills swtpm.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::fs::remove_file(self.file("socket")).unwrap();
     }
 
-    /// Starts it again, with what it has stored.
-    pub(crate) fn start_again(&mut self) {
+    /// Starts swtpm again with its stored state.
+    pub(crate) fn restart(&mut self) {
         self.child = start(&self.folder);
     }
 }
@@ -126,30 +126,30 @@ fn start(folder: &TempDir) -> Child {
     command.arg("--ctrl").arg(format!("type=unixio,path={}", path("socket.ctrl").display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("scripts/test installs swtpm");
-    // Both sockets are there before it takes commands.
+    // swtpm accepts commands once both sockets exist.
     while !(path("socket").exists() && path("socket.ctrl").exists()) {
-        assert!(child.try_wait().unwrap().is_none(), "swtpm has ended");
+        assert!(child.try_wait().unwrap().is_none(), "swtpm has exited");
         std::thread::yield_now();
     }
     child
 }
 
-/// What goes over the wire to a TPM, as somebody sees it who listens.
+/// Records the bytes between a client and the TPM, as an eavesdropper would.
 #[derive(Clone, Default)]
 pub(crate) struct Tap(Arc<Mutex<Vec<u8>>>);
 
 impl Tap {
-    /// Whether these bytes have gone by.
+    /// Whether these bytes were transferred.
     pub(crate) fn has_seen(&self, bytes: &[u8]) -> bool {
-        self.place(bytes).is_some()
+        self.position(bytes).is_some()
     }
 
-    /// Where in the stream these bytes were.
-    pub(crate) fn place(&self, bytes: &[u8]) -> Option<usize> {
+    /// The offset of these bytes in the recorded stream.
+    pub(crate) fn position(&self, bytes: &[u8]) -> Option<usize> {
         self.0.lock().unwrap().windows(bytes.len()).position(|window| window == bytes)
     }
 
-    fn carry(&self, mut from: UnixStream, mut to: UnixStream) {
+    fn forward(&self, mut from: UnixStream, mut to: UnixStream) {
         let mut bytes = [0; 4096];
         while let Ok(1..) = from.read(&mut bytes).inspect(|count| {
             self.0.lock().unwrap().extend(&bytes[..*count]);
@@ -160,7 +160,7 @@ impl Tap {
 }
 
 impl Swtpm {
-    /// A way to it on which somebody listens.
+    /// An address that forwards to the TPM through a [`Tap`].
     pub(crate) fn tapped(&self) -> (TpmAddress, Tap) {
         let (path, tap) = (self.file("tapped"), Tap::default());
         let (listener, socket, heard) = (UnixListener::bind(&path).unwrap(), self.file("socket"), tap.clone());
@@ -169,8 +169,8 @@ impl Swtpm {
                 let Ok(far) = UnixStream::connect(&socket) else { continue };
                 let (there, back) = (heard.clone(), heard.clone());
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                std::thread::spawn(move || there.carry(near, far));
-                std::thread::spawn(move || back.carry(far_too, near_too));
+                std::thread::spawn(move || there.forward(near, far));
+                std::thread::spawn(move || back.forward(far_too, near_too));
             }
         });
         (path.to_str().unwrap().parse().unwrap(), tap)

@@ -1,4 +1,4 @@
-//! `tpm import`, `generate`, `certify`, `show`, `ek-name`: what they make can be used, by the program and by other tools.
+//! The commands `tpm import`, `generate`, `certify`, `show` and `ek-name`: their output works with the program and other tools.
 
 use crate::support::google::new_key;
 use crate::support::swtpm::Swtpm;
@@ -18,8 +18,8 @@ fn command(tpm: &Swtpm, line: &str) -> Command {
     command
 }
 
-/// What it prints.
-fn made(tpm: &Swtpm, line: &str) -> String {
+/// Runs a `tpm` command and returns its standard output.
+fn stdout_of(tpm: &Swtpm, line: &str) -> String {
     let Output { status, stdout, stderr } = command(tpm, line).output().unwrap();
     assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
@@ -31,8 +31,8 @@ fn refused(tpm: &Swtpm, line: &str) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-/// Signs with a key file, and checks that with the key's public half.
-fn signs(tpm: &Swtpm, public: &str, signature: &[u8]) {
+/// Verifies a signature of `message` with openssl.
+fn assert_verifies(tpm: &Swtpm, public: &str, signature: &[u8]) {
     std::fs::write(tpm.file("public.pem"), public).unwrap();
     std::fs::write(tpm.file("message"), "message").unwrap();
     std::fs::write(tpm.file("signature"), signature).unwrap();
@@ -48,7 +48,7 @@ fn public_key(shown: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_service_accounts_key_goes_into_the_tpm() {
+async fn tpm_import_stores_a_service_account_key() {
     let tpm = Swtpm::with(&[]);
     let json = serde_json::json!({"type": "service_account", "private_key": tpm.pem});
     std::fs::write(tpm.file("sa.json"), json.to_string()).unwrap();
@@ -57,16 +57,16 @@ async fn a_service_accounts_key_goes_into_the_tpm() {
     let fingerprint: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
     for (parent, more) in [("h2", ""), ("ek", " --persistent 0x81010005")] {
         let line = format!("import --key sa.json --out {parent}.pem --parent {parent} --key-pass-file password{more}");
-        let shown = made(&tpm, &line);
+        let shown = stdout_of(&tpm, &line);
         assert!(shown.contains(&fingerprint) && shown.contains("policy:      none"), "{shown}");
         let key = tpm.key(&format!("{parent}.pem")).password("made-up password");
         super::signer::signs_alike(&tpm, key).await;
     }
-    let shown = made(&tpm, "show --persistent 0x81010005");
+    let shown = stdout_of(&tpm, "show --persistent 0x81010005");
     assert!(shown.contains(&fingerprint) && shown.contains("2048 bits, PKCS#1 v1.5 and PSS"), "{shown}");
-    made(&tpm, "import --key rsa.pem --out bound.pem --pcrs sha1:16+sha256:23");
+    stdout_of(&tpm, "import --key rsa.pem --out bound.pem --pcrs sha1:16+sha256:23");
     super::signer::signs_alike(&tpm, tpm.key("bound.pem").pcrs("sha1:16+sha256:23")).await;
-    made(&tpm, "import --key rsa.pem --out both.pem --pcrs 23 --key-pass-file password");
+    stdout_of(&tpm, "import --key rsa.pem --out both.pem --pcrs 23 --key-pass-file password");
     super::signer::signs_alike(&tpm, tpm.key("both.pem").pcrs("23").password("made-up password")).await;
 
     let taken = refused(&tpm, "import --key rsa.pem --out x.pem --persistent 0x81010005");
@@ -78,26 +78,26 @@ async fn a_service_accounts_key_goes_into_the_tpm() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn the_tpm_makes_a_key_and_a_certificate_to_upload() {
+async fn tpm_generate_makes_a_key_and_a_certificate() {
     let tpm = Swtpm::with(&[]);
     for (bits, parent) in [(2048, "h2"), (3072, "ek")] {
         let line = format!(
             "generate --bits {bits} --out {parent}.pem --cert {parent}.crt --name made-up --parent {parent} --pcrs 23"
         );
-        let shown = made(&tpm, &line);
+        let shown = stdout_of(&tpm, &line);
         assert!(shown.contains(&format!("{bits} bits")) && !shown.contains("policy:      none"), "{shown}");
         assert_eq!(certified(&tpm, &format!("{parent}.crt")), public_key(&shown));
         let again = format!("certify --key {parent}.pem --cert again-{parent}.crt --name made-up --pcrs 23");
-        assert!(made(&tpm, &again).contains(&format!("keys upload again-{parent}.crt")));
+        assert!(stdout_of(&tpm, &again).contains(&format!("keys upload again-{parent}.crt")));
         assert_eq!(certified(&tpm, &format!("again-{parent}.crt")), public_key(&shown));
         let signer = super::signer::open(tpm.key(&format!("{parent}.pem")).pcrs("23"));
-        signs(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
+        assert_verifies(&tpm, &public_key(&shown), &super::signer::sign(&signer, "message").await.unwrap());
     }
 }
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-fn what_is_too_long_or_too_short_is_said() {
+fn unsupported_key_sizes_and_long_passwords_are_errors() {
     let tpm = Swtpm::with(&[]);
     tpm.run("openssl genrsa -out long.pem 4096");
     let password = "x".repeat(33);
@@ -113,7 +113,7 @@ fn what_is_too_long_or_too_short_is_said() {
     }
 }
 
-/// The public key in a certificate that it has signed itself.
+/// Verifies a self-signed certificate; returns its public key.
 fn certified(tpm: &Swtpm, certificate: &str) -> String {
     let verified = tpm.run(&format!("openssl verify -CAfile {certificate} {certificate}"));
     assert_eq!(verified.trim(), format!("{certificate}: OK"));
@@ -127,10 +127,10 @@ fn no_file_is_overwritten() {
     let tpm = Swtpm::with(&[]);
     std::fs::write(tpm.file("other.pem"), "made-up key").unwrap();
     for (line, text) in [
-        ("import --key rsa.pem --out other.pem", "other.pem is there already"),
-        ("generate --out other.pem --cert k.crt", "other.pem is there already"),
-        ("generate --out k.pem --cert other.pem", "other.pem is there already"),
-        ("generate --out k.pem --cert ./k.pem", "--out and --cert are one file"),
+        ("import --key rsa.pem --out other.pem", "other.pem already exists"),
+        ("generate --out other.pem --cert k.crt", "other.pem already exists"),
+        ("generate --out k.pem --cert other.pem", "other.pem already exists"),
+        ("generate --out k.pem --cert ./k.pem", "--out and --cert name the same file"),
     ] {
         let error = refused(&tpm, line);
         assert!(error.contains(text), "{line}: {error}");
@@ -141,14 +141,14 @@ fn no_file_is_overwritten() {
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-fn files_of_similar_names_do_not_meet() {
+fn output_files_with_similar_names_do_not_collide() {
     let tpm = Swtpm::with(&[]);
-    std::fs::write(tpm.file("x.pem.new"), "somebody's").unwrap();
-    made(&tpm, "generate --out x.pem --cert x.crt --name made-up");
-    assert_eq!(std::fs::read(tpm.file("x.pem.new")).unwrap(), b"somebody's");
-    let shown = made(&tpm, "generate --out k.pem.new --cert k.pem --name made-up");
+    std::fs::write(tpm.file("x.pem.new"), "another file").unwrap();
+    stdout_of(&tpm, "generate --out x.pem --cert x.crt --name made-up");
+    assert_eq!(std::fs::read(tpm.file("x.pem.new")).unwrap(), b"another file");
+    let shown = stdout_of(&tpm, "generate --out k.pem.new --cert k.pem --name made-up");
     assert_eq!(certified(&tpm, "k.pem"), public_key(&shown));
-    assert_eq!(public_key(&made(&tpm, "show --key k.pem.new")), public_key(&shown));
+    assert_eq!(public_key(&stdout_of(&tpm, "show --key k.pem.new")), public_key(&shown));
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -158,13 +158,13 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// So whatever ends it then leaves nothing behind, and it can be run again.
+/// Output files are written after the TPM has answered, so a failed or interrupted command leaves none and can be repeated.
 #[test]
-fn while_the_tpm_is_asked_there_is_no_file_yet() {
+fn output_files_are_not_created_before_the_tpm_has_answered() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tpm")).unwrap();
     std::fs::write(folder.path().join("sa.pem"), new_key().0).unwrap();
-    // A TPM that hangs up, once it has looked around.
+    // A TPM that lists the folder's files on each connection and closes it.
     let listener = UnixListener::bind(folder.path().join("tpm/sock")).unwrap();
     let (sender, seen) = channel();
     let looked_at = folder.path().to_owned();
@@ -184,13 +184,13 @@ fn while_the_tpm_is_asked_there_is_no_file_yet() {
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-fn what_can_not_be_kept_is_not_made() {
+fn an_unwritable_output_path_fails_before_a_key_is_made() {
     let tpm = Swtpm::with(&[]);
     for (line, text) in [
         ("import --key rsa.pem --out none/k.pem --persistent 0x81010006", "none/k.pem: No such file"),
         ("generate --out k.pem --cert none/k.crt --persistent 0x81010006", "none/k.crt: No such file"),
         ("generate --out k.pem/ --cert k.crt --persistent 0x81010006", "k.pem/: Is a directory"),
-        // From there on, handles are the platform's.
+        // Handles from 0x81800000 belong to the platform.
         ("generate --out k.pem --cert k.crt --persistent 0x81800000", "0x81000000 to 0x817fffff"),
     ] {
         let error = refused(&tpm, line);
@@ -198,17 +198,17 @@ fn what_can_not_be_kept_is_not_made() {
     }
     assert_eq!(tpm.run("tpm2_getcap handles-persistent"), "");
     assert!(!tpm.file("k.pem").exists() && !tpm.file("k.crt").exists());
-    // What is left of a run that was ended in between can be finished.
-    made(&tpm, "generate --out k.pem --cert k.crt --persistent 0x81010006");
-    made(&tpm, "certify --persistent 0x81010006 --cert again.crt --name made-up");
+    // `tpm certify` finishes an interrupted `tpm generate`.
+    stdout_of(&tpm, "generate --out k.pem --cert k.crt --persistent 0x81010006");
+    stdout_of(&tpm, "certify --persistent 0x81010006 --cert again.crt --name made-up");
     assert_eq!(certified(&tpm, "again.crt"), tpm.run("openssl x509 -in k.crt -noout -pubkey"));
 }
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-fn the_endorsement_keys_names_are_those_that_tpm2_tools_tell() {
+fn tpm_ek_name_prints_the_names_that_tpm2_tools_computes() {
     let tpm = Swtpm::with(&[]);
-    let shown = made(&tpm, "ek-name");
+    let shown = stdout_of(&tpm, "ek-name");
     for kind in ["rsa", "ecc"] {
         tpm.run(&format!("tpm2_createek -Q -c ek.ctx -G {kind} -u ek.pub"));
         tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");
@@ -219,9 +219,9 @@ fn the_endorsement_keys_names_are_those_that_tpm2_tools_tell() {
     }
 }
 
-/// Root may open everything, so the program runs as somebody else, from a place that anybody may look into.
+/// Root may open any file, so the program runs as another user, from a folder that this user may read.
 #[test]
-fn a_device_of_somebody_else_says_which_group_may_open_it() {
+fn the_error_about_an_inaccessible_device_names_the_group() {
     let folder = tempfile::tempdir().unwrap();
     let (program, device) = (folder.path().join("program"), folder.path().join("tpmrm0"));
     std::fs::copy(env!("CARGO_BIN_EXE_gce-metadata-server"), &program).unwrap();

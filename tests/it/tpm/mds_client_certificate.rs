@@ -1,4 +1,4 @@
-//! The guest agent's way to a client certificate: fetch it sealed, have the VM's TPM open it, connect with it.
+//! `instance/credentials/mds-client-certificate` as the guest agent uses it: fetch it, unseal it in the VM's TPM, connect with it.
 
 use crate::support::program::Program;
 use crate::support::swtpm::Swtpm;
@@ -12,14 +12,14 @@ use std::process::Command;
 
 const NODE: &str = "instance/credentials/mds-client-certificate";
 
-/// The program with HTTPS beside HTTP, and where each is.
+/// Starts the program with HTTPS beside HTTP; returns it and both `HOST:PORT`s.
 fn start(folder: &Path, option: &str, value: &Path) -> (Program, String, String) {
     let mut program = Program::start(|command| {
         command.arg("--config-file").arg(repository("config.json"));
         command.args(["--tls-port", "0", "--mds-mtls-dir"]).arg(folder).arg(option).arg(value);
     });
-    let http = program.says("GCE_METADATA_HOST=");
-    let https = program.says("https://");
+    let http = program.wait_for("GCE_METADATA_HOST=");
+    let https = program.wait_for("https://");
     (program, http, https)
 }
 
@@ -27,7 +27,7 @@ fn bytes(json: &Value) -> Vec<u8> {
     BASE64_STANDARD.decode(json.as_str().unwrap()).unwrap()
 }
 
-/// What the TPM makes of a blob, with its endorsement key as the parent.
+/// Imports a blob below the TPM's endorsement key and unseals it.
 fn unsealed(tpm: &Swtpm, blob: &Value) -> Vec<u8> {
     for (name, json) in [("public", "public_area"), ("duplicate", "duplicate"), ("seed", "encrypted_seed")] {
         let content = bytes(&blob[json]);
@@ -68,10 +68,10 @@ fn curl(https: &str, folder: &Path, path: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether the server reads the endorsement key from the TPM itself, or the TPM is the client's alone.
+/// Once with the endorsement key from a file and once read from a TPM that the server shares with the client.
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_vm_has_its_tpm_open_its_client_certificate() {
+async fn the_vms_tpm_unseals_its_client_certificate() {
     let tpm = Swtpm::with(&[]);
     tpm.run("tpm2_createek -Q -c ek.ctx -G ecc -u ek.pem -f pem");
     tpm.run("tpm2_flushcontext -t");
@@ -90,7 +90,7 @@ async fn a_vm_has_its_tpm_open_its_client_certificate() {
         assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n"), "{option}");
         assert!(text.contains("\n-----END CERTIFICATE-----\n-----BEGIN EC PRIVATE KEY-----\n"), "{option}");
         std::fs::write(vm.path().join("client.key"), &text).unwrap();
-        // On a VM the root comes by a variable of its firmware.
+        // A real VM reads the root from a variable of its firmware.
         std::fs::copy(server.path().join("root.crt"), vm.path().join("root.crt")).unwrap();
         let verified = Command::new("openssl")
             .args(["verify", "-purpose", "sslclient", "-CAfile", "root.crt", "client.key"])
@@ -101,13 +101,13 @@ async fn a_vm_has_its_tpm_open_its_client_certificate() {
         assert_eq!(curl(&https, vm.path(), "instance/name"), "vm-1");
 
         let again = get_at(&http, NODE).await.json();
-        assert_eq!(again, answer, "one certificate for all who ask, until its time is over");
+        assert_eq!(again, answer, "the sealed certificate is the same until it is renewed");
     }
 }
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn another_tpm_can_not_open_it() {
+async fn another_tpm_can_not_unseal_the_client_certificate() {
     let (tpm, other) = (Swtpm::with(&[]), Swtpm::with(&[]));
     let server = tempfile::tempdir().unwrap();
     let (_running, http, _) = start(server.path(), "--tpm-path", &tpm.file("socket"));
@@ -129,7 +129,7 @@ async fn another_tpm_can_not_open_it() {
 
 #[test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-fn what_is_no_endorsement_key_is_named() {
+fn invalid_endorsement_keys_are_errors() {
     let tpm = Swtpm::with(&[]);
     tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u rsa-ek.pem -f pem");
     let refused = |option: &str, value: &Path| {

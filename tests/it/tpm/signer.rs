@@ -1,4 +1,4 @@
-//! Signatures: the same bytes as those of the same key in memory, whatever guards it.
+//! `TpmSigner`: signatures equal those of the same key in memory, for each kind of key, password and policy.
 
 use crate::support::eventually;
 use crate::support::swtpm::{Key, Swtpm};
@@ -16,11 +16,11 @@ pub(super) async fn sign(signer: &TpmSigner, message: &str) -> Result<Vec<u8>, S
     signed.map(|it| it.0.to_vec()).map_err(|error| error.to_string())
 }
 
-/// Signs with a key of the TPM's and checks that the same key in memory signs alike.
+/// Asserts that the TPM and `PemSigner` make equal signatures with the same key.
 pub(super) async fn signs_alike(tpm: &Swtpm, key: Key) {
     let (chip, memory) = (open(key), PemSigner::from_pem(&tpm.pem).unwrap());
     assert_eq!(chip.info(), memory.info());
-    // More than one: sessions are used again, and policies met again.
+    // Several messages, because sessions and policies are reused.
     for message in ["one", "two", "three"] {
         let expected = memory.clone().oneshot(request(message)).await.unwrap().0;
         assert_eq!(sign(&chip, message).await.unwrap(), expected);
@@ -35,7 +35,7 @@ fn refused(key: Key) -> TpmError {
     TpmSigner::open(key.key, key.options).map(|_| ()).unwrap_err()
 }
 
-/// The name of the RSA endorsement key, as the Go emulator's documentation has it found out.
+/// The name of the RSA endorsement key, by the commands from the Go emulator's documentation.
 fn endorsement_name(tpm: &Swtpm) -> Vec<u8> {
     tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub");
     tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");
@@ -45,7 +45,7 @@ fn endorsement_name(tpm: &Swtpm) -> Vec<u8> {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn keys_of_tpm2_tools_sign_as_they_would_in_memory() {
+async fn keys_imported_by_tpm2_tools_sign() {
     let tpm = Swtpm::with(&["persistent", "password", "pcr", "banks", "ek"]);
     signs_alike(&tpm, tpm.key("private.pem")).await;
     signs_alike(&tpm, tpm.at(TpmKey::Persistent(0x8101_0002))).await;
@@ -58,7 +58,7 @@ async fn keys_of_tpm2_tools_sign_as_they_would_in_memory() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn keys_that_were_sent_from_elsewhere() {
+async fn duplicated_keys_below_the_endorsement_key_sign() {
     let tpm = Swtpm::with(&["sent-password", "sent-pcr"]);
     for file in ["sent-password.pem", "importable-password.pem"] {
         let options = tpm.key(file).password("bar");
@@ -74,13 +74,13 @@ async fn keys_that_were_sent_from_elsewhere() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_parent_has_a_password_too() {
+async fn the_parents_password_and_the_owner_password_are_used() {
     let tpm = Swtpm::with(&["parent", "owner"]);
     let below = tpm.key("private-below.pem");
     signs_alike(&tpm, below.clone().with(|it| it.parent_password = Some("parent".into()))).await;
     assert!(matches!(refused(below), TpmError::WrongPassword { of: "parent" }));
 
-    // The owner's password, and none of the endorsement hierarchy, whose key is asked for as well.
+    // The owner hierarchy has a password; the endorsement hierarchy, which the encrypted session uses, has none.
     let name = Some(endorsement_name(&tpm));
     let owned = tpm.key("private-owner.pem").with(|it| it.encrypt_with_name = name);
     signs_alike(&tpm, owned.clone().with(|it| it.parent_password = Some("owner".into()))).await;
@@ -90,7 +90,7 @@ async fn a_parent_has_a_password_too() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn sessions_may_be_encrypted_for_the_endorsement_key() {
+async fn encrypted_sessions_use_the_endorsement_key_of_the_given_name() {
     let tpm = Swtpm::with(&["password", "pcr", "plain"]);
     let name = Some(endorsement_name(&tpm));
     signs_alike(&tpm, tpm.key("private.pem").with(|it| it.encrypt_with_name = name.clone())).await;
@@ -104,7 +104,7 @@ async fn sessions_may_be_encrypted_for_the_endorsement_key() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn whoever_listens_learns_no_password_and_in_an_encrypted_session_no_digest() {
+async fn passwords_are_not_sent_in_the_clear_and_encrypted_sessions_hide_the_digest() {
     let tpm = Swtpm::with(&["password"]);
     let name = endorsement_name(&tpm);
     let (address, tap) = tpm.tapped();
@@ -115,13 +115,13 @@ async fn whoever_listens_learns_no_password_and_in_an_encrypted_session_no_diges
     let hash = digest(&SHA256, b"message");
     assert!(!tap.has_seen(hash.as_ref()));
     sign(&open(options), "message").await.unwrap();
-    assert!(tap.has_seen(hash.as_ref()), "somebody does listen");
+    assert!(tap.has_seen(hash.as_ref()), "the tap works");
     assert!(!tap.has_seen(b"pass1"));
 }
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn keys_that_the_tpm_has_made() {
+async fn keys_generated_by_the_tpm_sign() {
     let tpm = Swtpm::with(&["generated", "openssl"]);
     for (key, length) in [
         (tpm.key("private-generated.pem"), 384),
@@ -141,27 +141,27 @@ async fn keys_that_the_tpm_has_made() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn what_can_not_work_is_refused_at_once_and_says_why() {
+async fn unusable_keys_are_refused_with_a_reason() {
     let tpm = Swtpm::with(&["plain", "pcr", "restricted", "decrypt", "ecc", "ek", "sent-password"]);
-    let says = |key: Key, text: &str| {
+    let assert_refused = |key: Key, text: &str| {
         let error = refused(key).to_string();
-        assert!(error.contains(text), "{error}, and not {text}");
+        assert!(error.contains(text), "{error}: should contain {text}");
     };
-    says(tpm.key("private-restricted.pem"), "restricted");
-    says(tpm.key("private-decrypt.pem"), "it is a decryption key");
-    says(tpm.key("private-ecc.pem"), "not an RSA key");
-    says(tpm.key("rsa.pem"), "no key of a TPM in PEM (TSS2 PRIVATE KEY) found");
-    says(tpm.key("nowhere.pem"), "nowhere.pem: No such file");
-    says(tpm.key("private-ek.pem"), "--use-ek-parent");
-    says(tpm.at(TpmKey::Persistent(0x8101_0009)), "no key at the persistent handle 0x81010009");
-    // Neither a password nor a register meets the policy.
-    says(tpm.key("private-pcr.pem"), "--pcrs");
+    assert_refused(tpm.key("private-restricted.pem"), "restricted");
+    assert_refused(tpm.key("private-decrypt.pem"), "it is a decryption key");
+    assert_refused(tpm.key("private-ecc.pem"), "not an RSA key");
+    assert_refused(tpm.key("rsa.pem"), "no key of a TPM in PEM (TSS2 PRIVATE KEY) found");
+    assert_refused(tpm.key("nowhere.pem"), "nowhere.pem: No such file");
+    assert_refused(tpm.key("private-ek.pem"), "--use-ek-parent");
+    assert_refused(tpm.at(TpmKey::Persistent(0x8101_0009)), "no key at the persistent handle 0x81010009");
+    // The policy needs PCRs, and the options have none.
+    assert_refused(tpm.key("private-pcr.pem"), "--pcrs");
     let registers = tpm.key("private-pcr.pem").pcrs("22");
-    says(registers, "while sha256:22 is ffffffff");
+    assert_refused(registers, "while sha256:22 is ffffffff");
     let other = Swtpm::with(&[]);
     let of_another = other.at(TpmKey::File(tpm.file("private.pem")));
-    says(of_another, "it was made by another TPM");
-    says(tpm.key("private.pem").with(|it| it.tpm = "/nowhere/tpm".parse().unwrap()), "no TPM at ");
+    assert_refused(of_another, "it was made by another TPM");
+    assert_refused(tpm.key("private.pem").with(|it| it.tpm = "/nowhere/tpm".parse().unwrap()), "no TPM at ");
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_wrong_password_is_tried_once() {
     }
     drop(signer);
     assert_eq!(failures(&tpm), "0x1");
-    // Enough of them, and the TPM takes none any more, not even the right one.
+    // After too many failures the TPM is locked and refuses the right password too.
     tpm.run("tpm2_dictionarylockout -s -n 1 -t 600 -l 600");
     let signer = open(tpm.key("private-password.pem").password("pass1"));
     let error = sign(&signer, "message").await.unwrap_err();
@@ -189,7 +189,21 @@ async fn a_wrong_password_is_tried_once() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn registers_that_change_lock_the_key() {
+async fn a_missing_password_is_an_error_that_names_the_option() {
+    let tpm = Swtpm::with(&["password"]);
+    let signer = open(tpm.key("private-password.pem"));
+    for _ in 0..5 {
+        let error = sign(&signer, "message").await.unwrap_err();
+        assert!(error.contains("the key needs a password: give it with --key-pass-file"), "{error}");
+    }
+    drop(signer);
+    let text = tpm.run("tpm2_getcap properties-variable");
+    assert!(text.contains("TPM2_PT_LOCKOUT_COUNTER: 0x1\n"), "tried once: {text}");
+}
+
+#[tokio::test]
+#[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
+async fn changed_pcrs_make_the_key_unusable() {
     let tpm = Swtpm::with(&["pcr"]);
     let options = tpm.key("private-pcr.pem").pcrs("23");
     let signer = open(options.clone());
@@ -206,7 +220,7 @@ async fn registers_that_change_lock_the_key() {
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_tpm_may_go_and_come_back() {
+async fn the_key_is_reopened_after_the_tpm_restarts() {
     let mut tpm = Swtpm::with(&["plain", "pcr"]);
     let options = tpm.key("private-pcr.pem").pcrs("23");
     let signer = open(options);
@@ -214,16 +228,16 @@ async fn a_tpm_may_go_and_come_back() {
     tpm.kill();
     let error = sign(&signer, "message").await.unwrap_err();
     assert!(error.contains("no TPM at "), "{error}");
-    tpm.start_again();
+    tpm.restart();
     assert_eq!(sign(&signer, "message").await.unwrap(), before);
     tpm.kill();
-    tpm.start_again();
+    tpm.restart();
     assert_eq!(sign(&signer, "message").await.unwrap(), before);
 }
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_tpm_may_go_in_the_middle_of_a_signature() {
+async fn the_key_is_reopened_after_the_tpm_dies_during_a_signature() {
     let mut tpm = Swtpm::with(&["plain"]);
     let (address, tap) = tpm.tapped();
     let signer = open(tpm.key("private.pem").with(|it| it.tpm = address));
@@ -234,16 +248,16 @@ async fn a_tpm_may_go_in_the_middle_of_a_signature() {
         async move { sign(&signer, "another").await }
     });
     let asked = digest(&SHA256, b"another");
-    eventually("the TPM has been asked", async || tap.has_seen(asked.as_ref())).await;
+    eventually("the TPM has received the command", async || tap.has_seen(asked.as_ref())).await;
     tpm.kill();
     under_way.await.unwrap().unwrap_err();
-    tpm.start_again();
+    tpm.restart();
     assert_eq!(sign(&signer, "message").await.unwrap(), before);
 }
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn callers_are_served_in_their_order() {
+async fn signatures_are_made_in_request_order() {
     let tpm = Swtpm::with(&["plain"]);
     let (address, tap) = tpm.tapped();
     let signer = open(tpm.key("private.pem").with(|it| it.tpm = address));
@@ -256,16 +270,16 @@ async fn callers_are_served_in_their_order() {
     for caller in callers {
         caller.await.unwrap();
     }
-    let place = |number: i32| tap.place(digest(&SHA256, number.to_string().as_bytes()).as_ref()).unwrap();
-    assert!((0..64).map(place).is_sorted());
+    let position = |number: i32| tap.position(digest(&SHA256, number.to_string().as_bytes()).as_ref()).unwrap();
+    assert!((0..64).map(position).is_sorted());
 }
 
 #[tokio::test]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_full_line_makes_callers_wait_to_be_let_in() {
+async fn poll_ready_is_pending_while_the_queue_is_full() {
     let tpm = Swtpm::with(&["plain"]);
     let signer = open(tpm.key("private.pem"));
-    // Places that are taken and not used.
+    // Reserves every place in the queue without using it.
     let mut waiting = Vec::new();
     loop {
         let mut caller = ready(signer.clone()).await;
@@ -275,13 +289,13 @@ async fn a_full_line_makes_callers_wait_to_be_let_in() {
         }
     }
     assert_eq!(waiting.len(), 32);
-    // Whoever has a place is served all the same, and makes room.
+    // A caller with a reserved place is served, which frees the place.
     let mut first = waiting.remove(0);
     first.call(request("message")).await.unwrap();
     assert!(ready(signer.clone()).await.is_some());
 }
 
-/// The signer with a place in the line, if there is one left.
+/// Reserves a place in the queue; `None` if the queue is full.
 async fn ready(mut signer: TpmSigner) -> Option<TpmSigner> {
     let polled = futures_util::future::poll_fn(|context| std::task::Poll::Ready(signer.poll_ready(context).is_ready()));
     polled.await.then_some(signer)

@@ -1,4 +1,4 @@
-//! Tokens of the program, whose key is in a TPM, with the Go emulator's command lines.
+//! Tokens signed by a key in a TPM, with the Go emulator's command lines and our own.
 
 use crate::support::google::{CLOUD_PLATFORM, Google};
 use crate::support::program::Program;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
 
-/// The program, with the key of the TPM that Google knows as the default account's.
+/// A TPM whose key the fake Google knows as the default account's.
 struct Setup {
     google: Google,
     tpm: Swtpm,
@@ -22,7 +22,7 @@ struct Setup {
 impl Setup {
     async fn with(cases: &[&str]) -> Self {
         let (google, tpm) = (Google::start().await, Swtpm::with(cases));
-        google.knows(EMAIL, &tpm.pem);
+        google.add_service_account(EMAIL, &tpm.pem);
         Self { google, tpm }
     }
 
@@ -35,18 +35,18 @@ impl Setup {
             command.current_dir(self.tpm.folder.path()).env("TSS2_LOG", "all+none");
             change(command);
         });
-        let host = program.says("export GCE_METADATA_HOST=");
+        let host = program.wait_for("export GCE_METADATA_HOST=");
         (program, host)
     }
 
-    /// Whose tokens the program hands out with these options.
-    async fn serves(&self, options: &str) {
+    /// Starts the program with these options; asserts that it serves tokens of the default account.
+    async fn assert_serves(&self, options: &str) {
         let (program, host) = self.start(options, |_| {});
         let (owner, scopes) = self.owner(&get_at(&host, "instance/service-accounts/default/token").await);
         assert!(owner == EMAIL && scopes.starts_with(CLOUD_PLATFORM), "{options}: {owner} {scopes}");
         let token = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
         assert_eq!(self.google.id_token(&token.body), ("https://a.example.com".to_owned(), EMAIL.to_owned()));
-        // Killed, it would leave its key in the TPM, which has room for three.
+        // A killed program would leave its key loaded in the TPM, which has room for three.
         program.stop();
     }
 
@@ -58,7 +58,7 @@ impl Setup {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn the_go_emulators_command_lines() {
+async fn the_go_emulators_tpm_command_lines_work() {
     let setup = Setup::with(&["persistent", "password", "pcr", "sent-password", "sent-pcr"]).await;
     for options in [
         "-logtostderr -alsologtostderr -v 5 --tpm --persistentHandle=0x81010002",
@@ -71,26 +71,26 @@ async fn the_go_emulators_command_lines() {
         "--tpm -persistentHandle 0x81008001 --useEKParent --keyPass=bar",
         "--tpm -persistentHandle 0x81008002 --useEKParent -pcrs=23",
     ] {
-        setup.serves(options).await;
+        setup.assert_serves(options).await;
     }
-    // The access tokens were signed here; the identity tokens were exchanged.
+    // Access tokens are self-signed; only the nine identity tokens need a request.
     assert_eq!(setup.google.asked("/token"), 9);
-    setup.serves("--tpm --keyfile FOLDER/private.pem --useOauthToken").await;
-    // Its doctor's and ours are the same token.
+    setup.assert_serves("--tpm --keyfile FOLDER/private.pem --useOauthToken").await;
+    // One more access and one more identity token: the probe at start and our request share a fetch.
     assert_eq!(setup.google.asked("/token"), 11);
     let name =
         setup.tpm.run("tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub") + &setup.tpm.run("tpm2_readpublic -c ek.ctx");
     setup.tpm.run("tpm2_flushcontext -t");
     let name = name.lines().find_map(|line| line.strip_prefix("name: ")).unwrap();
-    setup.serves(&format!("--tpm --keyfile FOLDER/private.pem --tpm-session-encrypt-with-name={name}")).await;
+    setup.assert_serves(&format!("--tpm --keyfile FOLDER/private.pem --tpm-session-encrypt-with-name={name}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_password_stands_in_a_file_or_in_the_environment() {
+async fn key_password_from_a_file_or_the_environment() {
     let setup = Setup::with(&["password"]).await;
     std::fs::write(setup.tpm.file("password"), "pass1\n").unwrap();
-    setup.serves("--tpm --keyfile FOLDER/private-password.pem --key-pass-file FOLDER/password").await;
+    setup.assert_serves("--tpm --keyfile FOLDER/private-password.pem --key-pass-file FOLDER/password").await;
     let (_program, host) =
         setup.start("--tpm --keyfile FOLDER/private-password.pem", |it| _ = it.env("GCE_METADATA_KEY_PASS", "pass1"));
     assert_eq!(get_at(&host, "instance/service-accounts/default/token").await.status, 200);
@@ -98,7 +98,7 @@ async fn a_password_stands_in_a_file_or_in_the_environment() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn an_account_of_several_has_its_key_in_the_tpm() {
+async fn credentials_list_may_name_a_key_in_a_tpm() {
     let setup = Setup::with(&["plain"]).await;
     std::fs::write(setup.tpm.file("all.json"), json!({EMAIL: "private.pem"}).to_string()).unwrap();
     let (_program, host) = setup.start("--credentials FOLDER/all.json", |_| {});
@@ -107,10 +107,10 @@ async fn an_account_of_several_has_its_key_in_the_tpm() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn another_key_file_is_taken_while_the_server_runs() {
+async fn a_changed_tpm_key_file_is_reloaded() {
     let setup = Setup::with(&["plain", "generated"]).await;
     let (mut program, _) = setup.start("--tpm --keyfile FOLDER/private.pem --metricsEnabled --metrics-port 0", |_| {});
-    let metrics_host = program.says("# Metrics and health at http://");
+    let metrics_host = program.wait_for("# Metrics and health at http://");
     let fingerprint = async || {
         let metrics = crate::support::metrics_at(&metrics_host).await;
         assert!(metrics.contains(r#"credential_type{type="TPM"} 1"#), "{metrics}");
@@ -123,7 +123,7 @@ async fn another_key_file_is_taken_while_the_server_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn nothing_stays_behind_in_the_tpm() {
+async fn shutdown_flushes_keys_and_sessions_from_the_tpm() {
     let setup = Setup::with(&["password"]).await;
     let (program, host) = setup.start("--tpm --keyfile FOLDER/private-password.pem --keyPass pass1", |_| {});
     assert_eq!(get_at(&host, "instance/service-accounts/default/token").await.status, 200);
@@ -136,7 +136,7 @@ async fn nothing_stays_behind_in_the_tpm() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_start_that_can_not_work_says_so() {
+async fn invalid_tpm_options_and_files_fail_the_start() {
     let setup = Setup::with(&["plain"]).await;
     let json = json!({"type": "service_account", "private_key": setup.tpm.pem});
     std::fs::write(setup.tpm.file("sa.json"), json.to_string()).unwrap();
@@ -167,7 +167,7 @@ async fn a_start_that_can_not_work_says_so() {
         let error = refused(options);
         assert!(error.contains(text), "{options}: {error}");
     }
-    // Of a key and its certificate, the one that is wrong is named.
+    // The error names the wrong file of a key and its certificate.
     for (key, certificate, text) in [
         ("none.pem", "rsa.pem", "none.pem: No such file"),
         ("sa.json", "rsa.pem", "sa.json: no key of a TPM in PEM (TSS2 PRIVATE KEY) found"),
@@ -181,10 +181,10 @@ async fn a_start_that_can_not_work_says_so() {
 }
 
 #[tokio::test]
-async fn a_start_that_waits_for_the_tpm_can_be_ended() {
+async fn sigterm_ends_a_start_that_waits_for_the_tpm() {
     for options in ["--tpm --persistent-handle 0x81010002", "--tls-port 0 --mds-mtls-dir mds"] {
         let folder = tempfile::tempdir().unwrap();
-        // A TPM that takes commands and answers none.
+        // A TPM that accepts commands and answers none.
         let tpm = UnixListener::bind(folder.path().join("socket")).unwrap();
         let program = Program::start(|command| {
             command.args(options.split(' ')).args(["--tpm-path", "./socket"]);
@@ -196,17 +196,17 @@ async fn a_start_that_waits_for_the_tpm_can_be_ended() {
             asked.read_exact(&mut [0; 10]).await.unwrap();
             asked
         };
-        let _unanswered = timeout(Duration::from_secs(30), asked).await.expect("the TPM is asked");
+        let _unanswered = timeout(Duration::from_secs(30), asked).await.expect("the TPM receives a command");
         program.stop();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs swtpm and tpm2-tools, which scripts/test installs"]
-async fn a_certificate_of_a_key_in_the_tpm_is_a_federated_identity() {
-    // A key that signs with either padding speaks TLS 1.3; one that is bound to the older padding, TLS 1.2.
+async fn use_tpm_mtls_federates_with_a_certificate_of_a_tpm_key() {
+    // A key without a fixed padding can sign for TLS 1.3 (PSS); one bound to PKCS#1 v1.5 only for TLS 1.2.
     let setup = Setup::with(&["plain"]).await;
-    setup.google.lets_act_as(EMAIL);
+    setup.google.allow_impersonation(EMAIL);
     let any = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
         .args(["tpm", "import", "--key", "rsa.pem", "--out", "any.pem", "--tpm-path", "./socket"])
         .current_dir(setup.tpm.folder.path())

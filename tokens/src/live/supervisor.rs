@@ -193,11 +193,15 @@ where
 fn disagreements(summary: &CredentialSummary, account: &ServiceAccount, project: Option<&str>) -> Vec<String> {
     let (file, mut found) = (&summary.file, Vec::new());
     if let Some(email) = summary.email.as_ref().filter(|email| **email != account.email) {
-        found.push(format!("{file}: credentials of {email} serve {}, as the config calls it", account.email));
+        let configured = &account.email;
+        found.push(format!(
+            "{file}: the config says {configured}, the credentials belong to {email}: tokens will be {email}'s"
+        ));
     }
     if let Some(own) = summary.project.as_deref().filter(|own| Some(*own) != project) {
-        let config = project.map_or_else(|| "has none".to_owned(), |project| format!("says {project}"));
-        found.push(format!("{file}: a key of the project {own}; the config {config}"));
+        let config =
+            project.map_or_else(|| "has no project ID".to_owned(), |project| format!("says project {project}"));
+        found.push(format!("{file}: the config {config}, the credentials belong to project {own}"));
     }
     found
 }

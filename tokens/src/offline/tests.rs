@@ -217,6 +217,7 @@ async fn key_issuer_and_lifetime_of_the_options_are_used() {
         issuer: "https://issuer.example.com".into(),
         token_lifetime: Duration::from_secs(60),
         key: Some(key.clone()),
+        generate_key_at_start: false,
     };
     let issuer = Issuer::new(options);
     let claims = issuer.identity("default", "audience=a").await;
@@ -331,4 +332,18 @@ async fn the_discovery_document_is_served_without_a_host_header() {
     let service = RenderLayer::<bytes::Bytes>::new().layer(issuer.router.clone());
     let answer = service.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn no_key_is_generated_until_a_request_needs_it() {
+    let open = |generate_key_at_start| {
+        let options = OfflineOptions { generate_key_at_start, ..OfflineOptions::default() };
+        super::open(options, Arc::new(()), None).unwrap()
+    };
+    let (lazy, early) = (open(false), open(true));
+    // By the time that this key is generated, a key of the other one would be too.
+    while early.info.spki_sha256().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lazy.info.spki_sha256(), None);
 }

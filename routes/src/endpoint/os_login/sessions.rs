@@ -1,4 +1,4 @@
-//! `oslogin/authenticate/sessions/…`: the second factor of a login, one question and answer after the other.
+//! `oslogin/authenticate/sessions/…`: sessions in which a user answers the challenges of a second factor.
 
 use super::json_answer;
 use crate::endpoint::{Call, Endpoint, Reply, RequestBody};
@@ -14,26 +14,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// The most bytes of a question or an answer.
-const BODY: usize = 16 * 1024;
-/// Sessions at a time; the oldest gives way.
-const SESSIONS: usize = 1000;
+/// The size limit of a request body, in bytes.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The limit on concurrent sessions. A new session above it evicts the oldest one.
+const MAX_SESSIONS: usize = 1000;
 const LIFETIME: Duration = Duration::from_secs(600);
-/// Wrong answers after which a session is over.
-const FAILURES: u8 = 5;
+/// The number of wrong answers that ends a session.
+const MAX_FAILURES: u8 = 5;
 
-/// The sessions under way. Clones are the same ones.
+/// The active sessions. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Sessions {
     reader: Reader,
-    under_way: Arc<Mutex<VecDeque<Session>>>,
+    active: Arc<Mutex<VecDeque<Session>>>,
 }
 
 struct Session {
     id: String,
     email: String,
-    since: Instant,
-    /// The challenges that were put, by their ids.
+    started: Instant,
+    /// The ids of the challenges that the user may answer.
     ready: BTreeSet<usize>,
     failures: u8,
 }
@@ -68,7 +68,7 @@ struct ProposalResponse {
 
 impl Sessions {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader, under_way: Arc::default() }
+        Self { reader, active: Arc::default() }
     }
 
     fn start(&self, os_login: &OsLogin, body: &[u8]) -> Result<Value, Rejection> {
@@ -79,23 +79,23 @@ impl Sessions {
             return Ok(json!({"status": "NO_AVAILABLE_CHALLENGES"}));
         };
         let session =
-            Session { id: new_id()?, email, since: Instant::now(), ready: BTreeSet::from([first.0]), failures: 0 };
+            Session { id: new_id()?, email, started: Instant::now(), ready: BTreeSet::from([first.0]), failures: 0 };
         let proposed = numbered(profile).filter(|(_, challenge)| is_supported(&challenge.kind));
         let answer = session.challenges(proposed);
-        let mut under_way = self.lock();
-        if under_way.len() == SESSIONS {
-            under_way.pop_front();
+        let mut active = self.lock();
+        if active.len() == MAX_SESSIONS {
+            active.pop_front();
         }
-        under_way.push_back(session);
+        active.push_back(session);
         Ok(answer)
     }
 
     fn proceed(&self, os_login: &OsLogin, id: &str, body: &[u8]) -> Result<Value, Rejection> {
         let Continue { email, challenge_id, action, proposal_response } = read(body)?;
-        let mut under_way = self.lock();
-        under_way.retain(|session| session.since.elapsed() < LIFETIME);
-        let place = under_way.iter().position(|session| session.id == id).ok_or(Rejection::NotFound)?;
-        let session = under_way.get_mut(place).filter(|session| session.email == email).ok_or(Rejection::NotFound)?;
+        let mut active = self.lock();
+        active.retain(|session| session.started.elapsed() < LIFETIME);
+        let place = active.iter().position(|session| session.id == id).ok_or(Rejection::NotFound)?;
+        let session = active.get_mut(place).filter(|session| session.email == email).ok_or(Rejection::NotFound)?;
         let profile = os_login.by_email(&email).ok_or(Rejection::NotFound)?;
         let (_, challenge) = numbered(profile).find(|(id, _)| *id == challenge_id).ok_or(Rejection::BadRequest)?;
         if matches!(action, Action::StartAlternate) {
@@ -108,23 +108,23 @@ impl Sessions {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let credential = proposal_response.and_then(|response| response.credential);
         let is_met = challenge.is_met(credential.as_deref(), now);
-        tracing::info!(email, kind = challenge.kind, is_met, "a second factor was given");
+        tracing::info!(email, kind = challenge.kind, is_met, "second factor checked");
         if is_met {
-            under_way.remove(place);
+            active.remove(place);
             return Ok(json!({"sessionId": id, "status": "AUTHENTICATED"}));
         }
         session.failures += 1;
         let mut answer = session.challenges([(challenge_id, challenge)].into_iter());
         answer["rejectionReason"] = "The second factor was not accepted.".into();
-        if session.failures == FAILURES {
-            under_way.remove(place);
+        if session.failures == MAX_FAILURES {
+            active.remove(place);
         }
         Ok(answer)
     }
 
-    /// A panic elsewhere leaves nothing half-done here: each change is one step.
+    /// Locks the sessions. A poisoned lock is fine: each change is atomic.
     fn lock(&self) -> MutexGuard<'_, VecDeque<Session>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(
@@ -133,8 +133,8 @@ impl Sessions {
         answer: impl FnOnce(&Self, &OsLogin, &[u8]) -> Result<Value, Rejection> + Send + 'static,
     ) -> Reply {
         Reply::later(async move {
-            let body = body.read(BODY).await?;
-            // It may have taken its time. What counts is what holds now.
+            let body = body.read(MAX_BODY_BYTES).await?;
+            // Read after the body has arrived: OS Login may have been disabled meanwhile.
             let snapshot = self.reader.snapshot();
             let os_login = snapshot.tree().enabled_os_login().ok_or(Rejection::NotFound)?;
             answer(&self, os_login, &body).map(json_answer)
@@ -155,7 +155,7 @@ fn numbered(profile: &Profile) -> impl Iterator<Item = (usize, &Challenge)> {
     (1..).zip(profile.challenges())
 }
 
-/// The guest sends JSON and calls it a form, so the media type is not looked at.
+/// Parses a body as JSON. The guest sends JSON with the media type of a form, so the media type is ignored.
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
     serde_json::from_slice(body).map_err(|_| Rejection::BadRequest)
 }
@@ -169,10 +169,10 @@ fn new_id() -> Result<String, Rejection> {
     Ok(format!("{:032x}", u128::from_ne_bytes(id)))
 }
 
-/// `…/sessions/start`.
+/// `…/sessions/start`: starts a session and proposes challenges.
 pub(crate) struct StartSession(pub(crate) Sessions);
 
-/// `…/sessions/{session}/continue`.
+/// `…/sessions/{session}/continue`: checks an answer, or selects another challenge.
 pub(crate) struct ContinueSession(pub(crate) Sessions);
 
 impl Endpoint for StartSession {
@@ -193,7 +193,7 @@ impl Endpoint for ContinueSession {
     fn call(&self, call: Call<'_>) -> Reply {
         let id = call.own_placeholder("session").to_owned();
         let proceed = move |sessions: &Sessions, os_login: &OsLogin, body: &[u8]| sessions.proceed(os_login, &id, body);
-        // Each session has a path of its own.
+        // Session ids must not become labels.
         self.0.clone().answer(call.body, proceed).counted_as(v1_path!("oslogin/authenticate/sessions/"))
     }
 }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_ends_with_the_right_answer() {
+    fn a_session_ends_with_a_correct_answer() {
         let sessions = sessions();
         let (id, started) = start(&sessions);
         assert_eq!(
@@ -247,11 +247,11 @@ mod tests {
             (Some("CHALLENGE_REQUIRED"), true)
         );
         assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111").unwrap()["status"], "AUTHENTICATED");
-        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound), "it is over");
+        assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound), "the session has ended");
     }
 
     #[tokio::test]
-    async fn what_is_switched_off_while_a_body_comes_is_off() {
+    async fn a_session_is_refused_if_os_login_is_disabled_while_the_body_arrives() {
         let vm = Metadata::empty().with_os_login(os_login()).with_attribute("enable-oslogin", "TRUE").tree();
         let publisher = Publisher::new(vm);
         let sessions = Sessions::new(publisher.reader());
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn another_challenge_has_to_be_asked_for() {
+    fn another_challenge_must_be_selected_before_its_answer() {
         let sessions = sessions();
         let (id, _) = start(&sessions);
         assert_eq!(proceed(&sessions, &id, 2, "RESPOND", ""), Err(Rejection::BadRequest));
@@ -276,17 +276,17 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_is_stopped() {
+    fn a_session_ends_after_too_many_wrong_answers() {
         let sessions = sessions();
         let (id, _) = start(&sessions);
-        for _ in 0..FAILURES {
+        for _ in 0..MAX_FAILURES {
             assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "0").unwrap()["status"], "CHALLENGE_REQUIRED");
         }
         assert_eq!(proceed(&sessions, &id, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_lasts_for_its_time_and_no_longer() {
+    async fn a_session_expires_after_its_lifetime() {
         let sessions = sessions();
         let (id, _) = start(&sessions);
         let second = Duration::from_secs(1);
@@ -297,16 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn sessions_do_not_pile_up() {
+    fn the_oldest_session_is_evicted_at_the_limit() {
         let sessions = sessions();
         let (first, _) = start(&sessions);
-        (0..SESSIONS).for_each(|_| _ = start(&sessions));
-        assert_eq!(sessions.lock().len(), SESSIONS);
+        (0..MAX_SESSIONS).for_each(|_| _ = start(&sessions));
+        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
         assert_eq!(proceed(&sessions, &first, 1, "RESPOND", "111111"), Err(Rejection::NotFound));
     }
 
     #[test]
-    fn what_the_guest_can_not_do_is_not_proposed() {
+    fn only_challenges_that_the_guest_supports_are_proposed() {
         let asked = |kinds: &str| {
             let body = format!(r#"{{"email": "ada@example.com", "supportedChallengeTypes": [{kinds}]}}"#);
             sessions().start(&os_login(), body.as_bytes()).unwrap()

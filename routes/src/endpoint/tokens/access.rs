@@ -1,4 +1,4 @@
-//! `service-accounts/…/token`.
+//! `service-accounts/…/token`: access tokens.
 
 use super::{Answer, Call, Object, TokenKind, exposed};
 use crate::accounts::ServiceAccount;
@@ -38,14 +38,14 @@ struct Granted {
     token_type: &'static str,
 }
 
-/// What a call asks of the source, with its scopes in this parameter.
+/// Builds the request to the source; `parameter` is the query parameter with the scopes.
 pub(super) fn request(
     call: &Call<'_>,
     tree: &Tree,
     account: Arc<ServiceAccount>,
     parameter: &str,
 ) -> Result<AccessTokenRequest, Rejection> {
-    // Nearly always; and with nothing named there is nothing to enforce.
+    // The common case; without scopes in the query there is nothing to enforce.
     if call.head.query().is_none() {
         return Ok(AccessTokenRequest { scopes: Arc::clone(&account.scopes), account });
     }
@@ -54,8 +54,8 @@ pub(super) fn request(
     Ok(AccessTokenRequest { account, scopes })
 }
 
-/// The scopes that the call names, of those that the account has; all that it has where none is left. Where scopes are
-/// enforced, naming another one is a mistake.
+/// The requested scopes that the account has, or all scopes of the account if none remains. If scopes are enforced, a requested scope
+/// that the account does not have is an error.
 fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Arc<[String]>, Rejection> {
     let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
     let is_own = |scope: &&str| account.scopes.iter().any(|own| own == scope);
@@ -71,7 +71,8 @@ fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Arc<[
     Ok(own.into_iter().map(str::to_owned).collect())
 }
 
-/// `enforce_scopes`, whose default an attribute of the instance or the project sets; where it does, a request can't opt out.
+/// Whether scopes are enforced: by the parameter `enforce_scopes`, or by an attribute of the instance or the project. A request can't
+/// override the attribute with `false`.
 fn is_enforced(call: &Call<'_>, tree: &Tree) -> Result<bool, Rejection> {
     let by_default = tree.is_switched_on("enable-access-token-enforce-scopes");
     match call.parameter("enforce_scopes").map(|value| parse_bool(&value)) {

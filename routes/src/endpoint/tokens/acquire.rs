@@ -1,4 +1,4 @@
-//! `/0.1/meta-data/service-accounts/…/acquire`: an access token in the words of the first API.
+//! `/0.1/meta-data/service-accounts/…/acquire`: access tokens in the format of the first API.
 
 use super::{Answer, Call, Object, TokenKind, access, exposed};
 use crate::accounts::ServiceAccount;
@@ -51,7 +51,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_token_may_be_good_for_ever() {
+    fn an_unlimited_lifetime_does_not_overflow() {
         let token = AccessToken { token: "ya29.made-up".to_owned().into(), expires_in: Duration::MAX };
         let answer = Acquire::answer(&token).represent(&Query::default()).unwrap();
         let answer: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();

@@ -1,4 +1,4 @@
-//! `service-accounts/…/identity`.
+//! `service-accounts/…/identity`: identity tokens.
 
 use super::{Answer, Call, TokenKind};
 use crate::accounts::ServiceAccount;
@@ -13,7 +13,7 @@ const NO_AUDIENCE: Rejection = Rejection::worded(StatusCode::BAD_REQUEST, "non-e
 
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// The VM is as old as the server.
+    /// The creation time of the VM in tokens: the start of the server.
     created: SystemTime,
 }
 

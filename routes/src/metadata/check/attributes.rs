@@ -1,18 +1,18 @@
-//! Attributes, the owner's and the guest's own: what they are called and how much they may hold.
+//! Checks of attributes and guest attributes: their names and sizes.
 
 use crate::metadata::walk::{self, Walk};
 use crate::tree::{GuestAttributes, is_addressable};
 use serde_json::{Map, Value};
 
-/// What Compute Engine's API takes of attributes, in bytes: of one key, of one value, of them all.
-const LONGEST_KEY: usize = 127;
-const LONGEST_VALUE: usize = 256 * 1024;
-const LONGEST_ALL: usize = 512 * 1024;
+/// Limits of Compute Engine's API, in bytes: of a key, of a value, of all keys and values.
+const MAX_KEY_BYTES: usize = 127;
+const MAX_VALUE_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 512 * 1024;
 
 pub(super) fn all(walk: &mut Walk, attributes: &Map<String, Value>) {
     let all = bytes(attributes);
-    if all >= LONGEST_ALL {
-        walk.warn(format!("{all} bytes of keys and values, of which GCE takes less than {LONGEST_ALL}: remove some"));
+    if all >= MAX_BYTES {
+        walk.warn(format!("{all} bytes of keys and values, of which GCE takes less than {MAX_BYTES}: remove some"));
     }
 }
 
@@ -21,16 +21,16 @@ pub(super) fn one(walk: &mut Walk, key: &str, value: &Value) {
     if key.is_empty() || !key.bytes().all(is_plain) {
         walk.warn("GCE takes keys of letters, digits, `-` and `_` only: rename it");
     }
-    if key.len() > LONGEST_KEY {
-        walk.warn(format!("a key of {} bytes, of which GCE takes {LONGEST_KEY} at most: shorten it", key.len()));
+    if key.len() > MAX_KEY_BYTES {
+        walk.warn(format!("a key of {} bytes, of which GCE takes {MAX_KEY_BYTES} at most: shorten it", key.len()));
     }
     match value.as_str().map(str::len) {
         None => walk.warn(format!(
             "{} is no string, and the guest agent refuses a VM's metadata for that: put it in quotes",
             walk::kind(value)
         )),
-        Some(length) if length > LONGEST_VALUE => {
-            walk.warn(format!("a value of {length} bytes, of which GCE takes {LONGEST_VALUE} at most: shorten it"));
+        Some(length) if length > MAX_VALUE_BYTES => {
+            walk.warn(format!("a value of {length} bytes, of which GCE takes {MAX_VALUE_BYTES} at most: shorten it"));
         }
         Some(_) => {}
     }
@@ -44,7 +44,7 @@ pub(super) fn all_of_guest(walk: &mut Walk, namespaces: &Map<String, Value>) {
     }
 }
 
-/// A namespace, or a key with its value.
+/// Checks a namespace, or a key with its value.
 pub(super) fn of_guest(walk: &mut Walk, name: &str, value: &Value) {
     const MAX_NAME: usize = GuestAttributes::MAX_NAME_BYTES;
     const MAX_VALUE: usize = GuestAttributes::MAX_VALUE_BYTES;
@@ -60,7 +60,7 @@ pub(super) fn of_guest(walk: &mut Walk, name: &str, value: &Value) {
     }
 }
 
-/// How many bytes keys and values have.
+/// The number of bytes of keys and values.
 fn bytes(keys: &Map<String, Value>) -> usize {
     let of = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
     keys.iter().map(|(key, value)| key.len() + of(value)).sum()
@@ -72,7 +72,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn attributes_have_limits() {
+    fn an_attribute_over_a_limit_is_a_warning() {
         assert!(warning(json!({"attributes": {"a.b": ""}})).starts_with("instance.attributes.a.b: GCE takes keys of"));
         assert!(warning(json!({"attributes": {"k".repeat(128): ""}})).contains("a key of 128 bytes"));
         assert!(
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_attributes_have_limits() {
+    fn a_guest_attribute_over_a_limit_is_a_warning() {
         let at = |namespace: &str, key: &str, length: usize| json!({"guestAttributes": {namespace: {key: "v".repeat(length)}}});
         assert_eq!(findings(at(&"n".repeat(128), &"k".repeat(128), 262_144)), []);
         assert!(warning(at("n", "k", 262_145)).starts_with("instance.guestAttributes.n.k: a value of 262145 bytes"));

@@ -1,40 +1,40 @@
-//! Why an edit is refused.
+//! The errors of edits.
 
 use crate::metadata::MetadataError;
 use crate::tree::Tree;
 
-/// Why a tree could not be edited.
+/// Why an edit of a tree failed. Each error has the path of the edit and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// The path has no segment.
+    /// The path is empty: the root can't be set or removed.
     #[error("the root itself can't be set or removed: name a path such as instance/attributes/my-key")]
     Root,
-    /// The path does not begin at the tree's root.
+    /// The path begins with `computeMetadata` instead of a key of the tree.
     #[error("{path}: a path begins below /computeMetadata/v1/, as in instance/attributes/my-key")]
     NotRelative {
         /// The path of the edit.
         path: String,
     },
-    /// A segment is spelled as the JSON has it.
+    /// A segment is spelled like the JSON key.
     #[error("{path}: `{segment}` is spelled `{instead}` in paths")]
     Misspelled {
         /// The path of the edit.
         path: String,
         /// The segment.
         segment: String,
-        /// What is right.
+        /// The correct spelling.
         instead: String,
     },
-    /// A segment of the path stands below a value.
-    #[error("{path}: `{segment}` can't stand below a value; remove the value first")]
+    /// A segment is below a leaf.
+    #[error("{path}: `{segment}` can't be below a value; remove the value first")]
     BelowLeaf {
         /// The path of the edit.
         path: String,
         /// The segment.
         segment: String,
     },
-    /// A segment below a list is no index of it, nor the next one.
+    /// A segment below a list is neither one of its indices nor the next one.
     #[error("{path}: `{segment}` is not an index of the list, nor the next one")]
     NotAnIndex {
         /// The path of the edit.
@@ -42,7 +42,7 @@ pub enum EditError {
         /// The segment.
         segment: String,
     },
-    /// A segment that no request could name.
+    /// A segment can't be part of a URL.
     #[error("{path}: `{segment}` can't be part of a URL's path")]
     NotAddressable {
         /// The path of the edit.
@@ -50,18 +50,18 @@ pub enum EditError {
         /// The segment.
         segment: String,
     },
-    /// There is nothing to remove.
+    /// The path names no node, so it can't be removed.
     #[error("{path}: there is no such node")]
     NotFound {
         /// The path of the edit.
         path: String,
     },
-    /// The value can't be what its place says it is.
+    /// The value has the wrong type for its path.
     #[error("{}", unfit(path, error))]
     Unfit {
         /// The path of the edit.
         path: String,
-        /// What is wrong, and where in the value.
+        /// The problem, and the path within the value.
         error: MetadataError,
     },
     /// The path has more than [`Tree::MAX_DEPTH`] segments, or would have them with the levels of the value.
@@ -74,21 +74,21 @@ pub enum EditError {
         /// The path of the edit.
         path: String,
     },
-    /// A route of its own answers there, with a token or what else is made for each request.
-    #[error("{path}: what is answered there is made for each request and can't be edited")]
+    /// The node is computed for each request, such as a token.
+    #[error("{path}: the value is computed for each request and can't be edited")]
     Computed {
         /// The path of the edit.
         path: String,
     },
 }
 
-/// What is wrong with the value itself has no place but the edit's, and the root has no path.
+/// The path of the edit, and the path and the problem within the value. Both paths may be empty.
 fn unfit(path: &str, error: &MetadataError) -> String {
     let error = if error.path().is_empty() { error.problem().to_owned() } else { error.to_string() };
     if path.is_empty() { error } else { format!("{path}: {error}") }
 }
 
-/// The beginning of a path that may be very long, to stand before a problem; the root has no path.
+/// The beginning of a path, for messages: a path may be very long. Empty for the root.
 fn short(path: &str) -> String {
     const MAX_CHARS: usize = 60;
     match path.char_indices().nth(MAX_CHARS) {

@@ -1,4 +1,4 @@
-//! Edits, against the tree of the edited JSON.
+//! Tests of edits: an edited tree equals the tree of the edited JSON.
 
 use super::*;
 use crate::Publisher;
@@ -21,7 +21,7 @@ fn json_of(tree: &Tree) -> Value {
 }
 
 #[test]
-fn a_value_is_set_and_the_rest_is_shared() {
+fn a_set_value_is_served_and_other_nodes_are_shared() {
     let before = vm();
     let after = before.with("instance/attributes/my-Key", &json!("2")).unwrap();
     assert_eq!(json_of(&after)["instance"]["attributes"], json!({"a": "1", "my-Key": "2"}));
@@ -51,7 +51,7 @@ fn an_edited_tree_is_the_tree_of_the_edited_json() {
 }
 
 #[test]
-fn a_patch_merges_and_removes() {
+fn a_merge_patch_sets_and_removes() {
     let patch = json!({"instance": {"attributes": {"a": null, "b": "2"}, "disks": null, "cpuPlatform": "c"}});
     let patched = vm().with_merged("", &patch).unwrap();
     assert_eq!(json_of(&patched)["instance"]["attributes"], json!({"b": "2"}));
@@ -67,7 +67,7 @@ fn a_patch_merges_and_removes() {
 }
 
 #[test]
-fn lists_are_made_where_lists_belong() {
+fn a_missing_list_is_added_as_a_list() {
     let tree = vm().with("instance/network-interfaces/0/access-configs/0/type", &json!("ONE_TO_ONE_NAT")).unwrap();
     let interfaces = json!([{"accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}]);
     assert_eq!(json_of(&tree)["instance"]["networkInterfaces"], interfaces);
@@ -75,7 +75,7 @@ fn lists_are_made_where_lists_belong() {
 }
 
 #[test]
-fn what_does_not_fit_its_place_is_refused() {
+fn a_value_of_the_wrong_type_is_an_error() {
     for (path, value, problem) in [
         ("instance/attributes", json!(5), "instance/attributes: an object is expected, not a number"),
         ("instance/disks", json!("x"), "instance/disks: a list is expected, not a string"),
@@ -88,7 +88,7 @@ fn what_does_not_fit_its_place_is_refused() {
 }
 
 #[test]
-fn an_account_that_is_added_is_a_whole_one() {
+fn an_added_account_is_completed() {
     let tree = vm().with("instance/service-accounts/b@example.com/scopes", &json!(["s"])).unwrap();
     let account = tree.service_account("b@example.com").unwrap();
     assert_eq!((&*account.email, &*account.scopes[0], account.is_default()), ("b@example.com", "s", false));
@@ -97,7 +97,7 @@ fn an_account_that_is_added_is_a_whole_one() {
 }
 
 #[test]
-fn what_a_vm_always_has_falls_back_to_its_default() {
+fn a_removed_value_falls_back_to_its_default() {
     let tree = vm().with("instance/preempted", &json!("TRUE")).unwrap().without("instance/preempted").unwrap();
     assert_eq!(tree, vm());
     assert_eq!(tree.text("instance/preempted").unwrap(), "FALSE");
@@ -105,27 +105,27 @@ fn what_a_vm_always_has_falls_back_to_its_default() {
 }
 
 #[test]
-fn a_patch_does_not_make_defaults_the_owners_own() {
+fn a_merge_patch_does_not_make_defaults_visible() {
     let tree = vm().with_merged("instance/virtual-clock", &json!({"more": "1"})).unwrap();
     assert_eq!(json_of(&tree)["instance"]["virtualClock"], json!({"more": "1"}));
 }
 
 #[test]
-fn setting_what_was_only_a_default_shows_it() {
+fn setting_a_default_makes_it_visible() {
     let tree = vm().with("instance/preempted", &json!("TRUE")).unwrap();
     assert_eq!(json_of(&tree)["instance"]["preempted"], "TRUE");
     assert_eq!(json_of(&vm())["instance"].get("preempted"), None);
 }
 
 #[test]
-fn a_path_that_can_not_be_edited_is_named() {
+fn a_path_that_can_not_be_edited_is_an_error_with_the_remedy() {
     for (path, remedy) in [
         ("", "name a path"),
-        ("instance/attributes/a/b", "`b` can't stand below a value"),
+        ("instance/attributes/a/b", "`b` can't be below a value"),
         ("instance/disks/5", "`5` is not an index"),
         ("instance/disks/-1", "`-1` is not an index"),
         ("instance/attributes/a b", "`a b` can't be part of a URL"),
-        ("instance/service-accounts/default/token", "made for each request"),
+        ("instance/service-accounts/default/token", "computed for each request"),
         ("instance/cpuPlatform", "`cpuPlatform` is spelled `cpu-platform`"),
         ("instance/networkInterfaces/0/ip", "`networkInterfaces` is spelled `network-interfaces`"),
         ("/computeMetadata/v1/instance/id", "begins below /computeMetadata/v1/"),
@@ -136,7 +136,7 @@ fn a_path_that_can_not_be_edited_is_named() {
     assert_eq!(vm().without("instance/x/y"), Err(EditError::NotFound { path: "instance/x/y".into() }));
     assert!(vm().without("instance/service-accounts/default/identity").is_err());
     assert!(matches!(vm().without("instance/cpuPlatform"), Err(EditError::Misspelled { .. })));
-    // Where two keys have kept their own spelling, each is a name.
+    // Keys with the same kebab-case form keep their spelling.
     let both = Metadata::from_json(json!({"instance": {"fooBar": 1, "foo-bar": 2}})).unwrap().tree();
     assert_eq!(both.with("instance/fooBar", &json!(3)).unwrap().text("instance/fooBar").unwrap(), "3");
 }
@@ -154,7 +154,7 @@ fn an_empty_patch_changes_nothing() {
 }
 
 #[test]
-fn a_secret_stays_one_however_it_is_set() {
+fn recursion_omits_a_secret_that_was_set_by_an_edit() {
     const PATHS: [&str; 2] = ["instance/workload-identities", "instance/gce-workload-certificates/workload-identities"];
     for path in PATHS {
         let tree = vm().with(path, &json!({"pem": "hidden"})).unwrap();
@@ -170,7 +170,7 @@ fn a_secret_stays_one_however_it_is_set() {
 }
 
 #[test]
-fn a_patch_reaches_into_objects_that_are_leaves() {
+fn a_merge_patch_merges_into_objects_that_are_leaves() {
     let tree = Tree::from_json(&json!({"instance": {
         "upcomingMaintenance": {"maintenance_status": "PENDING", "type": "SCHEDULED"},
         "workloadIdentities": {"status": "OK", "workloadCredentials": {"a": 1}},
@@ -190,7 +190,7 @@ fn a_patch_reaches_into_objects_that_are_leaves() {
 }
 
 #[test]
-fn a_path_or_a_value_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
+fn a_deeply_nested_path_or_value_is_an_error_and_no_stack_overflow() {
     let path = |segments: usize| vec!["a"; segments].join("/");
     let deepest = vm().with(&path(100), &json!("leaf")).unwrap();
     assert_eq!(deepest.text(&path(100)).unwrap(), "leaf");
@@ -217,7 +217,7 @@ fn a_path_or_a_value_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
 }
 
 #[test]
-fn an_edit_gets_the_types_of_gce_and_a_config_keeps_its_own() {
+fn an_edit_is_converted_to_gces_types_and_a_config_is_not() {
     let config = json!({"instance": {"id": "7", "preempted": true, "scheduling": {"preemptible": false}}});
     let tree = Metadata::from_json(config.clone()).unwrap().tree();
     assert_eq!(json_of(&tree.with_merged("", &json!({})).unwrap()), config);
@@ -234,7 +234,7 @@ fn an_edit_gets_the_types_of_gce_and_a_config_keeps_its_own() {
     );
 }
 
-/// What is logged while this runs.
+/// Runs edits and returns the log.
 fn logged(edits: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -254,7 +254,7 @@ fn logged(edits: impl FnOnce()) -> String {
 }
 
 #[test]
-fn an_edit_that_adds_a_key_that_gce_does_not_have_is_logged_once() {
+fn a_new_key_that_gce_does_not_have_is_logged_once() {
     let publisher = Publisher::new(vm());
     let log = logged(|| {
         publisher.set("instance/preemptd", "hidden").unwrap();
@@ -266,8 +266,9 @@ fn an_edit_that_adds_a_key_that_gce_does_not_have_is_logged_once() {
         publisher.set("odd/a b", 1).unwrap_err();
         publisher.remove("instance/preemptd").unwrap();
     });
-    let told = "GCE is not known to have this key: check its spelling; it is served as it stands path=";
-    let paths: Vec<_> = log.lines().map(|line| line.split_once(told).unwrap_or_else(|| panic!("{line}")).1).collect();
+    let warning = "GCE is not known to have this key: check its spelling; it is served unchanged path=";
+    let paths: Vec<_> =
+        log.lines().map(|line| line.split_once(warning).unwrap_or_else(|| panic!("{line}")).1).collect();
     assert_eq!(paths, ["\"instance/preemptd\"", "\"instance/disks/0/odd\""]);
     assert!(log.lines().all(|line| line.contains("WARN")), "{log}");
 }

@@ -1,4 +1,4 @@
-//! Edits over a file that changes.
+//! Tests of the three-way merge of edits and a reloaded config.
 
 use super::*;
 use crate::{GuestAttributes, OsLogin};
@@ -22,7 +22,7 @@ fn json_of(tree: &Tree, path: &str) -> Value {
 }
 
 #[test]
-fn each_change_stays_and_the_later_one_of_two_is_right() {
+fn changes_of_both_sides_are_kept_and_the_config_wins_a_conflict() {
     let before =
         attributes(json!({"kept": "1", "filed": "1", "edited": "1", "both": "1", "removed": "1", "gone": "1"}));
     let onto = attributes(json!({"kept": "1", "filed": "2", "edited": "1", "both": "2", "removed": "1", "added": "2"}));
@@ -39,7 +39,7 @@ fn each_change_stays_and_the_later_one_of_two_is_right() {
 }
 
 #[test]
-fn a_list_is_one_value_unless_its_length_stays() {
+fn a_list_is_merged_as_one_value_unless_its_length_is_the_same() {
     let nics = |ips: &[&str]| {
         let nics: Vec<_> = ips.iter().map(|ip| json!({"ip": ip, "forwardedIps": [], "mtu": 1460})).collect();
         instance(json!({"networkInterfaces": nics}))
@@ -54,7 +54,7 @@ fn a_list_is_one_value_unless_its_length_stays() {
 }
 
 #[test]
-fn a_directory_goes_unless_something_was_put_into_it() {
+fn a_removed_directory_keeps_only_added_entries() {
     let before = attributes(json!({"a": "1"}));
     let edited = before.with("instance/attributes/b", &json!("2")).unwrap();
     let rebased = edited.rebased(&before, &instance(json!({"id": 7})));
@@ -64,7 +64,7 @@ fn a_directory_goes_unless_something_was_put_into_it() {
 }
 
 #[test]
-fn a_directory_that_comes_back_is_whole() {
+fn a_directory_that_an_edit_removed_and_the_config_changed_is_restored() {
     let of =
         |preemptible: &str| instance(json!({"scheduling": {"automaticRestart": "TRUE", "preemptible": preemptible}}));
     let removed = of("FALSE").without("instance/scheduling").unwrap();
@@ -73,7 +73,7 @@ fn a_directory_that_comes_back_is_whole() {
 }
 
 #[test]
-fn an_object_that_is_a_leaf_is_one_value() {
+fn an_object_leaf_is_merged_as_one_value() {
     let of = |id: u64, status: &str| {
         instance(json!({"id": id, "upcomingMaintenance": {"maintenanceStatus": status, "canReschedule": "TRUE"}}))
     };
@@ -84,7 +84,7 @@ fn an_object_that_is_a_leaf_is_one_value() {
 }
 
 #[test]
-fn defaults_are_nobodys_change() {
+fn defaults_do_not_count_as_changes() {
     let before = instance(json!({"id": 1}));
     let edited = before.with("instance/virtual-clock/drift-token", &json!("7")).unwrap();
     let rebased = edited.rebased(&before, &instance(json!({"id": 1, "virtualClock": {"other": "x"}})));
@@ -92,7 +92,7 @@ fn defaults_are_nobodys_change() {
 }
 
 #[test]
-fn an_account_has_the_same_under_each_of_its_names() {
+fn service_accounts_are_merged_as_one_value() {
     let of = |scope: &str| {
         let account = json!({"email": "a@example.com", "aliases": ["default"], "scopes": [scope]});
         instance(json!({"serviceAccounts": {"default": account, "a@example.com": account}}))
@@ -107,7 +107,7 @@ fn an_account_has_the_same_under_each_of_its_names() {
 }
 
 #[test]
-fn what_guests_have_written_stays_hidden_where_the_config_has_none() {
+fn guest_attributes_stay_hidden_if_the_config_has_none() {
     let mut written = GuestAttributes::default();
     written.set("ns", "key", "mine");
     for (before, onto) in [
@@ -120,19 +120,23 @@ fn what_guests_have_written_stays_hidden_where_the_config_has_none() {
             let rebased = edited.with_guest_attributes(&written).unwrap().rebased(&before, &onto);
             assert_eq!(rebased.guest_attributes(), written);
             let shown = |tree: &Tree| tree.get("").unwrap().json();
-            assert_eq!(shown(&rebased), shown(&edited.rebased(&before, &onto)), "a guest changes nothing above");
+            assert_eq!(
+                shown(&rebased),
+                shown(&edited.rebased(&before, &onto)),
+                "guest attributes do not change the directories above"
+            );
         }
     }
 }
 
 #[test]
-fn who_may_log_in_is_one_value() {
+fn os_login_is_merged_as_one_value() {
     let of = |name: &str| {
         let person = json!({"name": "1", "posixAccounts": [{"username": name, "uid": "1001"}]});
         OsLogin::from_json(json!({"loginProfiles": [person]})).unwrap()
     };
-    let with = |id: u64, people: OsLogin| {
-        Metadata::from_json(json!({"instance": {"id": id}})).unwrap().with_os_login(people).tree()
+    let with = |id: u64, os_login: OsLogin| {
+        Metadata::from_json(json!({"instance": {"id": id}})).unwrap().with_os_login(os_login).tree()
     };
     let edited = with(1, of("bob"));
     assert_eq!(edited.rebased(&with(1, of("ada")), &with(2, of("ada"))), with(2, of("bob")));
@@ -147,7 +151,7 @@ fn any_instance() -> impl Strategy<Value = Tree> {
 
 proptest! {
     #[test]
-    fn no_change_is_lost(edited in any_instance(), before in any_instance(), onto in any_instance()) {
+    fn no_change_of_either_side_is_lost(edited in any_instance(), before in any_instance(), onto in any_instance()) {
         let rebased = edited.rebased(&before, &onto);
         for directory in ["attributes", "mine", "other"].map(|name| format!("instance/{name}")) {
             if [&edited, &before, &onto].iter().any(|tree| tree.owner_json(&directory).is_none()) {
@@ -161,9 +165,9 @@ proptest! {
         }
     }
 
-    /// It is as if somebody had written its JSON.
+    /// A rebased tree equals the tree that is built from its JSON.
     #[test]
-    fn it_is_a_tree_like_any_other(edited in any_instance(), before in any_instance(), onto in any_instance()) {
+    fn a_rebased_tree_equals_the_tree_of_its_json(edited in any_instance(), before in any_instance(), onto in any_instance()) {
         let rebased = edited.rebased(&before, &onto);
         prop_assert_eq!(&rebased, &tree(json_of(&rebased, "")));
         prop_assert_eq!(&edited.rebased(&before, &before), &edited);

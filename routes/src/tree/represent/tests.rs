@@ -33,7 +33,7 @@ fn body(path: &str, query: &str) -> String {
 }
 
 #[test]
-fn leaves_are_text_or_json() {
+fn leaves_are_rendered_as_text_or_json() {
     assert_eq!(answer(&vm(), "instance/id", ""), ("18446744073709551615".into(), "application/text".into()));
     assert_eq!(answer(&vm(), "instance/id", "alt=json"), ("18446744073709551615".into(), "application/json".into()));
     assert_eq!(body("instance/network-interfaces/0/ip", "alt=json"), "\"10.128.0.2\"");
@@ -50,7 +50,7 @@ fn tags_are_json_by_default() {
 }
 
 #[test]
-fn listings_are_sorted_and_say_what_is_a_directory() {
+fn listings_are_sorted_and_directories_end_in_a_slash() {
     assert_eq!(
         body("instance", ""),
         "attributes/\ndescription\ndisks/\nid\nnetwork-interfaces/\nservice-accounts/\ntags\n"
@@ -62,7 +62,7 @@ fn listings_are_sorted_and_say_what_is_a_directory() {
 }
 
 #[test]
-fn a_listing_has_one_form() {
+fn a_listing_rejects_alt_and_wait_for_change() {
     for query in ["alt=json", "alt=text", "wait_for_change=true"] {
         let refused = vm().get("instance").unwrap().represent(&Query::parse(Some(query)));
         assert_eq!(refused.unwrap_err(), Rejection::BadRequest, "{query}");
@@ -86,7 +86,7 @@ fn recursion_is_compact_json_in_byte_order_without_tokens() {
 }
 
 #[test]
-fn flattened_text_has_a_path_per_value() {
+fn recursive_text_has_a_line_with_the_path_for_each_value() {
     assert_eq!(
         body("instance", "recursive=true&alt=text"),
         "description \n\
@@ -104,7 +104,7 @@ fn flattened_text_has_a_path_per_value() {
     assert_eq!(body("instance/disks/0", "recursive=true&alt=text"), "device-name boot\nindex 0\n");
 }
 
-/// Any JSON at all, with keys as odd as JSON allows.
+/// Arbitrary JSON, with arbitrary keys.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -128,7 +128,7 @@ fn any_key() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9_.@-]{1,8}", "[a-z]{1,4}([A-Z][a-z]{1,4}){0,2}", ".{0,6}"]
 }
 
-/// Every path that a listing leads to, from this one down.
+/// Collects all nodes that listings lead to, with their paths.
 fn walk<'a>(node: &'a Node, path: &str, found: &mut Vec<(String, &'a Node)>) {
     found.push((path.to_owned(), node));
     if node.is_directory() {
@@ -143,14 +143,14 @@ fn walk<'a>(node: &'a Node, path: &str, found: &mut Vec<(String, &'a Node)>) {
 
 proptest! {
     #[test]
-    fn any_object_comes_back_as_it_went_in(values in prop::collection::btree_map(any_key(), any_json(), 0..6)) {
+    fn any_object_is_served_unchanged(values in prop::collection::btree_map(any_key(), any_json(), 0..6)) {
         let wanted = json!({ "unknown": values });
         let served: Value = serde_json::from_slice(&tree(&wanted).root.json()).unwrap();
         prop_assert_eq!(served, wanted);
     }
 
     #[test]
-    fn whatever_is_listed_is_served_in_every_form(values in prop::collection::btree_map(any_key(), any_json(), 0..6)) {
+    fn each_listed_node_is_served_in_every_form(values in prop::collection::btree_map(any_key(), any_json(), 0..6)) {
         let tree = tree(&json!({ "unknown": values }));
         let mut found = Vec::new();
         walk(&tree.root, "", &mut found);

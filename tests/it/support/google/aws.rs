@@ -1,5 +1,5 @@
-//! Amazon's side of federation: an instance's metadata, and the check that Google has AWS make of a signed question. The
-//! check follows AWS' description of Signature Version 4 and shares nothing with the crate that signs.
+//! Fakes of AWS for federation: the instance metadata server, and AWS STS verifying a signed `GetCallerIdentity` request. The
+//! verification follows AWS' description of Signature Version 4 and shares no code with the crate that signs.
 
 use super::{AUDIENCE, Google};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,7 +14,7 @@ pub(crate) const VERIFICATION_URL: &str =
     "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15";
 const SESSION: &str = "made-up-session";
 
-/// The instance's own metadata, which want a session.
+/// The instance metadata server (IMDSv2), which requires a session token.
 pub(super) fn metadata(method: &Method, path: &str, header: impl Fn(&'static str) -> String) -> Option<Value> {
     let has_session = header("x-aws-ec2-metadata-token") == SESSION;
     let answer = match (method, path) {
@@ -30,8 +30,8 @@ pub(super) fn metadata(method: &Method, path: &str, header: impl Fn(&'static str
 }
 
 impl Google {
-    /// A workload on that instance.
-    pub(crate) fn amazons_workload(&self) -> Value {
+    /// Credentials of a workload on that instance.
+    pub(crate) fn aws_workload(&self) -> Value {
         let at = |path: &str| format!("{}/latest/{path}", self.url);
         let mut json = self.workload(json!({
             "environment_id": "aws1",
@@ -45,21 +45,21 @@ impl Google {
     }
 }
 
-/// Whether AWS would answer the question in this subject token, and to whom: the key and the region.
+/// Verifies the signed request in this subject token; returns the access key ID and the region.
 pub(super) fn verify(subject_token: &str) -> Result<String, String> {
     let text = percent_decode_str(subject_token).decode_utf8().map_err(|error| error.to_string())?;
-    let question: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let url = question["url"].as_str().unwrap();
+    let signed_request: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let url = signed_request["url"].as_str().unwrap();
     let (host, query) = url.strip_prefix("https://").and_then(|url| url.split_once('?')).ok_or("no such URL")?;
-    if question["method"] != "POST" || query != "Action=GetCallerIdentity&Version=2011-06-15" {
-        return Err("another question".to_owned());
+    if signed_request["method"] != "POST" || query != "Action=GetCallerIdentity&Version=2011-06-15" {
+        return Err("not a GetCallerIdentity request".to_owned());
     }
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let headers = question["headers"].as_array().unwrap().iter();
+    let headers = signed_request["headers"].as_array().unwrap().iter();
     let headers: BTreeMap<String, String> =
         headers.map(|header| (text(&header["key"]).to_lowercase(), text(&header["value"]))).collect();
     if headers["x-goog-cloud-target-resource"] != AUDIENCE || headers["host"] != host {
-        return Err("meant for somebody else".to_owned());
+        return Err("signed for another audience".to_owned());
     }
     let parts = headers["authorization"].strip_prefix("AWS4-HMAC-SHA256 ").ok_or("another algorithm")?;
     let parts: BTreeMap<&str, &str> = parts.split(", ").filter_map(|part| part.split_once('=')).collect();

@@ -1,4 +1,4 @@
-//! A Google that refuses requests with an echo of a secret in them: each time of another one, or in another encoding.
+//! Refusals that echo a secret of the request: each answer echoes another secret or uses another encoding.
 
 use super::{Google, Refusal, oauth};
 use base64::Engine;
@@ -13,17 +13,17 @@ const ENCODINGS: [fn(&str) -> String; 6] = [
     |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
     |text| json!(json!(text).to_string()).to_string(),
     |text| text.chars().flat_map(|char| [char, '\u{1}']).collect(),
-    // The beginning alone.
+    // Truncated.
     |text| text.chars().take(text.len().min(60)).collect(),
 ];
 
 impl Google {
-    /// From now on refuses requests below this path.
+    /// Refuses requests below this path with an echo of their secrets.
     pub(crate) fn echoes_below(&self, path: &'static str) {
         *self.state.echoed.lock().unwrap() = Some(path);
     }
 
-    /// The secrets that were in those requests.
+    /// The secrets of the echoed requests.
     pub(crate) fn echoed(&self) -> Vec<String> {
         self.state.secrets.lock().unwrap().concat()
     }
@@ -45,7 +45,7 @@ impl Google {
             }
         }
         let mut echoed = self.state.secrets.lock().unwrap();
-        // A log line has room for one of them.
+        // One secret per answer, because log lines are truncated.
         let (encoding, secret) = (echoed.len() % ENCODINGS.len(), echoed.len() / ENCODINGS.len() % secrets.len());
         let echo = ENCODINGS[encoding](&secrets[secret]);
         echoed.push(secrets);

@@ -1,4 +1,4 @@
-//! What each of Google's URLs checks, and how it answers.
+//! The endpoints of the fake Google: what each verifies and how it answers.
 
 use super::{
     AUDIENCE, CLIENT, CLOUD_PLATFORM, Google, REFRESH_TOKEN, Refusal, SERVICE_ACCOUNTS, SUBJECT_TOKEN, api, aws, oauth,
@@ -22,14 +22,14 @@ impl Google {
         let body = body.collect().await.unwrap().to_bytes();
         let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let bearer = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
-        let amazons = path
+        let aws = path
             .strip_prefix("/latest/")
             .and_then(|path| aws::metadata(&parts.method, path, |name| header(name).into()));
         let failure = self.state.failures.lock().unwrap().pop();
         let outcome = match (&parts.method, &*path) {
-            _ if failure.is_some() => Err(api(failure.unwrap().0, "UNAVAILABLE", "told to fail")),
+            _ if failure.is_some() => Err(api(failure.unwrap().0, "UNAVAILABLE", "failure requested by the test")),
             _ if self.echoes(&path) => Err(self.echo(&parts, &body)),
-            _ if amazons.is_some() => Ok(amazons.unwrap()),
+            _ if aws.is_some() => Ok(aws.unwrap()),
             (&Method::POST, "/token") => self.token(&body),
             (&Method::POST, "/v1/token") => self.exchange(&body, peer, header("authorization")),
             (&Method::GET, "/subject") if header("x-wanted") == "yes" => Ok(json!({"token": SUBJECT_TOKEN})),
@@ -38,7 +38,7 @@ impl Google {
                 .map(|(email, scope)| json!({"email": email, "scope": scope}))
                 .map_err(|problem| api(401, "UNAUTHENTICATED", &problem)),
             (&Method::POST, path) => self.iam(path, bearer, &body),
-            _ => Err(api(404, "NOT_FOUND", "no such thing")),
+            _ => Err(api(404, "NOT_FOUND", "no such path")),
         };
         let (status, json) = outcome.map_or_else(|refusal| refusal, |json| (StatusCode::OK, json));
         let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
@@ -113,7 +113,7 @@ impl Google {
             }
             _ => return Err(oauth("invalid_grant", "Invalid subject token.")),
         };
-        // Workforce pools say who pays.
+        // Workforce pools name the project to bill.
         let options = form.get("options").map(|options| serde_json::from_str::<Value>(options).unwrap());
         let payer = options.and_then(|options| options["userProject"].as_str().map(|it| format!(" for {it}")));
         let token = self.access_token(&(subject + &client + &payer.unwrap_or_default()), &form["scope"]);
@@ -134,7 +134,7 @@ impl Google {
         let texts = |value: &Value| -> Vec<String> {
             value.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
         };
-        let may = self.state.actable.lock().unwrap().get(email) == Some(&texts(&body["delegates"]));
+        let may = self.state.impersonable.lock().unwrap().get(email) == Some(&texts(&body["delegates"]));
         if !may || !scope.split(' ').any(|it| it == CLOUD_PLATFORM) {
             return Err(api(403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied"));
         }
@@ -150,8 +150,8 @@ impl Google {
                 }))
             }
             "generateIdToken" => {
-                let says_email = body["includeEmail"].as_bool().unwrap();
-                Ok(json!({"token": self.new_id_token(email, body["audience"].as_str().unwrap(), says_email)}))
+                let include_email = body["includeEmail"].as_bool().unwrap();
+                Ok(json!({"token": self.new_id_token(email, body["audience"].as_str().unwrap(), include_email)}))
             }
             _ => Err(api(404, "NOT_FOUND", "no such method")),
         }

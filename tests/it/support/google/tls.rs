@@ -1,4 +1,4 @@
-//! The same Google behind TLS, for workloads whose certificate says who they are.
+//! The fake Google over mutual TLS, for workloads that authenticate with a certificate.
 
 use super::Google;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// A listener that wants certificates of its own authority's.
+/// A TLS listener that requires client certificates of its authority.
 pub(crate) struct Tls {
     pub(crate) url: String,
-    /// The authority that everybody trusts, in PEM.
+    /// The authority's root certificate, in PEM.
     pub(crate) root: String,
     /// A workload's certificate and key, in PEM.
     pub(crate) client: (String, String),
@@ -24,13 +24,13 @@ pub(crate) struct Tls {
 
 #[cfg(feature = "tpm")]
 impl Tls {
-    /// A workload's certificate for this key.
+    /// Issues a workload's certificate for this key.
     pub(crate) fn certify(&self, key: &str) -> String {
         let params = CertificateParams::new(vec!["workload.example.com".to_owned()]).unwrap();
         params.signed_by(&KeyPair::from_pem(key).unwrap(), &self.authority).unwrap().pem()
     }
 
-    /// What the last connection spoke.
+    /// The TLS version of the last connection.
     pub(crate) fn last_version(&self) -> String {
         self.version.lock().unwrap().clone()
     }
@@ -57,12 +57,12 @@ impl Google {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let version = Arc::new(Mutex::new(String::new()));
-        let heard = Arc::clone(&version);
+        let last_version = Arc::clone(&version);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let Ok(stream) = acceptor.accept(stream).await else { continue };
-                *heard.lock().unwrap() = format!("{:?}", stream.get_ref().1.protocol_version().unwrap());
+                *last_version.lock().unwrap() = format!("{:?}", stream.get_ref().1.protocol_version().unwrap());
                 let peer = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
                 tokio::spawn(google.clone().serve(stream, Some(peer)));
             }

@@ -20,9 +20,13 @@ fn credentials_and_config_that_disagree_are_reported() {
     };
     let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
     assert!(disagreements(&summary("a@example.com", "p"), &account, Some("p")).is_empty());
-    assert_eq!(disagreements(&summary("b@example.com", "q"), &account, Some("p")).len(), 2);
-    let said = ["key.json: a key of the project p; the config has none"];
-    assert_eq!(disagreements(&summary("a@example.com", "p"), &account, None), said);
+    let expected = [
+        "key.json: the config says a@example.com, the credentials belong to b@example.com: tokens will be b@example.com's",
+        "key.json: the config says project p, the credentials belong to project q",
+    ];
+    assert_eq!(disagreements(&summary("b@example.com", "q"), &account, Some("p")), expected);
+    let expected = ["key.json: the config has no project ID, the credentials belong to project p"];
+    assert_eq!(disagreements(&summary("a@example.com", "p"), &account, None), expected);
 }
 
 /// A supervisor of accounts whose access tokens this source makes. Their credentials are never used.

@@ -1,0 +1,101 @@
+//! The last step of a start: serves requests on the bound sockets, and runs the background tasks. It can't fail.
+
+use super::assemble::{Assembled, Https};
+use super::bind::Sockets;
+use super::body::IncomingBody;
+use super::builder::{Limits, ServerBuilder};
+use super::connection::{self, ConnectionLimits};
+use super::listener::Listener;
+use super::open_connections::OpenConnections;
+use super::threads::ConnectionThreads;
+use super::{Lifecycle, Server};
+use crate::metrics::{Monitored, Pages, State};
+use crate::stack::{OwnLayers, SharedRecord};
+use crate::vm::VmTasks;
+use bytes::Bytes;
+use gce_metadata_layers::Waiters;
+use http_body_util::Full;
+use std::time::Duration;
+
+/// Maximum number of connections of the metrics listener.
+const METRICS_CONNECTIONS: usize = 64;
+
+pub(super) fn run(
+    assembled: Assembled,
+    sockets: Sockets,
+    limits: Limits,
+    own_layers: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
+    drain: Duration,
+) -> Server {
+    let Assembled { vm, tasks, https, threads, running, hosts, metrics, advice } = assembled;
+    let lifecycle = &running.lifecycle;
+    let connections = OpenConnections::at_most(limits.max_connections);
+    let waiters = limits.waiters(&connections);
+    let record = metrics.as_ref().map(|(metrics, _)| SharedRecord::new(metrics.clone()));
+    let stop = lifecycle.stop.clone();
+    let stack = vm
+        .stack_with_bodies()
+        .until(stop.clone())
+        .waiters(waiters.clone())
+        .record(record)
+        .hosts(hosts)
+        .own_layers(own_layers);
+    let address = sockets.main.address.clone();
+    let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
+    // HTTPS is served at the main address unless it has a second one.
+    let (plain, encrypted) = match sockets.tls {
+        None if https.is_some() => (None, Some(sockets.main)),
+        beside => (Some(sockets.main), beside),
+    };
+    let tls_address = encrypted.as_ref().map(|bound| bound.address.clone());
+    if let Some((bound, Https { tls, allowed })) = encrypted.zip(https) {
+        let (service, threads) = (stack.clone().peers(allowed).service(), threads.for_tls());
+        connection::spawn(bound.listener, Some(tls), service, limits.per(&connections), threads, lifecycle);
+    }
+    if let Some(bound) = plain {
+        advice.log_exposure(&address);
+        connection::spawn(bound.listener, None, stack.service(), limits.per(&connections), threads, lifecycle);
+    }
+    if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
+        let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
+        let monitored = Monitored { metrics, state, guest_attributes, stop };
+        serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
+    }
+    advice.log();
+    spawn_tasks(tasks, lifecycle);
+    Server { address, metrics_address, tls_address, vm, running, drain }
+}
+
+fn serve_metrics(listener: Listener, pages: Pages, monitored: Monitored, limits: &Limits, lifecycle: &Lifecycle) {
+    let metrics = monitored.metrics.clone();
+    let limits = limits.per(&OpenConnections::at_most(METRICS_CONNECTIONS));
+    let threads = ConnectionThreads::current(&lifecycle.tasks);
+    connection::spawn(listener, None, pages.service(monitored), limits, threads, lifecycle);
+    lifecycle.spawn(async move { metrics.run_upkeep().await });
+}
+
+/// Runs the tasks until they have ended, which they do after `stop`, or until `abort`.
+fn spawn_tasks(tasks: VmTasks, lifecycle: &Lifecycle) {
+    let Lifecycle { stop, abort, tasks: tracker } = lifecycle.clone();
+    tracker.spawn(async move { abort.run_until_cancelled(tasks.run(stop)).await });
+}
+
+impl Limits {
+    /// The limits of a listener that shares these connections.
+    fn per(&self, connections: &OpenConnections) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: connections.clone(),
+            header_bytes: ServerBuilder::HEADER_BYTES,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+
+    fn waiters(&self, connections: &OpenConnections) -> Waiters {
+        let max_waiters = self.max_waiters.min(connections.max_waiters());
+        if max_waiters < self.max_waiters {
+            tracing::info!(max_waiters, "requests that wait for a change may use three quarters of the connections");
+        }
+        Waiters::at_most(max_waiters)
+    }
+}

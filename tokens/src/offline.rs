@@ -45,8 +45,8 @@ pub struct OfflineOptions {
     pub token_lifetime: Duration,
     /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
-    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating an RSA key
-    /// takes up to a second of CPU time, which a test that needs no identity token saves.
+    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating
+    /// an RSA key takes up to a second of CPU time, which a test that needs no identity token saves.
     pub generate_key_at_start: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Compares a signature by [`TpmSigner`] with the bare tpm2-tss call on the same TPM: the difference is the cost of the queue to
-//! the thread that owns the TPM. Needs swtpm and tpm2-tools.
+//! Compares a signature by [`TpmSigner`] with the bare tpm2-tss call on the same TPM: the difference is the cost of the
+//! queue to the thread that owns the TPM. Needs swtpm and tpm2-tools.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

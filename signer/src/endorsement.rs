@@ -1,7 +1,8 @@
 //! Seals a secret to the endorsement key of one TPM, so that only this TPM can unseal it.
 //!
-//! Sealing needs the public endorsement key, but no TPM. The result is an object duplicated to the endorsement key with an outer
-//! wrapper (TPM 2.0 Library, part 1, "Protected Storage"), which `tpm2_import` and Google's guest agent import.
+//! Sealing needs the public endorsement key, but no TPM. The result is an object duplicated to the endorsement key with
+//! an outer wrapper (TPM 2.0 Library, part 1, "Protected Storage"), which `tpm2_import` and Google's guest agent
+//! import.
 
 use aws_lc_rs::agreement::{ECDH_P256, EphemeralPrivateKey, ParsedPublicKey, UnparsedPublicKey, agree_ephemeral};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -20,7 +21,8 @@ use x509_parser::prelude::*;
 use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
-/// A TPM's public endorsement key: the elliptic-curve key (P-256) of the default template, which every TPM can recreate.
+/// A TPM's public endorsement key: the elliptic-curve key (P-256) of the default template, which every TPM can
+/// recreate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndorsementKey {
     /// The uncompressed point: 4, x, y.

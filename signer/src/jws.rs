@@ -19,7 +19,8 @@ struct Header<'a> {
     typ: &'static str,
 }
 
-/// Signs `claims` and returns the token in compact form. `key_id` becomes the `kid` of the header, by which verifiers find the key.
+/// Signs `claims` and returns the token in compact form. `key_id` becomes the `kid` of the header, by which verifiers
+/// find the key.
 ///
 /// # Errors
 /// If the claims can't be serialized, or the signer fails.

@@ -1,7 +1,7 @@
 //! Signers of JSON Web Tokens as [`tower::Service`]s from a [`SignRequest`] to a [`Signature`].
 //!
-//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM (`tpm::TpmSigner`)
-//! share every step but the signature. [`EndorsementKey`] seals secrets to a TPM.
+//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM
+//! (`tpm::TpmSigner`) share every step but the signature. [`EndorsementKey`] seals secrets to a TPM.
 //!
 //! # Features
 //!

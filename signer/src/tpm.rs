@@ -1,7 +1,7 @@
 //! RSA keys in a Trusted Platform Module (TPM 2.0): signing with them, provisioning them, describing them.
 //!
-//! The private key never leaves the chip. The TPM gets the digest of a message and returns a signature, which for RS256 equals,
-//! byte for byte, that of a [`PemSigner`](super::PemSigner) with the same key.
+//! The private key never leaves the chip. The TPM gets the digest of a message and returns a signature, which for RS256
+//! equals, byte for byte, that of a [`PemSigner`](super::PemSigner) with the same key.
 //!
 //! Every function that talks to the TPM blocks its thread, except [`TpmSigner`]'s service.
 
@@ -61,8 +61,8 @@ pub struct TpmOptions {
     pub key_password: Option<Secret>,
     /// The platform registers that the key's policy is bound to.
     pub pcrs: Option<Pcrs>,
-    /// The TPM name of an endorsement key. If set, sessions are salted with this key and encrypt the parameters of commands, so that
-    /// only the TPM with this key can read them.
+    /// The TPM name of an endorsement key. If set, sessions are salted with this key and encrypt the parameters of
+    /// commands, so that only the TPM with this key can read them.
     pub encrypt_with_name: Option<Vec<u8>>,
 }
 
@@ -101,8 +101,9 @@ pub enum TpmParent {
 
 /// A signer with a key inside a TPM.
 ///
-/// One thread owns the TPM and makes the signatures in the order of the requests. Its queue is bounded: `poll_ready` waits for
-/// capacity, which is the backpressure of a slow TPM. A restarted TPM is reopened at the next signature. Clones share the queue.
+/// One thread owns the TPM and makes the signatures in the order of the requests. Its queue is bounded: `poll_ready`
+/// waits for capacity, which is the backpressure of a slow TPM. A restarted TPM is reopened at the next signature.
+/// Clones share the queue.
 #[derive(Clone)]
 pub struct TpmSigner {
     queue: PollSender<Job>,
@@ -114,11 +115,12 @@ pub struct TpmSigner {
 }
 
 impl TpmSigner {
-    /// Connects to the TPM and loads the key. This blocks for up to 90 seconds. It makes no signature, so a wrong password of the key
-    /// is not detected yet.
+    /// Connects to the TPM and loads the key. This blocks for up to 90 seconds. It makes no signature, so a wrong
+    /// password of the key is not detected yet.
     ///
     /// # Errors
-    /// If there is no TPM at the address or no such key, if the TPM does not answer, or if `options` don't satisfy the key's policy.
+    /// If there is no TPM at the address or no such key, if the TPM does not answer, or if `options` don't satisfy the
+    /// key's policy.
     pub fn open(key: TpmKey, options: TpmOptions) -> Result<Self, TpmError> {
         let (first_key, first_options) = (key.clone(), options.clone());
         let loaded = with_timeout(OPEN_TIMEOUT, &options.tpm, move || LoadedKey::open(&first_key, &first_options))?;

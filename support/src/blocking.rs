@@ -19,8 +19,8 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     done.await.map_err(|_| io::Error::other("the work has panicked"))
 }
 
-/// Retries `attempt` every [`BACKOFF`] until it succeeds, and logs each failure. The limit on threads that made it fail is often
-/// reached only for a short time.
+/// Retries `attempt` every 5 seconds until it succeeds, and logs each failure. The limit on threads that made it fail
+/// is often reached only for a short time.
 pub async fn retrying<T, F: Future<Output = io::Result<T>>>(attempt: impl Fn() -> F) -> T {
     loop {
         match attempt().await {

@@ -1,5 +1,5 @@
-//! Elapsed time by two clocks. Tokens expire by the system time, which can be set back; the monotonic clock stops while a machine
-//! sleeps. The larger of the two elapsed times counts, so that neither clock prolongs the life of a token.
+//! Elapsed time by two clocks. Tokens expire by the system time, which can be set back; the monotonic clock stops while
+//! a machine sleeps. The larger of the two elapsed times counts, so that neither clock prolongs the life of a token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +50,8 @@ impl Moment {
     }
 }
 
-/// A clock for tests. Its system time changes only by calls of the returned function, which moves it by a number of seconds.
+/// A clock for tests. Its system time changes only by calls of the returned function, which moves it by a number of
+/// seconds.
 pub fn movable() -> (Clock, impl Fn(i64)) {
     let (start, offset) = (SystemTime::now(), Arc::new(std::sync::atomic::AtomicI64::new(0)));
     let moved = Arc::clone(&offset);

@@ -47,8 +47,8 @@ pub fn read(path: &Path, limit: Limit) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let file = File::open(path)?;
-    // The length is a hint, because the file may grow. The buffer is allocated at full size, because a reallocation would leave a
-    // copy of a secret in the freed memory.
+    // The length is a hint, because the file may grow. The buffer is allocated at full size, because a reallocation
+    // would leave a copy of a secret in the freed memory.
     let length = file.metadata()?.len().min(limit.bytes());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(limit.bytes() + 1).read_to_end(&mut content)?;

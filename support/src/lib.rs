@@ -1,5 +1,6 @@
-//! Internal helpers of the `gce-metadata-server` crates: [`Secret`], clocks, threads and file reads. Don't depend on this crate: it
-//! has no stable API, and `gce-metadata-server`, `gce-metadata-routes` and `gce-metadata-signer` re-export `Secret`.
+//! Internal helpers of the `gce-metadata-server` crates: [`Secret`], clocks, threads and file reads. Don't depend on
+//! this crate: it has no stable API, and `gce-metadata-server`, `gce-metadata-routes` and `gce-metadata-signer`
+//! re-export `Secret`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

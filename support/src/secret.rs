@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A secret string. `Debug` prints `Secret(…)`, and the memory is wiped when the last clone is dropped. Cloning is cheap: clones share
-/// the string.
+/// A secret string. `Debug` prints `Secret(…)`, and the memory is wiped when the last clone is dropped. Cloning is
+/// cheap: clones share the string.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 

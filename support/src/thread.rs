@@ -1,5 +1,5 @@
-//! Threads that are joined on drop, with a time-out. They hold resources, such as a TPM's memory, that the exit of the process would
-//! not release.
+//! Threads that are joined on drop, with a time-out. They hold resources, such as a TPM's memory, that the exit of the
+//! process would not release.
 
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
@@ -10,7 +10,8 @@ use std::time::Duration;
 /// How long `drop` waits for the thread to end.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A handle of a thread, which joins the thread when dropped. The owner must first drop the channel whose end stops the thread.
+/// A handle of a thread, which joins the thread when dropped. The owner must first drop the channel whose end stops the
+/// thread.
 pub struct Thread {
     ended: Mutex<Receiver<()>>,
 }

@@ -1,7 +1,7 @@
 //! The token cache: serves a token until five of its sixty minutes are left, as GCE does.
 //!
-//! Fetches are single-flight: concurrent requests for the same token share one fetch. For slow sources a token is refreshed in the
-//! background before it expires (refresh ahead). Entries and in-flight fetches are bounded.
+//! Fetches are single-flight: concurrent requests for the same token share one fetch. For slow sources a token is
+//! refreshed in the background before it expires (refresh ahead). Entries and in-flight fetches are bounded.
 
 mod entry;
 mod fetch_slots;
@@ -67,7 +67,8 @@ impl<R> CacheTokensLayer<R> {
         Self { hits, ..self }
     }
 
-    /// Refreshes tokens in the background while the current one is served, so that no request waits for a refresh. For slow sources.
+    /// Refreshes tokens in the background while the current one is served, so that no request waits for a refresh. For
+    /// slow sources.
     #[must_use]
     pub fn refresh_ahead(self) -> Self {
         Self { refresh_ahead: true, ..self }
@@ -104,8 +105,9 @@ impl<S, R: TokenRequest> Layer<S> for CacheTokensLayer<R> {
 
 /// A service that caches one token for each account and set of scopes, or audience and format.
 ///
-/// Fetches are single-flight per token. Each runs in a task, which continues when the client disconnects. If a refresh fails, the
-/// cached token is served until it expires. At most 1024 tokens are cached, and at most 32 fetches are in flight per account.
+/// Fetches are single-flight per token. Each runs in a task, which continues when the client disconnects. If a refresh
+/// fails, the cached token is served until it expires. At most 1024 tokens are cached, and at most 32 fetches are in
+/// flight per account.
 ///
 /// ```
 /// use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource};
@@ -123,7 +125,8 @@ pub struct CacheTokens<S, R: TokenRequest> {
     shared: Arc<Shared<S, R>>,
 }
 
-/// The state of the service, behind one `Arc`: every request clones the service, and a cache hit does not need the inner service.
+/// The state of the service, behind one `Arc`: every request clones the service, and a cache hit does not need the
+/// inner service.
 #[derive(Debug)]
 struct Shared<S, R: TokenRequest> {
     inner: S,
@@ -183,7 +186,8 @@ where
         });
     }
 
-    /// Fetches a token for a request that arrived at `requested_at`, or waits for the in-flight fetch of another request.
+    /// Fetches a token for a request that arrived at `requested_at`, or waits for the in-flight fetch of another
+    /// request.
     async fn fetch_once(
         self: Arc<Self>,
         request: R,
@@ -209,8 +213,8 @@ where
                     let Some(slot) = self.slots.acquire_timeout(request.account()).await else {
                         return self.complete(&request, &fetch_lock, Err(overloaded().into()), self.clock.now());
                     };
-                    // In a task, which outlives its client: a slow source may take longer than the time-out of every client, and its
-                    // token would never be cached.
+                    // In a task, which outlives its client: a slow source may take longer than the time-out of every
+                    // client, and its token would never be cached.
                     let fetch = async move {
                         let outcome = self.fetch(&request, &fetch_lock).await;
                         drop((locked, slot));
@@ -230,7 +234,8 @@ where
         self.complete(request, fetch_lock, outcome, since)
     }
 
-    /// Caches the outcome of a fetch, unless the entry was invalidated in the meantime: the outcome may belong to old credentials.
+    /// Caches the outcome of a fetch, unless the entry was invalidated in the meantime: the outcome may belong to old
+    /// credentials.
     fn complete(
         &self,
         request: &R,

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 /// A receiver of the events of the token path. Every method does nothing by default; `()` ignores all events.
 pub trait TokenEvents: Send + Sync {
-    /// A request for a token was answered, from the cache or by the source. A request whose client disconnected before is not reported.
+    /// A request for a token was answered, from the cache or by the source. A request whose client disconnected before
+    /// is not reported.
     fn requested(&self, outcome: &TokenOutcome<'_>) {
         _ = outcome;
     }
 
-    /// Returns whether [`requested`](Self::requested) does nothing, so that the path can skip its call and reads no clock. The result
-    /// must not change.
+    /// Returns whether [`requested`](Self::requested) does nothing, so that the path can skip its call and reads no
+    /// clock. The result must not change.
     fn ignores_requests(&self) -> bool {
         false
     }
 
-    /// The source answered a fetch. Background refreshes, probes and fetches whose clients disconnected are reported too.
+    /// The source answered a fetch. Background refreshes, probes and fetches whose clients disconnected are reported
+    /// too.
     fn fetched(&self, outcome: &TokenOutcome<'_>) {
         _ = outcome;
     }

@@ -1,4 +1,5 @@
-//! The source of a fixed token, given by the environment or a test, for the default account. Other accounts get no token.
+//! The source of a fixed token, given by the environment or a test, for the default account. Other accounts get no
+//! token.
 
 use super::fetch_error::FetchError;
 use super::token_request::TokenRequest;

@@ -1,8 +1,9 @@
 //! Detects changes of files, by file system events and by polling.
 //!
-//! Editors write in place or rename over the file, Kubernetes swaps a symbolic link three folders up, users delete and recreate a
-//! folder. So the folders are watched, not the files. A slow, cheap poll finds changes without an event, and every change on systems
-//! without a watcher. Disk access runs on threads that may block: a hanging file system must not block the server.
+//! Editors write in place or rename over the file, Kubernetes swaps a symbolic link three folders up, users delete and
+//! recreate a folder. So the folders are watched, not the files. A slow, cheap poll finds changes without an event, and
+//! every change on systems without a watcher. Disk access runs on threads that may block: a hanging file system must
+//! not block the server.
 
 mod folders;
 
@@ -52,8 +53,8 @@ impl Follow {
         Self { events: Arc::default(), poll: None, check, stage: Stage::First, must_report: false }
     }
 
-    /// Waits until a file may have changed since the last call. The first call returns at once, because changes before it were not
-    /// watched. Cancel safe.
+    /// Waits until a file may have changed since the last call. The first call returns at once, because changes before
+    /// it were not watched. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
             match &mut self.stage {
@@ -89,7 +90,8 @@ impl Follow {
         }
     }
 
-    /// Starts a check of the stamps. It continues when the call of `changed` is cancelled; the next call returns its result.
+    /// Starts a check of the stamps. It continues when the call of `changed` is cancelled; the next call returns its
+    /// result.
     fn start_check(&self) -> Stage {
         let (check, events) = (Arc::clone(&self.check), Arc::clone(&self.events));
         let run = move || check.lock().unwrap_or_else(PoisonError::into_inner).run(&events);
@@ -118,7 +120,8 @@ mod tests {
     use std::fs;
     use tokio::time::timeout;
 
-    /// The check of a cancelled call may end after the caller has read the files, so the next call must report its result.
+    /// The check of a cancelled call may end after the caller has read the files, so the next call must report its
+    /// result.
     #[tokio::test]
     async fn a_change_found_after_a_cancelled_call_is_reported_by_the_next_one() {
         let folder = tempfile::tempdir().unwrap();

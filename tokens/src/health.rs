@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The record of whether a source answered its last fetch, for each account and kind of token. A refusal is an answer. Clones share
-/// one record.
+/// The record of whether a source answered its last fetch, for each account and kind of token. A refusal is an answer.
+/// Clones share one record.
 ///
 /// The token path writes it; `/readyz` and the supervisor of live accounts read it. It does not depend on metrics.
 #[derive(Debug, Clone, Default)]
@@ -34,9 +34,9 @@ impl SourceHealth {
         self.lock().retain(|(known, _), _| known != account);
     }
 
-    /// Returns whether the source is ready: the last fetches of at least one account were all answered, or nothing was fetched yet. A
-    /// single failing account must not take the server out of service for the others. Only accounts for which `is_served` holds count,
-    /// because others may have been removed from the metadata.
+    /// Returns whether the source is ready: the last fetches of at least one account were all answered, or nothing was
+    /// fetched yet. A single failing account must not take the server out of service for the others. Only accounts for
+    /// which `is_served` holds count, because others may have been removed from the metadata.
     pub fn is_ready(&self, is_served: impl Fn(&str) -> bool) -> bool {
         let answered = self.lock();
         let mut accounts = BTreeMap::new();

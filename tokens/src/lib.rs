@@ -1,8 +1,8 @@
 //! Sources of Google Cloud tokens as pairs of [`tower::Service`]s: one for access tokens, one for identity tokens.
 //!
-//! A [`CredentialSource`] selects fixed tokens, the offline issuer, or (feature `live`) credentials that Google issued. Opening it
-//! yields [`Credentials`], whose services have the same types for all sources. All sources share one stack of layers (`stack.rs`):
-//! metrics, cache, rate limit, log.
+//! A [`CredentialSource`] selects fixed tokens, the offline issuer, or (feature `live`) credentials that Google issued.
+//! Opening it yields [`Credentials`], whose services have the same types for all sources. All sources share one stack
+//! of layers (`stack.rs`): metrics, cache, rate limit, log.
 //!
 //! # Features
 //!
@@ -145,8 +145,9 @@ impl Credentials {
         self.tokens.clone()
     }
 
-    /// Returns routes outside of the metadata tree, for [`Router::with_route`](gce_metadata_routes::Router::with_route): the public
-    /// keys and the discovery document of the offline issuer. Other sources have none.
+    /// Returns routes outside of the metadata tree, for
+    /// [`Router::with_route`](gce_metadata_routes::Router::with_route): the public keys and the discovery document of
+    /// the offline issuer. Other sources have none.
     pub fn routes(&self) -> Vec<(&'static str, Arc<dyn Endpoint>)> {
         self.routes.clone()
     }
@@ -166,8 +167,9 @@ impl Credentials {
         self.default_email.as_deref()
     }
 
-    /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed credentials
-    /// files, logs the health of each account, and probes failed accounts. For fixed, offline and given tokens it returns at once.
+    /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed
+    /// credentials files, logs the health of each account, and probes failed accounts. For fixed, offline and given
+    /// tokens it returns at once.
     pub fn supervise(&self, reader: Reader) -> impl Future<Output = ()> + Send + 'static + use<> {
         let supervision = self.supervise.as_ref().map(|supervise| supervise(reader));
         async move {
@@ -241,8 +243,8 @@ impl CredentialSource {
         self.open_with(Arc::new(()), None)
     }
 
-    /// Opens the source and returns only its token services. The offline issuer's routes to its public keys, and the reload of
-    /// credentials files, are not available then.
+    /// Opens the source and returns only its token services. The offline issuer's routes to its public keys, and the
+    /// reload of credentials files, are not available then.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -250,8 +252,8 @@ impl CredentialSource {
         self.open().map(|credentials| credentials.tokens)
     }
 
-    /// Opens the source, reports its events to `events`, and limits the rate of fetches of access tokens to `limit`. Must be called
-    /// in a tokio runtime.
+    /// Opens the source, reports its events to `events`, and limits the rate of fetches of access tokens to `limit`.
+    /// Must be called in a tokio runtime.
     ///
     /// # Errors
     /// As for [`open`](Self::open).

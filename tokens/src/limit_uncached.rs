@@ -1,5 +1,5 @@
-//! The rate limit of fetches: GCE limits access tokens that are not cached. It is not a layer of the HTTP stack, because only the
-//! cache knows whether a token is cached.
+//! The rate limit of fetches: GCE limits access tokens that are not cached. It is not a layer of the HTTP stack,
+//! because only the cache knows whether a token is cached.
 
 use super::fetch_error::FetchError;
 use super::token_request::TokenRequest;

@@ -1,7 +1,7 @@
 //! The live source: tokens that Google accepts, from every type of credentials that Google issues.
 //!
-//! `file.rs` opens a credentials file as a pair of token services. This module assigns them to accounts and composes the token path
-//! with them as its innermost services; the supervisor reloads and probes them.
+//! `file.rs` opens a credentials file as a pair of token services. This module assigns them to accounts and composes
+//! the token path with them as its innermost services; the supervisor reloads and probes them.
 
 mod accounts;
 mod by_account;

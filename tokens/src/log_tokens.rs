@@ -1,4 +1,5 @@
-//! Logs each new token and each failure of the source: account, scopes, lifetime, reason. It never logs a token or an audience.
+//! Logs each new token and each failure of the source: account, scopes, lifetime, reason. It never logs a token or an
+//! audience.
 
 use super::fetch_error::FetchError;
 use super::stack::Answers;

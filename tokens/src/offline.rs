@@ -1,7 +1,8 @@
 //! The offline issuer: tokens without a Google account.
 //!
-//! Access tokens are random strings. Identity tokens have the header and claims of Google's tokens, signed by the issuer's own key:
-//! services that are to accept them must fetch the public key from this server. Both kinds are cached.
+//! Access tokens are random strings. Identity tokens have the header and claims of Google's tokens, signed by the
+//! issuer's own key: services that are to accept them must fetch the public key from this server. Both kinds are
+//! cached.
 
 mod claims;
 mod discovery;
@@ -44,8 +45,8 @@ pub struct OfflineOptions {
     pub token_lifetime: Duration,
     /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
-    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating an RSA key
-    /// takes up to a second of CPU time, which a test that needs no identity token saves.
+    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating
+    /// an RSA key takes up to a second of CPU time, which a test that needs no identity token saves.
     pub generate_key_at_start: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Reports each fetch to [`TokenEvents`](super::TokenEvents) and its outcome to [`SourceHealth`].
 //!
-//! The layer is below the cache, because a fetch may outlive its request, and a refresh has no request: an outage is recorded even if
-//! every client disconnects before the source fails.
+//! The layer is below the cache, because a fetch may outlive its request, and a refresh has no request: an outage is
+//! recorded even if every client disconnects before the source fails.
 
 use super::events::{SharedTokenEvents, TokenOutcome};
 use super::fetch_error::FetchError;

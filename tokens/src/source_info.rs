@@ -32,7 +32,8 @@ impl SourceInfo {
         &self.health
     }
 
-    /// Returns the SHA-256 of the signing key's SubjectPublicKeyInfo in DER; `None` if the source has no key, or not yet.
+    /// Returns the SHA-256 of the signing key's SubjectPublicKeyInfo in DER; `None` if the source has no key, or not
+    /// yet.
     pub fn spki_sha256(&self) -> Option<[u8; 32]> {
         self.fingerprint.as_ref().and_then(|look| look())
     }

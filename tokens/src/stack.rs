@@ -1,4 +1,5 @@
-//! The token path: one layer for each concern of serving a token, in one order for both kinds of tokens and all sources.
+//! The token path: one layer for each concern of serving a token, in one order for both kinds of tokens and all
+//! sources.
 
 use super::events::SharedTokenEvents;
 use super::fetch_error::FetchError;
@@ -60,16 +61,18 @@ impl TokenStack {
         ServiceBuilder::new()
             // Outermost, so that cache hits count as requests.
             .layer(RecordTokenRequestsLayer::new(name, Arc::clone(&events)))
-            // Above every layer that only fetches pass. Fixed tokens need no cache; an embedder's source may bring its own.
+            // Above every layer that only fetches pass. Fixed tokens need no cache; an embedder's source may bring its
+            // own.
             .layer(cache)
             // Below the cache, because a fetch may outlive its request.
             .layer(RecordFetchesLayer::new(name, answers, events, health))
-            // Below the cache, because cached tokens have no limit; above the log, because a limited fetch makes no token.
+            // Below the cache, because cached tokens have no limit; above the log, because a limited fetch makes no
+            // token.
             .layer(LimitUncachedLayer::new(limit))
             // Next to the source, so that a failure is logged once, not for each waiting request.
             .layer(LogTokensLayer::new(name, answers))
-            // Add a layer that changes answers, such as fault injection, here: its answers are cached, counted and logged like those
-            // of the source.
+            // Add a layer that changes answers, such as fault injection, here: its answers are cached, counted and
+            // logged like those of the source.
             .service(source)
     }
 }
@@ -131,8 +134,8 @@ mod tests {
         (TokenStack::new("test", answers, events.clone(), health.clone()), events, health)
     }
 
-    /// Requests are recorded above the cache, fetches and the limit are below it, and a fetch above the limit does not call the source.
-    /// The types don't enforce this order.
+    /// Requests are recorded above the cache, fetches and the limit are below it, and a fetch above the limit does not
+    /// call the source. The types don't enforce this order.
     #[tokio::test(start_paused = true)]
     async fn token_stack_order() {
         let calls = Arc::new(AtomicU64::new(0));

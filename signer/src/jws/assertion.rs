@@ -34,8 +34,8 @@ impl<'a> Assertion<'a> {
         Self { aud: Some(token_uri), target_audience: Some(audience), ..Self::new(email) }
     }
 
-    /// The claims of a self-signed token, which Google's own APIs accept as an access token. `scope` is a list of scopes, separated
-    /// by spaces.
+    /// The claims of a self-signed token, which Google's own APIs accept as an access token. `scope` is a list of
+    /// scopes, separated by spaces.
     #[must_use]
     pub fn as_access_token(email: &'a str, scope: &'a str) -> Self {
         Self { scope: Some(scope), ..Self::new(email) }

@@ -1,9 +1,9 @@
 //! A proxy from loopback TCP ports to the Unix socket of a TPM.
 //!
-//! The safe API of tpm2-tss connects to a swtpm by TCP only. So a loopback port forwards to the socket while it is in use. It accepts
-//! connections of this process only: otherwise a process without permission for the socket could reach the TPM through the port.
-//! tpm2-tss also expects swtpm's control channel on the next higher port. That port is answered here, because a socket of plain
-//! TPM commands has no control channel.
+//! The safe API of tpm2-tss connects to a swtpm by TCP only. So a loopback port forwards to the socket while it is in
+//! use. It accepts connections of this process only: otherwise a process without permission for the socket could reach
+//! the TPM through the port. tpm2-tss also expects swtpm's control channel on the next higher port. That port is
+//! answered here, because a socket of plain TPM commands has no control channel.
 
 use aws_lc_rs::rand::fill;
 use std::io::{self, Read, Write};
@@ -61,8 +61,8 @@ impl Drop for Bridge {
     }
 }
 
-/// Accepts connections, of which each ends the previous one. tpm2-tss makes one for each command; a child process may have
-/// inherited the previous one and keep it open.
+/// Accepts connections, of which each ends the previous one. tpm2-tss makes one for each command; a child process may
+/// have inherited the previous one and keep it open.
 fn accept(listener: &TcpListener, stopped: &AtomicBool, start: impl Fn(TcpStream) -> io::Result<Connection>) {
     let mut current = None;
     for tcp in listener.incoming().flatten() {
@@ -110,15 +110,15 @@ impl Drop for Connection {
     }
 }
 
-/// Whether the peer of a connection is a socket of this process. The look-up is repeated, because the kernel does not write its list
-/// of sockets atomically: a line may be missing.
+/// Whether the peer of a connection is a socket of this process. The look-up is repeated, because the kernel does not
+/// write its list of sockets atomically: a line may be missing.
 #[cfg(target_os = "linux")]
 fn is_from_this_process(tcp: &TcpStream) -> bool {
     (0..MAX_LOOKUPS).any(|_| peer_socket(tcp).is_some_and(|name| is_open_here(&name)))
 }
 
-/// The name of the peer's socket in `/proc/PID/fd`. The list is searched as text, not parsed: it may have thousands of lines, and is
-/// read for each TPM command.
+/// The name of the peer's socket in `/proc/PID/fd`. The list is searched as text, not parsed: it may have thousands of
+/// lines, and is read for each TPM command.
 #[cfg(target_os = "linux")]
 fn peer_socket(tcp: &TcpStream) -> Option<String> {
     let (peer, local) = (as_listed(tcp.peer_addr().ok()?)?, as_listed(tcp.local_addr().ok()?)?);
@@ -165,8 +165,8 @@ fn bind_consecutive_ports() -> io::Result<(TcpListener, TcpListener)> {
     Err(failed)
 }
 
-/// A random port below the ephemeral range. Linux gives clients every other ephemeral port, and each is in use for a minute after its
-/// connection (TIME_WAIT), so the ephemeral range may have no two consecutive free ports.
+/// A random port below the ephemeral range. Linux gives clients every other ephemeral port, and each is in use for a
+/// minute after its connection (TIME_WAIT), so the ephemeral range may have no two consecutive free ports.
 fn port_below_ephemeral_range() -> io::Result<u16> {
     let mut random = [0; 2];
     fill(&mut random).map_err(io::Error::other)?;

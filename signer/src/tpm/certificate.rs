@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 /// The validity of the certificate, in days. Google checks it at each use of the key.
 const VALID_DAYS: i64 = 3650;
 
-/// Makes a self-signed certificate of the key, in PEM, for the upload of its public key to a service account. `name` becomes the
-/// common name. This blocks for up to 90 seconds.
+/// Makes a self-signed certificate of the key, in PEM, for the upload of its public key to a service account. `name`
+/// becomes the common name. This blocks for up to 90 seconds.
 ///
 /// # Errors
 /// If the key can't be used, or the TPM does not answer.

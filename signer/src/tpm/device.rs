@@ -35,7 +35,8 @@ pub(super) struct Device {
     _bridge: Option<Bridge>,
 }
 
-/// A loaded parent key. It is released after each use, because a TPM without a resource manager has room for three keys.
+/// A loaded parent key. It is released after each use, because a TPM without a resource manager has room for three
+/// keys.
 pub(super) struct Parent {
     pub(super) handle: KeyHandle,
     /// The policy session that authorises its use; `None` if a password does.
@@ -203,8 +204,8 @@ impl Device {
         Ok(Parent { handle: made.key_handle, policy: None, is_transient: true })
     }
 
-    /// Runs a command that needs a hierarchy's password. The empty password is tried first, because `password` may be meant for
-    /// another hierarchy. The TPM does not count wrong passwords of hierarchies, unlike those of keys.
+    /// Runs a command that needs a hierarchy's password. The empty password is tried first, because `password` may be
+    /// meant for another hierarchy. The TPM does not count wrong passwords of hierarchies, unlike those of keys.
     pub(super) fn in_hierarchy<T>(
         &mut self,
         hierarchy: Hierarchy,

@@ -34,7 +34,8 @@ pub(super) struct LoadedKey {
 }
 
 impl LoadedKey {
-    /// Connects, loads the key, and selects how its use is authorised. It makes no signature, so the key's password is not tried.
+    /// Connects, loads the key, and selects how its use is authorised. It makes no signature, so the key's password is
+    /// not tried.
     pub(super) fn open(key: &TpmKey, options: &TpmOptions) -> Result<Self, TpmError> {
         let mut device = Device::open(&options.tpm)?;
         let loaded = Self::load(&mut device, key, options);
@@ -155,7 +156,8 @@ impl LoadedKey {
     }
 }
 
-/// Flushes the sessions, which would otherwise occupy the TPM's memory until it is restarted. tpm2-tss flushes the key itself.
+/// Flushes the sessions, which would otherwise occupy the TPM's memory until it is restarted. tpm2-tss flushes the key
+/// itself.
 impl Drop for LoadedKey {
     fn drop(&mut self) {
         for session in [self.session, self.encryption].into_iter().flatten() {

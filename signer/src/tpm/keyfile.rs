@@ -1,9 +1,9 @@
-//! Key files: PEM with the label `TSS2 PRIVATE KEY`, which contains the public area of a key and its private area, encrypted for
-//! its parent.
+//! Key files: PEM with the label `TSS2 PRIVATE KEY`, which contains the public area of a key and its private area,
+//! encrypted for its parent.
 //!
-//! The format is that of James Bottomley's draft "ASN.1 Specification for TPM 2.0 Key Files". Implementations differ, so the parser is
-//! lenient: any byte but 0 is `TRUE`; `emptyAuth` is ignored, because some write its opposite. Policies are ignored too: `policy.rs`
-//! derives them from the key.
+//! The format is that of James Bottomley's draft "ASN.1 Specification for TPM 2.0 Key Files". Implementations differ,
+//! so the parser is lenient: any byte but 0 is `TRUE`; `emptyAuth` is ignored, because some write its opposite.
+//! Policies are ignored too: `policy.rs` derives them from the key.
 
 use super::{TpmError, TpmParent};
 use der::asn1::AnyRef;

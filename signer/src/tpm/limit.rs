@@ -5,13 +5,15 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The time-out for opening a key. A slow TPM takes half a minute to recreate an endorsement key, and may need two of them.
+/// The time-out for opening a key. A slow TPM takes half a minute to recreate an endorsement key, and may need two of
+/// them.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The time-out for generating an RSA key. A slow TPM may search for primes for minutes.
 pub(super) const GENERATE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs `work` on a thread and returns its result. After the time-out the thread is detached, because it can't be cancelled.
+/// Runs `work` on a thread and returns its result. After the time-out the thread is detached, because it can't be
+/// cancelled.
 pub(super) fn with_timeout<T: Send + 'static>(
     limit: Duration,
     address: &TpmAddress,

@@ -7,8 +7,8 @@ use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::structures::{PcrSelectSize, PcrSelection, PcrSelectionList, PcrSlot};
 use tss_esapi::tss2_esys::{TPML_PCR_SELECTION, TPMS_PCR_SELECTION};
 
-/// A selection of platform configuration registers, parsed by `FromStr`: `23`, `0,2,23`, `sha256:23` or `sha1:0,1+sha256:23`. The
-/// default bank is `sha256`.
+/// A selection of platform configuration registers, parsed by `FromStr`: `23`, `0,2,23`, `sha256:23` or
+/// `sha1:0,1+sha256:23`. The default bank is `sha256`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pcrs(Vec<(Bank, Vec<u32>)>);
 
@@ -58,7 +58,8 @@ impl fmt::Display for Pcrs {
 }
 
 impl Pcrs {
-    /// The selection in the order of the text. The digest of a policy depends on the order, and the library's builder does not keep it.
+    /// The selection in the order of the text. The digest of a policy depends on the order, and the library's builder
+    /// does not keep it.
     pub(super) fn selection(&self) -> Result<PcrSelectionList, TpmError> {
         let mut list = TPML_PCR_SELECTION::default();
         for (selection, (bank, numbers)) in list.pcrSelections.iter_mut().zip(&self.0) {

@@ -1,7 +1,7 @@
 //! The authorisation of a key: a password or a policy.
 //!
-//! A key contains only the digest of its policy. So each policy that the options can satisfy is run in a trial session, until one
-//! yields this digest.
+//! A key contains only the digest of its policy. So each policy that the options can satisfy is run in a trial session,
+//! until one yields this digest.
 
 use super::TpmError;
 use super::device::{Device, ENDORSEMENT_KEYS};
@@ -25,7 +25,8 @@ pub(super) enum Authorization {
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub(super) branch: Branch,
-    /// The digests of a PolicyOR, which include that of `branch`. A duplicated key has two: one for its use, one for the duplication.
+    /// The digests of a PolicyOR, which include that of `branch`. A duplicated key has two: one for its use, one for
+    /// the duplication.
     or: Option<DigestList>,
 }
 

@@ -108,7 +108,8 @@ impl Provisioner {
         with_timeout(OPEN_TIMEOUT, &self.address, move || Device::open(&address)?.import(&private, &new))
     }
 
-    /// Generates an RSA key of 2048 or 3072 bits inside the TPM, which never reveals it. This blocks for up to five minutes.
+    /// Generates an RSA key of 2048 or 3072 bits inside the TPM, which never reveals it. This blocks for up to five
+    /// minutes.
     ///
     /// # Errors
     /// If the TPM refuses or does not answer.
@@ -117,8 +118,8 @@ impl Provisioner {
         with_timeout(GENERATE_TIMEOUT, &self.address, move || Device::open(&address)?.generate(bits, &new))
     }
 
-    /// Returns the type (`rsa` or `ecc`) and the TPM name, in hex, of each endorsement key. `password` is that of the endorsement
-    /// hierarchy. This blocks for up to 90 seconds.
+    /// Returns the type (`rsa` or `ecc`) and the TPM name, in hex, of each endorsement key. `password` is that of the
+    /// endorsement hierarchy. This blocks for up to 90 seconds.
     ///
     /// # Errors
     /// If the TPM can't create one of them, or does not answer.
@@ -127,8 +128,8 @@ impl Provisioner {
         with_timeout(OPEN_TIMEOUT, &self.address, move || Device::open(&address)?.endorsement_names(password.as_ref()))
     }
 
-    /// Returns the elliptic-curve endorsement key, to which secrets for this TPM are sealed. `password` is that of the endorsement
-    /// hierarchy. This blocks for up to 90 seconds.
+    /// Returns the elliptic-curve endorsement key, to which secrets for this TPM are sealed. `password` is that of the
+    /// endorsement hierarchy. This blocks for up to 90 seconds.
     ///
     /// # Errors
     /// If the TPM can't create the key, or does not answer.
@@ -263,8 +264,8 @@ fn description(device: &mut Device, handle: KeyHandle, public: &Public) -> Resul
     })
 }
 
-/// The template of a new key: its public area without the modulus. `is_generated` tells a key generated in the TPM from an imported
-/// one.
+/// The template of a new key: its public area without the modulus. `is_generated` tells a key generated in the TPM from
+/// an imported one.
 fn template(device: &mut Device, new: &NewKey, bits: u16, is_generated: bool) -> Result<PublicBuilder, TpmError> {
     let policy = match (&new.pcrs, &new.key_password) {
         (None, _) => None,
@@ -278,7 +279,8 @@ fn template(device: &mut Device, new: &NewKey, bits: u16, is_generated: bool) ->
         .with_fixed_parent(is_generated)
         .with_sensitive_data_origin(is_generated)
         .with_user_with_auth(policy.is_none())
-        // A key without a password needs no dictionary attack protection, whose lockout unorderly shutdowns could trigger.
+        // A key without a password needs no dictionary attack protection, whose lockout unorderly shutdowns could
+        // trigger.
         .with_no_da(new.key_password.is_none())
         .build()?;
     let key_bits = match bits {

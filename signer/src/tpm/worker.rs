@@ -1,4 +1,5 @@
-//! The thread that owns the TPM connection. A TPM runs one command at a time and its library blocks, so requests are queued.
+//! The thread that owns the TPM connection. A TPM runs one command at a time and its library blocks, so requests are
+//! queued.
 
 use super::TpmError;
 use super::key::LoadedKey;

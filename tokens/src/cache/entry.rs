@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The expiry margin, as on GCE: a token with less time left is not served. A lifetime below an hour has a proportional margin:
-/// otherwise a token of five minutes would never be cached.
+/// The expiry margin, as on GCE: a token with less time left is not served. A lifetime below an hour has a proportional
+/// margin: otherwise a token of five minutes would never be cached.
 const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
 /// A refresh ahead starts when this many margins are left.
@@ -17,8 +17,8 @@ const MARGINS_AHEAD: u32 = 2;
 /// The backoff after a failed refresh while the cached token is still valid.
 pub(super) const BACKOFF: Duration = Duration::from_secs(10);
 
-/// The lock that makes fetches single-flight: a fetch for requests holds it. An invalidated entry gets a new lock, which identifies
-/// the outcomes of fetches with old credentials.
+/// The lock that makes fetches single-flight: a fetch for requests holds it. An invalidated entry gets a new lock,
+/// which identifies the outcomes of fetches with old credentials.
 pub(super) type FetchLock = Arc<tokio::sync::Mutex<()>>;
 
 /// An entry of the cache.
@@ -103,15 +103,16 @@ impl<T: Token> Entry<T> {
         self.failed.as_ref().is_some_and(|failed| is_recent(failed) || failed.must_wait(now))
     }
 
-    /// The error of a fetch that failed after `then`, or whose Retry-After has not passed. It is returned without another fetch.
+    /// The error of a fetch that failed after `then`, or whose Retry-After has not passed. It is returned without
+    /// another fetch.
     pub(super) fn failed_since(&self, then: Moment, now: Moment) -> Option<TokenError> {
         let failed = self.failed.as_ref().filter(|failed| failed.at > then.instant || failed.must_wait(now));
         failed.map(|failed| failed.error.clone())
     }
 
-    /// The token, if it may be served: more than the margin is left, or it is valid and its refresh failed. With `refresh_ahead` every
-    /// failure counts, because the next attempt runs in the background. Without it only a failure within the backoff counts, because
-    /// this request makes the next attempt.
+    /// The token, if it may be served: more than the margin is left, or it is valid and its refresh failed. With
+    /// `refresh_ahead` every failure counts, because the next attempt runs in the background. Without it only a failure
+    /// within the backoff counts, because this request makes the next attempt.
     pub(super) fn current(&self, refresh_ahead: bool, now: Moment) -> Option<&Cached<T>> {
         let failed = if refresh_ahead { self.failed.is_some() } else { self.is_in_backoff(now) };
         self.cached.as_ref().filter(|it| it.lasts(1, now) || (failed && it.is_valid(now)))
@@ -123,8 +124,8 @@ impl<T: Token> Entry<T> {
         is_due && !self.is_in_backoff(now) && !std::mem::replace(&mut self.refreshing, true)
     }
 
-    /// Marks the token as stale: its refresh is due, and it is served until then. Failures and in-flight fetches of the old credentials
-    /// are dropped. Returns whether the entry has a token.
+    /// Marks the token as stale: its refresh is due, and it is served until then. Failures and in-flight fetches of the
+    /// old credentials are dropped. Returns whether the entry has a token.
     #[cfg(feature = "live")]
     pub(super) fn mark_stale(&mut self) -> bool {
         let cached = self.cached.take().map(|cached| Cached { is_stale: true, ..cached });

@@ -1,6 +1,6 @@
-//! The limit on in-flight fetches. A fetch continues when its client disconnects, and may hold a connection: without a limit, clients
-//! that connect and disconnect could exhaust the file descriptors. The limit is per account: a slow source of one account must not
-//! delay another account.
+//! The limit on in-flight fetches. A fetch continues when its client disconnects, and may hold a connection: without a
+//! limit, clients that connect and disconnect could exhaust the file descriptors. The limit is per account: a slow
+//! source of one account must not delay another account.
 
 use gce_metadata_routes::ServiceAccount;
 use std::collections::HashMap;

@@ -1,4 +1,5 @@
-//! Invalidation of cached tokens: after a change of credentials, when a source recovers, or when Google rejects a token.
+//! Invalidation of cached tokens: after a change of credentials, when a source recovers, or when Google rejects a
+//! token.
 
 use super::{CacheTokens, Shared};
 use crate::fetch_error::FetchError;

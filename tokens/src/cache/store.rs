@@ -1,4 +1,5 @@
-//! The entries of the cache and their eviction. Clients choose scopes and audiences freely, so the number of entries is bounded.
+//! The entries of the cache and their eviction. Clients choose scopes and audiences freely, so the number of entries is
+//! bounded.
 
 use super::entry::Entry;
 use crate::token_request::TokenRequest;
@@ -11,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The maximum of entries.
 pub(super) const MAX_TOKENS: usize = 1024;
-/// An entry is evicted only while more than this many are evictable. So in-flight fetches can't displace all cached tokens, which are
-/// the only tokens to serve while a source is down.
+/// An entry is evicted only while more than this many are evictable. So in-flight fetches can't displace all cached
+/// tokens, which are the only tokens to serve while a source is down.
 const MIN_EVICTABLE: usize = MAX_TOKENS / 2;
 
 /// The entries. The mutex is held for one look-up, never across an await.
@@ -44,7 +45,8 @@ impl<R: TokenRequest> TokenStore<R> {
         self.lock().get_mut(request).map(update)
     }
 
-    /// Calls `look` with the entry, created if needed, and marks it as used now. In a full cache a new entry evicts another one.
+    /// Calls `look` with the entry, created if needed, and marks it as used now. In a full cache a new entry evicts
+    /// another one.
     ///
     /// # Errors
     /// If a new entry is needed and too few entries are evictable, because too many are being fetched.

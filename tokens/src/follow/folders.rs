@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) arrived: Notify,
-    /// An event was about a file itself. Its stamp may be unchanged, because two quick writes can have equal time stamps.
+    /// An event was about a file itself. Its stamp may be unchanged, because two quick writes can have equal time
+    /// stamps.
     pub(super) of_file: AtomicBool,
     /// The names of the files and of the targets of their symbolic links.
     names: Mutex<BTreeSet<OsString>>,
@@ -51,8 +52,8 @@ impl Folders {
         Self { files, watcher: watcher.ok(), watched: BTreeSet::new(), events }
     }
 
-    /// Watches the current folders of the files. Every folder is watched again, because a deleted and recreated folder keeps its path
-    /// but loses its watch.
+    /// Watches the current folders of the files. Every folder is watched again, because a deleted and recreated folder
+    /// keeps its path but loses its watch.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut targets = watch_targets(&self.files);
@@ -74,8 +75,8 @@ impl Folders {
     }
 }
 
-/// A watcher whose thread runs. If the thread can't be started, notify returns no error, and panics when the watcher is used or
-/// dropped.
+/// A watcher whose thread runs. If the thread can't be started, notify returns no error, and panics when the watcher is
+/// used or dropped.
 fn watcher(events: Arc<Events>) -> notify::Result<RecommendedWatcher> {
     let add = move |event: notify::Result<Event>| {
         if let Ok(event) = event {
@@ -119,7 +120,8 @@ fn nearest_folder(file: &Path) -> PathBuf {
     }
 }
 
-/// The inode, length, modification time and link target of a file, which are compared without reading it; `None` without a file.
+/// The inode, length, modification time and link target of a file, which are compared without reading it; `None`
+/// without a file.
 pub(super) type Stamp = Option<(u64, u64, SystemTime, PathBuf)>;
 
 pub(super) fn stamps(files: &[PathBuf]) -> Vec<Stamp> {

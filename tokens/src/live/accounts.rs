@@ -83,8 +83,8 @@ impl Accounts {
         own.into_iter().chain(self.all().iter().flat_map(|file| file.files())).collect()
     }
 
-    /// Reloads changed files. After each reload it calls `apply` with whether the reload succeeded, and with the invalidation of each
-    /// account's tokens.
+    /// Reloads changed files. After each reload it calls `apply` with whether the reload succeeded, and with the
+    /// invalidation of each account's tokens.
     pub(super) fn reload(&self, mut apply: impl FnMut(bool, &dyn Fn(&ServiceAccount) -> Invalidation)) {
         if let Self::Named(named) = self {
             let before = named.files.current();
@@ -145,7 +145,8 @@ impl Named {
     }
 }
 
-/// Reads the file, and opens the credentials files that it names. A file that is already open for the same account is kept.
+/// Reads the file, and opens the credentials files that it names. A file that is already open for the same account is
+/// kept.
 fn read(path: &Path, context: &OpenContext, before: &Files) -> Loaded<Files> {
     let unusable = |position: &str, problem: String| {
         let error = CredentialError::File { place: format!("{}{position}", path.display()), problem };

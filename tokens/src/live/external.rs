@@ -1,5 +1,5 @@
-//! Workload and workforce identity federation: Google's Security Token Service (STS) exchanges a subject token, issued by another
-//! identity provider, for a Google access token.
+//! Workload and workforce identity federation: Google's Security Token Service (STS) exchanges a subject token, issued
+//! by another identity provider, for a Google access token.
 
 mod aws;
 mod certificate;

@@ -26,8 +26,8 @@ impl FileDigests {
         (now != *self).then_some(now)
     }
 
-    /// Returns the digests of these files. Known digests are kept: they are from before the read, so that a change during the read is
-    /// detected.
+    /// Returns the digests of these files. Known digests are kept: they are from before the read, so that a change
+    /// during the read is detected.
     pub(super) fn with_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         let known = |file: PathBuf| {
             let digest = self.0.remove(&file).unwrap_or_else(|| digest_of(&file));

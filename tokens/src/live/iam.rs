@@ -186,7 +186,8 @@ impl Impersonation {
         Ok(IdToken::new(answer.token))
     }
 
-    /// Calls the API with a token of the actor. A rejected (401) token is evicted, and the call is retried once with a new one.
+    /// Calls the API with a token of the actor. A rejected (401) token is evicted, and the call is retried once with a
+    /// new one.
     async fn ask<T: DeserializeOwned>(&self, url: &str, body: &Value) -> Result<T, FetchError> {
         let bearer = self.actor.bearer().await?;
         match self.upstream.post_json(url, &bearer, body).await {

@@ -1,4 +1,5 @@
-//! Tokens by a service account's key: a signed assertion is an access token itself (JWT), or is exchanged for a token (OAuth).
+//! Tokens by a service account's key: a signed assertion is an access token itself (JWT), or is exchanged for a token
+//! (OAuth).
 //!
 //! It works with any signer, so keys in files and keys in TPMs share this code.
 

@@ -30,7 +30,8 @@ pub(super) struct LoadedCredentials {
     /// The label of `credential_type`.
     pub(super) credential_type: &'static str,
     pub(super) fingerprint: Option<[u8; 32]>,
-    /// The universe domain, whose APIs accept the tokens. Clouds that run Google's software for others have different domains.
+    /// The universe domain, whose APIs accept the tokens. Clouds that run Google's software for others have different
+    /// domains.
     pub(super) universe: String,
     /// Other files that were read.
     pub(super) files: Vec<PathBuf>,

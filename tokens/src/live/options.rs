@@ -14,15 +14,16 @@ const PASSWORDS: [&str; 2] = ["GCE_METADATA_KEY_PASS", "GCE_METADATA_PARENT_PASS
 pub struct LiveOptions {
     /// The credentials.
     pub source: LiveSource,
-    /// How a service account key makes access tokens. By default [`Oauth`](AccessTokenKind::Oauth) for a key in a file, and
-    /// [`Jwt`](AccessTokenKind::Jwt) for a key in a TPM.
+    /// How a service account key makes access tokens. By default [`Oauth`](AccessTokenKind::Oauth) for a key in a file,
+    /// and [`Jwt`](AccessTokenKind::Jwt) for a key in a TPM.
     pub access_token_kind: Option<AccessTokenKind>,
     /// URLs that override those in the credentials.
     pub endpoints: Endpoints,
-    /// Allows to run the program that executable-sourced credentials name. It runs in the runtime in which the credentials are opened.
+    /// Allows to run the program that executable-sourced credentials name. It runs in the runtime in which the
+    /// credentials are opened.
     pub allow_executables: bool,
-    /// Environment variables that such a program does not inherit. By default those in which the program `gce-metadata-server` reads
-    /// the passwords of keys in a TPM.
+    /// Environment variables that such a program does not inherit. By default those in which the program
+    /// `gce-metadata-server` reads the passwords of keys in a TPM.
     pub withheld_variables: Vec<String>,
     /// The path of gcloud's `certificate_config.json`, for credentials with `use_default_certificate_config`.
     pub certificate_config: Option<PathBuf>,
@@ -87,7 +88,8 @@ pub enum LiveSource {
         /// The audience: the full resource name of the provider in the workload identity pool.
         audience: String,
     },
-    /// A credentials file for each account, listed in a JSON object of paths by e-mail or alias. Other accounts get no tokens.
+    /// A credentials file for each account, listed in a JSON object of paths by e-mail or alias. Other accounts get no
+    /// tokens.
     PerAccount {
         /// The path of the object's file. Paths in the object are relative to its folder.
         path: PathBuf,

@@ -1,7 +1,8 @@
 //! Redaction of secrets in the answer of a host or the output of a program, before an error, and so a log, quotes it.
 //!
-//! A host may echo a request: raw, percent-encoded (once or twice), JSON-escaped, wrapped into lines or truncated. So secret and
-//! text are compared in a canonical form: escapes are decoded, and characters that encodings represent differently are left out.
+//! A host may echo a request: raw, percent-encoded (once or twice), JSON-escaped, wrapped into lines or truncated. So
+//! secret and text are compared in a canonical form: escapes are decoded, and characters that encodings represent
+//! differently are left out.
 
 use gce_metadata_routes::token::Secret;
 use std::collections::HashSet;
@@ -12,9 +13,11 @@ use zeroize::Zeroizing;
 const MAX_QUOTED_CHARS: usize = 300;
 /// A longer text is not quoted.
 const MAX_BYTES: usize = 16 * 1024;
-/// The minimum length of a part of a secret, in canonical form, that is redacted by itself, because a host may truncate its echo.
+/// The minimum length of a part of a secret, in canonical form, that is redacted by itself, because a host may truncate
+/// its echo.
 const MIN_PART: usize = 16;
-/// The minimum length of a secret to redact. A shorter secret may be part of ordinary words: a text that contains it is not quoted.
+/// The minimum length of a secret to redact. A shorter secret may be part of ordinary words: a text that contains it is
+/// not quoted.
 const MIN_SECRET: usize = 8;
 /// The minimum length of a run of characters that looks like a token.
 const MIN_TOKEN: usize = 32;
@@ -36,8 +39,8 @@ impl Redactions {
         self
     }
 
-    /// Redacts a text that may contain secrets, such as a header's value or a URL's query, and each of its words. Words shorter than
-    /// [`MIN_SECRET`] are not redacted.
+    /// Redacts a text that may contain secrets, such as a header's value or a URL's query, and each of its words. Words
+    /// shorter than [`MIN_SECRET`] are not redacted.
     pub(super) fn text(mut self, text: &str) -> Self {
         let words = text.split(|char: char| char.is_whitespace() || "&=,;".contains(char));
         let all = std::iter::once(text).chain(words);
@@ -84,7 +87,8 @@ impl Redactions {
     }
 }
 
-/// Words with a run of at least [`MIN_TOKEN`] characters of base64 or hex. In URLs, e-mails and names separators interrupt such runs.
+/// Words with a run of at least [`MIN_TOKEN`] characters of base64 or hex. In URLs, e-mails and names separators
+/// interrupt such runs.
 fn words_like_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_token = |word: &str| {
         let mut run = 0;
@@ -98,8 +102,8 @@ fn words_like_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     words.filter(move |word| is_token(word)).map(move |word| start(word)..start(word) + word.len())
 }
 
-/// The canonical form of a text: percent-encoding and JSON escapes are decoded repeatedly; white space, control characters, `+` (a
-/// space in forms) and `\` are left out.
+/// The canonical form of a text: percent-encoding and JSON escapes are decoded repeatedly; white space, control
+/// characters, `+` (a space in forms) and `\` are left out.
 #[derive(Default)]
 struct Canonical {
     bytes: Zeroizing<Vec<u8>>,

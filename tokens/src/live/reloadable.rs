@@ -34,8 +34,8 @@ impl<T> Reloadable<T> {
         lock(&self.digests).files().cloned().collect()
     }
 
-    /// Reloads the value if a file has changed, and returns whether that succeeded. A failed reload keeps the current value, and
-    /// is not repeated until a file changes again.
+    /// Reloads the value if a file has changed, and returns whether that succeeded. A failed reload keeps the current
+    /// value, and is not repeated until a file changes again.
     pub(super) fn reload(&self, load: impl Fn(&T) -> Loaded<T>) -> Option<Result<(), CredentialError>> {
         let mut digests = lock(&self.digests);
         let changed = digests.changed()?;
@@ -49,8 +49,9 @@ impl<T> Reloadable<T> {
     }
 }
 
-/// Loads the value, and returns the digests of its files from before the read. If the load read files without an earlier digest, they
-/// may have changed since, and no later comparison would detect that. So the value is loaded once more.
+/// Loads the value, and returns the digests of its files from before the read. If the load read files without an
+/// earlier digest, they may have changed since, and no later comparison would detect that. So the value is loaded once
+/// more.
 fn load_settled<T>(
     digests: FileDigests,
     own: &[PathBuf],

@@ -1,8 +1,9 @@
 //! Supervises the accounts while they are served: reloads their credentials files and probes their sources.
 //!
-//! A probe at start logs the credentials file of each account, whether a token could be fetched, and where credentials and config
-//! disagree. A failed probe does not fail the start, because the network may not be up yet. Failed and new accounts are probed
-//! periodically: a server that is not ready gets no requests, and would never detect that its source has recovered.
+//! A probe at start logs the credentials file of each account, whether a token could be fetched, and where credentials
+//! and config disagree. A failed probe does not fail the start, because the network may not be up yet. Failed and new
+//! accounts are probed periodically: a server that is not ready gets no requests, and would never detect that its
+//! source has recovered.
 
 use super::accounts::{Accounts, CredentialSummary};
 use crate::cache::{CacheTokens, Invalidation};
@@ -35,8 +36,8 @@ struct Check {
     id: bool,
 }
 
-/// The supervisor of the accounts. It probes through the caches, below the layer that records requests, so that probes are not counted
-/// as requests.
+/// The supervisor of the accounts. It probes through the caches, below the layer that records requests, so that probes
+/// are not counted as requests.
 pub(super) struct Supervisor<A, I> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) access: CacheTokens<A, AccessTokenRequest>,
@@ -57,7 +58,8 @@ impl<S, R: TokenRequest> Fetch<R> for S where
 }
 
 impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
-    /// Probes every account once, then failed and new accounts periodically, and reloads changed files. It never returns.
+    /// Probes every account once, then failed and new accounts periodically, and reloads changed files. It never
+    /// returns.
     pub(super) async fn run(self: Arc<Self>, reader: Reader) {
         let probes = async {
             self.probe(&reader).await;
@@ -82,16 +84,16 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
                 blocking(move || this.reload(&reader))
             });
             let changed = changed.await;
-            // Probes the new credentials, because the recorded health is that of the old ones. In a task, so that the next change
-            // does not wait for the probe.
+            // Probes the new credentials, because the recorded health is that of the old ones. In a task, so that the
+            // next change does not wait for the probe.
             let this = Arc::clone(self);
             probes.spawn(async move { this.run_checks(changed, true).await });
             while probes.try_join_next().is_some() {}
         }
     }
 
-    /// Reloads changed files, invalidates the tokens of their accounts, and returns a check for each account whose credentials have
-    /// changed. It may block.
+    /// Reloads changed files, invalidates the tokens of their accounts, and returns a check for each account whose
+    /// credentials have changed. It may block.
     fn reload(&self, reader: &Reader) -> Vec<Check> {
         let mut changed = Vec::new();
         self.accounts.reload(|ok, invalidation| {
@@ -151,8 +153,8 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
         Some(Check { account, summary, access: true, id: false })
     }
 
-    /// Fetches the tokens of these checks concurrently, so that an unresponsive source does not delay the others. With `refresh` the
-    /// source is called even if a token is cached.
+    /// Fetches the tokens of these checks concurrently, so that an unresponsive source does not delay the others. With
+    /// `refresh` the source is called even if a token is cached.
     async fn run_checks(&self, checks: Vec<Check>, refresh: bool) {
         let mut in_flight = JoinSet::new();
         for Check { account, summary, access, id } in checks {

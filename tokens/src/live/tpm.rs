@@ -46,8 +46,8 @@ pub(super) fn open(key: TpmKey, context: &OpenContext) -> Result<LoadedCredentia
     })
 }
 
-/// Opens a workload's certificate. The Security Token Service exchanges it for a federated token, which impersonates the account. An
-/// error names the key or the certificate.
+/// Opens a workload's certificate. The Security Token Service exchanges it for a federated token, which impersonates
+/// the account. An error names the key or the certificate.
 pub(super) fn federated(
     key: TpmKey,
     certificate: &Path,
@@ -90,7 +90,8 @@ fn open_signer(key: TpmKey, context: &OpenContext) -> Result<TpmSigner, String> 
     })
 }
 
-/// Whether the TPM makes PSS signatures with a salt as long as the digest, as TLS requires. Some chips use the longest possible salt.
+/// Whether the TPM makes PSS signatures with a salt as long as the digest, as TLS requires. Some chips use the longest
+/// possible salt.
 fn makes_pss(signer: &BoxSigner, spki: &[u8]) -> bool {
     let signed = sign(signer, JwsAlgorithm::Ps256, SAMPLE);
     let verified = signed.and_then(|signature| {
@@ -161,7 +162,8 @@ impl Signer for HandshakeSigner {
     }
 }
 
-/// Signs on another thread and waits for it. rustls calls this synchronously inside a tokio runtime, where `block_on` would panic.
+/// Signs on another thread and waits for it. rustls calls this synchronously inside a tokio runtime, where `block_on`
+/// would panic.
 fn sign(signer: &BoxSigner, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
     let signing = signer.clone().oneshot(SignRequest { alg, message: message.to_vec().into() });
     let signed = thread::scope(|scope| {

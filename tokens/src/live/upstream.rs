@@ -52,7 +52,8 @@ impl Upstream {
         Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_client_auth_cert(chain, key)?)))
     }
 
-    /// A client that presents a certificate whose key is slow. Handshakes block, so the client runs on a separate thread.
+    /// A client that presents a certificate whose key is slow. Handshakes block, so the client runs on a separate
+    /// thread.
     #[cfg(feature = "tpm")]
     pub(super) fn with_resolver(
         resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
@@ -183,7 +184,8 @@ fn host(url: &str) -> String {
     authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
-/// The error of an answer that is not a success. Most 4xx are permanent (refused), other statuses transient (unavailable).
+/// The error of an answer that is not a success. Most 4xx are permanent (refused), other statuses transient
+/// (unavailable).
 fn status_error(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
     let status = answer.status();
     let quote = error_text(answer.body()).map(|text| redactions.quote(&text)).filter(|quote| !quote.is_empty());
@@ -196,7 +198,8 @@ fn status_error(url: &str, answer: &Response<Bytes>, redactions: &Redactions) ->
     FetchError { retry_at, status: Some(status), ..failure }
 }
 
-/// The error text of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs' `error.message`.
+/// The error text of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs'
+/// `error.message`.
 fn error_text(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = |pointer| json.pointer(pointer).and_then(serde_json::Value::as_str);

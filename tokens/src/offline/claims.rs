@@ -72,8 +72,8 @@ fn compute_engine(instance: &InstanceClaims) -> ComputeEngine<'_> {
     }
 }
 
-/// The unique id of a service account: 21 digits that begin with 1. It is derived from the e-mail, so that it is stable across
-/// restarts and servers.
+/// The unique id of a service account: 21 digits that begin with 1. It is derived from the e-mail, so that it is stable
+/// across restarts and servers.
 fn unique_id(email: &str) -> String {
     let hash = digest::digest(&digest::SHA256, email.as_bytes());
     let number = hash.as_ref().iter().take(12).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));

@@ -1,5 +1,5 @@
-//! The endpoints by which services verify the offline issuer's identity tokens: the discovery document and the public key in both of
-//! Google's formats (JWKS, X.509).
+//! The endpoints by which services verify the offline issuer's identity tokens: the discovery document and the public
+//! key in both of Google's formats (JWKS, X.509).
 
 use super::{Key, OfflineOptions};
 use crate::Route;
@@ -30,8 +30,8 @@ struct Configuration {
 
 impl Endpoint for Configuration {
     fn call(&self, call: Call<'_>) -> Reply {
-        // The keys are below the issuer's URL. If that is Google's, it does not lead to this server, so the URL is made from the request's
-        // host.
+        // The keys are below the issuer's URL. If that is Google's, it does not lead to this server, so the URL is made
+        // from the request's host.
         let base = if self.issuer == OfflineOptions::GOOGLE {
             format!("{}://{}", call.head.scheme(), call.head.host().unwrap_or("metadata.google.internal"))
         } else {

@@ -1,4 +1,5 @@
-//! The subject token of a workload on AWS: a signed GetCallerIdentity request, which Google sends to AWS to identify the signer.
+//! The subject token of a workload on AWS: a signed GetCallerIdentity request, which Google sends to AWS to identify
+//! the signer.
 
 use crate::fetch_error::FetchError;
 use crate::live::open_context::OpenContext;
@@ -70,7 +71,8 @@ impl Aws {
         Ok(utf8_percent_encode(&token.to_string(), NON_ALPHANUMERIC).to_string().into())
     }
 
-    /// Gets a session token of AWS' metadata server (IMDSv2), if the environment lacks values and `imdsv2_session_token_url` is set.
+    /// Gets a session token of AWS' metadata server (IMDSv2), if the environment lacks values and
+    /// `imdsv2_session_token_url` is set.
     async fn session(&self) -> Result<Option<Secret>, FetchError> {
         let needs = self.environment.region.is_none() || self.keys_of_environment().is_none();
         let Some(url) = self.urls.session_url.as_ref().filter(|_| needs) else { return Ok(None) };

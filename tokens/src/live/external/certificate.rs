@@ -1,4 +1,5 @@
-//! A certificate as the subject token: the TLS handshake proves possession of its key, and its leaf identifies the workload.
+//! A certificate as the subject token: the TLS handshake proves possession of its key, and its leaf identifies the
+//! workload.
 
 use crate::live::error::Problem;
 use crate::live::open_context::OpenContext;

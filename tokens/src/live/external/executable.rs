@@ -1,5 +1,5 @@
-//! A program that prints the subject token. It runs only if the environment allows it, because the credentials file that names it may
-//! come from an untrusted source.
+//! A program that prints the subject token. It runs only if the environment allows it, because the credentials file
+//! that names it may come from an untrusted source.
 
 use super::process::run;
 use crate::fetch_error::FetchError;
@@ -32,8 +32,8 @@ pub(super) struct Executable {
     output_file: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
     withheld_variables: Vec<String>,
-    /// The runtime in which the credentials were opened, and in which the program runs. It is shut down before the process exits, which
-    /// kills the program. The exit does not wait for the runtimes of connections.
+    /// The runtime in which the credentials were opened, and in which the program runs. It is shut down before the
+    /// process exits, which kills the program. The exit does not wait for the runtimes of connections.
     runtime: Handle,
 }
 

@@ -1,4 +1,5 @@
-//! Runs a program in a new process group, which is killed when the program ends: its background processes do not outlive it.
+//! Runs a program in a new process group, which is killed when the program ends: its background processes do not
+//! outlive it.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -10,8 +11,8 @@ use zeroize::Zeroizing;
 /// The maximum of printed bytes, far above the size of a token.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Runs a program, and returns its exit status and output. Its process group is killed when the program ends, when it prints too
-/// much, and when the future is dropped. A process that has left the group, such as a daemon, is not killed.
+/// Runs a program, and returns its exit status and output. Its process group is killed when the program ends, when it
+/// prints too much, and when the future is dropped. A process that has left the group, such as a daemon, is not killed.
 pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
     let mut child = command.spawn()?;
@@ -37,8 +38,9 @@ async fn read(stdout: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Ve
     }
 }
 
-/// A process group that is killed when dropped. The kernel does not reuse its id while it has members. Without members, the signal
-/// follows immediately after the leader is reaped, when its id can't have been reused yet: the kernel assigns ids in rotation.
+/// A process group that is killed when dropped. The kernel does not reuse its id while it has members. Without members,
+/// the signal follows immediately after the leader is reaped, when its id can't have been reused yet: the kernel
+/// assigns ids in rotation.
 struct Group(Option<Pid>);
 
 impl Group {

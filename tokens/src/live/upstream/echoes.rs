@@ -1,4 +1,5 @@
-//! Tests with a host that echoes requests in its errors: for every request and encoding of the echo, no part of a secret is quoted.
+//! Tests with a host that echoes requests in its errors: for every request and encoding of the echo, no part of a
+//! secret is quoted.
 
 use super::*;
 use crate::live::form::Form;

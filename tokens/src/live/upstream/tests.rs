@@ -96,7 +96,8 @@ async fn retry_after_may_be_a_date() {
     assert!((5..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
 
-/// Calls an upstream that always answers 429 with this Retry-After; returns the error, the number of requests and the duration.
+/// Calls an upstream that always answers 429 with this Retry-After; returns the error, the number of requests and the
+/// duration.
 async fn ask_busy_host(seconds: &str) -> (FetchError, usize, Duration) {
     let (upstream, count) = answering(&[429], Some(seconds));
     let start = Instant::now();

@@ -1,7 +1,7 @@
 //! The schema: one table of the properties of nodes that do not follow from the JSON of a config.
 //!
 //! Without a rule, an object is a directory, a list of objects is a directory of indices, and any other value is a leaf. A key without
-//! a rule is served too.
+//! a rule is served too. Key case is converted here: camelCase in JSON, kebab-case in paths.
 
 /// A property of the nodes that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Normalizes JSON to GCE's form: keys in GCE's case, objects and lists where the schema has them.
+//! Normalizes JSON to GCE's form: keys in GCE's camelCase, objects and lists where the schema has them.
 
 use super::check;
 use super::walk::Walk;

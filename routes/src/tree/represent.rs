@@ -1,4 +1,4 @@
-//! Renders nodes: JSON, text and listings.
+//! Renders nodes: values, listings and recursion (`recursive=true`), as JSON or text.
 
 use super::{Array, Dir, Entry, Leaf, Node};
 use bytes::Bytes;

@@ -73,7 +73,7 @@ async fn tpm_import_stores_a_service_account_key() {
     assert!(taken.contains("0x81010005: the handle is in use"), "{taken}");
     std::fs::write(tpm.file("none.json"), r#"{"private_key": {"hidden": "made-up"}}"#).unwrap();
     let none = refused(&tpm, "import --key none.json --out x.pem");
-    assert!(none.contains("none.json: no service account's key") && !none.contains("hidden"), "{none}");
+    assert!(none.contains("none.json: not a service account key") && !none.contains("hidden"), "{none}");
 }
 
 #[tokio::test]

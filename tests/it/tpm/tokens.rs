@@ -151,7 +151,7 @@ async fn invalid_tpm_options_and_files_fail_the_start() {
         stderr
     };
     for (options, text) in [
-        ("--tpm", "--persistent-handle or --tpm-key-file"),
+        ("--tpm", "--tpm needs a key: add --tpm-key-file or --persistent-handle"),
         ("--keyfile private.pem", "without --tpm"),
         ("--tpm --keyfile private.pem --tpm-path /dev/no-tpm-here", "private.pem: no TPM at /dev/no-tpm-here"),
         ("--tpm --keyfile private.pem --tpm-path nonsense", "--tpm-path: `nonsense`: a device, HOST:PORT"),

@@ -161,7 +161,7 @@ async fn invalid_tpm_options_and_files_fail_the_start() {
         ("--tpm --persistentHandle 0x81010009 --tpm-path ./socket", "no key at the persistent handle 0x81010009"),
         ("--tpm --keyfile private.pem --pcrs 99", "--pcrs: `99`: registers from 0 to 23"),
         ("--tpm --keyfile private.pem --tpm-session-encrypt-with-name xyz", "hexadecimal"),
-        ("--tpm --keyfile private.pem --impersonate", "not several"),
+        ("--tpm --keyfile private.pem --impersonate", "exclude each other: give one of them"),
         ("--tpm --keyfile private.pem --useTPMmTLS", "--project-number"),
     ] {
         let error = refused(options);

@@ -7,8 +7,6 @@
 //! The modules depend on each other in this order: commands, then the parts of `serve` (`start`, `signals`, `announce`,
 //! `logging`), then `options`, then `values` and `go`.
 
-#[cfg(all(feature = "jemalloc", target_os = "linux", target_arch = "x86_64"))]
-mod allocator;
 mod announce;
 mod certs;
 mod check_config;

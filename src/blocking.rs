@@ -1,4 +1,4 @@
-//! Work that may block, on threads that end with it.
+//! Work that may block, each on a thread of its own. Unit tests run it on tokio's pool.
 
 /// Runs `work` on a thread that may block.
 #[cfg(not(test))]

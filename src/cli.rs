@@ -10,13 +10,19 @@
 mod announce;
 mod certs;
 mod check_config;
+mod client_env;
+mod env;
+mod exec;
 mod file;
 mod go;
+mod http_client;
 mod logging;
 mod options;
+mod scratch;
 mod serve;
 mod signals;
 mod start;
+mod target;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod usage_error;
@@ -62,6 +68,10 @@ pub(crate) enum Command {
     /// Serve metadata (the default command)
     Serve(Box<ServeOptions>),
 
+    Exec(Box<exec::Exec>),
+
+    Env(env::Env),
+
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
@@ -101,6 +111,8 @@ impl Command {
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         match self {
             Self::Serve(options) => serve::run(*options, environment)?,
+            Self::Exec(exec) => return exec.run(environment),
+            Self::Env(env) => env.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             #[cfg(feature = "tpm")]

@@ -7,8 +7,10 @@ mod env;
 mod file;
 pub(crate) mod json;
 mod locate;
+mod variables;
 
 pub use diagnostics::Diagnostic;
 pub use document::ConfigDocument;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};
+pub use variables::Variables;

@@ -75,7 +75,9 @@ mod stack;
 mod trace;
 mod vm;
 
-pub use config::{ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides};
+pub use config::{
+    ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
+};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};

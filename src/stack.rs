@@ -12,9 +12,9 @@ use crate::rate_limits::EndpointLimits;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedHosts, AllowedPeers, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer, MountLayer, MountPath,
-    RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer,
-    WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer,
+    MountLayer, MountPath, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer, RequirePeerLayer,
+    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
@@ -91,6 +91,7 @@ pub struct Stack<ReqBody, ResBody = ReqBody> {
     stop: CancellationToken,
     waiters: Waiters,
     record: Option<SharedRecord>,
+    proxied: Option<AnswerProxyRequestsLayer>,
     hosts: AllowedHosts,
     peers: Option<AllowedPeers>,
     limits: Option<LimitRateLayer<EndpointLimits>>,
@@ -105,6 +106,7 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             stop: self.stop.clone(),
             waiters: self.waiters.clone(),
             record: self.record.clone(),
+            proxied: self.proxied.clone(),
             hosts: self.hosts.clone(),
             peers: self.peers.clone(),
             limits: self.limits.clone(),
@@ -118,7 +120,18 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     pub fn new(router: Router) -> Self {
         let (stop, waiters) = (CancellationToken::new(), Waiters::default());
         let hosts = hosts::allowed();
-        Self { router, mount: None, stop, waiters, record: None, hosts, peers: None, limits: None, own: None }
+        Self {
+            router,
+            mount: None,
+            stop,
+            waiters,
+            record: None,
+            proxied: None,
+            hosts,
+            peers: None,
+            limits: None,
+            own: None,
+        }
     }
 
     /// Serves the stack below a path that an outer router strips from requests, as axum's `nest_service("/vm", …)` does. Redirects
@@ -158,6 +171,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// If it is not a host name.
     pub fn allow_host(self, name: &str) -> Result<Self, InvalidHost> {
         Ok(Self { hosts: self.hosts.allow(name)?, ..self })
+    }
+
+    pub(crate) fn answer_proxy_requests(self, layer: Option<AnswerProxyRequestsLayer>) -> Self {
+        Self { proxied: layer, ..self }
     }
 
     pub(crate) fn hosts(self, hosts: AllowedHosts) -> Self {
@@ -226,6 +243,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .layer(TraceRequestsLayer)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // Names the proxy as the reason, where `RequireHost` would name DNS rebinding. Only where asked for.
+            .option_layer(self.proxied)
             // Before any work is done: prevents DNS rebinding.
             .layer(RequireHostLayer::new(self.hosts))
             // A client without an allowed certificate learns nothing. Only behind TLS.

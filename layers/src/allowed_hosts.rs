@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The host names of GCE's metadata server.
-const METADATA: [&str; 3] = ["metadata", "metadata.goog", "metadata.google.internal"];
+pub(crate) const METADATA: [&str; 3] = ["metadata", "metadata.goog", "metadata.google.internal"];
 
 /// Suffixes of private names: no registry sells them, so only the machine, its network or its cluster resolves them.
 const PRIVATE_SUFFIXES: [&str; 4] = [".localhost", ".internal", ".svc", ".svc.cluster.local"];

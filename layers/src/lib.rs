@@ -67,6 +67,7 @@ mod response_future;
 mod test_support;
 
 pub mod abort;
+pub mod answer_proxy_requests;
 pub mod etag;
 #[cfg(feature = "rate-limit")]
 pub mod limit_rate;
@@ -81,6 +82,7 @@ pub mod wait_for_change;
 
 pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer};
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
+pub use answer_proxy_requests::{AnswerProxyRequests, AnswerProxyRequestsLayer};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 #[cfg(feature = "rate-limit")]

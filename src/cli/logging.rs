@@ -10,14 +10,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// Installs the global subscriber. `RUST_LOG` overrides `-v`.
+/// Installs the global subscriber for a server. `RUST_LOG` overrides `-v`.
 pub(super) fn start(logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
+    start_at(Level::INFO, logging, rust_log)
+}
+
+/// Installs the global subscriber, with this level if no option sets one.
+pub(super) fn start_at(default: Level, logging: &Logging, rust_log: Option<&str>) -> anyhow::Result<()> {
     let filter = match rust_log {
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is not a log filter; examples are debug and hyper=trace")
         })?,
         // Our errors contain tss-esapi's messages, and it logs every connection to the TPM.
-        None => logging.filter().with_target("tss_esapi", LevelFilter::OFF),
+        None => logging.filter(default).with_target("tss_esapi", LevelFilter::OFF),
     };
     // If the log file is in the watched folder of the config, each debug line of `notify` would cause the next event.
     let filter = filter.with_target("notify", Level::INFO);

@@ -17,6 +17,7 @@ pub(super) use tpm::TpmAccess;
 
 use super::go;
 use super::values::{address, duration, file_mode, host, number, port, positive};
+use anyhow::bail;
 use authentication::Authentication;
 use clap::Args;
 use endpoints::Endpoints;
@@ -146,6 +147,19 @@ impl ServeOptions {
         Ok(builder.credentials(self.authentication.source(environment)?))
     }
 
+    /// Fails if clients on this machine can't be directed to the server by environment variables.
+    pub(super) fn require_http(&self) -> anyhow::Result<()> {
+        if self.domain_socket.is_some() {
+            bail!("--domain-socket: clients have no environment variable for a Unix socket; exec serves TCP only");
+        }
+        self.tls.require_http()
+    }
+
+    /// Whether the server issues client certificates to a folder of the clients.
+    pub(super) fn issues_client_certificates(&self) -> bool {
+        self.tls.issues_client_certificates()
+    }
+
     /// The number of threads that serve connections.
     fn threads(&self) -> NonZeroUsize {
         self.threads.and_then(NonZeroUsize::new).unwrap_or_else(ServerBuilder::default_threads)
@@ -164,13 +178,7 @@ impl ServeOptions {
 
     /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.
     pub(super) fn max_connections(&self, open_files: Option<usize>) -> usize {
-        match open_files {
-            Some(open_files) if open_files < self.max_connections => {
-                tracing::warn!(open_files, "--max-connections is lowered to the limit on open files (ulimit -n)");
-                open_files.max(1)
-            }
-            _ => self.max_connections,
-        }
+        open_files.map_or(self.max_connections, |open_files| open_files.clamp(1, self.max_connections))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::options::ServeOptions;
 use super::signals::Stop;
 use anyhow::Context;
-use gce_metadata_server::{Environment, Server};
+use gce_metadata_server::{Environment, Server, ServerBuilder};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -17,17 +17,35 @@ const RESERVED_FILES: u64 = 128;
 /// forever, and is abandoned.
 const START_GRACE: Duration = Duration::from_secs(1);
 
-/// Starts a server in the current runtime. `None` if a signal came before the server had started.
+/// Starts a server in the current runtime, with as many connections as the hard limit on open files allows. `None` if a signal came
+/// before the server had started.
 pub(super) async fn start(
     options: ServeOptions,
     environment: Environment,
     stop: &mut Stop,
 ) -> anyhow::Result<Option<Server>> {
+    start_with(options, environment, stop, OpenFiles::Raised, |builder| builder).await
+}
+
+/// Starts a server as [`start`] does, with this limit on connections, and after this change to the builder.
+pub(super) async fn start_with(
+    options: ServeOptions,
+    environment: Environment,
+    stop: &mut Stop,
+    open_files: OpenFiles,
+    change: impl FnOnce(ServerBuilder) -> ServerBuilder + Send + 'static,
+) -> anyhow::Result<Option<Server>> {
     // On a separate thread: a start may block on a disk or a TPM, and signals must still be handled.
     let (runtime, (started, mut starting)) = (Handle::current(), oneshot::channel());
     std::thread::Builder::new()
         .name("start".to_owned())
-        .spawn(move || _ = started.send(runtime.block_on(build(&options, &environment))))
+        .spawn(move || {
+            let build = async {
+                let builder = options.server(&environment)?.max_connections(open_files.max_connections(&options));
+                anyhow::Ok(change(builder).start().await?)
+            };
+            _ = started.send(runtime.block_on(build));
+        })
         .context(
             "can't start a thread; raise the limit on processes and threads of this user (ulimit -u) or container",
         )?;
@@ -46,14 +64,28 @@ pub(super) async fn start(
     }
 }
 
-async fn build(options: &ServeOptions, environment: &Environment) -> anyhow::Result<Server> {
-    let max_connections = options.max_connections(raise_open_files_limit());
-    Ok(options.server(environment)?.max_connections(max_connections).start().await?)
+/// What a start does with the limit on open files: each connection needs a file descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenFiles {
+    /// Raises the limit to the hard limit, and warns if that does not allow all connections.
+    Raised,
+    /// Keeps the limit, because a child process inherits it.
+    Kept,
 }
 
-/// Raises the limit on open files to its hard limit, and returns how many connections it allows: each needs a file descriptor.
-fn raise_open_files_limit() -> Option<usize> {
-    let limit = rlimit::increase_nofile_limit(u64::MAX);
-    let limit = limit.inspect_err(|error| tracing::warn!("can't raise the limit on open files: {error}")).ok()?;
-    usize::try_from(limit.saturating_sub(RESERVED_FILES)).ok()
+impl OpenFiles {
+    /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.
+    fn max_connections(self, options: &ServeOptions) -> usize {
+        let limit = match self {
+            Self::Raised => rlimit::increase_nofile_limit(u64::MAX)
+                .inspect_err(|error| tracing::warn!("can't raise the limit on open files: {error}")),
+            Self::Kept => rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft),
+        };
+        let open_files = limit.ok().and_then(|limit| usize::try_from(limit.saturating_sub(RESERVED_FILES)).ok());
+        let (wanted, allowed) = (options.max_connections(None), options.max_connections(open_files));
+        if self == Self::Raised && allowed < wanted {
+            tracing::warn!(open_files, "--max-connections is lowered to the limit on open files (ulimit -n)");
+        }
+        allowed
+    }
 }

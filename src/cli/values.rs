@@ -1,5 +1,6 @@
 //! Parsers of option values.
 
+use super::target::Target;
 use anyhow::Context;
 use gce_metadata_server::layers::AllowedHosts;
 use gce_metadata_server::routes::token::Secret;
@@ -30,6 +31,11 @@ pub(super) fn url(url: &str) -> Result<String, String> {
         true => Ok(url.to_owned()),
         false => Err("a URL starts with https:// (or http://)".to_owned()),
     }
+}
+
+/// The URL of a server: `http://HOST:PORT`.
+pub(super) fn http_url(url: &str) -> Result<Target, String> {
+    Target::from_url(url).ok_or_else(|| "the URL of a server is http://HOST:PORT, without a path".to_owned())
 }
 
 /// A pattern for [`AllowedHosts`].

@@ -1,5 +1,6 @@
 //! The environment variables. No other file reads them.
 
+use super::variables::Variables;
 use gce_metadata_routes::token::Secret;
 use gce_metadata_routes::{Metadata, Node};
 #[cfg(feature = "live")]
@@ -91,6 +92,10 @@ pub struct Environment {
     pub parent_password: Option<Secret>,
     /// Log filter: `RUST_LOG`.
     pub log_filter: Option<String>,
+    /// The address by which clients find the metadata server, as `HOST` or `HOST:PORT`: `GCE_METADATA_HOST`.
+    pub metadata_host: Option<String>,
+    /// All variables of this process.
+    pub variables: Variables,
 }
 
 /// The value of an environment variable is not UTF-8.
@@ -107,11 +112,12 @@ impl Environment {
     /// If the value of a variable is not UTF-8.
     #[allow(clippy::disallowed_methods)]
     pub fn read() -> Result<Self, EnvironmentError> {
-        Self::from(|name| match std::env::var(name) {
+        let environment = Self::from(|name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(_)) => Err(EnvironmentError { name }),
-        })
+        })?;
+        Ok(Self { variables: Variables::read(), ..environment })
     }
 
     /// An empty variable counts as unset: containers are started with `-e NAME=$NOT_SET`.
@@ -151,6 +157,8 @@ impl Environment {
             key_password: secret(KEY_PASSWORD)?,
             parent_password: secret(PARENT_PASSWORD)?,
             log_filter: get("RUST_LOG")?,
+            metadata_host: get("GCE_METADATA_HOST")?,
+            variables: Variables::default(),
         })
     }
 }

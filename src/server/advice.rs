@@ -24,6 +24,11 @@ impl Advice {
         Self { source, ..self }
     }
 
+    /// Without the warning that tokens are offline.
+    pub(super) fn expecting_offline_tokens(self) -> Self {
+        Self { tokens: TokenAdvice { are_offline_by_default: false, ..self.tokens }, ..self }
+    }
+
     /// Logs what does not depend on an address.
     pub(super) fn log(self) {
         if let Some(warning) = self.overrides {

@@ -5,9 +5,10 @@ use super::body::IncomingBody;
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::config::Overrides;
-use crate::stack::{InnerService, OwnLayers};
+use crate::stack::{InnerService, OwnLayers, SharedRecord};
 use crate::vm::VmBuilder;
 use bytes::Bytes;
+use gce_metadata_layers::Record;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::{Metadata, NoMaintenance, TokenSources};
 use gce_metadata_tokens::CredentialSource;
@@ -30,6 +31,10 @@ use tower::{Layer, Service};
 #[must_use = "a server does nothing until it is started"]
 pub struct ServerBuilder {
     pub(super) vm: VmBuilder,
+    /// Receives the answers besides the metrics.
+    pub(super) record: Option<SharedRecord>,
+    pub(super) answers_proxy_requests: bool,
+    pub(super) expects_offline_tokens: bool,
     pub(super) own_layers: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
     pub(super) addresses: Addresses,
     /// Host names that are allowed besides the default ones.
@@ -56,6 +61,9 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
             vm: VmBuilder::default(),
+            record: None,
+            answers_proxy_requests: false,
+            expects_offline_tokens: false,
             own_layers: None,
             addresses: Addresses::default(),
             hosts: Vec::new(),
@@ -146,6 +154,33 @@ impl ServerBuilder {
             + 'static,
     {
         Self { own_layers: Some(OwnLayers::inside(self.own_layers, layer)), ..self }
+    }
+
+    /// Calls this for each answer, with its status and latency.
+    ///
+    /// ```
+    /// use gce_metadata_server::Server;
+    /// use gce_metadata_server::layers::Answered;
+    ///
+    /// let builder = Server::builder().record(|answered: &Answered<'_>| {
+    ///     let _ = (answered.path, answered.status, answered.latency);
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn record(self, record: impl Record + Send + Sync + 'static) -> Self {
+        Self { record: Some(SharedRecord::new(record)), ..self }
+    }
+
+    /// Answers requests that a client sends to an HTTP proxy, if they are for the metadata server, so that `HTTP_PROXY` can name
+    /// this server; refuses others: see [`AnswerProxyRequests`](crate::layers::AnswerProxyRequests). Has no effect on a Unix
+    /// socket.
+    pub fn answer_proxy_requests(self) -> Self {
+        Self { answers_proxy_requests: true, ..self }
+    }
+
+    /// Does not warn at start if a config file is served with offline tokens.
+    pub fn expect_offline_tokens(self) -> Self {
+        Self { expects_offline_tokens: true, ..self }
     }
 
     /// Serves the APIs older than v1: see [`VmBuilder::enable_legacy_endpoints`].

@@ -13,25 +13,37 @@ use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::Waiters;
+use gce_metadata_layers::{AnswerProxyRequestsLayer, Waiters};
 use http_body_util::Full;
 use std::time::Duration;
 
 /// Maximum number of connections of the metrics listener.
 const METRICS_CONNECTIONS: usize = 64;
 
+/// The layers of the stack that the builder chooses.
+pub(super) struct OptionalLayers {
+    pub(super) own: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
+    pub(super) record: Option<SharedRecord>,
+    pub(super) answers_proxy_requests: bool,
+}
+
 pub(super) fn run(
     assembled: Assembled,
     sockets: Sockets,
     limits: Limits,
-    own_layers: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
+    layers: OptionalLayers,
     drain: Duration,
 ) -> Server {
     let Assembled { vm, tasks, https, threads, running, hosts, metrics, advice } = assembled;
     let lifecycle = &running.lifecycle;
     let connections = OpenConnections::at_most(limits.max_connections);
     let waiters = limits.waiters(&connections);
-    let record = metrics.as_ref().map(|(metrics, _)| SharedRecord::new(metrics.clone()));
+    let counted = metrics.as_ref().map(|(metrics, _)| SharedRecord::new(metrics.clone()));
+    let record = match counted {
+        Some(counted) => Some(counted.and(layers.record)),
+        None => layers.record,
+    };
+    let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
     let stop = lifecycle.stop.clone();
     let stack = vm
         .stack_with_bodies()
@@ -39,7 +51,8 @@ pub(super) fn run(
         .waiters(waiters.clone())
         .record(record)
         .hosts(hosts)
-        .own_layers(own_layers);
+        .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
+        .own_layers(layers.own);
     let address = sockets.main.address.clone();
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
     // HTTPS is served at the main address unless it has a second one.

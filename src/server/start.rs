@@ -7,7 +7,7 @@ use super::advice::Advice;
 use super::assemble::assemble;
 use super::bind::Sockets;
 use super::builder::ServerBuilder;
-use super::run::run;
+use super::run::{OptionalLayers, run};
 use super::start_error::StartError;
 use super::threads::on_own_thread;
 use super::tls::MtlsOptions;
@@ -48,10 +48,18 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let loaded = load(self.vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
+        let mut loaded = load(self.vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
+        if self.expects_offline_tokens {
+            loaded.advice = loaded.advice.expecting_offline_tokens();
+        }
+        let layers = OptionalLayers {
+            own: self.own_layers,
+            record: self.record,
+            answers_proxy_requests: self.answers_proxy_requests,
+        };
         let sockets = Sockets::bind(self.addresses).await?;
         let assembled = assemble(loaded, self.mtls, self.threads).await?;
-        Ok(run(assembled, sockets, self.limits, self.own_layers, self.drain))
+        Ok(run(assembled, sockets, self.limits, layers, self.drain))
     }
 }
 

@@ -14,6 +14,19 @@ impl SharedRecord {
     }
 }
 
+impl SharedRecord {
+    /// A receiver that passes answers on to both.
+    pub(crate) fn and(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) => Self::new(move |answered: &Answered<'_>| {
+                self.record(answered);
+                other.record(answered);
+            }),
+            None => self,
+        }
+    }
+}
+
 impl Record for SharedRecord {
     fn record(&self, answered: &Answered<'_>) {
         self.0.record(answered);

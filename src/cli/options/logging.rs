@@ -41,9 +41,10 @@ impl Logging {
         self.log_format
     }
 
-    pub(crate) fn filter(&self) -> Targets {
+    /// The filter of `-v`, with this level for 0.
+    pub(crate) fn filter(&self, default: Level) -> Targets {
         let level = match self.v {
-            0 => Level::INFO,
+            0 => default,
             1..=9 => Level::DEBUG,
             _ => Level::TRACE,
         };

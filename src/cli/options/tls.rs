@@ -63,6 +63,21 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// Fails if only HTTPS is served.
+    pub(super) fn require_http(&self) -> anyhow::Result<()> {
+        if self.use_mtls {
+            bail!(
+                "--use-mtls: Google's libraries use HTTPS at metadata.google.internal only; give exec --tls-port, which serves \
+                 HTTP too"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn issues_client_certificates(&self) -> bool {
+        self.mds_mtls_dir.is_some()
+    }
+
     pub(super) fn apply(
         &self,
         builder: ServerBuilder,

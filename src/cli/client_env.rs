@@ -1,0 +1,238 @@
+//! The environment variables by which client programs find the metadata server, and what `exec` and `env` do with each.
+//!
+//! [`VARIABLES`] is the one table: `exec` and `env` apply it, `doctor` checks against it, and `docs/clients.md` lists it.
+
+use super::target::Target;
+use gce_metadata_server::Variables;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// A variable that decides whether clients ask the server.
+#[derive(Debug)]
+pub(super) struct Variable {
+    pub(super) name: &'static str,
+    pub(super) change: Change,
+    /// Whether clients take an empty value as unset. Formats that can't unset a variable then write an empty value.
+    pub(super) empty_is_unset: bool,
+}
+
+/// What is done with a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Set to `HOST:PORT` of the server.
+    Address,
+    Set(&'static str),
+    Unset,
+    /// Set to an empty folder: a login in gcloud's folder would be used instead of the server.
+    EmptyFolder,
+    /// Extended by the hosts of metadata servers, which clients must not ask by way of a proxy.
+    NoProxy,
+}
+
+use Change::{Address, EmptyFolder, NoProxy, Set, Unset};
+
+/// Names the mode of HTTPS in google-auth. It stays unset if the server issues certificates to google-auth's folder.
+const MTLS_MODE: &str = "GCE_METADATA_MTLS_MODE";
+
+const fn variable(name: &'static str, change: Change) -> Variable {
+    Variable { name, change, empty_is_unset: true }
+}
+
+/// Programs test only whether this variable exists.
+const fn existing(name: &'static str) -> Variable {
+    Variable { name, change: Unset, empty_is_unset: false }
+}
+
+/// All variables, in the order in which they are printed.
+pub(super) const VARIABLES: &[Variable] = &[
+    // Go, Python, Java, Node, Ruby, C++, .NET, Rust.
+    variable("GCE_METADATA_HOST", Address),
+    // Python pings this address first; Node prefers it to GCE_METADATA_HOST.
+    variable("GCE_METADATA_IP", Address),
+    // gcloud, gsutil, bq, tensorstore, pyarrow.
+    variable("GCE_METADATA_ROOT", Address),
+    // Node would ping the server for 3 s, or not at all if the value is `none`, which many test setups export.
+    variable("METADATA_SERVER_DETECTION", Set("assume-present")),
+    // Python: the server serves plain HTTP.
+    variable(MTLS_MODE, Set("none")),
+    // The second place where Python, Node, Java and gcloud look for credentials.
+    variable("CLOUDSDK_CONFIG", EmptyFolder),
+    variable("NO_PROXY", NoProxy),
+    variable("no_proxy", NoProxy),
+    // Python and Java never ask the server if it is `true`.
+    variable("NO_GCE_CHECK", Unset),
+    // The first place where all libraries look for credentials. Node also reads it in lower case.
+    variable("GOOGLE_APPLICATION_CREDENTIALS", Unset),
+    variable("google_application_credentials", Unset),
+    // gcloud.
+    variable("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", Unset),
+    variable("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Unset),
+    existing("CLOUDSDK_CORE_CHECK_GCE_METADATA"),
+    // Terraform.
+    variable("GOOGLE_CREDENTIALS", Unset),
+    variable("GOOGLE_OAUTH_ACCESS_TOKEN", Unset),
+    // Node, Ruby and PHP take the machine for Cloud Run, Cloud Functions or App Engine.
+    existing("K_SERVICE"),
+    existing("K_CONFIGURATION"),
+    existing("FUNCTION_NAME"),
+    existing("FUNCTION_TARGET"),
+    existing("CLOUD_RUN_JOB"),
+    existing("GAE_APPLICATION"),
+    existing("GAE_DEPLOYMENT_ID"),
+    existing("GAE_ENV"),
+    existing("GAE_INSTANCE"),
+    existing("GAE_RUNTIME"),
+    existing("GAE_SERVICE"),
+    existing("GAE_VERSION"),
+];
+
+/// Variables that the server alone needs. A child process must not see them.
+pub(super) const SERVER_ONLY: &[&str] = &[
+    "GCE_METADATA_CONFIG",
+    "GCE_METADATA_KEY_PASS",
+    "GCE_METADATA_PARENT_PASS",
+    "GOOGLE_ACCESS_TOKEN",
+    "GOOGLE_ID_TOKEN",
+];
+
+/// Hosts that clients must ask directly. The server's own is added.
+const DIRECT: [&str; 6] = ["127.0.0.1", "localhost", "::1", "169.254.169.254", "metadata.google.internal", "metadata"];
+
+/// The changes to an environment that direct clients to a server.
+#[derive(Debug, Default)]
+pub(super) struct ClientEnvironment {
+    changes: Vec<(&'static str, Option<OsString>)>,
+}
+
+impl ClientEnvironment {
+    /// The changes of [`VARIABLES`] for this server. `variables` is the environment to change, `folder` an empty folder.
+    pub(super) fn new(server: &Target, variables: &Variables, folder: &Path) -> Self {
+        let value = |change| match change {
+            Address => Some(server.to_string().into()),
+            Set(value) => Some(value.into()),
+            EmptyFolder => Some(folder.into()),
+            NoProxy => Some(no_proxy(server, variables).into()),
+            Unset => None,
+        };
+        Self { changes: VARIABLES.iter().map(|variable| (variable.name, value(variable.change))).collect() }
+    }
+
+    /// The changes that undo those of [`new`](Self::new): variables are unset, and hosts are removed from `NO_PROXY`. Values from
+    /// before are not known. `CLOUDSDK_CONFIG` is kept if it names a folder of the user.
+    pub(super) fn undone(variables: &Variables, has_own_folder: bool) -> Self {
+        let mut undone = Self::default();
+        for variable in VARIABLES {
+            match variable.change {
+                Unset => {}
+                EmptyFolder if !has_own_folder => {}
+                Address | Set(_) | EmptyFolder => undone.set(variable.name, None),
+                NoProxy => {
+                    let mut entries = proxy_exceptions(variables);
+                    entries.retain(|entry| !DIRECT.contains(&entry.as_str()));
+                    let rest = (!entries.is_empty()).then(|| entries.join(",").into());
+                    undone.set(variable.name, rest);
+                }
+            }
+        }
+        undone
+    }
+
+    /// Leaves the mode of HTTPS to google-auth, because the server issues certificates to it.
+    pub(super) fn with_client_certificates(mut self) -> Self {
+        self.set(MTLS_MODE, None);
+        self
+    }
+
+    /// Sets a variable, or unsets it.
+    pub(super) fn set(&mut self, name: &'static str, value: Option<OsString>) {
+        self.changes.retain(|(known, _)| *known != name);
+        self.changes.push((name, value));
+    }
+
+    /// The names with their new values; `None` if the variable is to be unset.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, Option<&OsString>)> {
+        self.changes.iter().map(|(name, value)| (*name, value.as_ref()))
+    }
+}
+
+/// Whether clients take an empty value of this variable as unset.
+pub(super) fn empty_is_unset(name: &str) -> bool {
+    VARIABLES.iter().find(|variable| variable.name == name).is_some_and(|variable| variable.empty_is_unset)
+}
+
+/// The entries of `NO_PROXY` and `no_proxy`. Some clients read the one first, some the other, so both get all of them.
+pub(super) fn proxy_exceptions(variables: &Variables) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    let lists = ["NO_PROXY", "no_proxy"].map(|name| variables.text(name).unwrap_or_default());
+    for entry in lists.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|entry| !entry.is_empty()) {
+        if !entries.iter().any(|known| known == entry) {
+            entries.push(entry.to_owned());
+        }
+    }
+    entries
+}
+
+fn no_proxy(server: &Target, variables: &Variables) -> String {
+    let mut entries = proxy_exceptions(variables);
+    for host in DIRECT.into_iter().chain([server.bare_host()]) {
+        if !entries.iter().any(|known| known == host) {
+            entries.push(host.to_owned());
+        }
+    }
+    entries.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(variables: &[(&str, &str)]) -> Vec<(&'static str, Option<String>)> {
+        let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let server = Target::from_host("127.0.0.5:4000").unwrap();
+        let environment = ClientEnvironment::new(&server, &variables, Path::new("/empty"));
+        environment.iter().map(|(name, value)| (name, value.map(|it| it.to_str().unwrap().to_owned()))).collect()
+    }
+
+    fn value(variables: &[(&str, &str)], name: &str) -> Option<String> {
+        changed(variables).into_iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    #[test]
+    fn each_variable_is_listed_once() {
+        for (index, variable) in VARIABLES.iter().enumerate() {
+            assert!(VARIABLES[..index].iter().all(|other| other.name != variable.name), "{}", variable.name);
+        }
+    }
+
+    #[test]
+    fn address_variables_have_no_scheme() {
+        for name in ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"] {
+            assert_eq!(value(&[], name).unwrap(), "127.0.0.5:4000");
+        }
+        assert_eq!(value(&[], "CLOUDSDK_CONFIG").unwrap(), "/empty");
+        assert_eq!(
+            value(&[("METADATA_SERVER_DETECTION", "none")], "METADATA_SERVER_DETECTION").unwrap(),
+            "assume-present"
+        );
+        assert_eq!(value(&[("NO_GCE_CHECK", "true")], "NO_GCE_CHECK"), None);
+    }
+
+    #[test]
+    fn proxy_exceptions_are_kept_and_extended() {
+        let own = "127.0.0.1,localhost,::1,169.254.169.254,metadata.google.internal,metadata,127.0.0.5";
+        assert_eq!(value(&[], "NO_PROXY").unwrap(), own);
+        let lists = [("NO_PROXY", "a.example.com, localhost"), ("no_proxy", "b.example.com,a.example.com")];
+        for name in ["NO_PROXY", "no_proxy"] {
+            let expected = format!("a.example.com,localhost,b.example.com,{}", own.replace("localhost,", ""));
+            assert_eq!(value(&lists, name).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_mtls_mode_is_unset_if_the_server_issues_client_certificates() {
+        let server = Target::from_host("127.0.0.1:80").unwrap();
+        let environment =
+            ClientEnvironment::new(&server, &Variables::default(), Path::new("/")).with_client_certificates();
+        assert!(environment.iter().any(|(name, value)| name == MTLS_MODE && value.is_none()));
+    }
+}

@@ -1,0 +1,137 @@
+//! `exec -- COMMAND` runs a command with a server of its own, or with a running one, and with the environment variables that direct
+//! client programs to it.
+
+mod child;
+mod signals;
+mod summary;
+mod wiring;
+
+use super::http_client;
+use super::logging;
+use super::options::ServeOptions;
+use super::scratch::ScratchFolder;
+use super::signals::Stop;
+use super::start::{OpenFiles, start_with};
+use super::target::Target;
+use super::values::http_url;
+use anyhow::{Context, bail};
+use clap::Args;
+use gce_metadata_server::{Environment, Server};
+use signals::Signals;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+use summary::Summary;
+use tracing::Level;
+use wiring::Wiring;
+
+const EXEC: &str = "Exec Options";
+
+/// Exit status of a start that SIGTERM ended.
+const TERMINATED: u8 = 128 + 15;
+
+/// How long a running server may take to answer before the command starts.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+const NOTES: &str = "\
+Examples:
+  gce-metadata-server exec -- python3 -m pytest
+  gce-metadata-server exec --config-file vm.json -- go test ./...
+
+Exit status:
+  That of the command; 128 + N if signal N ended the command; 127 if the command is not found, 126 if it can't be executed;
+  1 if the server can't start.";
+
+/// Run a command with a server, in the environment that directs Google's libraries to the server
+#[derive(Debug, Args)]
+#[command(after_help = NOTES, mut_arg("port", |port| port.default_value("0")))]
+pub(crate) struct Exec {
+    /// Use this running server, http://HOST:PORT, instead of a new one
+    #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = SERVER_OPTIONS, help_heading = EXEC)]
+    url: Option<Target>,
+
+    /// Also make the server the HTTP proxy of the command, for programs that ask metadata.google.internal or 169.254.169.254 only.
+    /// The server refuses HTTP requests for other hosts; HTTPS is left alone
+    #[arg(long, conflicts_with = "url", help_heading = EXEC)]
+    via_proxy: bool,
+
+    /// Set HOME to an empty folder, for Go programs, which find a gcloud login there
+    #[arg(long, help_heading = EXEC)]
+    fresh_home: bool,
+
+    #[command(flatten)]
+    serve: Box<ServeOptions>,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// The groups of options that configure a new server.
+const SERVER_OPTIONS: [&str; 6] = ["ServeOptions", "Authentication", "Endpoints", "Monitoring", "Tls", "Tpm"];
+
+impl Exec {
+    /// Runs the command and returns its exit status.
+    pub(super) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
+        logging::start_at(Level::WARN, &self.serve.logging, environment.log_filter.as_deref())?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+        let status = runtime.block_on(self.execute(environment));
+        // Does not wait for threads that a file system or TPM blocks.
+        runtime.shutdown_background();
+        status.map(ExitCode::from)
+    }
+
+    async fn execute(self, environment: Environment) -> anyhow::Result<u8> {
+        // Before the server starts, so that no signal for the command is lost.
+        let mut signals = Signals::listen()?;
+        let scratch = ScratchFolder::create(&std::env::temp_dir())?;
+        let wiring = Wiring {
+            via_proxy: self.via_proxy,
+            fresh_home: self.fresh_home,
+            client_certificates: self.serve.issues_client_certificates(),
+        };
+        let inherited = environment.variables.clone();
+        if let Some(target) = self.url {
+            check_running(&target).await?;
+            let changes = wiring.environment(&target, &inherited, &scratch)?;
+            return child::run(&self.command, &changes, &mut signals).await;
+        }
+        let summary = Summary::default();
+        let Some(server) = start_server(*self.serve, environment, self.via_proxy, &summary).await? else {
+            return Ok(TERMINATED);
+        };
+        let url = server.url().and_then(|url| Target::from_url(&url)).context("the server has no HTTP address")?;
+        let changes = wiring.environment(&url, &inherited, &scratch)?;
+        let status = child::run(&self.command, &changes, &mut signals).await;
+        summary.log(&url);
+        server.shutdown().await;
+        status
+    }
+}
+
+/// Starts a server for the command. `None` if a signal came before the server had started.
+async fn start_server(
+    options: ServeOptions,
+    environment: Environment,
+    via_proxy: bool,
+    summary: &Summary,
+) -> anyhow::Result<Option<Server>> {
+    options.require_http()?;
+    let mut stop = Stop::listen()?;
+    let record = summary.clone();
+    start_with(options, environment, &mut stop, OpenFiles::Kept, move |builder| {
+        let builder = builder.expect_offline_tokens().record(record);
+        if via_proxy { builder.answer_proxy_requests() } else { builder }
+    })
+    .await
+}
+
+/// Fails if no server answers.
+async fn check_running(target: &Target) -> anyhow::Result<()> {
+    let answer = http_client::get(target, "/", [http_client::FLAVOR], ANSWER_LIMIT).await?;
+    if !answer.headers().contains_key(http_client::FLAVOR.0) {
+        bail!("--url http://{target}: this is not a metadata server: its answer has no header Metadata-Flavor");
+    }
+    Ok(())
+}

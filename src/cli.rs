@@ -28,7 +28,7 @@ mod tpm;
 mod usage_error;
 mod values;
 
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gce_metadata_server::Environment;
 use options::ServeOptions;
 use std::ffi::OsString;
@@ -97,7 +97,15 @@ pub(crate) enum Command {
 /// # Errors
 /// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
-    let cli = Cli::try_parse_from(go::normalized(&Cli::command(), arguments))?;
+    let mut command = Cli::command();
+    let arguments = go::normalized(&command, arguments);
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    if let Some((name @ "exec", matches)) = matches.subcommand()
+        && let Some(command) = command.find_subcommand(name)
+    {
+        exec::check(command, matches)?;
+    }
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
     Ok(cli.command.unwrap_or(Command::Serve(cli.serve)))
 }
 

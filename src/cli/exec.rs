@@ -15,7 +15,9 @@ use super::start::{OpenFiles, start_with};
 use super::target::Target;
 use super::values::http_url;
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command};
 use gce_metadata_server::{Environment, Server};
 use signals::Signals;
 use std::ffi::OsString;
@@ -47,12 +49,12 @@ Exit status:
 #[command(after_help = NOTES, mut_arg("port", |port| port.default_value("0")))]
 pub(crate) struct Exec {
     /// Use this running server, http://HOST:PORT, instead of a new one
-    #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = SERVER_OPTIONS, help_heading = EXEC)]
+    #[arg(long, value_name = "URL", value_parser = http_url, help_heading = EXEC)]
     url: Option<Target>,
 
     /// Also make the server the HTTP proxy of the command, for programs that ask metadata.google.internal or 169.254.169.254 only.
     /// The server refuses HTTP requests for other hosts; HTTPS is left alone
-    #[arg(long, conflicts_with = "url", help_heading = EXEC)]
+    #[arg(long, help_heading = EXEC)]
     via_proxy: bool,
 
     /// Set HOME to an empty folder, for Go programs, which find a gcloud login there
@@ -67,8 +69,26 @@ pub(crate) struct Exec {
     command: Vec<OsString>,
 }
 
-/// The groups of options that configure a new server.
-const SERVER_OPTIONS: [&str; 6] = ["ServeOptions", "Authentication", "Endpoints", "Monitoring", "Tls", "Tpm"];
+/// The options that have an effect on a command with a running server.
+const WITH_URL: [&str; 5] = ["url", "fresh_home", "command", "v", "log_format"];
+
+/// Rejects options of a new server beside `--url`.
+///
+/// # Errors
+/// The name of the first such option, in clap's error.
+pub(super) fn check(exec: &Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_given = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let given: Vec<_> = exec.get_arguments().filter(is_given).collect();
+    let has_effect = |option: &&&Arg| WITH_URL.contains(&option.get_id().as_str());
+    let useless = given.iter().find(|option| !has_effect(option)).and_then(|option| option.get_long());
+    match useless {
+        Some(option) if given.iter().any(|option| option.get_id() == "url") => {
+            let text = format!("--{option} configures a new server, but --url names a running one");
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, text))
+        }
+        _ => Ok(()),
+    }
+}
 
 impl Exec {
     /// Runs the command and returns its exit status.
@@ -129,7 +149,9 @@ async fn start_server(
 
 /// Fails if no server answers.
 async fn check_running(target: &Target) -> anyhow::Result<()> {
-    let answer = http_client::get(target, "/", [http_client::FLAVOR], ANSWER_LIMIT).await?;
+    let answer = http_client::get(target, "/", [http_client::FLAVOR], ANSWER_LIMIT).await;
+    let answer =
+        answer.with_context(|| format!("--url http://{target}: no server answers; start one, or leave out --url"))?;
     if !answer.headers().contains_key(http_client::FLAVOR.0) {
         bail!("--url http://{target}: this is not a metadata server: its answer has no header Metadata-Flavor");
     }

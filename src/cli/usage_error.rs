@@ -10,6 +10,9 @@ pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
     let commands = command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
     let problem = match unknown_word(command, error) {
         Some(word) if !commands.is_empty() => format!("unexpected argument '{word}'; commands are {commands}"),
+        Some(word) if command.get_name() == "exec" => {
+            format!("unexpected argument '{word}'; put -- before the command: exec [OPTIONS] -- {word}")
+        }
         _ => misplaced_options(error).unwrap_or_else(|| without_usage(&text)),
     };
     format!("{problem} (see --help)")

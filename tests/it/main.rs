@@ -36,6 +36,8 @@ mod clients;
 #[cfg(feature = "cli")]
 mod endpoint_options;
 #[cfg(feature = "cli")]
+mod exec;
+#[cfg(feature = "cli")]
 mod guests;
 #[cfg(feature = "cli")]
 mod mtls_clients;

@@ -8,8 +8,9 @@ use tracing_subscriber::filter::Targets;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging Options")]
 pub(crate) struct Logging {
-    /// Log level: 0 is info, 1 to 9 is debug, 10 and above is trace
-    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL", value_parser = number::<u32>)]
+    /// Log level: 0 is info, 1 to 9 is debug, 10 and above is trace. For exec, 0 is warn and 1 is info
+    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL", value_parser = number::<u32>, num_args = 0..=1,
+        default_missing_value = "1")]
     v: u32,
 
     /// Format of log lines
@@ -45,6 +46,7 @@ impl Logging {
     pub(crate) fn filter(&self, default: Level) -> Targets {
         let level = match self.v {
             0 => default,
+            1 if default == Level::WARN => Level::INFO,
             1..=9 => Level::DEBUG,
             _ => Level::TRACE,
         };

@@ -1,0 +1,1 @@
+//! Programs of Google's libraries in an environment full of traps.

@@ -14,6 +14,8 @@ mod file;
 mod go;
 mod logging;
 mod options;
+#[cfg(all(test, feature = "tpm"))]
+mod reference;
 mod serve;
 mod signals;
 mod start;

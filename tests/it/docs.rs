@@ -7,6 +7,7 @@
 mod commands;
 mod links;
 mod markdown;
+mod messages;
 #[cfg(feature = "cli")]
 mod reader;
 

@@ -18,6 +18,8 @@ mod go;
 mod http_client;
 mod logging;
 mod options;
+#[cfg(all(test, feature = "tpm"))]
+mod reference;
 mod scratch;
 mod serve;
 mod signals;

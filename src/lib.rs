@@ -59,6 +59,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct EmbeddingExamples;
+
 mod blocking;
 #[cfg(test)]
 mod captured_log;

@@ -33,10 +33,10 @@ const MISC: &str = "Misc Options";
 
 const DEFAULT_CONFIG: &str = "config.json";
 
-const ENVIRONMENT: &str = "\
+pub(super) const ENVIRONMENT: &str = "\
 Environment Variables:
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
-  GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id
+  GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
   GOOGLE_ACCESS_TOKEN        the access token to serve, instead of an offline one
   GOOGLE_ID_TOKEN            the identity token to serve, instead of an offline one
@@ -53,6 +53,7 @@ Environment Variables:
                              trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
+  TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
   RUST_LOG                   log filter, such as debug or hyper=trace; overrides -v";
 
 /// The options of a server. Every command that starts one flattens them into its own options.
@@ -102,7 +103,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "NUMBER", value_parser = positive, help_heading = MISC)]
     threads: Option<usize>,
 
-    /// Open connections at most; further ones wait in the kernel's queue
+    /// Open connections at most, or fewer if the limit on open files is lower; further ones wait in the kernel's queue
     #[arg(long, default_value_t = ServerBuilder::MAX_CONNECTIONS, value_name = "NUMBER", value_parser = positive,
         help_heading = MISC)]
     max_connections: usize,

@@ -45,7 +45,9 @@ impl OsLogin {
         let [profiles, groups, authorities, members, policies, challenges] =
             Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
         for (key, _) in section {
-            walk.below(key, |walk| walk.error("unknown key: remove it, or see the keys of this section in the README"));
+            walk.below(key, |walk| {
+                walk.error("unknown key: remove it, or see the keys of this section in docs/oslogin.md")
+            });
         }
 
         let mut taken = BTreeMap::new();

@@ -10,10 +10,12 @@ use gce_metadata_server::{AccessTokenKind, CredentialSource, Environment, LiveOp
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+const HEADING: &str = "Authentication Options";
+
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Authentication Options")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct Authentication {
-    /// Service account key for the tokens of the default account, in Google's JSON or in PEM
+    /// Service account key for the tokens of the default account, in Google's JSON or in PEM (PKCS#8 or PKCS#1)
     #[arg(long, visible_alias = "serviceAccountFile", value_name = "FILE")]
     service_account_file: Option<PathBuf>,
 
@@ -54,15 +56,15 @@ pub(crate) struct Authentication {
     pub(super) tpm: Tpm,
 
     /// The issuer (iss) of offline identity tokens
-    #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL")]
+    #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL", help_heading = HEADING)]
     offline_issuer: String,
 
-    /// RSA private key in PEM that signs offline identity tokens [default: a new key at each start]
-    #[arg(long, value_name = "FILE")]
+    /// RSA private key in PEM (PKCS#8 or PKCS#1) that signs offline identity tokens [default: a new key at each start]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     offline_key: Option<PathBuf>,
 
     /// Lifetime of offline tokens, 1 to 43200 seconds or with a unit: 90s, 5m, 1h
-    #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = token_lifetime)]
+    #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = token_lifetime, help_heading = HEADING)]
     offline_token_lifetime: Duration,
 }
 

@@ -35,7 +35,7 @@ enum Answer {
     None,
     /// An empty object
     Empty,
-    /// 503 and an error in JSON
+    /// 503 and an error in JSON, which Google's agents expect
     Unavailable,
 }
 

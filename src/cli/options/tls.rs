@@ -32,7 +32,7 @@ pub(crate) struct Tls {
     #[arg(long, visible_alias = "serverCert", default_value = CERTIFICATE, value_name = "FILE")]
     server_cert: PathBuf,
 
-    /// Private key of the server, in PEM
+    /// Private key of the server, in PEM: PKCS#8, PKCS#1 or SEC1, RSA or EC
     #[arg(long, visible_alias = "serverKey", default_value = KEY, value_name = "FILE")]
     server_key: PathBuf,
 

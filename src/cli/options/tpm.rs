@@ -29,7 +29,7 @@ pub(crate) struct TpmAccess {
     #[arg(long, visible_alias = "tpmPath", value_name = "PATH")]
     tpm_path: Option<String>,
 
-    /// Password of the parent key; a file or GCE_METADATA_PARENT_PASS is safer
+    /// Password of the parent key or of its hierarchy; a file or GCE_METADATA_PARENT_PASS is safer
     #[arg(long, visible_alias = "parentPass", value_name = "PASSWORD", value_parser = secret)]
     parent_pass: Option<Secret>,
 
@@ -62,7 +62,7 @@ pub(crate) struct Tpm {
     #[arg(long)]
     pub(super) tpm: bool,
 
-    /// Persistent handle of the key, such as 0x81010002
+    /// Persistent handle of the key, in hex as 0x81010002 or in decimal
     #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle)]
     persistent_handle: Option<u32>,
 

@@ -1,0 +1,73 @@
+//! README.md and docs/: their links lead somewhere, their commands work, and README stays short.
+//!
+//! A block of commands (`sh`, or `console` with `$ ` and the output) is run by `commands.rs`, or a comment before it says why not:
+//! `<!-- not run: needs Docker -->`. A block after `<!-- file: NAME -->` is written to that file before the next commands.
+
+#[cfg(feature = "cli")]
+mod commands;
+mod links;
+mod markdown;
+mod messages;
+#[cfg(feature = "cli")]
+mod reader;
+
+use crate::support::repository;
+use markdown::{Block, Note, Page};
+
+/// CI fails beyond.
+const README_BYTES: usize = 10_000;
+
+/// README and the pages of docs/, by their paths in the repository.
+fn pages() -> Vec<String> {
+    let names = std::fs::read_dir(repository("docs")).unwrap().map(|file| file.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".md"));
+    let mut pages: Vec<_> = names.map(|name| format!("docs/{name}")).collect();
+    pages.push("README.md".to_owned());
+    pages.sort();
+    pages
+}
+
+fn blocks() -> Vec<(String, Block)> {
+    let pages = pages().into_iter();
+    pages.flat_map(|page| Page::read(&page).blocks.into_iter().map(move |block| (page.clone(), block))).collect()
+}
+
+#[test]
+fn readme_has_at_most_ten_kilobytes() {
+    let size = std::fs::metadata(repository("README.md")).unwrap().len();
+    assert!(size <= README_BYTES as u64, "README.md has {size} bytes: move facts to a page of docs/");
+}
+
+#[test]
+fn the_summary_of_the_book_lists_every_page_once() {
+    let summary = Page::read("docs/SUMMARY.md");
+    let mut listed: Vec<_> = summary.links.iter().map(|link| format!("docs/{}", link.target)).collect();
+    listed.sort();
+    let pages: Vec<_> = pages().into_iter().filter(|page| page != "README.md" && page != "docs/SUMMARY.md").collect();
+    assert_eq!(listed, pages);
+}
+
+/// A misspelled language would hide a block from its test.
+#[test]
+fn each_block_has_a_language_and_is_valid() {
+    for (page, block) in blocks() {
+        let at = format!("{page}:{}", block.line);
+        match block.language.as_str() {
+            "json" => {
+                let parsed = serde_json::from_str::<serde_json::Value>(&block.text);
+                parsed.unwrap_or_else(|error| panic!("{at}: {error}"));
+            }
+            "toml" => _ = block.text.parse::<toml::Table>().unwrap_or_else(|error| panic!("{at}: {error}")),
+            "rust" | "rust,no_run" => {
+                let included = format!("include_str!(\"../{page}\")");
+                let library = std::fs::read_to_string(repository("src/lib.rs")).unwrap();
+                assert!(library.contains(&included), "{at}: no doctest, src/lib.rs needs {included}");
+            }
+            "sh" | "console" | "python" | "js" | "go" | "java" | "ini" | "yaml" | "mermaid" | "text" => {}
+            other => panic!("{at}: `{other}` is no language of the documentation; commands are `sh` or `console`"),
+        }
+        if let Some(Note::NotRun(reason)) = &block.note {
+            assert!(block.is_commands() && !reason.is_empty(), "{at}: `not run` belongs to commands, and has a reason");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs the commands of README.md and of every page, in order, in an empty folder.
+
+use super::markdown::Page;
+use super::reader::Reader;
+use crate::support::repository;
+use std::process::Command;
+
+/// Follows a page from its first block to its last.
+fn follow(page: &str) {
+    let reader = Reader::new();
+    for block in Page::read(page).blocks {
+        reader.follow(&block).unwrap_or_else(|why| panic!("{page}:{}:\n{why}", block.line));
+    }
+}
+
+macro_rules! pages {
+    ($($name:ident: $page:literal,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                follow($page);
+            }
+        )*
+
+        const FOLLOWED: &[&str] = &[$($page),*];
+    };
+}
+
+pages! {
+    the_commands_of_readme_work: "README.md",
+    the_commands_of_clients_work: "docs/clients.md",
+    the_commands_of_config_work: "docs/config.md",
+    the_commands_of_deploy_work: "docs/deploy.md",
+    the_commands_of_metrics_work: "docs/metrics.md",
+    the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
+    the_commands_of_mtls_work: "docs/mtls.md",
+    the_commands_of_oslogin_work: "docs/oslogin.md",
+    the_commands_of_reference_http_work: "docs/reference-http.md",
+    the_commands_of_security_work: "docs/security.md",
+    the_commands_of_testing_work: "docs/testing.md",
+    the_commands_of_tokens_work: "docs/tokens.md",
+    the_commands_of_tpm_work: "docs/tpm.md",
+    the_commands_of_troubleshooting_work: "docs/troubleshooting.md",
+}
+
+#[test]
+fn every_page_with_commands_is_followed() {
+    for (page, block) in super::blocks() {
+        let followed = !block.is_commands() || FOLLOWED.contains(&page.as_str());
+        assert!(followed, "{page}:{}: add the page to pages! in tests/it/docs/commands.rs", block.line);
+    }
+}
+
+/// Runs the pages' programs in this language, which see the VM of the built-in sample.
+fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
+    let mut count = 0;
+    for (page, block) in super::blocks().into_iter().filter(|(_, block)| block.language == language) {
+        let reader = Reader::new();
+        let exports = reader.run("gce-metadata-server").unwrap();
+        reader.run(&exports).unwrap();
+        let program = reader.write(&format!("program.{extension}"), &block.text);
+        let modules = repository("target/clients/node/node_modules");
+        let command = format!("NODE_PATH={} {} {}", modules.display(), interpreter.join(" "), program.display());
+        let printed = reader.run(&command).unwrap_or_else(|why| panic!("{page}:{}:\n{why}", block.line));
+        // The documented output is the comment at the end.
+        let output = block.text.lines().last().unwrap_or_default().split_once("# ").map(|(_, output)| output);
+        let output = output.filter(|_| language == "python");
+        assert!(output.is_none_or(|output| printed.trim_end() == output), "{page}:{}: {printed}", block.line);
+        count += 1;
+    }
+    assert!(count > 1, "{language}");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn the_python_programs_of_the_pages_run() {
+    // Functions named test_… are run too.
+    let run =
+        "import runpy, sys; [value() for name, value in runpy.run_path(sys.argv[1]).items() if name[:5] == 'test_']";
+    let python = repository("target/clients/venv/bin/python").display().to_string();
+    run_programs("python", "py", &[&python, "-c", &format!("\"{run}\"")]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn the_node_programs_of_the_pages_run() {
+    assert!(Command::new("node").arg("--version").output().unwrap().status.success());
+    run_programs("js", "js", &["node"]);
+}

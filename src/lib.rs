@@ -63,6 +63,7 @@
 #[doc = include_str!("../docs/embedding.md")]
 struct EmbeddingExamples;
 
+mod admin;
 mod blocking;
 #[cfg(test)]
 mod captured_log;
@@ -79,6 +80,7 @@ mod stack;
 mod trace;
 mod vm;
 
+pub use admin::AdminOptions;
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };

@@ -7,6 +7,7 @@ use gce_metadata_layers::{MetadataPath, RateLimit, RateLimits};
 use gce_metadata_routes::below_v1;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const GUEST_ATTRIBUTES: &str = "instance/guest-attributes/";
 const OS_LOGIN: &str = "oslogin/";
@@ -25,7 +26,12 @@ pub(crate) struct EndpointLimits {
 impl EndpointLimits {
     /// The limits of GCE.
     pub(crate) fn gce() -> Self {
-        let per_second = |number| RateLimit::per_second(non_zero(number));
+        Self::switched_by(&Arc::new(AtomicBool::new(true)))
+    }
+
+    /// The limits of GCE, which are enforced only while the switch is true.
+    pub(crate) fn switched_by(switch: &Arc<AtomicBool>) -> Self {
+        let per_second = |number| RateLimit::per_second(non_zero(number)).switched_by(Arc::clone(switch));
         Self {
             guest_attributes: per_second(3).and_per_minute(non_zero(10)),
             identity: per_second(50),

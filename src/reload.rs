@@ -89,6 +89,11 @@ impl Reload {
         self.with_loader(Loader::reload).await
     }
 
+    /// The metadata of the last valid content of the file, without run-time edits.
+    pub(crate) fn of_config(&self) -> Tree {
+        self.loader.lock().unwrap_or_else(PoisonError::into_inner).of_config.clone()
+    }
+
     /// Runs `work` on a thread that may block: reading a file may block, and building a large tree takes long.
     async fn with_loader<T: Send + 'static>(&self, work: fn(&mut Loader) -> T) -> T {
         let loader = Arc::clone(&self.loader);

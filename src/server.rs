@@ -15,6 +15,7 @@ mod start_error;
 mod threads;
 mod tls;
 
+pub(crate) use bind::{Place, Resolve};
 pub use body::IncomingBody;
 pub use builder::ServerBuilder;
 pub use listener::Address;
@@ -58,6 +59,8 @@ pub struct Server {
     address: Address,
     metrics_address: Option<Address>,
     tls_address: Option<Address>,
+    admin_address: Option<Address>,
+    shutdown_requested: CancellationToken,
     vm: Vm,
     running: Running,
     drain: Duration,
@@ -141,6 +144,25 @@ impl Server {
         self.reachable_at().map(|address| format!("{scheme}://{address}"))
     }
 
+    /// The address of the admin listener; `None` without one.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin_address.as_ref()
+    }
+
+    /// The URL of the admin listener for clients on this machine: `http://HOST:PORT`, or `unix:PATH`; `None` without one.
+    pub fn admin_url(&self) -> Option<String> {
+        let address = self.admin_address.as_ref()?;
+        Some(match address.socket_addr() {
+            Some(address) => format!("http://{}", reachable(address)),
+            None => address.to_string(),
+        })
+    }
+
+    /// Waits until a client of the admin API asks for a shutdown. The caller decides what to do.
+    pub async fn shutdown_requested(&self) {
+        self.shutdown_requested.cancelled().await;
+    }
+
     /// The virtual machine of this server.
     pub fn vm(&self) -> &Vm {
         &self.vm
@@ -173,13 +195,7 @@ impl Server {
 
     /// The address for clients on this machine: loopback if the server listens on all interfaces.
     fn reachable_at(&self) -> Option<SocketAddr> {
-        let mut address = self.address.socket_addr()?;
-        match address.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        Some(address)
+        self.address.socket_addr().map(reachable)
     }
 
     /// Stops the server gracefully: it accepts no new connections, answers requests that wait for a change, and lets other
@@ -207,4 +223,14 @@ impl Server {
             Err(_) => false,
         }
     }
+}
+
+/// The address for clients on this machine: loopback in place of all interfaces.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }

@@ -6,20 +6,22 @@
 mod builder;
 mod load;
 mod monitoring;
+mod settings;
 
 pub use builder::VmBuilder;
 pub(crate) use builder::{Served, Tokens};
 pub(crate) use load::LoadedVm;
 pub(crate) use monitoring::Monitoring;
+pub(crate) use settings::Settings;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Overrides};
 use crate::guest_attributes::GuestAttributesStore;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
 use crate::stack::Stack;
 use gce_metadata_layers::LimitRateLayer;
 use gce_metadata_routes::endpoint::Endpoint;
-use gce_metadata_routes::{Publisher, Reader, RouteConflict, Router};
+use gce_metadata_routes::{Metadata, Publisher, Reader, RouteConflict, Router, Tree};
 use gce_metadata_tokens::{Credentials, SourceInfo};
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +58,10 @@ pub struct Vm {
     pub(crate) reloads: Arc<ReloadCounts>,
     /// `None` without a config file.
     reload: Option<Reload>,
+    /// The metadata at the start, without guest attributes from a file.
+    of_config: Tree,
+    overrides: Overrides,
+    settings: Settings,
 }
 
 impl fmt::Debug for Vm {
@@ -110,6 +116,33 @@ impl Vm {
             Some(reload) => reload.reload().await,
             None => Ok(false),
         }
+    }
+
+    /// Sets the metadata of the start again: the config file as it is now, without run-time edits. Guest attributes are kept, unless
+    /// they are to be reset too.
+    pub(crate) async fn reset(&self, with_guest_attributes: bool) -> Result<(), ConfigError> {
+        let of_config = match &self.reload {
+            Some(reload) => {
+                reload.reload().await?;
+                reload.of_config()
+            }
+            None => self.of_config.clone(),
+        };
+        self.publisher.update(|current| {
+            let attributes = if with_guest_attributes { &of_config } else { current }.guest_attributes();
+            // Fails if an embedder has a computed leaf in place of the guest attributes.
+            of_config.with_guest_attributes(&attributes).unwrap_or_else(|_| of_config.clone())
+        });
+        Ok(())
+    }
+
+    /// Applies the values that override those of a config.
+    pub(crate) fn overridden(&self, metadata: Metadata) -> Metadata {
+        self.overrides.apply(metadata)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Removes the files that opening this machine has created, for a server that fails to start.

@@ -32,6 +32,8 @@ pub struct AllowedHosts {
     /// In lower case, each with its leading dot.
     suffixes: Vec<String>,
     all: bool,
+    /// Of the names that are always allowed, only `localhost` is.
+    addresses_only: bool,
 }
 
 /// The error of [`AllowedHosts::allow`] for a text that is not a host name.
@@ -55,6 +57,11 @@ impl AllowedHosts {
     /// Allows only the hosts that are always allowed.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Allows only IP addresses and `localhost`.
+    pub fn addresses() -> Self {
+        Self { addresses_only: true, ..Self::default() }
     }
 
     /// Also allows this name. A name that begins with a dot is a suffix: `.example.com` allows `example.com` and all its
@@ -89,11 +96,20 @@ impl AllowedHosts {
         let name = host.split_once(':').map_or(host, |(name, _)| name);
         let name = name.strip_suffix('.').unwrap_or(name);
         name.split('.').all(is_label)
-            && (!name.contains('.')
-                || METADATA.iter().any(|known| name.eq_ignore_ascii_case(known))
-                || PRIVATE_SUFFIXES.iter().any(|suffix| is_below(name, suffix))
+            && (self.is_always_allowed(name)
                 || self.names.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
                 || self.suffixes.iter().any(|suffix| is_below(name, suffix) || name.eq_ignore_ascii_case(&suffix[1..])))
+    }
+}
+
+impl AllowedHosts {
+    fn is_always_allowed(&self, name: &str) -> bool {
+        if self.addresses_only {
+            return name.eq_ignore_ascii_case("localhost");
+        }
+        !name.contains('.')
+            || METADATA.iter().any(|known| name.eq_ignore_ascii_case(known))
+            || PRIVATE_SUFFIXES.iter().any(|suffix| is_below(name, suffix))
     }
 }
 

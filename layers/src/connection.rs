@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Connection {
     /// The client's address; `None` on a Unix socket.
     pub remote: Option<SocketAddr>,
+    /// The user of the client's process, if the connection is a Unix socket and the system reports the user.
+    pub user: Option<u32>,
     /// Whether the connection uses TLS. Redirects then lead to `https`.
     pub is_encrypted: bool,
     /// The identity in the client's certificate, if it sent one and the server verified it.

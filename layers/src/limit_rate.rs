@@ -40,6 +40,7 @@ use http::{Request, Response};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -50,26 +51,37 @@ use tower_service::Service;
 ///
 /// Bursts are possible: with 10 requests a minute, up to 19 are admitted in the first minute of a burst (10 that were saved, 9
 /// that are refilled meanwhile), and 10 in each later one.
-pub struct RateLimit(Vec<Limiter>);
+pub struct RateLimit {
+    limiters: Vec<Limiter>,
+    /// Everything is admitted while it is false.
+    switch: Option<Arc<AtomicBool>>,
+}
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
 
 impl RateLimit {
     /// At most this many a second, and at most this many at once.
     pub fn per_second(times: NonZeroU32) -> Self {
-        Self(vec![limiter(Quota::per_second(times))])
+        Self { limiters: vec![limiter(Quota::per_second(times))], switch: None }
     }
 
     /// Adds a second limit: at most this many a minute, and at most this many at once.
     #[must_use]
     pub fn and_per_minute(mut self, times: NonZeroU32) -> Self {
-        self.0.push(limiter(Quota::per_minute(times)));
+        self.limiters.push(limiter(Quota::per_minute(times)));
         self
+    }
+
+    /// Enforces the limit only while the switch is true.
+    #[must_use]
+    pub fn switched_by(self, switch: Arc<AtomicBool>) -> Self {
+        Self { switch: Some(switch), ..self }
     }
 
     /// Whether the limit admits a request now. If it does, the request is counted.
     pub fn admits(&self) -> bool {
-        self.0.iter().all(|limiter| limiter.check().is_ok())
+        let is_off = self.switch.as_ref().is_some_and(|switch| !switch.load(Ordering::Relaxed));
+        is_off || self.limiters.iter().all(|limiter| limiter.check().is_ok())
     }
 }
 

@@ -13,7 +13,7 @@ mod workload_certificates;
 
 pub use body::RequestBody;
 pub use guest_attributes::SaveGuestAttributes;
-pub use maintenance::NoMaintenance;
+pub use maintenance::{NoMaintenance, SharedNoMaintenance};
 
 pub(crate) use body_budget::BodyBudget;
 pub(crate) use guest_attributes::WritableAttributes;

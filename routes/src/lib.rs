@@ -37,7 +37,7 @@ mod tree;
 mod v1;
 
 pub use accounts::ServiceAccount;
-pub use endpoint::{NoMaintenance, SaveGuestAttributes};
+pub use endpoint::{NoMaintenance, SaveGuestAttributes, SharedNoMaintenance};
 pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
 pub use options::RouterOptions;
 pub use os_login::OsLogin;

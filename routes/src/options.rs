@@ -1,6 +1,6 @@
 //! The options of the router.
 
-use crate::endpoint::{NoMaintenance, SaveGuestAttributes};
+use crate::endpoint::{SaveGuestAttributes, SharedNoMaintenance};
 
 /// Options of a [`Router`](crate::Router).
 ///
@@ -18,7 +18,7 @@ pub struct RouterOptions {
     /// `disable-legacy-endpoints` disables them at run time.
     pub legacy_endpoints: bool,
     /// The answer of `instance/upcoming-maintenance` while the metadata has no maintenance.
-    pub no_maintenance: NoMaintenance,
+    pub no_maintenance: SharedNoMaintenance,
     /// A service that saves guest attributes before a write is answered: with 200, or with 503 if saving fails. By default a write is
     /// answered as soon as it is published.
     pub save_guest_attributes: Option<SaveGuestAttributes>,
@@ -36,7 +36,7 @@ impl Default for RouterOptions {
     fn default() -> Self {
         Self {
             legacy_endpoints: false,
-            no_maintenance: NoMaintenance::default(),
+            no_maintenance: SharedNoMaintenance::default(),
             save_guest_attributes: None,
             max_body_bytes_in_flight: Self::MAX_BODY_BYTES_IN_FLIGHT,
         }

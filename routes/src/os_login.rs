@@ -20,6 +20,8 @@ pub struct OsLogin {
     groups: Vec<Group>,
     /// The answer of `oslogin/certificates`, if certificate authorities are configured.
     authorities: Option<Value>,
+    /// The section of the config, without the secrets and codes of challenges.
+    config: Value,
 }
 
 /// The login profile of a user.
@@ -89,6 +91,11 @@ impl OsLogin {
 
     pub(crate) fn group_by_gid(&self, gid: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.gid == gid)
+    }
+
+    /// The section of the config, without the secrets and codes of challenges.
+    pub(crate) fn config(&self) -> &Value {
+        &self.config
     }
 
     pub(crate) fn authorities(&self) -> Option<&Value> {

@@ -59,6 +59,11 @@ impl Tree {
         path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
     }
 
+    /// The section `osLogin` of the config, without the secrets and codes of challenges; `None` without OS Login.
+    pub fn os_login_config(&self) -> Option<&Value> {
+        self.os_login.as_ref().map(|os_login| os_login.config())
+    }
+
     /// Sets the users and groups of OS Login.
     pub(crate) fn with_os_login(self, os_login: Option<Arc<OsLogin>>) -> Self {
         Self { os_login, ..self }

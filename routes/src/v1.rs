@@ -26,7 +26,7 @@ pub(crate) fn routes(
     let acquire = Tokens::new(Acquire, reader.clone(), tokens.access.clone());
     let id_tokens = Tokens::new(Identity::new(), reader.clone(), tokens.id.clone());
     let guest_attributes = WritableAttributes::new(publisher.clone(), options.save_guest_attributes.clone());
-    let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance);
+    let maintenance = UpcomingMaintenance::new(reader.clone(), options.no_maintenance.clone());
     let certificates = |names| -> Arc<dyn Endpoint> { Arc::new(WorkloadCertificates::new(reader.clone(), names)) };
     let guest_attributes = Arc::new(guest_attributes);
     let (status, anchors, identities) = (

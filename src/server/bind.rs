@@ -16,17 +16,18 @@ pub(super) struct Addresses {
     /// For HTTPS beside HTTP.
     pub(super) tls: Option<Resolve>,
     pub(super) metrics: Option<Resolve>,
+    pub(super) admin: Option<Place>,
 }
 
 impl Default for Addresses {
     fn default() -> Self {
-        Self { main: Place::Tcp(Resolve::new((Ipv4Addr::LOCALHOST, 0))), tls: None, metrics: None }
+        Self { main: Place::Tcp(Resolve::new((Ipv4Addr::LOCALHOST, 0))), tls: None, metrics: None, admin: None }
     }
 }
 
 /// The configured main listener.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Tcp(Resolve),
     /// A listener that is not registered with any runtime, because the server may run in its own.
     Listener(io::Result<std::net::TcpListener>),
@@ -37,7 +38,7 @@ pub(super) enum Place {
 }
 
 /// A TCP address that may be a host name, which is yet to be resolved.
-pub(super) struct Resolve(Box<dyn ToAddresses>);
+pub(crate) struct Resolve(Box<dyn ToAddresses>);
 
 trait ToAddresses: fmt::Debug + Send + Sync {
     fn addresses(&self) -> io::Result<Vec<SocketAddr>>;
@@ -50,7 +51,7 @@ impl<A: ToSocketAddrs + fmt::Debug + Send + Sync> ToAddresses for A {
 }
 
 impl Resolve {
-    pub(super) fn new(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Self {
         Self(Box::new(address))
     }
 }
@@ -73,27 +74,35 @@ pub(super) struct Sockets {
     /// For HTTPS beside HTTP.
     pub(super) tls: Option<Bound>,
     pub(super) metrics: Option<Bound>,
+    pub(super) admin: Option<Bound>,
 }
 
 impl Sockets {
     /// Binds all of them. An error names the program's option that sets the address.
     pub(super) async fn bind(addresses: Addresses) -> Result<Self, StartError> {
-        let Addresses { main, tls, metrics } = addresses;
-        let main = match main {
-            Place::Tcp(address) => bind_tcp(address, "--port").await?,
-            Place::Listener(listener) => {
-                let listener = listener.and_then(TcpListener::from_std).map(Listener::Tcp);
-                bound(listener, "--port", || "the given listener".to_owned())?
-            }
-            Place::Unix { path, mode } => {
-                bound(Listener::unix(&path, mode).await, "--port", || format!("unix:{}", path.display()))?
-            }
-        };
+        let Addresses { main, tls, metrics, admin } = addresses;
         Ok(Self {
-            main,
+            main: bind(main, "--port").await?,
+            admin: match admin {
+                Some(place) => Some(bind(place, "--admin").await?),
+                None => None,
+            },
             tls: bind_if_any(tls, "--tls-port").await?,
             metrics: bind_if_any(metrics, "--metrics-port").await?,
         })
+    }
+}
+
+async fn bind(place: Place, option: &'static str) -> Result<Bound, StartError> {
+    match place {
+        Place::Tcp(address) => bind_tcp(address, option).await,
+        Place::Listener(listener) => {
+            let listener = listener.and_then(TcpListener::from_std).map(Listener::Tcp);
+            bound(listener, option, || "the given listener".to_owned())
+        }
+        Place::Unix { path, mode } => {
+            bound(Listener::unix(&path, mode).await, option, || format!("unix:{}", path.display()))
+        }
     }
 }
 
@@ -134,7 +143,7 @@ fn bound(
 mod tests {
     use super::*;
 
-    async fn bind(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Result<Address, String> {
+    async fn bound_to(address: impl ToSocketAddrs + fmt::Debug + Send + Sync + 'static) -> Result<Address, String> {
         let bound = bind_tcp(Resolve::new(address), "--port").await;
         bound.map(|bound| bound.address).map_err(|error| error.to_string())
     }
@@ -153,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_name_is_resolved() {
-        let address = bind(("localhost", 0)).await.unwrap();
+        let address = bound_to(("localhost", 0)).await.unwrap();
         assert!(address.host().unwrap().is_loopback() && address.port().unwrap() > 0, "{address}");
     }
 
@@ -161,7 +170,7 @@ mod tests {
     async fn the_first_address_that_can_be_bound_is_used() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (taken_address, free) = (taken.local_addr().unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let port = bind(Several(vec![taken_address, free])).await.unwrap().port().unwrap();
+        let port = bound_to(Several(vec![taken_address, free])).await.unwrap().port().unwrap();
         assert_ne!(port, taken_address.port());
     }
 
@@ -169,14 +178,14 @@ mod tests {
     async fn an_error_names_the_address() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let taken = listener.local_addr().unwrap();
-        let error = bind(Several(vec![taken, taken])).await.unwrap_err();
+        let error = bound_to(Several(vec![taken, taken])).await.unwrap_err();
         assert!(
             error.contains(&format!("can't listen at {taken} or {taken}: ")) && error.contains("--port"),
             "{error}"
         );
-        let error = bind("localhost").await.unwrap_err();
+        let error = bound_to("localhost").await.unwrap_err();
         assert_eq!(error, r#"can't listen at "localhost": invalid socket address; write it as HOST:PORT"#);
-        let error = bind(Several(Vec::new())).await.unwrap_err();
+        let error = bound_to(Several(Vec::new())).await.unwrap_err();
         assert_eq!(error, "can't listen at Several([]): it has no IP address");
     }
 }

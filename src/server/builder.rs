@@ -4,6 +4,7 @@ use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
+use crate::admin::AdminOptions;
 use crate::config::Overrides;
 use crate::stack::{InnerService, OwnLayers, SharedRecord};
 use crate::vm::VmBuilder;
@@ -42,6 +43,8 @@ pub struct ServerBuilder {
     pub(super) mtls: Option<MtlsOptions>,
     /// `None` without a metrics listener.
     pub(super) metrics_path: Option<String>,
+    /// `None` without an admin listener.
+    pub(super) admin: Option<AdminOptions>,
     pub(super) limits: Limits,
     pub(super) drain: Duration,
     pub(super) runs_on_current: bool,
@@ -69,6 +72,7 @@ impl Default for ServerBuilder {
             hosts: Vec::new(),
             mtls: None,
             metrics_path: None,
+            admin: None,
             limits: Limits {
                 max_connections: Self::MAX_CONNECTIONS,
                 max_waiters: Self::MAX_WAITERS,
@@ -277,6 +281,11 @@ impl ServerBuilder {
         }
         (self.addresses.metrics, self.metrics_path) = (Some(Resolve::new(address)), Some(path));
         self
+    }
+
+    /// Serves the admin API on a listener of its own: it shows and changes the metadata, tokens and settings while the server runs.
+    pub fn admin(self, options: AdminOptions) -> Self {
+        Self { admin: Some(options), ..self }
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

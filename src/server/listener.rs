@@ -137,7 +137,9 @@ impl Listener {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Accepted::Unix(stream.into_std()?), Connection::default()))
+                let mut connection = Connection::default();
+                connection.user = stream.peer_cred().ok().map(|peer| peer.uid());
+                Ok((Accepted::Unix(stream.into_std()?), connection))
             }
         }
     }

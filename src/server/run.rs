@@ -9,16 +9,21 @@ use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
+use crate::admin::{self, Admin, Security};
 use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{AnswerProxyRequestsLayer, Waiters};
 use http_body_util::Full;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Maximum number of connections of the metrics listener.
 const METRICS_CONNECTIONS: usize = 64;
+
+/// Maximum number of connections of the admin listener.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// The layers of the stack that the builder chooses.
 pub(super) struct OptionalLayers {
@@ -32,6 +37,7 @@ pub(super) fn run(
     sockets: Sockets,
     limits: Limits,
     layers: OptionalLayers,
+    admin: Option<Security>,
     drain: Duration,
 ) -> Server {
     let Assembled { vm, tasks, https, threads, running, hosts, metrics, advice } = assembled;
@@ -54,6 +60,17 @@ pub(super) fn run(
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();
+    let shutdown_requested = CancellationToken::new();
+    let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
+    if let Some((bound, security)) = sockets.admin.zip(admin) {
+        let admin = Admin {
+            vm: vm.clone(),
+            address: address.clone(),
+            started: Instant::now(),
+            shutdown: shutdown_requested.clone(),
+        };
+        serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
+    }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
     // HTTPS is served at the main address unless it has a second one.
     let (plain, encrypted) = match sockets.tls {
@@ -76,7 +93,13 @@ pub(super) fn run(
     }
     advice.log();
     spawn_tasks(tasks, lifecycle);
-    Server { address, metrics_address, tls_address, vm, running, drain }
+    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, running, drain }
+}
+
+fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {
+    let limits = limits.per(&OpenConnections::at_most(ADMIN_CONNECTIONS));
+    let threads = ConnectionThreads::current(&lifecycle.tasks);
+    connection::spawn(listener, None, admin::service(admin, security), limits, threads, lifecycle);
 }
 
 fn serve_metrics(listener: Listener, pages: Pages, monitored: Monitored, limits: &Limits, lifecycle: &Lifecycle) {

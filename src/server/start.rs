@@ -5,12 +5,13 @@
 use super::Server;
 use super::advice::Advice;
 use super::assemble::assemble;
-use super::bind::Sockets;
+use super::bind::{Addresses, Bound, Sockets};
 use super::builder::ServerBuilder;
 use super::run::{OptionalLayers, run};
 use super::start_error::StartError;
 use super::threads::on_own_thread;
 use super::tls::MtlsOptions;
+use crate::admin::{AdminOptions, Security};
 use crate::blocking::blocking;
 use crate::hosts;
 use crate::metrics::{Metrics, Pages};
@@ -48,7 +49,8 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let mut loaded = load(self.vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
+        let vm = VmBuilder { has_switches: self.admin.is_some(), ..self.vm };
+        let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
         }
@@ -57,9 +59,29 @@ impl ServerBuilder {
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
         };
-        let sockets = Sockets::bind(self.addresses).await?;
+        let (addresses, security) = with_admin(self.addresses, self.admin)?;
+        let sockets = Sockets::bind(addresses).await?;
+        let admin = check_admin(security, sockets.admin.as_ref())?;
         let assembled = assemble(loaded, self.mtls, self.threads).await?;
-        Ok(run(assembled, sockets, self.limits, layers, self.drain))
+        Ok(run(assembled, sockets, self.limits, layers, admin, self.drain))
+    }
+}
+
+/// Adds the address of the admin listener, and returns its checks of requests.
+fn with_admin(addresses: Addresses, admin: Option<AdminOptions>) -> Result<(Addresses, Option<Security>), StartError> {
+    let Some(options) = admin else { return Ok((addresses, None)) };
+    let (place, security) = options.checked()?;
+    Ok((Addresses { admin: Some(place), ..addresses }, Some(security)))
+}
+
+/// Refuses an admin listener without a token that other machines can reach.
+fn check_admin(security: Option<Security>, bound: Option<&Bound>) -> Result<Option<Security>, StartError> {
+    let address = bound.and_then(|bound| bound.address.socket_addr());
+    match (&security, address) {
+        (Some(Security { token: None, .. }), Some(address)) if !address.ip().is_loopback() => {
+            Err(StartError::AdminExposed { address: address.to_string() })
+        }
+        _ => Ok(security),
     }
 }
 

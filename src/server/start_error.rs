@@ -44,6 +44,18 @@ pub enum StartError {
         /// The path.
         path: String,
     },
+    /// The token of the admin API can't be sent in a header.
+    #[error("admin: the token is empty or has characters other than visible ASCII")]
+    AdminToken,
+    /// Other machines can reach the admin listener, and it has no token.
+    #[error(
+        "admin: {address} is reachable from other machines: set a token (--admin-token-file or GCE_METADATA_ADMIN_TOKEN), or listen \
+         at 127.0.0.1"
+    )]
+    AdminExposed {
+        /// The address.
+        address: String,
+    },
     /// The address can't be resolved, or the socket can't be bound.
     #[error("can't listen at {address}: {error}{}", remedy(option, address, error))]
     Listen {

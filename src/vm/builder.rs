@@ -26,6 +26,8 @@ pub struct VmBuilder {
     pub(crate) guest_attributes: Option<PathBuf>,
     pub(crate) guest_attributes_sync: bool,
     pub(crate) enforces_rate_limits: bool,
+    /// Settings can be changed while the machine runs.
+    pub(crate) has_switches: bool,
 }
 
 /// The source of the metadata.
@@ -76,6 +78,7 @@ impl Default for VmBuilder {
             guest_attributes: None,
             guest_attributes_sync: false,
             enforces_rate_limits: false,
+            has_switches: false,
         }
     }
 }
@@ -147,7 +150,7 @@ impl VmBuilder {
 
     /// Sets the answer of `instance/upcoming-maintenance` if the metadata has no such value.
     pub fn no_maintenance(mut self, answer: NoMaintenance) -> Self {
-        self.router.no_maintenance = answer;
+        self.router.no_maintenance = answer.into();
         self
     }
 

@@ -2,7 +2,7 @@
 //! attributes. A start that fails between the two leaves no file behind.
 
 use super::builder::{Served, Tokens, VmBuilder};
-use super::{Monitoring, Vm, VmTasks};
+use super::{Monitoring, Settings, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
 use crate::guest_attributes::{self, GuestAttributesStore, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
@@ -26,6 +26,8 @@ pub(crate) struct LoadedVm {
     guest_attributes: Option<(PathBuf, Lock)>,
     guest_attributes_sync: bool,
     saves: Arc<dyn SaveEvents>,
+    overrides: Overrides,
+    settings: Settings,
 }
 
 /// The config file and its content.
@@ -39,10 +41,12 @@ impl LoadedVm {
         monitoring: Monitoring,
         computed: Option<&'static str>,
     ) -> Result<Self, StartError> {
-        let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::gce);
+        let switches = Settings::new(settings.enforces_rate_limits, settings.router.no_maintenance.clone());
+        let has_limits = settings.enforces_rate_limits || settings.has_switches;
+        let rate_limits = has_limits.then(|| EndpointLimits::switched_by(&switches.rate_limit_switch()));
         let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
         let overrides = settings.overrides.with_fallback_account(credentials.default_email().map(str::to_owned));
-        let (metadata, followed) = read(settings.served, overrides)?;
+        let (metadata, followed) = read(settings.served, overrides.clone())?;
         let of_config = metadata.tree();
         // Locked before it is read, because another server could write it in between.
         let guest_attributes = match settings.guest_attributes {
@@ -64,6 +68,8 @@ impl LoadedVm {
             guest_attributes: guest_attributes.map(|(lock, path)| (path, lock)),
             guest_attributes_sync: settings.guest_attributes_sync,
             saves: monitoring.saves,
+            overrides,
+            settings: switches,
         })
     }
 
@@ -92,6 +98,9 @@ impl LoadedVm {
             rate_limits: self.rate_limits.map(LimitRateLayer::new),
             reloads: Arc::<ReloadCounts>::default(),
             reload: None,
+            of_config: self.of_config.clone(),
+            overrides: self.overrides,
+            settings: self.settings,
         };
         let source_routes = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
         for (path, endpoint) in source_routes.chain(self.routes.0) {

@@ -27,6 +27,8 @@ pub(crate) enum Proof {
     Totp(Secret),
     /// A fixed code.
     Code(Secret),
+    /// A secret or code that is not known: null in the config. No answer is accepted.
+    Unknown,
     /// A prompt on a phone, with its configured answer.
     Prompt { approves: bool },
 }
@@ -40,7 +42,7 @@ impl Challenge {
             }
             (Proof::Code(code), Some(credential)) => code.expose() == credential.trim(),
             (Proof::Prompt { approves }, _) => *approves,
-            (_, None) => false,
+            (Proof::Unknown, _) | (_, None) => false,
         }
     }
 }

@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The policies of OS Login: log in, and log in with root rights.
 pub(crate) const POLICIES: [&str; 2] = ["login", "adminLogin"];
 
+/// The members of a challenge that no answer contains.
+const SECRET: &str = "secret";
+const CODE: &str = "code";
+
 /// The lowest uid that the guest's NSS module accepts.
 const MIN_UID: u64 = 1000;
 
@@ -42,6 +46,7 @@ impl OsLogin {
     /// document must have been [bounded](Walk::bounded).
     pub fn read(section: Value, walk: &mut Walk) -> Self {
         let mut section = walk.object(section).unwrap_or_default();
+        let config = without_proofs(section.clone());
         let [profiles, groups, authorities, members, policies, challenges] =
             Self::KEYS.map(|key| section.remove(key).unwrap_or_default());
         for (key, _) in section {
@@ -69,7 +74,7 @@ impl OsLogin {
                 None
             }
         });
-        let mut os_login = Self { profiles, groups, authorities };
+        let mut os_login = Self { profiles, groups, authorities, config };
         walk.below("members", |walk| os_login.add_members(walk, members));
         walk.below("policies", |walk| os_login.add_policies(walk, policies));
         walk.below("challenges", |walk| os_login.add_challenges(walk, challenges));
@@ -249,10 +254,43 @@ fn challenge(walk: &mut Walk, challenge: Value) -> Option<Challenge> {
     let kind = walk.required(&mut challenge, "type", |walk, kind| walk.one_of(kind, &KINDS))?;
     let proof = match &*kind {
         "AUTHZEN" => Proof::Prompt { approves: walk.required(&mut challenge, "approves", Walk::boolean)? },
-        "TOTP" => Proof::Totp(walk.required(&mut challenge, "secret", totp_secret)?),
-        _ => Proof::Code(walk.required(&mut challenge, "code", Walk::text)?.into()),
+        "TOTP" => proof(walk, &mut challenge, SECRET, |walk, secret| totp_secret(walk, secret).map(Proof::Totp))?,
+        _ => proof(walk, &mut challenge, CODE, |walk, code| Some(Proof::Code(walk.text(code)?.into())))?,
     };
     Some(Challenge { kind, proof })
+}
+
+/// Reads a secret or a code. Null stands for one that is not known: an exported config has no secrets.
+fn proof(
+    walk: &mut Walk,
+    challenge: &mut Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&mut Walk, Value) -> Option<Proof>,
+) -> Option<Proof> {
+    walk.required(challenge, key, |walk, value| match value {
+        Value::Null => {
+            if walk.is_thorough() {
+                walk.warn("null: no answer to this challenge is accepted");
+            }
+            Some(Proof::Unknown)
+        }
+        value => read(walk, value),
+    })
+}
+
+/// The section with null in place of the secrets and codes of challenges.
+fn without_proofs(mut section: Map<String, Value>) -> Value {
+    let challenges = section.get_mut("challenges").and_then(Value::as_object_mut);
+    let users = challenges.into_iter().flat_map(Map::values_mut);
+    let challenges = users.filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut);
+    for challenge in challenges {
+        for key in [SECRET, CODE] {
+            if let Some(proof) = challenge.get_mut(key) {
+                *proof = Value::Null;
+            }
+        }
+    }
+    section.into()
 }
 
 fn totp_secret(walk: &mut Walk, secret: Value) -> Option<Secret> {
@@ -322,6 +360,21 @@ mod tests {
             ]
         );
         assert_eq!(errors(json!({"people": []}))[0].split(':').next(), Some("people"));
+    }
+
+    #[test]
+    fn the_config_has_null_for_secrets_and_can_be_read_again() {
+        let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": "2001"}]});
+        let section = |secret: Value, code: Value| {
+            let challenges = json!([{"type": "TOTP", "secret": secret}, {"type": "SECURITY_KEY_OTP", "code": code}]);
+            json!({"loginProfiles": [ada.clone()], "challenges": {"ada@example.com": challenges}})
+        };
+        let os_login = OsLogin::from_json(section("GEZDGNBV".into(), "123456".into())).unwrap();
+        let config = section(Value::Null, Value::Null);
+        assert_eq!(*os_login.config(), config);
+        let again = OsLogin::from_json(config).unwrap();
+        let challenges = &again.by_email("ada@example.com").unwrap().challenges;
+        assert!(challenges.iter().all(|challenge| !challenge.is_met(Some("123456"), 0)), "no answer is accepted");
     }
 
     #[test]

@@ -74,6 +74,21 @@ impl Tree {
         self.with_visibility("instance/service-accounts", &v1["instance"]["serviceAccounts"], Visibility::Everywhere)
     }
 
+    /// The JSON of the node at this path as a config has it, with the changes made at run time; an empty path is the whole tree. `None`
+    /// if there is no node, or only a default or a computed value.
+    ///
+    /// ```
+    /// use gce_metadata_routes::Metadata;
+    ///
+    /// let tree = Metadata::sample().tree();
+    /// assert_eq!(tree.config_json("instance/preempted").unwrap(), "FALSE");
+    /// assert!(tree.config_json("instance/service-accounts/default/token").is_none());
+    /// ```
+    pub fn config_json(&self, path: &str) -> Option<Value> {
+        let is_computed = self.get(path).is_some_and(|node| **node == Node::Computed);
+        self.owner_json(path).filter(|_| !is_computed)
+    }
+
     /// The owner's JSON of the node at this path; `None` if there is no node, or only a default.
     pub(super) fn owner_json(&self, path: &str) -> Option<Value> {
         let mut node = &self.root;

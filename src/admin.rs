@@ -1,0 +1,47 @@
+//! The admin API: a listener of its own that shows and changes what the server serves.
+//!
+//! `router.rs` is the table of paths and methods. Each resource is a file of functions that answer one [`Call`]. `service.rs` composes
+//! the layers around them; the checks of a request are the files of `guard/`.
+
+mod call;
+mod export;
+mod guard;
+mod lifecycle;
+mod metadata;
+mod options;
+mod problem;
+mod router;
+mod service;
+mod settings;
+mod tokens;
+
+pub use options::AdminOptions;
+pub(crate) use service::service;
+
+use crate::server::Address;
+use crate::vm::Vm;
+use gce_metadata_layers::AllowedHosts;
+use gce_metadata_support::Secret;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What the resources show and change.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) vm: Vm,
+    /// The address of the metadata.
+    pub(crate) address: Address,
+    pub(crate) started: Instant,
+    /// Cancelled by a request for a shutdown.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The checks of requests.
+#[derive(Debug)]
+pub(crate) struct Security {
+    /// The allowed values of `Host`.
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) token: Option<Secret>,
+    /// Whether the listener is a Unix socket, whose clients must be this user or root.
+    pub(crate) is_unix: bool,
+}

@@ -1,0 +1,171 @@
+//! `/__admin/metadata`: the metadata in the form of a config, as a whole or below a path.
+
+use super::call::{Answer, Call, JSON, Outcome, empty, with_type};
+use super::problem::Problem;
+use crate::config::ConfigDocument;
+use gce_metadata_layers::entity_tag;
+use gce_metadata_routes::{Snapshot, Tree};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+const GENERATION: HeaderName = HeaderName::from_static("metadata-generation");
+
+/// The name of a config's section. A document without it is a dump of `?recursive=true`.
+const SECTION: &str = "computeMetadata";
+const OS_LOGIN: &str = "osLogin";
+
+/// `GET`: the document, or the JSON of a node.
+pub(super) async fn get(call: Call) -> Outcome {
+    let snapshot = call.admin.vm.reader().snapshot();
+    let tag = tag(snapshot.tree(), &call.parameter).ok_or_else(|| not_found(&call.parameter))?;
+    let is_known = call.headers.get_all(header::IF_NONE_MATCH).iter().any(|known| matches(known, Some(&tag)));
+    let mut answer = if is_known { empty(StatusCode::NOT_MODIFIED) } else { shown(&snapshot, &call.parameter)? };
+    set_tag(&mut answer, &tag, &snapshot);
+    Ok(answer)
+}
+
+/// `PUT` of the whole document, which is read as a config file is.
+pub(super) async fn put_root(call: Call) -> Outcome {
+    let document: Value = serde_json::from_slice(&call.body).map_err(|error| Problem::not_json(&error))?;
+    let metadata = ConfigDocument::from_json(document);
+    let metadata = metadata.map_err(|error| Problem::unprocessable(error.to_string()).at(pointer(error.path())))?;
+    let tree = call.admin.vm.overridden(metadata.metadata).tree();
+    edit(&call, |_| Ok(tree.clone()))?;
+    done(&call, StatusCode::NO_CONTENT)
+}
+
+/// `PUT` of a value: JSON, or text for a string.
+pub(super) async fn put(call: Call) -> Outcome {
+    let value = if call.is_text() {
+        let text = std::str::from_utf8(&call.body);
+        Value::from(text.map_err(|_| Problem::bad_request("the text of the body is not UTF-8"))?)
+    } else {
+        serde_json::from_slice(&call.body).map_err(|error| Problem::not_json(&error))?
+    };
+    let mut is_new = false;
+    edit(&call, |tree| {
+        is_new = tree.config_json(&call.parameter).is_none();
+        Ok(tree.with(&call.parameter, &value)?)
+    })?;
+    done(&call, if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+}
+
+/// `PATCH`: a merge patch (RFC 7396) of a node or of the document.
+pub(super) async fn patch(call: Call) -> Outcome {
+    let patch: Value = serde_json::from_slice(&call.body).map_err(|error| Problem::not_json(&error))?;
+    let patch = if call.parameter.is_empty() { below_v1(patch)? } else { patch };
+    edit(&call, |tree| Ok(tree.with_merged(&call.parameter, &patch)?))?;
+    done(&call, StatusCode::NO_CONTENT)
+}
+
+/// `DELETE`: removes a node.
+pub(super) async fn delete(call: Call) -> Outcome {
+    edit(&call, |tree| Ok(tree.without(&call.parameter)?))?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// `POST /__admin/metadata/reset`: the metadata as after a start.
+pub(super) async fn reset(call: Call) -> Outcome {
+    let with_guest_attributes = call.flag("guest-attributes")?;
+    let reset = call.admin.vm.reset(with_guest_attributes).await;
+    reset.map_err(|error| Problem::unprocessable(error.to_string()))?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// Edits the tree, if the conditions of the request hold. One edit is one snapshot: waiting requests wake once.
+fn edit(call: &Call, change: impl FnOnce(&Tree) -> Result<Tree, Problem>) -> Result<(), Problem> {
+    call.admin.vm.publisher().edit(|tree| {
+        check_conditions(call, tag(tree, &call.parameter).as_ref())?;
+        change(tree)
+    })
+}
+
+/// Checks `If-Match` and `If-None-Match` (RFC 9110). `tag` is that of the node; `None` if there is no node.
+fn check_conditions(call: &Call, tag: Option<&HeaderValue>) -> Result<(), Problem> {
+    let names = |name: HeaderName| call.headers.get_all(name).iter().any(|known| matches(known, tag));
+    let fails = |detail: &str| Err(Problem::new(StatusCode::PRECONDITION_FAILED, detail));
+    if call.headers.contains_key(header::IF_MATCH) && !names(header::IF_MATCH) {
+        return fails("the value has changed: its ETag is not that of If-Match");
+    }
+    if names(header::IF_NONE_MATCH) {
+        return fails("the value exists, or its ETag is that of If-None-Match");
+    }
+    Ok(())
+}
+
+/// Whether a list of entity tags has this one. `*` stands for any node that exists.
+fn matches(list: &HeaderValue, tag: Option<&HeaderValue>) -> bool {
+    let (Ok(list), Some(Ok(tag))) = (list.to_str(), tag.map(HeaderValue::to_str)) else { return false };
+    list.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}
+
+/// The guests' entity tag of a node, in quotes. `None` if the config has no such node.
+fn tag(tree: &Tree, path: &str) -> Option<HeaderValue> {
+    tree.config_json(path)?;
+    let tag = entity_tag(&tree.get(path)?.json());
+    HeaderValue::from_str(&format!("\"{}\"", tag.to_str().ok()?)).ok()
+}
+
+fn set_tag(answer: &mut Answer, tag: &HeaderValue, snapshot: &Snapshot) {
+    answer.headers_mut().insert(header::ETAG, tag.clone());
+    answer.headers_mut().insert(GENERATION, snapshot.generation().into());
+}
+
+/// 200 with the JSON of the node at this path, or of the document.
+fn shown(snapshot: &Snapshot, path: &str) -> Outcome {
+    let json = if path.is_empty() { Some(document(snapshot.tree())) } else { snapshot.tree().config_json(path) };
+    let json = json.ok_or_else(|| not_found(path))?;
+    Ok(with_type(StatusCode::OK, JSON, json.to_string()))
+}
+
+/// The config document of a tree: what a config file with this metadata has.
+pub(super) fn document(tree: &Tree) -> Value {
+    let mut document = Map::new();
+    document.insert(SECTION.to_owned(), json!({"v1": tree.config_json("")}));
+    if let Some(os_login) = tree.os_login_config() {
+        document.insert(OS_LOGIN.to_owned(), os_login.clone());
+    }
+    document.into()
+}
+
+/// The part of a patch that concerns the tree.
+fn below_v1(patch: Value) -> Result<Value, Problem> {
+    let Value::Object(mut patch) = patch else {
+        return Err(Problem::unprocessable("the patch of the document is an object"));
+    };
+    match patch.remove(SECTION) {
+        None => Ok(patch.into()),
+        Some(_) if patch.contains_key(OS_LOGIN) => {
+            Err(Problem::unprocessable("OS Login can't be patched: PUT the whole document").at(format!("/{OS_LOGIN}")))
+        }
+        Some(Value::Object(mut section)) => match section.remove("v1") {
+            Some(v1 @ Value::Object(_)) => Ok(v1),
+            _ => Err(Problem::unprocessable("`v1` is an object, and can't be removed").at(format!("/{SECTION}/v1"))),
+        },
+        Some(_) => Err(Problem::unprocessable("an object is expected").at(format!("/{SECTION}"))),
+    }
+}
+
+/// The answer to a successful edit: with `Prefer: return=representation` the new value.
+fn done(call: &Call, status: StatusCode) -> Outcome {
+    let snapshot = call.admin.vm.reader().snapshot();
+    let is_wanted = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("return=representation"));
+    let mut answer = if call.headers.get_all("prefer").iter().any(is_wanted) {
+        shown(&snapshot, &call.parameter)?
+    } else {
+        empty(status)
+    };
+    if let Some(tag) = tag(snapshot.tree(), &call.parameter) {
+        set_tag(&mut answer, &tag, &snapshot);
+    }
+    Ok(answer)
+}
+
+fn not_found(path: &str) -> Problem {
+    Problem::not_found(format!("{path}: the metadata has no such value"))
+}
+
+/// The JSON pointer (RFC 6901) of the path of an error.
+fn pointer(path: &[String]) -> String {
+    path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+}

@@ -1,0 +1,103 @@
+//! The table of the admin API: paths, methods, and the functions that answer them.
+
+use super::call::{Call, Handler, Outcome};
+use super::problem::Problem;
+use super::{Admin, export, lifecycle, metadata, settings, tokens};
+use bytes::Bytes;
+use http::{Method, request};
+use percent_encoding::percent_decode_str;
+use std::sync::Arc;
+
+/// A path and its methods.
+type Route = (&'static str, &'static [(Method, Handler)]);
+
+/// The paths, in the order of `openapi.json`, which describes them.
+pub(super) const ROUTES: &[Route] = &[
+    (
+        "/__admin/metadata",
+        &[
+            (Method::GET, |call| Box::pin(metadata::get(call))),
+            (Method::PUT, |call| Box::pin(metadata::put_root(call))),
+            (Method::PATCH, |call| Box::pin(metadata::patch(call))),
+        ],
+    ),
+    ("/__admin/metadata/reset", &[(Method::POST, |call| Box::pin(metadata::reset(call)))]),
+    (
+        "/__admin/metadata/{*path}",
+        &[
+            (Method::GET, |call| Box::pin(metadata::get(call))),
+            (Method::PUT, |call| Box::pin(metadata::put(call))),
+            (Method::PATCH, |call| Box::pin(metadata::patch(call))),
+            (Method::DELETE, |call| Box::pin(metadata::delete(call))),
+        ],
+    ),
+    ("/__admin/tokens", &[(Method::GET, |call| Box::pin(tokens::list(call)))]),
+    (
+        "/__admin/tokens/{account}",
+        &[
+            (Method::GET, |call| Box::pin(tokens::get(call))),
+            (Method::PUT, |call| Box::pin(tokens::put(call))),
+            (Method::DELETE, |call| Box::pin(tokens::clear(call))),
+        ],
+    ),
+    ("/__admin/tokens/{account}/rotate", &[(Method::POST, |call| Box::pin(tokens::rotate(call)))]),
+    (
+        "/__admin/settings",
+        &[(Method::GET, |call| Box::pin(settings::get(call))), (Method::POST, |call| Box::pin(settings::post(call)))],
+    ),
+    ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
+    ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
+    (HEALTH, &[(Method::GET, |call| Box::pin(lifecycle::health(call)))]),
+    ("/__admin/version", &[(Method::GET, |call| Box::pin(lifecycle::version(call)))]),
+    ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),
+    ("/__admin/openapi.json", &[(Method::GET, |call| Box::pin(lifecycle::openapi(call)))]),
+];
+
+/// The path that needs no token.
+pub(super) const HEALTH: &str = "/__admin/health";
+
+/// Finds the routes of paths.
+#[derive(Debug, Clone)]
+pub(super) struct Router(matchit::Router<usize>);
+
+impl Router {
+    #[expect(clippy::expect_used, reason = "the table is a constant")]
+    pub(super) fn new() -> Self {
+        let mut router = matchit::Router::new();
+        for (index, (path, _)) in ROUTES.iter().enumerate() {
+            router.insert(*path, index).expect("the paths of the table do not conflict");
+        }
+        Self(router)
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer(&self, admin: Arc<Admin>, head: request::Parts, body: Bytes) -> Outcome {
+        let path = head.uri.path();
+        let found = self.0.at(path).map_err(|_| {
+            Problem::not_found(format!("{path}: there is no such path; /__admin/openapi.json lists all of them"))
+        })?;
+        let (_, methods) = ROUTES[*found.value];
+        // The answer to HEAD is that to GET; the connection omits the body.
+        let method = if head.method == Method::HEAD { Method::GET } else { head.method };
+        let Some((_, handler)) = methods.iter().find(|(known, _)| *known == method) else {
+            let allowed: Vec<_> = methods.iter().map(|(method, _)| method.as_str()).collect();
+            return Err(Problem::method_not_allowed(&allowed.join(", ")));
+        };
+        let parameter = found.params.iter().next().map_or("", |(_, value)| value);
+        let parameter = percent_decode_str(parameter).decode_utf8();
+        let parameter = parameter.map_err(|_| Problem::bad_request(format!("{path}: the path is not UTF-8")))?;
+        let query = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let parameter = parameter.into_owned();
+        handler(Call { admin, method, parameter, query, headers: head.headers, body }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_of_the_table_do_not_conflict() {
+        Router::new();
+    }
+}

@@ -67,6 +67,7 @@ impl Reader {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("PATH", path)
+            .env("TMPDIR", self.state.path())
             .env("PROGRAM", env!("CARGO_BIN_EXE_gce-metadata-server"))
             .env("STATE", self.state.path())
             .output()

@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_section_name_in_another_case_is_an_error() {
-        let vm = json!({"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}});
+        let vm = json!({"v1": {"instance": {"name": "vm-1", "attributes": {"enable-oslogin": "TRUE"}}}});
         for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
             let mut config = json!({"computeMetadata": vm});
             config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
@@ -195,7 +195,7 @@ mod tests {
     fn os_login_without_enable_oslogin_is_a_warning() {
         let check = |switch: &str| {
             let attributes = json!({"enable-oslogin": switch});
-            let v1 = json!({"instance": {"attributes": attributes}});
+            let v1 = json!({"instance": {"name": "vm-1", "attributes": attributes}});
             ConfigDocument::check(json!({"computeMetadata": {"v1": v1}, "osLogin": {}})).len()
         };
         assert_eq!((check("TRUE"), check("FALSE")), (0, 1));

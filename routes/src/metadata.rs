@@ -209,6 +209,17 @@ impl Metadata {
         self
     }
 
+    /// Adds a default service account, unless there is one. Its e-mail is that of the Compute Engine default service account:
+    /// `PROJECT_NUMBER-compute@developer.gserviceaccount.com`.
+    #[must_use]
+    pub fn with_default_service_account(mut self) -> Self {
+        if Tree::from_json(&self.v1).service_account("default").is_none() {
+            self.put(&["instance", "serviceAccounts", "default"], json!({}));
+            accounts::complete(&mut self.v1);
+        }
+        self
+    }
+
     /// Sets the users and groups of OS Login. It is active if the attribute `enable-oslogin` is `TRUE`.
     #[must_use]
     pub fn with_os_login(mut self, os_login: OsLogin) -> Self {
@@ -363,6 +374,17 @@ mod tests {
         let tree = metadata.with_attribute("a", "b").with_service_account("sa@example.com").tree();
         assert_eq!(tree.text("instance/attributes/a").unwrap(), "b");
         assert_eq!(tree.text("instance/service-accounts/default/email").unwrap(), "sa@example.com");
+    }
+
+    #[test]
+    fn a_default_service_account_is_added_once() {
+        let metadata = Metadata::empty().with_numeric_project_id(42).with_default_service_account();
+        let account = metadata.tree().service_account("default").unwrap();
+        assert_eq!(account.email, "42-compute@developer.gserviceaccount.com");
+        assert_eq!(*account.scopes, ["https://www.googleapis.com/auth/cloud-platform"]);
+        assert_eq!(metadata.clone().with_default_service_account(), metadata);
+        let own = Metadata::empty().with_service_account("a@example.com");
+        assert_eq!(own.clone().with_default_service_account(), own);
     }
 
     #[test]

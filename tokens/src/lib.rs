@@ -127,6 +127,8 @@ pub struct Credentials {
     info: SourceInfo,
     /// The account of the credentials, for a config without accounts.
     default_email: Option<String>,
+    /// Whether only the default account gets tokens.
+    is_for_default_account: bool,
     /// The background task that supervises the source.
     supervise: Option<Supervise>,
     /// A hint for the log at start.
@@ -167,6 +169,11 @@ impl Credentials {
         self.default_email.as_deref()
     }
 
+    /// Whether only the default account gets tokens of this source, as with fixed tokens and a single key.
+    pub fn is_for_default_account(&self) -> bool {
+        self.is_for_default_account
+    }
+
     /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed
     /// credentials files, logs the health of each account, and probes failed accounts. For fixed, offline and given
     /// tokens it returns at once.
@@ -202,7 +209,7 @@ impl Credentials {
         let info = SourceInfo::new("Static");
         let stack = TokenStack::new("fixed", Answers::Constant, events, info.health.clone());
         let (access, id) = (access_token.map(FixedTokens::new), id_token.map(FixedTokens::new));
-        Self::plain(
+        let credentials = Self::plain(
             TokenSources {
                 access: access.map(|it| {
                     AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
@@ -210,12 +217,21 @@ impl Credentials {
                 id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
             },
             info,
-        )
+        );
+        Self { is_for_default_account: true, ..credentials }
     }
 
     /// Token services without routes or a background task.
     fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
-        Self { tokens, routes: Vec::new(), info, default_email: None, supervise: None, advice: None }
+        Self {
+            tokens,
+            routes: Vec::new(),
+            info,
+            default_email: None,
+            is_for_default_account: false,
+            supervise: None,
+            advice: None,
+        }
     }
 }
 

@@ -222,8 +222,9 @@ async fn use_tpm_mtls_federates_with_a_certificate_of_a_tpm_key() {
     std::fs::write(setup.tpm.file("other.pem"), &tls.client.0).unwrap();
     let federated = "--useTPMmTLS --projectNumber 1 --poolID p --providerID q --pubCert";
     for (file, version) in [("any.pem", "TLSv1_3"), ("private.pem", "TLSv1_2")] {
-        let (program, host) = setup.start(
-            &format!("--tpm --keyfile {file} {federated} client.pem --sts-url {}/v1/token", tls.url),
+        let options = format!("--tpm --keyfile {file} {federated} client.pem --sts-url {}/v1/token", tls.url);
+        let (mut program, host) = setup.start(
+            &format!("{options} --metricsEnabled --metrics-port 0"),
             |it| {
                 it.env("SSL_CERT_FILE", setup.tpm.file("root.pem"));
             },
@@ -233,6 +234,8 @@ async fn use_tpm_mtls_federates_with_a_certificate_of_a_tpm_key() {
         let token = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
         assert_eq!(setup.google.id_token(&token.body).1, EMAIL);
         assert_eq!(tls.last_version(), version, "{file}");
+        let metrics = crate::support::metrics_at(&program.wait_for("# Metrics and health at http://")).await;
+        assert!(metrics.contains(r#"credential_type{type="TPMFederated"} 1"#), "{metrics}");
         program.stop();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));

@@ -113,7 +113,7 @@ impl Metadata {
     fn read_dump(v1: Value, walk: &mut Walk) -> Self {
         let bounded = walk.bounded(v1);
         let Some(v1) = bounded.and_then(|v1| walk.object(v1)) else { return Self::complete(Value::Null) };
-        if v1.contains_key("computeMetadata") {
+        if v1.keys().any(|key| key.eq_ignore_ascii_case("computeMetadata")) {
             walk.error("a config, not metadata: pass the object at `computeMetadata.v1`");
         } else if !Self::is_like(&v1) {
             walk.error("no metadata, which has instance and project");

@@ -47,7 +47,7 @@ impl LoadedVm {
         let of_config = metadata.tree();
         if credentials.is_for_default_account() && of_config.service_account("default").is_none() {
             tracing::warn!(
-                "no account of the metadata is the default account, so no account gets tokens: give one of them the alias `default`"
+                "the tokens are for the default account, and the metadata has none: give an account the alias `default`"
             );
         }
         // Locked before it is read, because another server could write it in between.

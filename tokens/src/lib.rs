@@ -11,6 +11,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod beside;
 mod cache;
 mod events;
 mod fetch_error;
@@ -40,6 +41,7 @@ pub use offline::OfflineOptions;
 pub use source_info::SourceInfo;
 pub use token_request::{Token, TokenRequest};
 
+use beside::beside;
 use fixed::FixedTokens;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::endpoint::Endpoint;
@@ -63,6 +65,16 @@ pub enum CredentialSource {
         access_token: Option<Secret>,
         /// The identity token, served by `identity`.
         id_token: Option<Secret>,
+    },
+    /// Fixed tokens of the default account beside another source, which makes the kind of tokens that is not given, and the tokens
+    /// of the other accounts.
+    FixedBeside {
+        /// The access token.
+        access_token: Option<Secret>,
+        /// The identity token.
+        id_token: Option<Secret>,
+        /// The other source.
+        source: Box<CredentialSource>,
     },
     /// The offline issuer, which makes tokens without Google. No Google API accepts them.
     Offline(OfflineOptions),
@@ -221,6 +233,20 @@ impl Credentials {
         Self { is_for_default_account: true, ..credentials }
     }
 
+    /// Serves fixed tokens to the default account, and leaves all other requests to these credentials.
+    fn beside(self, fixed: TokenSources) -> Self {
+        let TokenSources { access, id } = self.tokens;
+        let access = match (fixed.access, access) {
+            (Some(fixed), Some(source)) => Some(AccessTokenSource::new(beside(fixed, source))),
+            (fixed, source) => fixed.or(source),
+        };
+        let id = match (fixed.id, id) {
+            (Some(fixed), Some(source)) => Some(IdTokenSource::new(beside(fixed, source))),
+            (fixed, source) => fixed.or(source),
+        };
+        Self { tokens: TokenSources { access, id }, is_for_default_account: true, ..self }
+    }
+
     /// Token services without routes or a background task.
     fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
         Self {
@@ -280,6 +306,10 @@ impl CredentialSource {
     ) -> Result<Credentials, SourceError> {
         match self {
             Self::Fixed { access_token, id_token } => Ok(Credentials::fixed(access_token, id_token, events)),
+            Self::FixedBeside { access_token, id_token, source } => {
+                let fixed = Credentials::fixed(access_token, id_token, Arc::clone(&events)).tokens;
+                Ok(source.open_with(events, limit)?.beside(fixed))
+            }
             Self::Offline(options) => Ok(offline::open(options, events, limit)?),
             #[cfg(feature = "live")]
             Self::Live(options) => Ok(live::open(*options, events, limit)?),

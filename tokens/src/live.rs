@@ -90,10 +90,7 @@ impl LiveOptions {
                     _ => Accounts::Default(file),
                 }
             }
-            LiveSource::Federate { path } => {
-                let context = OpenContext { expected: expected("Federated", "external_account"), ..context };
-                Accounts::Default(CredentialFile::open(Location::File(path), context)?)
-            }
+            LiveSource::Federate { path } => Accounts::Default(CredentialFile::open(Location::File(path), context)?),
             LiveSource::Impersonate { path } => Accounts::Every(CredentialFile::open(
                 Location::File(path),
                 OpenContext { acts_as_any: true, ..context },

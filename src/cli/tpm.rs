@@ -214,6 +214,9 @@ impl Tpm {
                 Ok(())
             }
             Self::EkName { access } => {
+                if let Some(warning) = access.without_key() {
+                    let _ = writeln!(std::io::stderr(), "warning: {warning}");
+                }
                 let options = access.options(environment)?;
                 let names = Provisioner::new(options.tpm).endorsement_names(options.parent_password.as_ref())?;
                 for (kind, name) in names {

@@ -84,7 +84,7 @@ fn has_no_account(metadata: &Metadata) -> bool {
 }
 
 /// The environment variables of a server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Environment {
     /// Overrides of the config.

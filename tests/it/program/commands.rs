@@ -85,6 +85,26 @@ fn check_config_exits_with_the_severity_of_the_worst_finding() {
 }
 
 #[test]
+fn log_target_names_the_file_of_the_log() {
+    let folder = folder();
+    let log = folder.path().join("server.log");
+    for (options, both) in
+        [("-jsonLog -debug -logTarget server.log", false), ("--log-target server.log -alsologtostderr", true)]
+    {
+        let running = super::Running::start(program(folder.path(), &format!("--port 0 {options}")));
+        assert_eq!(running.get("instance/name"), "vm-1");
+        let (status, stderr) = running.stop("-TERM");
+        assert_eq!((status, stderr.contains("listening")), (Some(0), both), "{stderr}");
+    }
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let (json, text): (Vec<_>, Vec<_>) = lines.lines().partition(|line| line.starts_with('{'));
+    assert!(json.iter().any(|line| line.contains(r#""level":"DEBUG""#)), "{lines}");
+    assert!(text.iter().any(|line| line.contains("INFO") && line.contains("listening")), "appended: {lines}");
+    let error = refused(folder.path(), "--log-target none/server.log --port 0");
+    assert!(error.starts_with("--log-target none/server.log: No such file"), "{error}");
+}
+
+#[test]
 fn each_command_has_its_own_help() {
     let folder = folder();
     let help = program(folder.path(), "check-config --help").output().unwrap();

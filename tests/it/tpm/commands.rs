@@ -214,6 +214,11 @@ fn an_unwritable_output_path_fails_before_a_key_is_made() {
 fn tpm_ek_name_prints_the_names_that_tpm2_tools_computes() {
     let tpm = Swtpm::with(&[]);
     let shown = stdout_of(&tpm, "ek-name");
+    let unused = command(&tpm, "ek-name --pcrs 23").output().unwrap();
+    assert_eq!(
+        String::from_utf8(unused.stderr).unwrap(),
+        "warning: --pcrs does nothing: endorsement keys need no authorisation of a key\n"
+    );
     for kind in ["rsa", "ecc"] {
         tpm.run(&format!("tpm2_createek -Q -c ek.ctx -G {kind} -u ek.pub"));
         tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");

@@ -101,9 +101,11 @@ impl Metadata {
     /// Reads the object of `/computeMetadata/v1/` as a part of a larger document. Findings are added to the walk; after an error the
     /// metadata is incomplete. The document must have been [bounded](Walk::bounded).
     pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
+        // Without these the document is not metadata at all, which is an error of the caller's.
+        let is_metadata = v1.is_empty() || Self::is_like(&v1);
         let instance_key = v1.keys().find(|key| key.eq_ignore_ascii_case("instance")).cloned();
         let v1 = canonical(v1, walk);
-        let is_filled_in = fill::is_due(&v1);
+        let is_filled_in = is_metadata && fill::is_due(&v1);
         if is_filled_in && walk.is_thorough() {
             note_filled_keys(&v1, instance_key, walk);
         }

@@ -165,5 +165,6 @@ mod tests {
         assert!(!text.contains("tags") && !text.contains("attributes"), "{text}");
         assert_eq!(Metadata::check(json!({"instance": {"name": "web-1"}})), []);
         assert_eq!(Metadata::check(json!({"project": {"projectId": "p"}}))[0].path(), [""; 0]);
+        assert_eq!(Metadata::check(json!({"id": 1, "disks": []})).len(), 1, "an error only");
     }
 }

@@ -37,8 +37,8 @@ Environment Variables:
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
-  GOOGLE_ACCESS_TOKEN        the access token to serve, instead of an offline one
-  GOOGLE_ID_TOKEN            the identity token to serve, instead of an offline one
+  GOOGLE_ACCESS_TOKEN        the access token of the default account; takes precedence over every source
+  GOOGLE_ID_TOKEN            the identity token of the default account; takes precedence over every source
   GOOGLE_APPLICATION_CREDENTIALS
                              credentials for --impersonate and --federate [default: gcloud's own]
   CLOUDSDK_CONFIG            gcloud's folder [default: ~/.config/gcloud]

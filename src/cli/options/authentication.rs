@@ -109,11 +109,11 @@ impl Authentication {
         };
         let (access_token, id_token) = (access_token.clone(), id_token.clone());
         // As in the Go emulator, a given token takes precedence, and a source makes the other kind of tokens.
-        if access_token.is_none() || id_token.is_none() {
-            if let Some(live) = self.live(environment, project_number)? {
-                let source = Box::new(self.with_options(live, environment)?);
-                return Ok(CredentialSource::FixedBeside { access_token, id_token, source });
-            }
+        if (access_token.is_none() || id_token.is_none())
+            && let Some(live) = self.live(environment, project_number)?
+        {
+            let source = Box::new(self.with_options(live, environment)?);
+            return Ok(CredentialSource::FixedBeside { access_token, id_token, source });
         }
         Ok(CredentialSource::Fixed { access_token, id_token })
     }

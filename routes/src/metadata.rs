@@ -101,13 +101,13 @@ impl Metadata {
     /// Reads the object of `/computeMetadata/v1/` as a part of a larger document. Findings are added to the walk; after an error the
     /// metadata is incomplete. The document must have been [bounded](Walk::bounded).
     pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
-        // Without these the document is not metadata at all, which is an error of the caller's.
+        // Callers report an object without keys of metadata as an error, so a notice about filled keys would only distract.
         let is_metadata = v1.is_empty() || Self::is_like(&v1);
         let instance_key = v1.keys().find(|key| key.eq_ignore_ascii_case("instance")).cloned();
         let v1 = canonical(v1, walk);
         let is_filled_in = is_metadata && fill::is_due(&v1);
         if is_filled_in && walk.is_thorough() {
-            note_filled_keys(&v1, instance_key, walk);
+            fill::note(&v1, instance_key, walk);
         }
         Self { is_filled_in, ..Self::complete(v1) }
     }
@@ -277,15 +277,6 @@ impl FromStr for Metadata {
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metadata").finish_non_exhaustive()
-    }
-}
-
-fn note_filled_keys(v1: &Value, instance_key: Option<String>, walk: &mut Walk) {
-    let keys = fill::missing(v1).into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(", ");
-    let notice = format!("neither `name` nor `zone` is given; filled in from the built-in VM: {keys}");
-    match instance_key {
-        Some(key) => walk.below(key, |walk| walk.note(notice)),
-        None => walk.note(notice),
     }
 }
 

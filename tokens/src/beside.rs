@@ -4,7 +4,7 @@ use super::token_request::TokenRequest;
 use gce_metadata_routes::token::TokenError;
 use tower::{Service, ServiceExt, service_fn};
 
-/// Combines the service of a fixed token with that of a source. The closure tells whether a request gets the fixed token.
+/// Combines the service of a fixed token with that of a source.
 pub(super) fn beside<R, F, S>(
     fixed: F,
     source: S,

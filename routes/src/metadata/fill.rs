@@ -4,6 +4,7 @@
 //! whether they run on GCE, and do not work with such a VM. A dump always has `name` and `zone`, so a config with one of them is
 //! served unchanged.
 
+use super::walk::Walk;
 use crate::sample::{self, Identity};
 use serde_json::{Map, Value};
 
@@ -45,6 +46,16 @@ pub(super) fn missing(v1: &Value) -> Map<String, Value> {
         disks.truncate(1);
     }
     filled
+}
+
+/// Records a notice that lists the missing keys. `instance_key` is the key of the instance as the config spells it.
+pub(super) fn note(v1: &Value, instance_key: Option<String>, walk: &mut Walk) {
+    let keys = missing(v1).into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(", ");
+    let notice = format!("neither `name` nor `zone` is given; filled in from the built-in VM: {keys}");
+    match instance_key {
+        Some(key) => walk.below(key, |walk| walk.note(notice)),
+        None => walk.note(notice),
+    }
 }
 
 /// The metadata with the missing keys of its instance.

@@ -132,6 +132,8 @@ mod tests {
         let metadata =
             ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
         assert_eq!(metadata.tree().text("project/project-id").unwrap(), "another");
+        // Filled values contain the overridden project.
+        assert_eq!(metadata.tree().text("instance/hostname").unwrap(), "vm-1.us-central1-a.c.another.internal");
     }
 
     #[test]

@@ -18,7 +18,6 @@ mod tokens;
 pub use options::AdminOptions;
 pub(crate) use service::service;
 
-use crate::server::Address;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -29,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) vm: Vm,
-    /// The address of the metadata.
-    pub(crate) address: Address,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -3,7 +3,7 @@
 use super::Admin;
 use super::problem::Problem;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
@@ -18,7 +18,6 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// A request whose route was found and whose body was read.
 pub(super) struct Call {
     pub(super) admin: Arc<Admin>,
-    pub(super) method: Method,
     /// The value of the route's parameter, percent-decoded; empty if it has none.
     pub(super) parameter: String,
     pub(super) query: Vec<(String, String)>,

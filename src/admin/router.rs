@@ -88,7 +88,7 @@ impl Router {
         let parameter = parameter.map_err(|_| Problem::bad_request(format!("{path}: the path is not UTF-8")))?;
         let query = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let parameter = parameter.into_owned();
-        handler(Call { admin, method, parameter, query, headers: head.headers, body }).await
+        handler(Call { admin, parameter, query, headers: head.headers, body }).await
     }
 }
 

@@ -23,6 +23,9 @@ pub(super) fn announce(source: &str, server: &Server) {
     } else {
         lines.push_str(HTTPS_ONLY);
     }
+    if let Some(url) = server.admin_url() {
+        lines.push_str(&format!("export GCE_METADATA_ADMIN={url}\n"));
+    }
     if let Some(address) = server.tls_address().filter(|_| has_http) {
         lines.push_str(&format!("# HTTPS for clients with a certificate at https://{address}\n"));
     }

@@ -29,6 +29,8 @@ use wiring::Wiring;
 
 const EXEC: &str = "Exec Options";
 
+const PORT: &str = "Port to listen at [default: any free port]";
+
 /// Exit status of a start that SIGTERM ended.
 const TERMINATED: u8 = 128 + 15;
 
@@ -46,7 +48,7 @@ Exit status:
 
 /// Run a command with a server, in the environment that directs Google's libraries to the server
 #[derive(Debug, Args)]
-#[command(after_help = NOTES, mut_arg("port", |port| port.default_value("0")))]
+#[command(after_help = NOTES, mut_arg("port", |port| port.help(PORT)))]
 pub(crate) struct Exec {
     /// Use this running server, http://HOST:PORT, instead of a new one
     #[arg(long, value_name = "URL", value_parser = http_url, help_heading = EXEC)]
@@ -60,6 +62,10 @@ pub(crate) struct Exec {
     /// Set HOME to an empty folder, for Go programs, which find a gcloud login there
     #[arg(long, help_heading = EXEC)]
     fresh_home: bool,
+
+    /// Do not serve the admin API, whose address the command otherwise gets in GCE_METADATA_ADMIN
+    #[arg(long, help_heading = EXEC)]
+    no_admin: bool,
 
     #[command(flatten)]
     serve: Box<ServeOptions>,
@@ -118,11 +124,16 @@ impl Exec {
             return child::run(&self.command, &changes, &mut signals).await;
         }
         let summary = Summary::default();
-        let Some(server) = start_server(*self.serve, environment, self.via_proxy, &summary).await? else {
+        let mut options = self.serve;
+        if !self.no_admin {
+            options.admin.enable();
+        }
+        let Some(server) = start_server(*options, environment, self.via_proxy, &summary).await? else {
             return Ok(TERMINATED);
         };
         let url = server.url().and_then(|url| Target::from_url(&url)).context("the server has no HTTP address")?;
-        let changes = wiring.environment(&url, &inherited, &scratch)?;
+        let mut changes = wiring.environment(&url, &inherited, &scratch)?;
+        changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
         let status = child::run(&self.command, &changes, &mut signals).await;
         summary.log(&url);
         server.shutdown().await;
@@ -132,12 +143,13 @@ impl Exec {
 
 /// Starts a server for the command. `None` if a signal came before the server had started.
 async fn start_server(
-    options: ServeOptions,
+    mut options: ServeOptions,
     environment: Environment,
     via_proxy: bool,
     summary: &Summary,
 ) -> anyhow::Result<Option<Server>> {
     options.require_http()?;
+    options.port.get_or_insert(0);
     let mut stop = Stop::listen()?;
     let record = summary.clone();
     start_with(options, environment, &mut stop, OpenFiles::Kept, move |builder| {

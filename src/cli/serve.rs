@@ -31,6 +31,7 @@ async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Resul
     loop {
         tokio::select! {
             () = stop.requested() => break,
+            () = server.shutdown_requested() => break,
             _ = hang_up.recv() => {
                 // In a task, since a blocked disk must not delay a stop. The outcome is logged and counted by the reload.
                 let vm = server.vm().clone();

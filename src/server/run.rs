@@ -63,12 +63,7 @@ pub(super) fn run(
     let shutdown_requested = CancellationToken::new();
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
     if let Some((bound, security)) = sockets.admin.zip(admin) {
-        let admin = Admin {
-            vm: vm.clone(),
-            address: address.clone(),
-            started: Instant::now(),
-            shutdown: shutdown_requested.clone(),
-        };
+        let admin = Admin { vm: vm.clone(), started: Instant::now(), shutdown: shutdown_requested.clone() };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());

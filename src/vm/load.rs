@@ -45,9 +45,15 @@ impl LoadedVm {
         let has_limits = settings.enforces_rate_limits || settings.has_switches;
         let rate_limits = has_limits.then(|| EndpointLimits::switched_by(&switches.rate_limit_switch()));
         let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
-        let overrides = settings.overrides.with_fallback_account(credentials.default_email().map(str::to_owned));
+        let overrides =
+            settings.overrides.with_source(credentials.default_email(), credentials.is_for_default_account());
         let (metadata, followed) = read(settings.served, overrides.clone())?;
         let of_config = metadata.tree();
+        if credentials.is_for_default_account() && of_config.service_account("default").is_none() {
+            tracing::warn!(
+                "the tokens are for the default account, and the metadata has none: give an account the alias `default`"
+            );
+        }
         // Locked before it is read, because another server could write it in between.
         let guest_attributes = match settings.guest_attributes {
             Some(path) => Some((Lock::acquire(&path)?, path)),

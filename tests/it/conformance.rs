@@ -210,6 +210,7 @@ tables! {
     network,
     no_maintenance,
     no_maintenance_object,
+    no_scopes,
     oslogin,
     paths,
     refusals,

@@ -40,6 +40,11 @@ pub(crate) fn routes(
     let (authorize, authorities) = (os_login(os_login::authorize), os_login(os_login::certificates));
     let sessions = Sessions::new(reader.clone());
     let missing_slash = StaticListing::shared("");
+    // Since GCE has shut the older APIs down, it does not list them.
+    let (root, apis) = match options.legacy_endpoints {
+        true => ("0.1/\ncomputeMetadata/\n", "v1/\nv1beta1/\n"),
+        false => ("computeMetadata/\n", "v1/\n"),
+    };
     let continue_session = Arc::new(ContinueSession(sessions.clone()));
     vec![
         // matchit's catch-all does not match an empty rest.
@@ -62,9 +67,9 @@ pub(crate) fn routes(
         (v1_path!("oslogin/certificates"), authorities),
         (v1_path!("oslogin/groups"), groups),
         (v1_path!("oslogin/users"), users),
-        ("/", StaticListing::shared("0.1/\ncomputeMetadata/\n")),
+        ("/", StaticListing::shared(root)),
         ("/computeMetadata", missing_slash.clone()),
-        ("/computeMetadata/", StaticListing::shared("v1/\nv1beta1/\n")),
+        ("/computeMetadata/", StaticListing::shared(apis)),
         (paths::V1, missing_slash.clone()),
         // The rest of the older APIs is resolved to paths of v1.
         ("/computeMetadata/v1beta1", missing_slash.clone()),

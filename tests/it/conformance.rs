@@ -220,6 +220,7 @@ tables! {
     host_events,
     legacy,
     legacy_off,
+    maintenance_words,
     network,
     no_maintenance,
     no_maintenance_object,

@@ -5,8 +5,8 @@
 
 use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
-    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance, V01Listing,
-    WorkloadCertificates, WritableAttributes,
+    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance, V01_VALUES,
+    V01Listing, V01Value, WorkloadCertificates, WritableAttributes,
 };
 use crate::options::RouterOptions;
 use crate::paths::{self, v1_path};
@@ -46,7 +46,7 @@ pub(crate) fn routes(
         false => ("computeMetadata/\n", "v1/\n"),
     };
     let continue_session = Arc::new(ContinueSession(sessions.clone()));
-    vec![
+    let mut routes: Vec<(_, Arc<dyn Endpoint>)> = vec![
         // matchit's catch-all does not match an empty rest.
         (v1_path!(""), tree.clone()),
         (v1_path!("{*path}"), tree),
@@ -76,7 +76,11 @@ pub(crate) fn routes(
         ("/0.1", missing_slash.clone()),
         ("/0.1/", StaticListing::shared("meta-data/\n")),
         ("/0.1/meta-data", missing_slash),
-        ("/0.1/meta-data/", Arc::new(V01Listing::new(reader))),
+        ("/0.1/meta-data/", Arc::new(V01Listing::new(reader.clone()))),
         ("/0.1/meta-data/service-accounts/{account}/acquire", Arc::new(acquire)),
-    ]
+    ];
+    for (path, build) in V01_VALUES {
+        routes.push((path, Arc::new(V01Value::new(reader.clone(), build))));
+    }
+    routes
 }

@@ -180,7 +180,12 @@ async fn table(name: &str) {
     for case in &table.case {
         let answer = case.ask(&mut client).await;
         if case.close {
-            assert!(client.try_get("instance/id").await.is_err(), "{} {}: the connection is open", case.method, case.path);
+            assert!(
+                client.try_get("instance/id").await.is_err(),
+                "{} {}: the connection is open",
+                case.method,
+                case.path
+            );
             client = Client::connect(&server).await;
         }
         let again = case.ask(&mut client).await;

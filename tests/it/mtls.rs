@@ -171,6 +171,17 @@ async fn a_client_with_a_certificate_is_served_over_tls_1_2_and_1_3() {
 }
 
 #[tokio::test]
+async fn plain_http_on_the_https_port_is_answered_400_in_words() {
+    let server = Pki::new().serve().await;
+    let Some(Address::Tcp(address)) = server.tls_address() else { panic!("no HTTPS") };
+    let stream = TcpStream::connect(address).await.unwrap();
+    let answer = Client::over(stream, "metadata.google.internal").await.get("instance/id").await;
+    let words = "Client sent an HTTP request to an HTTPS server.\n";
+    assert_eq!((answer.status.as_u16(), &*answer.body), (400, words));
+    eventually("not_tls", async || handshakes(&server, "not_tls").await).await;
+}
+
+#[tokio::test]
 async fn clients_without_a_valid_certificate_are_refused_and_counted() {
     let pki = Pki::new();
     let revoked = pki.client_with_serial(7);

@@ -161,13 +161,13 @@ async fn a_client_with_a_certificate_is_served_over_tls_1_2_and_1_3() {
     }
     assert!(handshakes(&server, "ok").await);
     let mut client = connect(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
-    let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
-    assert_eq!(bare.status, 403, "Metadata-Flavor is required over HTTPS too");
     let redirect = client.get("instance?recursive=true").await;
     assert_eq!(
         redirect.header("location"),
         Some("https://metadata.google.internal/computeMetadata/v1/instance/?recursive=true")
     );
+    let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
+    assert_eq!(bare.status, 403, "Metadata-Flavor is required over HTTPS too");
 }
 
 #[tokio::test]

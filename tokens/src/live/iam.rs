@@ -1,7 +1,7 @@
 //! Impersonation: the IAM Credentials API issues tokens of a service account to an identity that may impersonate it.
 
 use super::error::Problem;
-use super::loaded::{AccessSource, GOOGLE, IdSource, LoadedCredentials, Owner, Sources};
+use super::loaded::{AccessSource, GOOGLE, IdFormat, IdSource, LoadedCredentials, Owner, Sources};
 use super::open_context::OpenContext;
 use super::sts::{granted, name, token};
 use super::upstream::{Upstream, unavailable};
@@ -144,7 +144,13 @@ impl Impersonation {
 
     /// The token services.
     pub(super) fn tokens(self) -> Sources {
-        Sources { access: Some(AccessSource::new(self.access_source())), id: Some(self.id_source()) }
+        self.id_sources(self.access_source())
+    }
+
+    /// Identity tokens by impersonation beside these access tokens.
+    pub(super) fn id_sources(&self, access: AccessSource) -> Sources {
+        let id = Some(self.clone().id_source());
+        Sources { access: Some(access), id, id_format: IdFormat::IncludesEmail }
     }
 
     fn access_source(&self) -> AccessSource {
@@ -156,7 +162,7 @@ impl Impersonation {
     }
 
     /// The source of identity tokens.
-    pub(super) fn id_source(self) -> IdSource {
+    fn id_source(self) -> IdSource {
         IdSource::new(service_fn(move |request: IdTokenRequest| {
             let this = self.clone();
             async move { this.id_token(request).await }

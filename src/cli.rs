@@ -15,6 +15,7 @@ mod env;
 mod exec;
 mod file;
 mod go;
+mod health;
 mod http_client;
 mod logging;
 mod options;
@@ -79,6 +80,8 @@ pub(crate) enum Command {
     /// Check a config file
     CheckConfig(check_config::CheckConfig),
 
+    Health(health::Health),
+
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
     #[command(subcommand, arg_required_else_help = false)]
@@ -115,6 +118,7 @@ impl Command {
             Self::Env(env) => env.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
+            Self::Health(health) => health.run(&environment)?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -151,8 +155,8 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let expected =
-                format!("unexpected argument '{word}'; commands are serve, certs, check-config, tpm (see --help)");
+            let commands = "serve, exec, env, certs, check-config, health, tpm";
+            let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(

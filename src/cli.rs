@@ -19,6 +19,7 @@ mod health;
 mod http_client;
 mod logging;
 mod options;
+mod parent;
 mod scratch;
 mod serve;
 mod signals;
@@ -31,7 +32,7 @@ mod values;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use gce_metadata_server::Environment;
-use options::ServeOptions;
+use serve::Serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -52,7 +53,7 @@ struct Cli {
 
     // The options of the default command.
     #[command(flatten)]
-    serve: Box<ServeOptions>,
+    serve: Box<Serve>,
 
     /// Print version
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = options::BASE)]
@@ -67,7 +68,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve metadata (the default command)
-    Serve(Box<ServeOptions>),
+    Serve(Box<Serve>),
 
     Exec(Box<exec::Exec>),
 
@@ -113,7 +114,7 @@ impl Command {
     /// Runs the command until it ends.
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Serve(options) => serve::run(*options, environment)?,
+            Self::Serve(serve) => serve.run(environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
             Self::Certs(certs) => certs.run()?,

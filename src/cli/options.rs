@@ -29,7 +29,7 @@ use std::time::Duration;
 use tls::Tls;
 
 pub(super) const BASE: &str = "Base Options";
-const MISC: &str = "Misc Options";
+pub(super) const MISC: &str = "Misc Options";
 
 const DEFAULT_CONFIG: &str = "config.json";
 

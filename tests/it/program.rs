@@ -2,6 +2,7 @@
 
 mod commands;
 mod hosts;
+mod parent;
 mod refused;
 mod threads;
 mod tokens;

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::Targets;
 fn parse_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<ServeOptions, String> {
     let words = ["gce-metadata-server"].into_iter().chain(words).map(OsString::from);
     match cli::parse(words).map_err(|error| cli::one_line(&error))? {
-        Command::Serve(options) => Ok(*options),
+        Command::Serve(serve) => Ok(serve.options),
         other => panic!("{other:?}"),
     }
 }
@@ -29,7 +29,11 @@ fn command_lines_of_the_go_emulator_are_parsed() {
     ] {
         let args = parse(line).unwrap();
         assert_eq!(args.config_file.as_deref(), Some(Path::new("x.json")), "{line}");
-        assert_eq!((args.port, &*args.interface, args.logging.filter(Level::INFO)), (9090, "0.0.0.0", debug.clone()), "{line}");
+        assert_eq!(
+            (args.port, &*args.interface, args.logging.filter(Level::INFO)),
+            (9090, "0.0.0.0", debug.clone()),
+            "{line}"
+        );
     }
     let args = parse("-domainsocket /tmp/metadata.sock --socket-mode 0660").unwrap();
     assert_eq!((args.domain_socket.as_deref(), args.socket_mode), (Some(Path::new("/tmp/metadata.sock")), Some(0o660)));

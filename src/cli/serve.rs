@@ -45,7 +45,7 @@ async fn serve(Serve { options, exit_with_parent }: Serve, environment: Environm
         stop = stop.follow_parent().context("--exit-with-parent")?;
     }
     let mut hang_up = signal(SignalKind::hangup())?;
-    let source = options.config_name();
+    let source = options.config(&environment).to_string();
     let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
     announce(&source, &server);
     loop {

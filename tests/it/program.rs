@@ -1,6 +1,7 @@
 //! The program as a black box: options, output, start, reload, failure and shutdown.
 
 mod commands;
+mod config_variable;
 mod hosts;
 mod parent;
 mod refused;

@@ -1,6 +1,6 @@
 //! `serve`, the default command: a server that reloads on SIGHUP and drains on SIGTERM or SIGINT.
 
-use super::announce::announce;
+use super::announce::{Announce, announce};
 use super::go;
 use super::logging;
 use super::options::{MISC, ServeOptions};
@@ -22,6 +22,11 @@ pub(crate) struct Serve {
     /// server and may be killed. Standard input is read and discarded
     #[arg(long, help_heading = MISC)]
     exit_with_parent: bool,
+
+    /// Format of the start message on standard output: export lines for a shell, or one line of JSON with the members host, metrics,
+    /// pid and tls
+    #[arg(long, value_enum, default_value_t = Announce::Shell, value_name = "FORMAT", help_heading = MISC)]
+    announce: Announce,
 }
 
 impl Serve {
@@ -38,7 +43,8 @@ impl Serve {
     }
 }
 
-async fn serve(Serve { options, exit_with_parent }: Serve, environment: Environment) -> anyhow::Result<()> {
+async fn serve(serve: Serve, environment: Environment) -> anyhow::Result<()> {
+    let Serve { options, exit_with_parent, announce: format } = serve;
     // Handle signals before anything is bound, so that one cannot kill a half-started server.
     let mut stop = Stop::listen()?;
     if exit_with_parent {
@@ -47,7 +53,7 @@ async fn serve(Serve { options, exit_with_parent }: Serve, environment: Environm
     let mut hang_up = signal(SignalKind::hangup())?;
     let source = options.config(&environment).to_string();
     let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
-    announce(&source, &server);
+    announce(format, &source, &server);
     loop {
         tokio::select! {
             () = stop.requested() => break,

@@ -25,6 +25,7 @@ mod serve;
 mod signals;
 mod start;
 mod target;
+mod token;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod usage_error;
@@ -83,6 +84,10 @@ pub(crate) enum Command {
 
     Health(health::Health),
 
+    /// Check tokens
+    #[command(subcommand, arg_required_else_help = false)]
+    Token(token::Token),
+
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
     #[command(subcommand, arg_required_else_help = false)]
@@ -110,6 +115,12 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
+/// The exit status for arguments that [`parse`] refuses: 2 for the commands below `token`, whose status 1 says that a token is not
+/// valid; otherwise 1.
+pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    if arguments.nth(1).is_some_and(|command| command == "token") { 2 } else { 1 }
+}
+
 impl Command {
     /// Runs the command until it ends.
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
@@ -120,6 +131,7 @@ impl Command {
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             Self::Health(health) => health.run(&environment)?,
+            Self::Token(token) => token.run(&environment)?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -156,7 +168,7 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, certs, check-config, health, tpm";
+            let commands = "serve, exec, env, certs, check-config, health, token, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

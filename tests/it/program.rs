@@ -7,6 +7,7 @@ mod hosts;
 mod parent;
 mod refused;
 mod threads;
+mod token_verify;
 mod tokens;
 
 use crate::support::repository;

@@ -4,6 +4,7 @@ use super::*;
 use crate::cli::{self, Command};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
+use std::path::Path;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 

@@ -11,6 +11,7 @@ mod announce;
 mod certs;
 mod check_config;
 mod client_env;
+mod completions;
 mod env;
 mod exec;
 mod file;
@@ -88,6 +89,10 @@ pub(crate) enum Command {
     #[command(subcommand, arg_required_else_help = false)]
     Token(token::Token),
 
+    Completions(completions::Completions),
+
+    Man(completions::Man),
+
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
     #[command(subcommand, arg_required_else_help = false)]
@@ -132,6 +137,8 @@ impl Command {
             Self::CheckConfig(check) => return check.run(),
             Self::Health(health) => health.run(&environment)?,
             Self::Token(token) => token.run(&environment)?,
+            Self::Completions(completions) => completions.run(Cli::command())?,
+            Self::Man(man) => man.run(Cli::command())?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -168,7 +175,7 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, certs, check-config, health, token, tpm";
+            let commands = "serve, exec, env, certs, check-config, health, token, completions, man, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

@@ -2,6 +2,7 @@
 
 mod announce;
 mod commands;
+mod completions;
 mod config_variable;
 mod hosts;
 mod parent;

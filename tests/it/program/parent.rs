@@ -39,6 +39,7 @@ fn the_server_exits_when_its_parent_is_killed() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn the_server_exits_if_its_parent_has_ended_before_the_start() {
     let folder = folder();
     // The session of the shell has no other process than its own children, so the process that adopts them is in another one.

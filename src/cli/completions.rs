@@ -36,8 +36,8 @@ impl Completions {
     }
 }
 
-/// Names the states of the bash script as the script itself sets them. clap_complete 4.6 writes a hyphen of the program's name in two
-/// ways, so that no command below the program would be completed.
+/// Replaces the names of states in the bash script by those that the script sets. clap_complete 4.6 writes a hyphen of the program's
+/// name in two ways, so that the script would complete no command after the first.
 fn consistent(script: &str, name: &str) -> String {
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }

@@ -60,7 +60,8 @@ Environment Variables:
 #[derive(Debug, Args)]
 #[command(after_help = ENVIRONMENT, mut_args = go::bool_flag)]
 pub(crate) struct ServeOptions {
-    /// Config file, reloaded when it changes [default: GCE_METADATA_CONFIG, else config.json if it exists, else a built-in sample]
+    /// Config file, reloaded when it changes [default: GCE_METADATA_CONFIG, else config.json if it exists, else a built-in
+    /// sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
 

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod by_account;
+mod document;
 mod error;
 mod external;
 mod file;
@@ -27,6 +28,7 @@ mod tpm;
 mod upstream;
 mod user;
 
+pub use document::{DocumentError, get_document};
 pub use error::CredentialError;
 pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 

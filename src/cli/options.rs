@@ -4,6 +4,7 @@
 
 mod admin;
 mod authentication;
+mod config_source;
 mod endpoints;
 mod logging;
 mod monitoring;
@@ -22,21 +23,21 @@ use admin::Admin;
 use anyhow::bail;
 use authentication::Authentication;
 use clap::Args;
+use config_source::ConfigSource;
 use endpoints::Endpoints;
-use gce_metadata_server::{ConfigFile, Environment, Metadata, Server, ServerBuilder};
+use gce_metadata_server::{Environment, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tls::Tls;
 
 pub(super) const BASE: &str = "Base Options";
-const MISC: &str = "Misc Options";
-
-const DEFAULT_CONFIG: &str = "config.json";
+pub(super) const MISC: &str = "Misc Options";
 
 pub(super) const ENVIRONMENT: &str = "\
 Environment Variables:
+  GCE_METADATA_CONFIG        the config in JSON, for containers without a config file; --config-file overrides it
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
@@ -63,7 +64,8 @@ Environment Variables:
 #[derive(Debug, Args)]
 #[command(after_help = ENVIRONMENT, mut_args = go::bool_flag)]
 pub(crate) struct ServeOptions {
-    /// Config file, reloaded when it changes [default: config.json if it exists, else a built-in sample]
+    /// Config file, reloaded when it changes [default: GCE_METADATA_CONFIG, else config.json if it exists, else a built-in
+    /// sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
 
@@ -137,10 +139,9 @@ impl ServeOptions {
             .threads(self.threads())
             .max_waiters(self.max_waiters)
             .drain(self.drain_timeout);
-        let builder = match self.config() {
-            Some(file) => builder.metadata_file(file),
-            None => builder.metadata(Metadata::sample()),
-        };
+        let config = self.config(environment);
+        config.log_conflict(environment);
+        let builder = config.apply(builder)?;
         let builder = match &self.domain_socket {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", self.interface(), self.port.unwrap_or(8080))?),
@@ -185,8 +186,8 @@ impl ServeOptions {
     /// The project number of the environment or else of the config file. That of the built-in sample is made up.
     fn project_number(&self, environment: &Environment) -> anyhow::Result<Option<String>> {
         let overrides = environment.overrides.clone();
-        let number = match self.config() {
-            Some(file) => ConfigFile::new(file, overrides).load()?.tree().text("project/numeric-project-id"),
+        let number = match self.config(environment).load(overrides.clone())? {
+            Some(metadata) => metadata.tree().text("project/numeric-project-id"),
             None => overrides.numeric_project_id,
         };
         // The Go emulator writes 0 for a number that it does not have.
@@ -211,15 +212,9 @@ impl ServeOptions {
         self.threads.and_then(NonZeroUsize::new).unwrap_or_else(ServerBuilder::default_threads)
     }
 
-    /// The config file: `--config-file`, or the default one if it exists.
-    fn config(&self) -> Option<&Path> {
-        let default = Path::new(DEFAULT_CONFIG);
-        self.config_file.as_deref().or_else(|| default.exists().then_some(default))
-    }
-
-    /// The path of the config file, or a description of the built-in sample.
-    pub(super) fn config_name(&self) -> String {
-        self.config().map_or_else(|| "the built-in sample".to_owned(), |file| file.display().to_string())
+    /// The source of the config.
+    pub(super) fn config<'a>(&'a self, environment: &'a Environment) -> ConfigSource<'a> {
+        ConfigSource::choose(self.config_file.as_deref(), environment)
     }
 
     /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.

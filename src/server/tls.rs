@@ -7,6 +7,7 @@ mod failure_log;
 mod files;
 mod follow;
 mod handshake;
+mod hello;
 mod mds_client_certificate;
 mod mint;
 mod peer;

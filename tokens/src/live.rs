@@ -31,6 +31,7 @@ pub use error::CredentialError;
 pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 
 use super::cache::CacheTokensLayer;
+use super::control::TokenControl;
 use super::events::SharedTokenEvents;
 use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo, Supervise};
@@ -123,17 +124,19 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
         ..SourceInfo::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
     let stack = TokenStack::new(SOURCE, Answers::New, Arc::clone(&events), info.health.clone());
+    let control = TokenControl::new(&info, stack.overrides());
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let access = ByAccount::new(Arc::clone(&accounts), |it| &it.access);
     let access = stack.clone().limit(limit).service::<AccessTokenRequest, _, _>(cache, access);
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
     let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let control = control.with_caches(access.cache().clone(), id.cache().clone());
     let formats = Arc::clone(&accounts);
     let supervisor = Arc::new(Supervisor {
         accounts,
-        access: access.get_ref().clone(),
-        id: id.get_ref().clone(),
+        access: access.cache().clone(),
+        id: id.cache().clone(),
         health: info.health.clone(),
         events,
     });
@@ -145,5 +148,5 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
     let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
-    Credentials { tokens, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
+    Credentials { tokens, control, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
 }

@@ -161,8 +161,9 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let expected =
-                format!("unexpected argument '{word}'; commands are serve, certs, check-config, tpm (see --help)");
+            let expected = format!(
+                "unexpected argument '{word}'; commands are serve, exec, env, certs, check-config, tpm (see --help)"
+            );
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(

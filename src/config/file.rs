@@ -67,6 +67,14 @@ impl ConfigFile {
         &self.path
     }
 
+    /// Reads the metadata of the file, with the overrides.
+    ///
+    /// # Errors
+    /// If the file can't be read or is invalid.
+    pub fn load(&self) -> Result<Metadata, ConfigError> {
+        self.parse(&self.read()?)
+    }
+
     /// Reads the file, up to its size limit.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
         files::read(&self.path, Limit::CONFIG)
@@ -124,6 +132,8 @@ mod tests {
         let metadata =
             ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
         assert_eq!(metadata.tree().text("project/project-id").unwrap(), "another");
+        // Filled values contain the overridden project.
+        assert_eq!(metadata.tree().text("instance/hostname").unwrap(), "vm-1.us-central1-a.c.another.internal");
     }
 
     #[test]

@@ -233,6 +233,7 @@ tables! {
     oslogin,
     paths,
     refusals,
+    smallest,
     workload,
 }
 

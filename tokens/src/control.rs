@@ -152,6 +152,11 @@ impl TokenControl {
         Self { is_offline: true, ..self }
     }
 
+    /// The overrides, for further paths of the same accounts.
+    pub(crate) fn overrides(&self) -> Overrides {
+        self.overrides.clone()
+    }
+
     /// Returns the state of the tokens of the account with this e-mail.
     pub fn status(&self, account: &str) -> TokenStatus {
         let access = self.access.as_ref().map_or_else(Vec::new, |cache| cache.list(account));

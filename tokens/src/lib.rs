@@ -11,6 +11,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod beside;
 mod cache;
 mod control;
 mod events;
@@ -46,6 +47,7 @@ pub use offline::OfflineOptions;
 pub use source_info::SourceInfo;
 pub use token_request::{Token, TokenRequest};
 
+use beside::beside;
 use fixed::FixedTokens;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::endpoint::Endpoint;
@@ -69,6 +71,16 @@ pub enum CredentialSource {
         access_token: Option<Secret>,
         /// The identity token, served by `identity`.
         id_token: Option<Secret>,
+    },
+    /// Fixed tokens of the default account beside another source, which makes the kind of tokens that is not given, and the tokens
+    /// of the other accounts.
+    FixedBeside {
+        /// The access token.
+        access_token: Option<Secret>,
+        /// The identity token.
+        id_token: Option<Secret>,
+        /// The other source.
+        source: Box<CredentialSource>,
     },
     /// The offline issuer, which makes tokens without Google. No Google API accepts them.
     Offline(OfflineOptions),
@@ -135,6 +147,8 @@ pub struct Credentials {
     info: SourceInfo,
     /// The account of the credentials, for a config without accounts.
     default_email: Option<String>,
+    /// Whether only the default account gets tokens.
+    is_for_default_account: bool,
     /// The background task that supervises the source.
     supervise: Option<Supervise>,
     /// A hint for the log at start.
@@ -180,6 +194,11 @@ impl Credentials {
         self.default_email.as_deref()
     }
 
+    /// Whether only the default account gets tokens of this source, as with fixed tokens and a single key.
+    pub fn is_for_default_account(&self) -> bool {
+        self.is_for_default_account
+    }
+
     /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed
     /// credentials files, logs the health of each account, and probes failed accounts. For fixed, offline and given
     /// tokens it returns at once.
@@ -219,12 +238,39 @@ impl Credentials {
         let tokens = TokenSources::default()
             .with_access(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), access))
             .with_id(stack.service::<IdTokenRequest, _, _>(Identity::new(), id));
-        Self::plain(tokens, control, info)
+        Self { is_for_default_account: true, ..Self::plain(tokens, control, info) }
+    }
+
+    /// Serves fixed tokens to the default account, and leaves all other requests to these credentials. Both have the same
+    /// overrides at run time.
+    fn beside(self, access_token: Option<Secret>, id_token: Option<Secret>, events: SharedTokenEvents) -> Self {
+        let stack = TokenStack::new("fixed", Answers::Constant, events, self.info.health.clone());
+        let stack = stack.with_overrides(self.control.overrides());
+        let TokenSources { mut access, mut id } = self.tokens;
+        if access_token.is_some() {
+            let fixed =
+                stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), FixedTokens::new(access_token));
+            access = access.map(|source| AccessTokenSource::new(beside(fixed, source)));
+        }
+        if id_token.is_some() {
+            let fixed = stack.service::<IdTokenRequest, _, _>(Identity::new(), FixedTokens::new(id_token));
+            id = id.map(|source| IdTokenSource::new(beside(fixed, source)));
+        }
+        Self { tokens: TokenSources { access, id }, is_for_default_account: true, ..self }
     }
 
     /// Token services without a cache, routes or a background task.
     fn plain(tokens: TokenSources, control: TokenControl, info: SourceInfo) -> Self {
-        Self { tokens, control, routes: Vec::new(), info, default_email: None, supervise: None, advice: None }
+        Self {
+            tokens,
+            control,
+            routes: Vec::new(),
+            info,
+            default_email: None,
+            is_for_default_account: false,
+            supervise: None,
+            advice: None,
+        }
     }
 }
 
@@ -273,6 +319,10 @@ impl CredentialSource {
     ) -> Result<Credentials, SourceError> {
         match self {
             Self::Fixed { access_token, id_token } => Ok(Credentials::fixed(access_token, id_token, events)),
+            Self::FixedBeside { access_token, id_token, source } => {
+                let credentials = source.open_with(Arc::clone(&events), limit)?;
+                Ok(credentials.beside(access_token, id_token, events))
+            }
             Self::Offline(options) => Ok(offline::open(options, events, limit)?),
             #[cfg(feature = "live")]
             Self::Live(options) => Ok(live::open(*options, events, limit)?),

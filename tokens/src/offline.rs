@@ -101,7 +101,18 @@ pub(super) fn open(
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let control = TokenControl::new(&info, overrides).with_caches(access.cache().clone(), id.cache().clone()).offline();
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
-    Ok(Credentials { tokens, control, routes, info, default_email: None, supervise: None, advice: Some(ADVICE) })
+    let default_email = None;
+    let is_for_default_account = false;
+    Ok(Credentials {
+        tokens,
+        control,
+        routes,
+        info,
+        default_email,
+        is_for_default_account,
+        supervise: None,
+        advice: Some(ADVICE),
+    })
 }
 
 /// The lifetime of new tokens.

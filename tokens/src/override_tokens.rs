@@ -4,6 +4,7 @@ use super::cache::CacheTokens;
 use super::control::{Overridable, Override, Overrides};
 use super::fetch_error::FetchError;
 use super::record_fetches::RecordFetches;
+use super::stack::Answers;
 use super::token_request::{Token, TokenRequest};
 use gce_metadata_routes::token::TokenError;
 use std::future::ready;
@@ -16,11 +17,13 @@ use tower::{Layer, Service, ServiceExt};
 #[derive(Debug, Clone)]
 pub(super) struct OverrideTokensLayer {
     overrides: Overrides,
+    answers: Answers,
 }
 
 impl OverrideTokensLayer {
-    pub(super) fn new(overrides: Overrides) -> Self {
-        Self { overrides }
+    /// Overrides the tokens of a source with these `answers`.
+    pub(super) fn new(overrides: Overrides, answers: Answers) -> Self {
+        Self { overrides, answers }
     }
 }
 
@@ -28,7 +31,7 @@ impl<S> Layer<S> for OverrideTokensLayer {
     type Service = OverrideTokens<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OverrideTokens { inner, overrides: self.overrides.clone() }
+        OverrideTokens { inner, overrides: self.overrides.clone(), answers: self.answers }
     }
 }
 
@@ -37,6 +40,7 @@ impl<S> Layer<S> for OverrideTokensLayer {
 pub(super) struct OverrideTokens<S> {
     inner: S,
     overrides: Overrides,
+    answers: Answers,
 }
 
 impl<S> OverrideTokens<S> {
@@ -102,6 +106,8 @@ where
         }
         match self.overrides.of(&request) {
             None => Either::Left(self.inner.call(request)),
+            // A fixed token beside the offline issuer, whose behaviour was set.
+            Some(Override::Behaviour(_)) if self.answers == Answers::Constant => Either::Left(self.inner.call(request)),
             Some(Override::Given(token)) => Either::Right(Box::pin(ready(Ok(token)))),
             Some(Override::Ended) => {
                 let reason = "the token that was given at run time has expired".to_owned();

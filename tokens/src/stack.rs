@@ -61,6 +61,12 @@ impl TokenStack {
         self.overrides.clone()
     }
 
+    /// Shares these overrides with another path.
+    #[must_use]
+    pub(super) fn with_overrides(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
+    }
+
     /// Limits the rate of fetches.
     #[must_use]
     pub(super) fn limit(self, limit: Option<Arc<RateLimit>>) -> Self {
@@ -82,7 +88,7 @@ impl TokenStack {
             // Outermost, so that cache hits count as requests.
             .layer(RecordTokenRequestsLayer::new(name, Arc::clone(&events)))
             // Above the cache, whose tokens are those of the source; below the record, because a client requested a token.
-            .layer(OverrideTokensLayer::new(overrides))
+            .layer(OverrideTokensLayer::new(overrides, answers))
             // Above every layer that only fetches pass. Fixed tokens need no cache; an embedder's source may bring its
             // own.
             .layer(cache)

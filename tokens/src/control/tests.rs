@@ -155,6 +155,22 @@ async fn tokens_are_given_whatever_the_source() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fixed_token_beside_a_source_is_overridden_too() {
+    let source = Box::new(CredentialSource::default());
+    let beside = CredentialSource::FixedBeside { access_token: Some("fixed".into()), id_token: None, source };
+    let credentials = beside.open().unwrap();
+    let control = credentials.control();
+    assert_eq!(access(&credentials, VM).await.unwrap(), ("fixed".into(), 3600));
+    control.behave(VM, Behaviour { lifetime: Some(Duration::from_secs(60)), skew: Some(5), reuse: None }).unwrap();
+    assert_eq!(access(&credentials, VM).await.unwrap(), ("fixed".into(), 3600), "only the issuer has a behaviour");
+    control.give(VM, Given { id_token: Some(IdToken::new("id")), ..given("given", 60) });
+    assert_eq!(access(&credentials, VM).await.unwrap().0, "given");
+    assert_eq!(identity(&credentials, VM).await.unwrap(), "id");
+    control.clear(VM);
+    assert_eq!(access(&credentials, VM).await.unwrap().0, "fixed");
+}
+
 /// Collects the outcomes of requests and fetches.
 #[derive(Default)]
 struct Events(Mutex<Vec<String>>);

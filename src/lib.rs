@@ -93,7 +93,7 @@ pub use gce_metadata_tokens as tokens;
 pub use gce_metadata_tokens::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
 pub use gce_metadata_tokens::{
     CacheHits, CacheTokens, CacheTokensLayer, CredentialSource, Credentials, FetchError, OfflineOptions, SourceError,
-    Token, TokenEvents, TokenOutcome, TokenRequest,
+    Token, TokenControl, TokenEvents, TokenOutcome, TokenRequest,
 };
 pub use guest_attributes::GuestAttributesError;
 pub use reload::ReloadCounts;

@@ -22,7 +22,7 @@ use crate::stack::Stack;
 use gce_metadata_layers::LimitRateLayer;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::{Metadata, Publisher, Reader, RouteConflict, Router, Tree};
-use gce_metadata_tokens::{Credentials, SourceInfo};
+use gce_metadata_tokens::{Credentials, SourceInfo, TokenControl};
 use std::fmt;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,7 @@ pub struct Vm {
     publisher: Publisher,
     router: Router,
     pub(crate) source: SourceInfo,
+    tokens: TokenControl,
     pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
     rate_limits: Option<LimitRateLayer<EndpointLimits>>,
     pub(crate) reloads: Arc<ReloadCounts>,
@@ -86,6 +87,25 @@ impl Vm {
     /// A reader of the current metadata.
     pub fn reader(&self) -> Reader {
         self.publisher.reader()
+    }
+
+    /// The control of tokens at run time: gives tokens, changes how the offline issuer makes them, and drops cached ones.
+    ///
+    /// ```
+    /// use gce_metadata_server::Server;
+    /// use gce_metadata_server::routes::token::AccessToken;
+    /// use gce_metadata_server::tokens::Given;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().start_blocking()?;
+    /// let account = server.vm().reader().snapshot().tree().service_account("default").ok_or("no account")?;
+    /// let token = AccessToken::new("ya29.given", Duration::from_secs(60));
+    /// server.vm().tokens().give(&account.email, Given { access_token: Some(token), ..Given::default() });
+    /// # Ok(()) }
+    /// ```
+    pub fn tokens(&self) -> &TokenControl {
+        &self.tokens
     }
 
     /// The stack of all layers around this machine's routes, for an HTTP server whose requests and responses have the same body

@@ -34,7 +34,7 @@ pub(super) async fn shutdown(call: Call) -> Outcome {
 pub(super) async fn reset(call: Call) -> Outcome {
     let vm = &call.admin.vm;
     let reset = vm.reset(true).await;
-    super::tokens::reset(vm);
+    vm.tokens().clear_all();
     vm.settings().reset();
     reset.map_err(|error| Problem::unprocessable(format!("the config file: {error}")))?;
     json(&json!({}))

@@ -87,6 +87,16 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "an error in the server; the log has its cause")
     }
 
+    /// Leaves out a text that may quote a value of the body, which may be a secret.
+    pub(super) fn without_values(self) -> Self {
+        let is_about_names = ["unknown field", "missing field"].iter().any(|text| self.detail.starts_with(text));
+        let is_syntax = self.status == StatusCode::BAD_REQUEST;
+        if is_about_names || is_syntax {
+            return self;
+        }
+        Self { detail: "a member has a wrong type or value".to_owned(), ..self }
+    }
+
     /// Names the member of the body that is wrong, by a JSON pointer.
     pub(super) fn at(self, pointer: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }

@@ -100,6 +100,7 @@ impl LoadedVm {
             router: Router::with_options(publisher.clone(), credentials.tokens(), options),
             publisher,
             source: credentials.info().clone(),
+            tokens: credentials.control().clone(),
             guest_attributes: guest_attributes.clone(),
             rate_limits: self.rate_limits.map(LimitRateLayer::new),
             reloads: Arc::<ReloadCounts>::default(),

@@ -1,6 +1,7 @@
 //! Live tokens from every token source, against a fake Google that verifies each request as Google does.
 
 mod changes;
+mod control;
 mod federation;
 mod outages;
 

@@ -3,12 +3,14 @@
 //! Fetches are single-flight: concurrent requests for the same token share one fetch. For slow sources a token is
 //! refreshed in the background before it expires (refresh ahead). Entries and in-flight fetches are bounded.
 
+mod account_tokens;
 mod entry;
 mod fetch_slots;
 #[cfg(feature = "live")]
 mod invalidation;
 mod store;
 
+pub(crate) use account_tokens::AccountTokens;
 #[cfg(feature = "live")]
 pub(crate) use invalidation::Invalidation;
 

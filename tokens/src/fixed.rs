@@ -1,7 +1,6 @@
 //! The source of a fixed token, given by the environment or a test, for the default account. Other accounts get no
 //! token.
 
-use super::fetch_error::FetchError;
 use super::token_request::TokenRequest;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, Secret, TokenError};
 use std::future::{Ready, ready};
@@ -12,31 +11,32 @@ use tower::Service;
 /// The reported lifetime of an access token, whose real lifetime is not known.
 const EXPIRES_IN: Duration = Duration::from_secs(3600);
 
-/// Answers each request of the default account with one token.
+/// Answers each request of the default account with one token. Without a token, no account has one.
 #[derive(Debug, Clone)]
 pub(super) struct FixedTokens {
-    token: Secret,
+    token: Option<Secret>,
 }
 
 impl FixedTokens {
-    pub(super) fn new(token: Secret) -> Self {
+    pub(super) fn new(token: Option<Secret>) -> Self {
         Self { token }
     }
 
     /// The token, if the request is for the default account.
-    fn answer<R: TokenRequest>(&self, request: &R) -> Result<Secret, FetchError> {
+    fn answer<R: TokenRequest>(&self, request: &R) -> Result<Secret, TokenError> {
         let account = request.account();
         let none = || TokenError::NoSource { account: account.email.clone() };
-        account.is_default().then(|| self.token.clone()).ok_or_else(|| none().into())
+        let token = if account.is_default() { self.token.clone() } else { None };
+        token.ok_or_else(none)
     }
 }
 
 impl Service<AccessTokenRequest> for FixedTokens {
     type Response = AccessToken;
-    type Error = FetchError;
-    type Future = Ready<Result<AccessToken, FetchError>>;
+    type Error = TokenError;
+    type Future = Ready<Result<AccessToken, TokenError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -47,10 +47,10 @@ impl Service<AccessTokenRequest> for FixedTokens {
 
 impl Service<IdTokenRequest> for FixedTokens {
     type Response = IdToken;
-    type Error = FetchError;
-    type Future = Ready<Result<IdToken, FetchError>>;
+    type Error = TokenError;
+    type Future = Ready<Result<IdToken, TokenError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
         Poll::Ready(Ok(()))
     }
 

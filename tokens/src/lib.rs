@@ -13,6 +13,7 @@
 
 mod beside;
 mod cache;
+mod control;
 mod events;
 mod fetch_error;
 mod fixed;
@@ -22,6 +23,7 @@ mod limit_uncached;
 mod live;
 mod log_tokens;
 mod offline;
+mod override_tokens;
 mod record_fetches;
 mod record_token_requests;
 mod source_info;
@@ -32,6 +34,10 @@ mod token_request;
 pub mod follow;
 
 pub use cache::{CacheHits, CacheTokens, CacheTokensLayer};
+pub use control::{
+    Behaviour, CachedAccessToken, CachedIdToken, ControlError, Given, GivenStatus, IdTokenFormat, KindStatus, Then,
+    TokenControl, TokenStatus,
+};
 pub use events::{SharedTokenEvents, TokenEvents, TokenOutcome};
 pub use fetch_error::FetchError;
 pub use health::SourceHealth;
@@ -135,6 +141,8 @@ type Supervise = Arc<dyn Fn(Reader) -> Pin<Box<dyn Future<Output = ()> + Send>> 
 pub struct Credentials {
     /// The token services.
     tokens: TokenSources,
+    /// The control of the tokens at run time.
+    control: TokenControl,
     /// Routes outside of the metadata tree, such as the public keys of identity tokens.
     routes: Vec<Route>,
     /// Facts for metrics and health checks.
@@ -159,6 +167,11 @@ impl Credentials {
     /// Returns the token services.
     pub fn tokens(&self) -> TokenSources {
         self.tokens.clone()
+    }
+
+    /// Returns the control of the tokens at run time.
+    pub fn control(&self) -> &TokenControl {
+        &self.control
     }
 
     /// Returns routes outside of the metadata tree, for
@@ -204,55 +217,55 @@ impl Credentials {
     pub fn from_services(tokens: TokenSources, events: &SharedTokenEvents) -> Self {
         let info = SourceInfo::new("Given");
         let stack = TokenStack::new("given", Answers::Any, Arc::clone(events), info.health.clone());
+        // A kind without a source has a path too, because its tokens may be given at run time.
+        let none = FixedTokens::new(None);
+        let access = tokens.access.unwrap_or_else(|| AccessTokenSource::new(none.clone()));
+        let id = tokens.id.unwrap_or_else(|| IdTokenSource::new(none));
         // `oneshot` makes readiness a part of the fetch, so that it counts towards latency and its failure is recorded.
-        let access = tokens.access.map(|source| service_fn(move |request| source.clone().oneshot(request)));
-        let id = tokens.id.map(|source| service_fn(move |request| source.clone().oneshot(request)));
-        Self::plain(
-            TokenSources {
-                access: access.map(|it| {
-                    AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
-                }),
-                id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
-            },
-            info,
-        )
+        let access = service_fn(move |request| access.clone().oneshot(request));
+        let id = service_fn(move |request| id.clone().oneshot(request));
+        let control = TokenControl::new(&info, stack.overrides());
+        let tokens = TokenSources::default()
+            .with_access(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), access))
+            .with_id(stack.service::<IdTokenRequest, _, _>(Identity::new(), id));
+        Self::plain(tokens, control, info)
     }
 
     /// Credentials of the source `Fixed`.
     fn fixed(access_token: Option<Secret>, id_token: Option<Secret>, events: SharedTokenEvents) -> Self {
         let info = SourceInfo::new("Static");
         let stack = TokenStack::new("fixed", Answers::Constant, events, info.health.clone());
-        let (access, id) = (access_token.map(FixedTokens::new), id_token.map(FixedTokens::new));
-        let credentials = Self::plain(
-            TokenSources {
-                access: access.map(|it| {
-                    AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
-                }),
-                id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
-            },
-            info,
-        );
-        Self { is_for_default_account: true, ..credentials }
+        let (access, id) = (FixedTokens::new(access_token), FixedTokens::new(id_token));
+        let control = TokenControl::new(&info, stack.overrides());
+        let tokens = TokenSources::default()
+            .with_access(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), access))
+            .with_id(stack.service::<IdTokenRequest, _, _>(Identity::new(), id));
+        Self { is_for_default_account: true, ..Self::plain(tokens, control, info) }
     }
 
-    /// Serves fixed tokens to the default account, and leaves all other requests to these credentials.
-    fn beside(self, fixed: TokenSources) -> Self {
-        let TokenSources { access, id } = self.tokens;
-        let access = match (fixed.access, access) {
-            (Some(fixed), Some(source)) => Some(AccessTokenSource::new(beside(fixed, source))),
-            (fixed, source) => fixed.or(source),
-        };
-        let id = match (fixed.id, id) {
-            (Some(fixed), Some(source)) => Some(IdTokenSource::new(beside(fixed, source))),
-            (fixed, source) => fixed.or(source),
-        };
+    /// Serves fixed tokens to the default account, and leaves all other requests to these credentials. Both have the same
+    /// overrides at run time.
+    fn beside(self, access_token: Option<Secret>, id_token: Option<Secret>, events: SharedTokenEvents) -> Self {
+        let stack = TokenStack::new("fixed", Answers::Constant, events, self.info.health.clone());
+        let stack = stack.with_overrides(self.control.overrides());
+        let TokenSources { mut access, mut id } = self.tokens;
+        if access_token.is_some() {
+            let fixed =
+                stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), FixedTokens::new(access_token));
+            access = access.map(|source| AccessTokenSource::new(beside(fixed, source)));
+        }
+        if id_token.is_some() {
+            let fixed = stack.service::<IdTokenRequest, _, _>(Identity::new(), FixedTokens::new(id_token));
+            id = id.map(|source| IdTokenSource::new(beside(fixed, source)));
+        }
         Self { tokens: TokenSources { access, id }, is_for_default_account: true, ..self }
     }
 
-    /// Token services without routes or a background task.
-    fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
+    /// Token services without a cache, routes or a background task.
+    fn plain(tokens: TokenSources, control: TokenControl, info: SourceInfo) -> Self {
         Self {
             tokens,
+            control,
             routes: Vec::new(),
             info,
             default_email: None,
@@ -309,8 +322,8 @@ impl CredentialSource {
         match self {
             Self::Fixed { access_token, id_token } => Ok(Credentials::fixed(access_token, id_token, events)),
             Self::FixedBeside { access_token, id_token, source } => {
-                let fixed = Credentials::fixed(access_token, id_token, Arc::clone(&events)).tokens;
-                Ok(source.open_with(events, limit)?.beside(fixed))
+                let credentials = source.open_with(Arc::clone(&events), limit)?;
+                Ok(credentials.beside(access_token, id_token, events))
             }
             Self::Offline(options) => Ok(offline::open(options, events, limit)?),
             #[cfg(feature = "live")]

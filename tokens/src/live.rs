@@ -33,6 +33,7 @@ pub use error::CredentialError;
 pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 
 use super::cache::CacheTokensLayer;
+use super::control::TokenControl;
 use super::events::SharedTokenEvents;
 use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo, Supervise};
@@ -123,17 +124,19 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
         ..SourceInfo::new(only.as_ref().map_or("PerAccount", |it| it.credential_type))
     };
     let stack = TokenStack::new(SOURCE, Answers::New, Arc::clone(&events), info.health.clone());
+    let control = TokenControl::new(&info, stack.overrides());
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let access = ByAccount::new(Arc::clone(&accounts), |it| &it.access);
     let access = stack.clone().limit(limit).service::<AccessTokenRequest, _, _>(cache, access);
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
     let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let control = control.with_caches(access.cache().clone(), id.cache().clone());
     let formats = Arc::clone(&accounts);
     let supervisor = Arc::new(Supervisor {
         accounts,
-        access: access.get_ref().clone(),
-        id: id.get_ref().clone(),
+        access: access.cache().clone(),
+        id: id.cache().clone(),
         health: info.health.clone(),
         events,
     });
@@ -146,5 +149,5 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     let default_email = only.and_then(|it| it.email.clone());
     let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
     let (routes, supervise) = (Vec::new(), Some(supervise));
-    Credentials { tokens, routes, info, default_email, is_for_default_account, supervise, advice: None }
+    Credentials { tokens, control, routes, info, default_email, is_for_default_account, supervise, advice: None }
 }

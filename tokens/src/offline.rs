@@ -6,8 +6,10 @@
 
 mod claims;
 mod discovery;
+mod same_second;
 
 use super::cache::CacheTokensLayer;
+use super::control::{Overrides, TokenControl};
 use super::events::SharedTokenEvents;
 use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo};
@@ -23,6 +25,7 @@ use gce_metadata_routes::token::{
 use gce_metadata_signer::jws;
 use gce_metadata_signer::{BoxSigner, KeyError, PemSigner};
 use gce_metadata_support::blocking::blocking;
+use same_second::SameSecond;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
@@ -82,17 +85,27 @@ pub(super) fn open(
     let info = SourceInfo { fingerprint: Some(fingerprint), ..SourceInfo::new("Offline") };
     let stack = TokenStack::new(SOURCE, Answers::New, events, info.health.clone());
     let routes = discovery::routes(&options.issuer, &key);
-    let lifetime = options.token_lifetime;
-    let access = service_fn(move |_: AccessTokenRequest| std::future::ready(access_token(lifetime)));
+    let lifetimes = Lifetimes { default: options.token_lifetime, overrides: stack.overrides() };
+    let of_access = lifetimes.clone();
+    let access = service_fn(move |request: AccessTokenRequest| {
+        std::future::ready(access_token(of_access.of(&request.account.email)))
+    });
     let access = stack.clone().limit(limit).service(CacheTokensLayer::new().count_hits(info.hits.clone()), access);
     let issuer: Arc<str> = options.issuer.into();
-    let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
+    let same_second = SameSecond::default();
+    let id = service_fn(move |request: IdTokenRequest| {
+        let lifetime = lifetimes.of(&request.account.email);
+        id_token(key.clone(), Arc::clone(&issuer), lifetime, same_second.clone(), request)
+    });
+    let overrides = stack.overrides();
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
+    let control = TokenControl::new(&info, overrides).with_caches(access.cache().clone(), id.cache().clone()).offline();
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = None;
     let is_for_default_account = false;
     Ok(Credentials {
         tokens,
+        control,
         routes,
         info,
         default_email,
@@ -100,6 +113,21 @@ pub(super) fn open(
         supervise: None,
         advice: Some(ADVICE),
     })
+}
+
+/// The lifetime of new tokens.
+#[derive(Clone)]
+struct Lifetimes {
+    default: Duration,
+    overrides: Overrides,
+}
+
+impl Lifetimes {
+    /// The lifetime of a new token of the account with this e-mail.
+    fn of(&self, account: &str) -> Duration {
+        let behaviour = self.overrides.behaviour(account);
+        behaviour.and_then(|behaviour| behaviour.lifetime).unwrap_or(self.default)
+    }
 }
 
 /// The issuer's key, which is generated at most once.
@@ -134,10 +162,13 @@ async fn id_token(
     key: Key,
     issuer: Arc<str>,
     lifetime: Duration,
+    same_second: SameSecond,
     request: IdTokenRequest,
 ) -> Result<IdToken, TokenError> {
     let signer = key.get().await?;
-    let claims = Claims::new(&request, &issuer, SystemTime::now(), lifetime);
+    let now = SystemTime::now();
+    let earlier = Duration::from_secs(same_second.count(&request, now));
+    let claims = Claims::new(&request, &issuer, now - earlier, lifetime + earlier);
     let key = signer.info();
     let signed = jws::sign(BoxSigner::new(signer.clone()), key.alg, Some(&key.key_id), &claims).await;
     let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;

@@ -119,7 +119,7 @@ impl Recorder {
         if !is_fetch || self.answers == Answers::Constant {
             return;
         }
-        self.health.record(account, R::KIND, matches!(error, None | Some(TokenError::Refused { .. })));
+        self.health.record(account, R::KIND, error);
         self.events.fetched(&TokenOutcome { account, kind: R::KIND, source: self.source, error, latency });
         if let (Ok(token), Answers::New) = (outcome, self.answers) {
             self.events.minted(account, R::KIND, token.lifetime());

@@ -46,7 +46,6 @@ pub(super) struct RecordTokenRequests<S> {
 
 impl<S> RecordTokenRequests<S> {
     /// The inner service.
-    #[cfg(feature = "live")]
     pub(super) fn get_ref(&self) -> &S {
         &self.inner
     }

@@ -1,11 +1,13 @@
 //! The token path: one layer for each concern of serving a token, in one order for both kinds of tokens and all
 //! sources.
 
+use super::control::{Overridable, Overrides};
 use super::events::SharedTokenEvents;
 use super::fetch_error::FetchError;
 use super::health::SourceHealth;
 use super::limit_uncached::{LimitUncached, LimitUncachedLayer};
 use super::log_tokens::{LogMinted, LogTokens, LogTokensLayer};
+use super::override_tokens::{FetchUncached, OverrideTokens, OverrideTokensLayer};
 use super::record_fetches::{RecordFetches, RecordFetchesLayer};
 use super::record_token_requests::{RecordTokenRequests, RecordTokenRequestsLayer};
 use gce_metadata_layers::RateLimit;
@@ -32,15 +34,37 @@ pub(super) struct TokenStack {
     events: SharedTokenEvents,
     health: SourceHealth,
     limit: Option<Arc<RateLimit>>,
+    overrides: Overrides,
 }
 
 /// The layers below the cache. They see fetches, not requests.
 pub(super) type Fetches<S> = RecordFetches<LimitUncached<LogTokens<S>>>;
 
+/// The whole path of a cache, or of [`Fetches`] without a cache.
+pub(super) type TokenPath<C> = RecordTokenRequests<OverrideTokens<C>>;
+
+impl<C> TokenPath<C> {
+    /// The cache.
+    pub(super) fn cache(&self) -> &C {
+        self.get_ref().get_ref()
+    }
+}
+
 impl TokenStack {
     /// A path without a limit. `source` is the name of the source in logs and metrics.
     pub(super) fn new(source: &'static str, answers: Answers, events: SharedTokenEvents, health: SourceHealth) -> Self {
-        Self { source, answers, events, health, limit: None }
+        Self { source, answers, events, health, limit: None, overrides: Overrides::default() }
+    }
+
+    /// The overrides that are set at run time, which the paths of this stack share.
+    pub(super) fn overrides(&self) -> Overrides {
+        self.overrides.clone()
+    }
+
+    /// Shares these overrides with another path.
+    #[must_use]
+    pub(super) fn with_overrides(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
     }
 
     /// Limits the rate of fetches.
@@ -51,16 +75,20 @@ impl TokenStack {
 
     /// Composes the path as one service. `cache` is a [`CacheTokensLayer`](super::CacheTokensLayer), or
     /// [`Identity`](tower::layer::util::Identity) for a source without a cache.
-    pub(super) fn service<R, C, S>(self, cache: C, source: S) -> RecordTokenRequests<C::Service>
+    pub(super) fn service<R, C, S>(self, cache: C, source: S) -> TokenPath<C::Service>
     where
-        R: LogMinted,
-        C: Layer<Fetches<S>, Service: Service<R, Response = R::Token, Error: Into<TokenError>>>,
+        R: LogMinted + Overridable,
+        C: Layer<Fetches<S>>,
+        C::Service: Service<R, Response = R::Token, Error: From<TokenError> + Into<TokenError> + Send, Future: Send>
+            + FetchUncached<R, Error = <C::Service as Service<R>>::Error>,
         S: Service<R, Response = R::Token, Error: Into<FetchError>>,
     {
-        let Self { source: name, answers, events, health, limit } = self;
+        let Self { source: name, answers, events, health, limit, overrides } = self;
         ServiceBuilder::new()
             // Outermost, so that cache hits count as requests.
             .layer(RecordTokenRequestsLayer::new(name, Arc::clone(&events)))
+            // Above the cache, whose tokens are those of the source; below the record, because a client requested a token.
+            .layer(OverrideTokensLayer::new(overrides, answers))
             // Above every layer that only fetches pass. Fixed tokens need no cache; an embedder's source may bring its
             // own.
             .layer(cache)

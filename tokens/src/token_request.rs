@@ -55,12 +55,17 @@ impl Token for AccessToken {
 impl Token for IdToken {
     /// The time until the claim `exp`; zero if it can't be read, so that the token is not cached.
     fn lifetime(&self) -> Duration {
-        let expiry = exp(self.token.expose()).map(Duration::from_secs).and_then(|exp| UNIX_EPOCH.checked_add(exp));
-        expiry.and_then(|expiry| expiry.duration_since(SystemTime::now()).ok()).unwrap_or_default()
+        time_until_exp(self.token.expose()).unwrap_or_default()
     }
     fn with_left(self, _: Duration) -> Self {
         self
     }
+}
+
+/// The time until the claim `exp`; zero if it has passed, `None` if it can't be read.
+pub(super) fn time_until_exp(jwt: &str) -> Option<Duration> {
+    let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(exp(jwt)?))?;
+    Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 fn exp(jwt: &str) -> Option<u64> {

@@ -102,6 +102,11 @@ impl<T: Token> Entry<T> {
         (is_valid || self.failed.as_ref().is_some_and(|failed| failed.must_wait(now)), self.last_used)
     }
 
+    /// The remaining lifetime of the token, if it is valid.
+    pub(super) fn valid_for(&self, now: Moment) -> Option<Duration> {
+        self.cached.as_ref().filter(|it| it.is_valid(now)).map(|it| it.time_left(now))
+    }
+
     fn is_in_backoff(&self, now: Moment) -> bool {
         let is_recent = |failed: &Failed| now.instant.saturating_duration_since(failed.at) < BACKOFF;
         self.failed.as_ref().is_some_and(|failed| is_recent(failed) || failed.must_wait(now))

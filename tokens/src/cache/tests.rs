@@ -1,5 +1,6 @@
 //! Tests of the cache with slow, failing and counting sources.
 
+mod account_tokens;
 mod bounds;
 
 use super::entry::BACKOFF;

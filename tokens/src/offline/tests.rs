@@ -1,6 +1,9 @@
 //! Tests of the offline issuer. jwt-simple, an independent implementation, verifies every identity token.
 
+mod control;
+
 use super::*;
+use crate::CredentialSource;
 use crate::events::{TokenEvents, TokenOutcome};
 use gce_metadata_layers::{Connection, RenderLayer, RequestHead};
 use gce_metadata_routes::token::InstanceClaims;
@@ -30,17 +33,18 @@ fn metadata() -> Metadata {
 /// A router that serves the offline issuer's tokens.
 struct Issuer {
     router: Router,
+    control: TokenControl,
     _publisher: Publisher,
 }
 
 impl Issuer {
     fn new(options: OfflineOptions) -> Self {
         let publisher = Publisher::new(metadata().tree());
-        let Credentials { tokens, routes, .. } = open(options, Arc::new(()), None).unwrap();
+        let Credentials { tokens, control, routes, .. } = open(options, Arc::new(()), None).unwrap();
         let router = routes.into_iter().fold(Router::new(publisher.clone(), tokens), |router, (path, endpoint)| {
             router.with_route(path, endpoint).unwrap()
         });
-        Self { router, _publisher: publisher }
+        Self { router, control, _publisher: publisher }
     }
 
     async fn get(&self, uri: &str) -> (u16, String, String) {
@@ -91,7 +95,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn credentials_include_the_routes_of_the_public_keys() {
-    let credentials = crate::CredentialSource::default().open().unwrap();
+    let credentials = CredentialSource::default().open().unwrap();
     let paths: Vec<_> = credentials.routes().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["/.well-known/openid-configuration", "/oauth2/v3/certs", "/oauth2/v1/certs"]);
     // Returns at once: the offline issuer needs no supervision.
@@ -316,7 +320,8 @@ async fn a_refused_wait_for_change_does_not_call_the_source() {
     }));
     let publisher = Publisher::new(metadata().tree());
     let router = Router::new(publisher.clone(), TokenSources::default().with_access(access));
-    let issuer = Issuer { router, _publisher: publisher };
+    let control = CredentialSource::default().open().unwrap().control;
+    let issuer = Issuer { router, control, _publisher: publisher };
     let token = "/computeMetadata/v1/instance/service-accounts/default/token";
     assert_eq!(issuer.get(&format!("{token}?wait_for_change=true")).await.0, 400);
     assert!(!asked.load(std::sync::atomic::Ordering::Relaxed));

@@ -10,6 +10,10 @@ use gce_metadata_routes::{Metadata, Publisher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::service_fn;
 
+fn down() -> TokenError {
+    TokenError::Unavailable { reason: "down".into() }
+}
+
 #[test]
 fn credentials_and_config_that_disagree_are_reported() {
     let summary = |email: &str, project: &str| CredentialSummary {
@@ -46,8 +50,8 @@ where
     let id = stack.service::<IdTokenRequest, _, _>(CacheTokensLayer::new(), id);
     Supervisor {
         accounts: Arc::new(LiveOptions::new(source).accounts().unwrap()),
-        access: access.get_ref().clone(),
-        id: id.get_ref().clone(),
+        access: access.cache().clone(),
+        id: id.cache().clone(),
         health,
         events: Arc::new(()),
     }
@@ -123,7 +127,7 @@ async fn a_failed_source_is_probed_even_if_a_token_is_cached() {
     let reader = publisher(serde_json::json!({"a@example.com": {}})).reader();
     supervisor.probe(&reader).await;
     assert!(is_ready());
-    supervisor.health.record("a@example.com", "access", false);
+    supervisor.health.record("a@example.com", "access", Some(&down()));
     for (ready, times) in [(false, 2), (false, 3), (true, 4), (true, 4)] {
         tokio::time::timeout(REPROBE + Duration::from_secs(1), supervisor.reprobe(&reader)).await.unwrap_err();
         assert_eq!((is_ready(), fetches.load(Ordering::Relaxed)), (ready, times));
@@ -136,7 +140,7 @@ async fn access_and_identity_tokens_have_separate_health() {
     let supervisor = supervisor(service_fn(async |_: AccessTokenRequest| Ok(token())));
     let is_ready = || supervisor.health.is_ready(|_| true);
     let reader = publisher(serde_json::json!({"a@example.com": {}})).reader();
-    supervisor.health.record("a@example.com", "identity", false);
+    supervisor.health.record("a@example.com", "identity", Some(&down()));
     supervisor.probe(&reader).await;
     assert!(!is_ready());
     tokio::time::timeout(REPROBE + Duration::from_secs(1), supervisor.reprobe(&reader)).await.unwrap_err();

@@ -10,7 +10,9 @@
 mod announce;
 mod certs;
 mod check_config;
+mod client;
 mod client_env;
+mod doctor;
 mod env;
 mod exec;
 mod file;
@@ -72,6 +74,8 @@ pub(crate) enum Command {
 
     Env(env::Env),
 
+    Doctor(doctor::Doctor),
+
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
@@ -121,6 +125,7 @@ impl Command {
             Self::Serve(options) => serve::run(*options, environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
+            Self::Doctor(doctor) => return doctor.run(&environment),
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             #[cfg(feature = "tpm")]
@@ -159,8 +164,9 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let expected =
-                format!("unexpected argument '{word}'; commands are serve, certs, check-config, tpm (see --help)");
+            let expected = format!(
+                "unexpected argument '{word}'; commands are serve, exec, env, doctor, certs, check-config, tpm (see --help)"
+            );
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(

@@ -52,7 +52,7 @@ const fn existing(name: &'static str, readers: &'static [Client]) -> Variable {
 const ADC: &[Client] = &[Python, Node, Go, Java, Dotnet, Php, Ruby, Cpp, Rust, Terraform];
 
 /// The clients that send metadata requests through a proxy.
-const PROXIED: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Rust];
+pub(super) const PROXIED: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Rust, Gcloud];
 
 /// All variables, in the order in which they are printed.
 pub(super) const VARIABLES: &[Variable] = &[
@@ -69,10 +69,10 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("CLOUDSDK_CONFIG", EmptyFolder, &[Python, Node, Java, Gcloud]),
     variable("NO_PROXY", NoProxy, PROXIED),
     variable("no_proxy", NoProxy, PROXIED),
-    variable("HTTP_PROXY", Keep, &[Python, Node, Dotnet, Php, Ruby, Rust]),
+    variable("HTTP_PROXY", Keep, &[Python, Node, Dotnet, Php, Ruby, Rust, Gcloud]),
     variable("http_proxy", Keep, PROXIED),
-    variable("ALL_PROXY", Keep, &[Python, Dotnet, Cpp, Rust]),
-    variable("all_proxy", Keep, &[Python, Dotnet, Cpp, Rust]),
+    variable("ALL_PROXY", Keep, &[Python, Dotnet, Cpp, Rust, Gcloud]),
+    variable("all_proxy", Keep, &[Python, Dotnet, Cpp, Rust, Gcloud]),
     // Node prefers the proxy of HTTPS even for HTTP.
     variable("HTTPS_PROXY", Keep, &[Node]),
     variable("https_proxy", Keep, &[Node]),

@@ -18,6 +18,7 @@ mod proxy;
 mod server;
 
 use super::client::Client;
+use super::client_env::PROXIED;
 use super::target::{Target, TargetOption};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -81,7 +82,7 @@ const CHECKS: &[Check] = &[
     Check { name: "address", clients: address::CLIENTS, find: address::find, fine: address::fine },
     Check { name: "detection", clients: detection::CLIENTS, find: detection::find, fine: detection::fine },
     Check { name: "credentials", clients: Client::ALL, find: credentials::find, fine: credentials::fine },
-    Check { name: "proxy", clients: proxy::CLIENTS, find: proxy::find, fine: proxy::fine },
+    Check { name: "proxy", clients: PROXIED, find: proxy::find, fine: proxy::fine },
     Check { name: "gcloud", clients: &[Client::Gcloud], find: gcloud::find, fine: gcloud::fine },
     Check { name: "https", clients: &[Client::Python], find: https::find, fine: https::fine },
     Check { name: "accounts", clients: Client::ALL, find: accounts::find, fine: accounts::fine },

@@ -17,7 +17,7 @@ pub(super) fn find(facts: &Facts) -> Option<Vec<Finding>> {
     let accounts = accounts(facts).filter(|accounts| !accounts.is_empty());
     let what = match accounts.map(|accounts| (accounts, default_email(accounts))) {
         None => "the server has no service account: clients get no tokens".to_owned(),
-        Some((_, None)) => "the server has no service account `default`: clients ask for tokens of that one".to_owned(),
+        Some((_, None)) => "the server has no service account `default`: clients ask for its tokens".to_owned(),
         Some((accounts, Some(email))) if accounts.contains_key(email) => return Some(Vec::new()),
         Some((_, Some(email))) => format!(
             "the server does not list {email}, the e-mail of its default account: clients that ask by e-mail get no tokens"

@@ -79,6 +79,7 @@ fn missing(facts: &Facts, name: &'static str) -> Option<Finding> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Scheme,
+    Slash,
     Path,
     Dot,
     Other,
@@ -88,8 +89,8 @@ fn syntax_fault(value: &str) -> Option<Fault> {
     if value.contains("://") {
         return Some(Fault::Scheme);
     }
-    if value.contains('/') {
-        return Some(Fault::Path);
+    if let Some((_, path)) = value.split_once('/') {
+        return Some(if path.is_empty() { Fault::Slash } else { Fault::Path });
     }
     match Target::from_host(value) {
         None => Some(Fault::Other),
@@ -104,12 +105,13 @@ fn wrong_syntax(name: &'static str, readers: &'static [Client], fault: Fault) ->
             let put = sentence(clients, "puts", "put");
             Finding::error(format!("{name} has a scheme: {put} another http:// before it"), clients)
         }
+        Fault::Slash => Finding::warning(
+            format!("{name} ends with a slash: the paths of requests begin with two, which not every server accepts"),
+            readers,
+        ),
         Fault::Path => {
             let append = sentence(readers, "appends", "append");
-            Finding::error(
-                format!("{name} has a slash: {append} /computeMetadata after it, so that the path is wrong"),
-                readers,
-            )
+            Finding::error(format!("{name} has a path: {append} /computeMetadata to it"), readers)
         }
         Fault::Dot => {
             let what =

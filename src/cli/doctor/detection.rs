@@ -54,7 +54,7 @@ fn node(facts: &Facts) -> Option<Finding> {
     Some(finding.remedy(remedy).or(EXEC))
 }
 
-/// A finding for each set of clients that read variables of Cloud Run and its like.
+/// A finding for each set of clients that read variables of Cloud Run, Cloud Functions or App Engine.
 fn serverless(facts: &Facts) -> Vec<Finding> {
     let mut sets: Vec<(&'static [Client], Vec<&str>)> = Vec::new();
     let is_serverless = |name: &str| SERVERLESS.iter().any(|prefix| name.starts_with(prefix));

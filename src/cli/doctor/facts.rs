@@ -1,4 +1,4 @@
-//! What the checks of `doctor` know: the environment, the machine, and the server's answers.
+//! The facts that the checks of `doctor` read: the environment, the machine, and the server's answers.
 
 use super::probe::Answers;
 use crate::cli::client::Client;
@@ -13,7 +13,7 @@ const CERTIFICATES: &str = "/run/google-mds-mtls";
 /// Files that Docker and Podman create in each container.
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
-/// What the checks know.
+/// The facts.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) variables: Variables,

@@ -17,7 +17,7 @@ const CHECK: &str = "CLOUDSDK_CORE_CHECK_GCE_METADATA";
 /// Larger files are not gcloud's.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The remedy for all that is in gcloud's folder.
+/// The remedy for files in gcloud's folder.
 const OTHER_FOLDER: &str = "export CLOUDSDK_CONFIG=\"$(mktemp -d)\"";
 
 /// Variables with credentials, and what gcloud does with them.

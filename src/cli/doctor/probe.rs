@@ -1,4 +1,4 @@
-//! Asks the server what the checks of `doctor` need: the page `/`, the service accounts, and an identity token.
+//! The requests of `doctor` to the server: the page `/`, the service accounts, and an identity token.
 
 use crate::cli::http_client::{self, FLAVOR};
 use crate::cli::target::Target;

@@ -3,12 +3,9 @@
 
 use super::facts::Facts;
 use super::finding::{EXEC, Finding, quoted};
-use crate::cli::client::Client::{self, Cpp, Dotnet, Node, Php, Python, Ruby, Rust};
 use crate::cli::client::sentence;
 use crate::cli::client_env::{no_proxy, proxy_exceptions, readers};
 use crate::cli::target::Target;
-
-pub(super) const CLIENTS: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Rust];
 
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"];
 

@@ -28,18 +28,16 @@ pub(super) fn find(facts: &Facts) -> Option<Vec<Finding>> {
 fn unreachable(facts: &Facts, reason: &str) -> Finding {
     let target = &facts.target;
     let finding = Finding::error(format!("no server answers at http://{target}: {reason}"), Client::ALL);
-    match target.is_loopback() {
-        true if facts.machine.is_container => {
-            let why = format!(
-                "no server answers at http://{target}: in a container, this address is the container itself ({reason})"
-            );
-            Finding::error(why, Client::ALL)
-                .or("start the server with --interface 0.0.0.0, and set GCE_METADATA_HOST to the name and port of its \
-                 container or host, such as metadata:8080")
-        }
-        true => finding.remedy(format!("gce-metadata-server --port {}", target.port())),
-        false => finding.or(format!("start the server with --interface {}, or name it by --url", target.bare_host())),
+    if !target.is_loopback() {
+        return finding.or(format!("start the server with --interface {}, or name it by --url", target.bare_host()));
     }
+    let finding = finding.remedy(format!("gce-metadata-server --port {}", target.port()));
+    if !facts.machine.is_container {
+        return finding;
+    }
+    finding
+        .or("if the server is not in this container: start it with --interface 0.0.0.0, and set GCE_METADATA_HOST to \
+                the name and port of its container or host, since 127.0.0.1 is this container itself")
 }
 
 fn not_a_metadata_server(facts: &Facts, answers: &Answers) -> Option<Finding> {
@@ -91,19 +89,35 @@ mod tests {
     fn loopback_in_a_container_is_the_container_itself() {
         let refused = |facts: &mut Facts| facts.server = Err("refused".to_owned());
         let plain = line(refused);
-        assert!(plain.starts_with("error: no server answers at http://127.0.0.1:8080: refused; remedy: "), "{plain}");
-        assert!(plain.ends_with("gce-metadata-server --port 8080"), "{plain}");
+        let expected =
+            "error: no server answers at http://127.0.0.1:8080: refused; remedy: gce-metadata-server --port 8080";
+        assert_eq!(plain, expected);
         let contained = line(|facts| {
             refused(facts);
             facts.machine.is_container = true;
         });
-        assert!(contained.contains("in a container, this address is the container itself"), "{contained}");
+        assert!(contained.starts_with(expected), "{contained}");
+        assert!(contained.ends_with("127.0.0.1 is this container itself"), "{contained}");
         let remote = line(|facts| {
             refused(facts);
             facts.machine.is_container = true;
             facts.target = Target::from_host("metadata:80").unwrap();
         });
         assert!(remote.contains("start the server with --interface metadata"), "{remote}");
+    }
+
+    #[test]
+    fn a_refused_host_and_another_server_are_errors() {
+        let host = "vm.example.com:8080";
+        let refused = line(|facts| {
+            facts.target = Target::from_host(host).unwrap();
+            facts.server = Ok(Answers { status: StatusCode::FORBIDDEN, ..Answers::example(facts.machine.now) });
+        });
+        assert!(refused.starts_with("error: http://vm.example.com:8080 answers 403: "), "{refused}");
+        assert!(refused.contains("gce-metadata-server --port 8080 --allow-host vm.example.com"), "{refused}");
+        let other =
+            line(|facts| facts.server = Ok(Answers { has_flavor: false, ..Answers::example(facts.machine.now) }));
+        assert!(other.contains("is not a metadata server: its answer has no header Metadata-Flavor"), "{other}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn offset(own: SystemTime, other: SystemTime) -> Option<(u64, &'static str)> {
         Ok(ahead) => (ahead, "ahead of"),
         Err(behind) => (behind.duration(), "behind"),
     };
-    (difference > TOLERANCE).then(|| (difference.as_secs(), direction))
+    (difference > TOLERANCE).then_some((difference.as_secs(), direction))
 }
 
 #[cfg(test)]

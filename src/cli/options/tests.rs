@@ -76,7 +76,7 @@ fn errors_of_numbers_say_what_is_expected() {
         ("--threads few", "--threads <NUMBER>': a number is expected"),
         ("--max-connections 0", "--max-connections <NUMBER>': at least 1 is expected"),
         ("--max-waiters=-1", "--max-waiters <NUMBER>': a number is expected"),
-        ("-v high", "--v <LEVEL>': a number is expected"),
+        ("-v high", "--v [<LEVEL>]': a number is expected"),
         (
             "--drain-timeout soon",
             "--drain-timeout <SECONDS>': a number of seconds is expected, such as 10, or a number with a unit",

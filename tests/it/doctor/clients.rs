@@ -35,13 +35,17 @@ impl Patient {
         Self::new("python", format!("{} -c \"{PYTHON}\"", python.display()))
     }
 
+    fn go() -> Self {
+        Self::new("go", repository("target/clients/go/adc").display().to_string())
+    }
+
     fn node() -> Self {
         Self::new("node", format!("node -e \"{NODE}\""))
     }
 
     fn gets_token(&self, before: &str, trap: &dyn Fn(&mut Command)) -> bool {
-        // gcloud keeps tokens in this folder.
-        let mut command = self.machine.shell(&format!("rm -rf ~/.config/gcloud\n{before}\n{}", self.line));
+        // gcloud keeps tokens in this file.
+        let mut command = self.machine.shell(&format!("rm -f ~/.config/gcloud/*.db\n{before}\n{}", self.line));
         command.env("NODE_PATH", repository("target/clients/node/node_modules"));
         trap(&mut command);
         let output = command.output().unwrap();
@@ -97,6 +101,18 @@ fn node_gets_a_token_after_each_remedy() {
     node.machine.write("gcloud/application_default_credentials.json", r#"{"type": "authorized_user"}"#);
     let folder = node.machine.home.path().join("gcloud");
     node.recovers("a login", |command| _ = command.env("CLOUDSDK_CONFIG", &folder));
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn go_gets_a_token_after_each_remedy() {
+    let go = Patient::go();
+    let variable = "GOOGLE_APPLICATION_CREDENTIALS";
+    go.recovers(variable, set(variable, "/no/such/file"));
+    // Go finds a login in HOME only.
+    go.machine.write("other/.config/gcloud/application_default_credentials.json", r#"{"type": "authorized_user"}"#);
+    let home = go.machine.home.path().join("other");
+    go.recovers("a login", |command| _ = command.env("HOME", &home));
 }
 
 /// `scripts/test` can't install gcloud, so this test does nothing where it is missing.

@@ -10,8 +10,10 @@
 mod announce;
 mod certs;
 mod check_config;
+mod client;
 mod client_env;
 mod completions;
+mod doctor;
 mod env;
 mod exec;
 mod file;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
 
     Env(env::Env),
 
+    Doctor(doctor::Doctor),
+
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
@@ -143,6 +147,7 @@ impl Command {
             Self::Serve(serve) => serve.run(environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
+            Self::Doctor(doctor) => return doctor.run(&environment),
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             Self::Health(health) => health.run(&environment)?,
@@ -185,7 +190,7 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, certs, check-config, health, token, completions, man, tpm";
+            let commands = "serve, exec, env, doctor, certs, check-config, health, token, completions, man, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

@@ -8,6 +8,7 @@
 //! `logging`), then `options`, then `values` and `go`.
 
 mod announce;
+mod capture;
 mod certs;
 mod check_config;
 mod client_env;
@@ -74,6 +75,8 @@ pub(crate) enum Command {
 
     Env(env::Env),
 
+    Capture(capture::Capture),
+
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
@@ -123,6 +126,7 @@ impl Command {
             Self::Serve(options) => serve::run(*options, environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
+            Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             #[cfg(feature = "tpm")]
@@ -161,8 +165,9 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let expected =
-                format!("unexpected argument '{word}'; commands are serve, certs, check-config, tpm (see --help)");
+            let expected = format!(
+                "unexpected argument '{word}'; commands are serve, exec, env, capture, certs, check-config, tpm (see --help)"
+            );
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(

@@ -29,8 +29,7 @@ impl TargetOption {
             return Ok(target.clone());
         }
         let host = environment.metadata_host.as_deref().unwrap_or(DEFAULT);
-        let target = Target::from_host(host);
-        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
+        Target::from_variable(host)
     }
 }
 
@@ -43,6 +42,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// From the value of `GCE_METADATA_HOST`.
+    pub(super) fn from_variable(host: &str) -> anyhow::Result<Self> {
+        let target = Self::from_host(host);
+        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
+    }
+
     /// From the syntax of `GCE_METADATA_HOST`: a host, with or without a port.
     pub(super) fn from_host(host: &str) -> Option<Self> {
         let authority = Authority::from_str(host).ok().filter(|authority| !authority.as_str().contains('@'))?;
@@ -68,6 +73,11 @@ impl Target {
     pub(super) fn port(&self) -> u16 {
         self.port
     }
+
+    /// The value of the header `Host`, which has no port if the port is that of HTTP.
+    pub(super) fn host_header(&self) -> String {
+        if self.port == HTTP { self.host.clone() } else { self.to_string() }
+    }
 }
 
 /// `HOST:PORT`, the syntax of `GCE_METADATA_HOST`.
@@ -89,6 +99,8 @@ mod tests {
             assert_eq!(Target::from_host(host).unwrap().to_string(), expected);
         }
         assert_eq!(Target::from_host("[::1]:80").unwrap().bare_host(), "::1");
+        assert_eq!(Target::from_host("metadata:80").unwrap().host_header(), "metadata");
+        assert_eq!(Target::from_host("metadata:8080").unwrap().host_header(), "metadata:8080");
         for host in ["http://127.0.0.1:8080", "127.0.0.1:8080/", "127.0.0.1:", "a@b:80", ":80", ""] {
             assert_eq!(Target::from_host(host), None, "{host}");
         }

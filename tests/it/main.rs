@@ -31,6 +31,8 @@ mod tpm;
 mod waiting;
 
 #[cfg(feature = "cli")]
+mod capture;
+#[cfg(feature = "cli")]
 mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;

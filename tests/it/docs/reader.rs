@@ -1,11 +1,9 @@
 //! A reader of a page, who types its commands into a shell in an empty folder, one after the other.
 
 use super::markdown::{Block, Note};
+use crate::support::repository;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The stand-in for the program: see the file.
-const SERVER: &str = include_str!("server.sh");
 
 /// Keeps variables and the current folder for the next script; ends a script that hangs.
 const SHELL: &str = r#"
@@ -27,9 +25,12 @@ impl Reader {
         let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let bin = state.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
-        let program = bin.join("gce-metadata-server");
-        std::fs::write(&program, SERVER).unwrap();
-        assert!(Command::new("chmod").arg("755").arg(program).status().unwrap().success());
+        // Copied by another process: a child that a test beside this one starts would inherit the open file, which can't be run
+        // meanwhile.
+        let stand_in = repository("tests/it/docs/server.sh");
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(stand_in).arg(bin.join("gce-metadata-server"));
+        assert!(install.status().unwrap().success());
         Self { folder, state }
     }
 
@@ -67,6 +68,7 @@ impl Reader {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("PATH", path)
+            .env("TMPDIR", self.state.path())
             .env("PROGRAM", env!("CARGO_BIN_EXE_gce-metadata-server"))
             .env("STATE", self.state.path())
             .output()

@@ -224,7 +224,9 @@ fn tpm_ek_name_prints_the_names_that_tpm2_tools_computes() {
 fn the_error_about_an_inaccessible_device_names_the_group() {
     let folder = tempfile::tempdir().unwrap();
     let (program, device) = (folder.path().join("program"), folder.path().join("tpmrm0"));
-    std::fs::copy(env!("CARGO_BIN_EXE_gce-metadata-server"), &program).unwrap();
+    // By another process: a child that a test beside this one starts would inherit the open file, which can't be run meanwhile.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_gce-metadata-server")).arg(&program).status().unwrap();
+    assert!(copied.success());
     std::fs::write(&device, "").unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&device, Permissions::from_mode(0o000)).unwrap();

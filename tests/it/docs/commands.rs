@@ -28,6 +28,7 @@ macro_rules! pages {
 
 pages! {
     the_commands_of_readme_work: "README.md",
+    the_commands_of_capture_work: "docs/capture.md",
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",
     the_commands_of_exec_work: "docs/exec.md",

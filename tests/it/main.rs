@@ -46,3 +46,5 @@ mod guests;
 mod mtls_clients;
 #[cfg(feature = "cli")]
 mod program;
+#[cfg(feature = "cli")]
+mod recipes;

@@ -12,13 +12,16 @@ mod capture;
 mod certs;
 mod check_config;
 mod client_env;
+mod completions;
 mod env;
 mod exec;
 mod file;
 mod go;
+mod health;
 mod http_client;
 mod logging;
 mod options;
+mod parent;
 #[cfg(all(test, feature = "tpm"))]
 mod reference;
 mod scratch;
@@ -26,6 +29,7 @@ mod serve;
 mod signals;
 mod start;
 mod target;
+mod token;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod usage_error;
@@ -33,7 +37,7 @@ mod values;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gce_metadata_server::Environment;
-use options::ServeOptions;
+use serve::Serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -54,7 +58,7 @@ struct Cli {
 
     // The options of the default command.
     #[command(flatten)]
-    serve: Box<ServeOptions>,
+    serve: Box<Serve>,
 
     /// Print version
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = options::BASE)]
@@ -69,7 +73,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve metadata (the default command)
-    Serve(Box<ServeOptions>),
+    Serve(Box<Serve>),
 
     Exec(Box<exec::Exec>),
 
@@ -83,6 +87,16 @@ pub(crate) enum Command {
 
     /// Check a config file
     CheckConfig(check_config::CheckConfig),
+
+    Health(health::Health),
+
+    /// Check tokens
+    #[command(subcommand, arg_required_else_help = false)]
+    Token(token::Token),
+
+    Completions(completions::Completions),
+
+    Man(completions::Man),
 
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
@@ -119,16 +133,26 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
+/// The exit status for arguments that [`parse`] refuses: 2 for the commands below `token`, whose status 1 says that a token is not
+/// valid; otherwise 1.
+pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    if arguments.nth(1).is_some_and(|command| command == "token") { 2 } else { 1 }
+}
+
 impl Command {
     /// Runs the command until it ends.
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Serve(options) => serve::run(*options, environment)?,
+            Self::Serve(serve) => serve.run(environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
+            Self::Health(health) => health.run(&environment)?,
+            Self::Token(token) => token.run(&environment)?,
+            Self::Completions(completions) => completions.run(Cli::command())?,
+            Self::Man(man) => man.run(Cli::command())?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -165,9 +189,8 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let expected = format!(
-                "unexpected argument '{word}'; commands are serve, exec, env, capture, certs, check-config, tpm (see --help)"
-            );
+            let commands = "serve, exec, env, capture, certs, check-config, health, token, completions, man, tpm";
+            let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(

@@ -37,7 +37,7 @@ fn the_rendered_page_has_options_with_aliases_defaults_and_values() {
         "### Base Options\n",
         "| `--config-file FILE`, `--configFile` | ",
         "| `--unset` | Unset the variables instead, and remove the folder in CLOUDSDK_CONFIG if `env` created it |\n",
-        "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default `8080`) |\n",
+        "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default: 8080) |\n",
         "| `--tpm` | ",
         "### certs init\n",
         "| `FOLDER` | ",
@@ -142,7 +142,7 @@ fn meaning(arg: &Arg) -> String {
     }
     let default = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let has_default = arg.get_action().takes_values() && !default.is_empty() && !arg.is_hide_default_value_set();
-    if !has_default { text } else { format!("{text} (default `{default}`)") }
+    if has_default { format!("{text} (default `{default}`)") } else { text }
 }
 
 fn lower(text: &str) -> String {

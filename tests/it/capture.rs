@@ -94,7 +94,7 @@ async fn a_captured_config_is_served_with_the_same_answers() {
 
 #[tokio::test]
 async fn unlisted_defaults_are_not_added_to_the_config() {
-    for vm in [json!({"project": {"projectId": "p"}}), json!({"instance": {"serviceAccounts": {}}})] {
+    for vm in [json!({"instance": {"name": "vm"}}), json!({"instance": {"serviceAccounts": {}, "zone": "z"}})] {
         let server = serve(vm.clone()).await;
         let (config, lines) = captured(&server, &[]);
         assert_eq!((config, lines.len()), (vm, 1), "{lines:?}");
@@ -121,7 +121,7 @@ async fn no_request_for_a_token_is_sent() {
 
 #[tokio::test]
 async fn an_answer_that_a_config_can_not_give_is_a_note() {
-    let vm = Metadata::from_json(json!({"project": {"projectId": "p"}})).unwrap();
+    let vm = Metadata::from_json(json!({"instance": {"name": "vm"}})).unwrap();
     let server = Server::builder().metadata(vm).no_maintenance(NoMaintenance::Object).start().await.unwrap();
     let (_, lines) = captured(&server, &[]);
     let note = "note: instance/upcoming-maintenance: the config is served with another Content-Type";
@@ -211,7 +211,7 @@ async fn redacted_answers_contain_no_secret_in_any_form() {
 #[tokio::test]
 async fn existing_files_are_not_replaced() {
     use std::os::unix::fs::PermissionsExt;
-    let server = serve(json!({"project": {"projectId": "p"}})).await;
+    let server = serve(json!({"instance": {"name": "vm"}})).await;
     let folder = tempfile::tempdir().unwrap();
     assert!(capture(&server, folder.path(), &["-o", "vm.json", "--answers", "answers"]).status.success());
     let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
@@ -227,11 +227,11 @@ async fn existing_files_are_not_replaced() {
 
 #[tokio::test]
 async fn the_server_is_that_of_the_environment() {
-    let server = serve(json!({"project": {"projectId": "p"}})).await;
+    let server = serve(json!({"instance": {"name": "vm"}})).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
     command.arg("capture").env_clear().envs(server.env());
     let output = command.output().unwrap();
-    assert_eq!(text(&output.stdout), "{\n  \"project\": {\n    \"projectId\": \"p\"\n  }\n}\n");
+    assert_eq!(text(&output.stdout), "{\n  \"instance\": {\n    \"name\": \"vm\"\n  }\n}\n");
     let refused = command.env("GCE_METADATA_HOST", "127.0.0.1:1").output().unwrap();
     let error = text(&refused.stderr);
     assert!(error.starts_with("error: no metadata server answers: 127.0.0.1:1: can't connect"), "{error}");

@@ -108,6 +108,29 @@ async fn concurrent_requests_share_a_single_fetch() {
     assert_eq!(google.asked("/token"), 2);
 }
 
+/// An upstream knows no VM: `format` and `licenses` make no difference, or only add the e-mail.
+#[tokio::test]
+async fn an_identity_token_is_fetched_once_for_all_formats_that_the_upstream_does_not_distinguish() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.allow_impersonation(EMAIL);
+    let person = file(&folder, "adc.json", &google.user_credentials());
+    let generate = format!("/v1/projects/-/serviceAccounts/{EMAIL}:generateIdToken");
+    for (source, path, fetches) in [
+        (key(file(&folder, "key.json", &google.service_account(EMAIL))), "/token", [1, 1, 1]),
+        (LiveSource::Impersonate { path: person }, &*generate, [1, 2, 2]),
+    ] {
+        let server = server(&google, source).await;
+        // Shares the fetch of the probe at start.
+        assert_eq!(status(&server, "default/token").await, 200);
+        let before = google.asked(path);
+        for (format, fetches) in ["", "&format=full", "&format=full&licenses=TRUE"].into_iter().zip(fetches) {
+            let target = format!("default/identity?audience=https://a.example.com{format}");
+            assert_eq!(status(&server, &target).await, 200);
+            assert_eq!(google.asked(path) - before, fetches, "{path} {format}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_self_signed_token_needs_no_upstream_request() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
@@ -175,6 +198,39 @@ async fn a_config_without_accounts_gets_the_account_of_the_key() {
     let server = builder(&google, source, |_| {}).metadata(Metadata::empty()).start().await.unwrap();
     assert_eq!(get(&server, "instance/service-accounts/default/email").await.body, EMAIL);
     assert_eq!(access(&server, &google, "default/token").await.0, EMAIL);
+}
+
+#[tokio::test]
+async fn a_given_access_token_beside_a_key_leaves_identity_tokens_to_the_key() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let other = json!({"default": {"email": EMAIL}, OTHER: {}});
+    let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": other}})).unwrap();
+    google.allow_impersonation(OTHER);
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let all = file(&folder, "all.json", &json!({EMAIL: "key.json", OTHER: "key.json"}));
+    for source in [key(path), LiveSource::PerAccount { path: all }] {
+        let is_per_account = matches!(source, LiveSource::PerAccount { .. });
+        let server =
+            builder(&google, source, |_| {}).metadata(metadata.clone()).access_token("foo").start().await.unwrap();
+        let token = get(&server, "instance/service-accounts/default/token").await.json();
+        assert_eq!(token["access_token"], "foo");
+        assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
+        // The other accounts do not get the default account's token.
+        if is_per_account {
+            assert_eq!(access(&server, &google, &format!("{OTHER}/token")).await.0, EMAIL);
+        } else {
+            assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn federate_takes_credentials_of_any_type() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    for (json, used) in [(google.user_credentials(), "person@example.com"), (google.service_account(EMAIL), EMAIL)] {
+        let server = server(&google, LiveSource::Federate { path: file(&folder, "adc.json", &json) }).await;
+        assert_eq!(access(&server, &google, "default/token").await.0, used);
+    }
 }
 
 #[tokio::test]

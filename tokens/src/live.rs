@@ -5,6 +5,7 @@
 
 mod accounts;
 mod by_account;
+mod document;
 mod error;
 mod external;
 mod file;
@@ -27,6 +28,7 @@ mod tpm;
 mod upstream;
 mod user;
 
+pub use document::{DocumentError, get_document};
 pub use error::CredentialError;
 pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 
@@ -44,6 +46,7 @@ use location::Location;
 use open_context::{ExpectedType, OpenContext};
 use std::sync::Arc;
 use supervisor::Supervisor;
+use tower::ServiceExt;
 use upstream::Upstream;
 
 /// The source's name in logs and metrics.
@@ -90,10 +93,7 @@ impl LiveOptions {
                     _ => Accounts::Default(file),
                 }
             }
-            LiveSource::Federate { path } => {
-                let context = OpenContext { expected: expected("Federated", "external_account"), ..context };
-                Accounts::Default(CredentialFile::open(Location::File(path), context)?)
-            }
+            LiveSource::Federate { path } => Accounts::Default(CredentialFile::open(Location::File(path), context)?),
             LiveSource::Impersonate { path } => Accounts::Every(CredentialFile::open(
                 Location::File(path),
                 OpenContext { acts_as_any: true, ..context },
@@ -116,6 +116,7 @@ impl LiveOptions {
 /// Composes the token paths of these accounts.
 fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
+    let is_for_default_account = matches!(*accounts, Accounts::Default(_));
     let current = Arc::clone(&accounts);
     let info = SourceInfo {
         fingerprint: Some(Arc::new(move || current.only().and_then(|it| it.fingerprint))),
@@ -128,6 +129,7 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
     let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let formats = Arc::clone(&accounts);
     let supervisor = Arc::new(Supervisor {
         accounts,
         access: access.get_ref().clone(),
@@ -135,8 +137,14 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
         health: info.health.clone(),
         events,
     });
+    // Above the cache, whose key is the request.
+    let id = id.map_request(move |request: IdTokenRequest| match formats.current(&request.account) {
+        Some(loaded) => loaded.tokens.id_format.normalized(request),
+        None => request,
+    });
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
     let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
-    Credentials { tokens, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
+    let (routes, supervise) = (Vec::new(), Some(supervise));
+    Credentials { tokens, routes, info, default_email, is_for_default_account, supervise, advice: None }
 }

@@ -16,9 +16,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) async fn start(dump: &Dump) -> anyhow::Result<Self> {
         let metadata = ConfigDocument::from_json(dump.json().clone())?.metadata;
-        // The token is never asked for. Without it the server would generate a key.
-        let server = Server::builder().metadata(metadata).access_token("none").id_token("none");
-        let server = server.on_current_runtime().start().await?;
+        let server = Server::builder().metadata(metadata).on_current_runtime().start().await?;
         let target = Target::from_host(&server.address().to_string()).context("the server has no TCP address")?;
         Ok(Self { client: Client::new(target), _server: server })
     }

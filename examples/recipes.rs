@@ -67,10 +67,13 @@ impl App {
     }
 }
 
+/// The arguments are the address of a metadata server, `HOST:PORT`, and the URL of a storage service.
 #[tokio::main]
 async fn main() -> Result<()> {
-    let host = std::env::args().nth(1).ok_or("the argument is the address of a metadata server, HOST:PORT")?;
-    App::new(host).wait_for_preemption().await
+    let mut arguments = std::env::args().skip(1);
+    let mut app = App::new(arguments.next().ok_or("no address of a metadata server")?);
+    app.download(&arguments.next().ok_or("no URL of a storage service")?, "today").await?;
+    app.wait_for_preemption().await
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ mod announce;
 mod capture;
 mod certs;
 mod check_config;
+mod client;
 mod client_env;
 mod completions;
+mod doctor;
 mod env;
 mod exec;
 mod file;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Exec(Box<exec::Exec>),
 
     Env(env::Env),
+
+    Doctor(doctor::Doctor),
 
     Capture(capture::Capture),
 
@@ -146,6 +150,7 @@ impl Command {
             Self::Serve(serve) => serve.run(environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
+            Self::Doctor(doctor) => return doctor.run(&environment),
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
@@ -189,7 +194,8 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, capture, certs, check-config, health, token, completions, man, tpm";
+            let commands =
+                "serve, exec, env, doctor, capture, certs, check-config, health, token, completions, man, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

@@ -25,7 +25,7 @@ async fn words_of_a_dump_keep_their_case_and_type() {
     for word in [json!("FALSE"), json!("TRUE"), json!("False"), json!("true"), json!(false), json!(true)] {
         let dump = json!({"instance": {
             "attributes": {"a": word}, "preempted": word, "scheduling": {"automaticRestart": word},
-            "upcomingMaintenance": {"can_reschedule": word, "maintenance_reasons": [word], "type": word},
+            "upcomingMaintenance": {"can_reschedule": word, "maintenance_reasons": [word], "type": word}, "zone": "z",
         }});
         let server = serve(dump.clone()).await;
         assert_eq!(get(&server, "?recursive=true").await.body, dump.to_string());

@@ -32,7 +32,7 @@ const UNLISTED: [&str; 12] = [
     "universe/universe-domain",
 ];
 
-/// A large VM has less than 1,000 entries. A server without an end is not followed for ever.
+/// A large VM has less than 1,000 entries. The limit ends the walk through listings that never end.
 const MAX_REQUESTS: usize = 20_000;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl Client {
     }
 }
 
-/// What a server has answered.
+/// The answers of a server, and the values in them.
 pub(super) struct Captured {
     /// Recursion, and the values that recursion left out.
     pub(super) dump: Dump,
@@ -86,7 +86,7 @@ pub(super) struct Captured {
     pub(super) answers: BTreeMap<String, Answer>,
     /// The values of paths that no listing has.
     pub(super) unlisted: Vec<(String, Value)>,
-    /// What the config lacks.
+    /// Lines for standard error: values that the config lacks, and requests without an answer.
     pub(super) notes: Vec<String>,
 }
 
@@ -113,6 +113,9 @@ pub(super) async fn walk(client: &Client, recursion: Answer) -> anyhow::Result<C
     }
     for path in UNLISTED {
         walk.unlisted(path).await;
+    }
+    if walk.captured.answers.len() >= MAX_REQUESTS {
+        walk.captured.notes.push(format!("stopped after {MAX_REQUESTS} requests: the rest is missing"));
     }
     Ok(walk.captured)
 }

@@ -8,6 +8,7 @@
 //! `logging`), then `options`, then `values` and `go`.
 
 mod announce;
+mod capture;
 mod certs;
 mod check_config;
 mod client;
@@ -82,6 +83,8 @@ pub(crate) enum Command {
 
     Doctor(doctor::Doctor),
 
+    Capture(capture::Capture),
+
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
@@ -148,6 +151,7 @@ impl Command {
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
             Self::Doctor(doctor) => return doctor.run(&environment),
+            Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             Self::Health(health) => health.run(&environment)?,
@@ -190,7 +194,8 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, doctor, certs, check-config, health, token, completions, man, tpm";
+            let commands =
+                "serve, exec, env, doctor, capture, certs, check-config, health, token, completions, man, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

@@ -48,7 +48,7 @@ async fn exchange(target: &Target, path: &str, headers: HeaderMap) -> Result<Res
         http1::handshake(TokioIo::new(socket)).await.map_err(|error| failed(error.into()))?;
     let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|error| failed(error.into()))?;
     *request.headers_mut() = headers;
-    let host = HeaderValue::try_from(target.to_string()).map_err(|error| failed(error.into()))?;
+    let host = HeaderValue::try_from(target.host_header()).map_err(|error| failed(error.into()))?;
     request.headers_mut().insert(header::HOST, host);
     let answered = async {
         let (head, body) = sender.send_request(request).await.map_err(|error| failed(error.into()))?.into_parts();

@@ -33,6 +33,8 @@ mod tpm;
 mod waiting;
 
 #[cfg(feature = "cli")]
+mod capture;
+#[cfg(feature = "cli")]
 mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;
@@ -48,3 +50,5 @@ mod guests;
 mod mtls_clients;
 #[cfg(feature = "cli")]
 mod program;
+#[cfg(feature = "cli")]
+mod recipes;

@@ -5,8 +5,8 @@ use crate::mount::MountPath;
 use crate::path::MetadataPath;
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-/// The method, the target, the HTTP version, the `Host`, the connection and the mount path of a request: enough to write a refusal or a redirect,
-/// and to identify the client.
+/// The method, the target, the HTTP version, the `Host`, the connection and the mount path of a request: enough to write a
+/// refusal or a redirect, and to identify the client.
 ///
 /// A layer makes it before it hands the request on. That is cheap: no bytes are copied.
 #[derive(Debug, Clone)]

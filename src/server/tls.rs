@@ -13,6 +13,7 @@ mod mint;
 mod peer;
 mod renew;
 mod serving;
+mod tickets;
 mod tls_error;
 
 pub(super) use follow::{Opened, open};

@@ -43,6 +43,39 @@ fn the_suite_of_go_passes() {
     run("go", &[], &["go", "test", "./..."]);
 }
 
+/// Runs a program of docs/admin.md by `exec`, which passes it the address of the admin API.
+fn steer(variables: &[(&str, &Path)], command: &[&str]) {
+    let program = repository("tests/recipes/admin").join(command[command.len() - 1]);
+    let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+        .args(["exec", "--"])
+        .args(&command[..command.len() - 1])
+        .arg(program)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).to_lowercase(), "color: blue\npreempted: true\nexpires within 10 s: true\n");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_python_program_steers_the_server() {
+    steer(&[], &[repository("target/clients/venv/bin/python").to_str().unwrap(), "steer.py"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_node_program_steers_the_server() {
+    steer(&[], &["node", "steer.mjs"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_go_program_steers_the_server() {
+    steer(&[], &["go", "run", "steer.go"]);
+}
+
 #[test]
 fn all_suites_have_the_same_config() {
     let config =

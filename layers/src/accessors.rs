@@ -43,6 +43,7 @@ mod tests {
         assert_accessors!(LimitRate::layer("limits"));
         assert_accessors!(Mount::layer(MountPath::default()));
         assert_accessors!(RecordLatency::layer("record"));
+        assert_accessors!(RecordRequests::<(), _, ()>::layer("record"));
         assert_accessors!(Render::<(), Bytes>::layer());
         assert_accessors!(RequireFlavor::layer());
         assert_accessors!(RequireHost::layer(AllowedHosts::new()));

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`Mount`] | restores the path that an outer router has stripped | all other layers see the metadata server's paths |
 //! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
+//! | [`RecordRequests`] | tells a journal about each request and its answer | refusals are recorded too |
 //! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
 //! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`RequirePeer`] | refuses clients without an allowed certificate | other clients learn nothing |
@@ -68,11 +69,13 @@ mod test_support;
 
 pub mod abort;
 pub mod answer_proxy_requests;
+pub mod capture_body;
 pub mod etag;
 #[cfg(feature = "rate-limit")]
 pub mod limit_rate;
 pub mod mount;
 pub mod record_latency;
+pub mod record_requests;
 pub mod render;
 pub mod require_flavor;
 pub mod require_host;
@@ -83,6 +86,7 @@ pub mod wait_for_change;
 pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer};
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use answer_proxy_requests::{AnswerProxyRequests, AnswerProxyRequestsLayer};
+pub use capture_body::{CaptureBody, CapturedBody};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 #[cfg(feature = "rate-limit")]
@@ -91,6 +95,7 @@ pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};
 pub use path::MetadataPath;
 pub use query::{Format, Query, parse_bool};
 pub use record_latency::{Answered, PathLabel, Record, RecordLatency, RecordLatencyLayer};
+pub use record_requests::{RecordRequests, RecordRequestsLayer};
 pub use rejection::Rejection;
 pub use render::{Render, RenderLayer, Represent, Representation};
 pub use request_head::RequestHead;
@@ -99,4 +104,4 @@ pub use require_host::{RequireHost, RequireHostLayer};
 pub use require_peer::{AllowedPeers, PeerPolicy, RequirePeer, RequirePeerLayer};
 pub use response_future::ResponseFuture;
 pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
-pub use wait_for_change::{WaitForChange, WaitForChangeLayer, Waiters};
+pub use wait_for_change::{WaitEnd, WaitForChange, WaitForChangeLayer, Waited, Waiters};

@@ -84,6 +84,28 @@ impl Default for Waiters {
     }
 }
 
+/// How long a request waited, and why it was answered then: an extension of the answers to requests that waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waited {
+    /// The time that the request waited.
+    pub time: Duration,
+    /// The reason of the answer.
+    pub ended_by: WaitEnd,
+}
+
+/// The reason why a waiting request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitEnd {
+    /// The value has changed.
+    Change,
+    /// The time of `timeout_sec` was up.
+    Timeout,
+    /// The server stops.
+    Stop,
+}
+
 impl<T> WaitForChangeLayer<T> {
     /// A layer that wakes waiting requests when `changes` does. The value in the channel is not used.
     ///
@@ -217,15 +239,17 @@ impl<S, T> Waiter<S, T> {
         // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
         drop(first);
         let parts = detached(parts);
+        let start = Instant::now();
         loop {
-            let changed = tokio::select! {
-                changed = self.changes.changed() => changed.is_ok(),
-                () = self.stop.cancelled() => false,
-                () = at(deadline) => false,
+            let ended_by = tokio::select! {
+                changed = self.changes.changed() => if changed.is_ok() { WaitEnd::Change } else { WaitEnd::Stop },
+                () = self.stop.cancelled() => WaitEnd::Stop,
+                () = at(deadline) => WaitEnd::Timeout,
             };
             poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-            let response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
-            if !changed || tag_of(&response).as_deref() != Some(&seen) {
+            let mut response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
+            if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
+                response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
                 return Ok(response);
             }
         }

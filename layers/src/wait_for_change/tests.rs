@@ -47,6 +47,23 @@ async fn waits_for_the_next_change_and_answers_with_its_tag() {
     assert_eq!(body(answer).await, "b");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_answer_says_how_long_the_request_waited_and_why_it_ended() {
+    let (writer, reader) = watch::channel("a");
+    let service = node(WaitForChangeLayer::new(reader.clone()), &reader);
+    let waited = |answer: Answer| answer.unwrap().extensions().get::<Waited>().copied();
+    let seconds = Duration::from_secs;
+    let ended = |time, ended_by| Some(Waited { time, ended_by });
+    let timed_out = service.clone().oneshot(get("&timeout_sec=3")).await;
+    assert_eq!(waited(timed_out), ended(seconds(3), WaitEnd::Timeout));
+    let mut waiting = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(waiting.poll());
+    tokio::time::advance(seconds(2)).await;
+    writer.send("b").unwrap();
+    assert_eq!(waited(assert_ready!(waiting.poll())), ended(seconds(2), WaitEnd::Change));
+    assert_eq!(waited(service.oneshot(get("&last_etag=other")).await), None, "answered at once");
+}
+
 /// A server parses heads in place, so a head keeps the whole read buffer alive.
 #[tokio::test(start_paused = true)]
 async fn a_waiting_request_releases_the_read_buffer_of_the_server() {

@@ -7,17 +7,22 @@ mod call;
 mod export;
 mod guard;
 mod lifecycle;
+mod mappings;
 mod metadata;
+mod near_misses;
 mod options;
 mod problem;
+mod requests;
 mod router;
 mod service;
 mod settings;
 mod tokens;
+mod verify;
 
 pub use options::AdminOptions;
 pub(crate) use service::service;
 
+use crate::journal::Journal;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -28,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) vm: Vm,
+    /// `None` without a journal.
+    pub(crate) journal: Option<Journal>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -72,6 +72,7 @@ mod config;
 mod files;
 mod guest_attributes;
 mod hosts;
+mod journal;
 mod metrics;
 mod rate_limits;
 mod reload;
@@ -96,6 +97,9 @@ pub use gce_metadata_tokens::{
     Token, TokenControl, TokenEvents, TokenOutcome, TokenRequest,
 };
 pub use guest_attributes::GuestAttributesError;
+pub use journal::{
+    ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
+};
 pub use reload::ReloadCounts;
 pub use server::{
     Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,

@@ -24,6 +24,7 @@ pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
 use crate::config::ConfigError;
+use crate::journal::{Journal, Requests, UnmetExpectation};
 use crate::reload::ReloadCounts;
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
@@ -61,6 +62,8 @@ pub struct Server {
     admin_address: Option<Address>,
     shutdown_requested: CancellationToken,
     vm: Vm,
+    /// `None` without a journal.
+    journal: Option<Journal>,
     running: Running,
     drain: Duration,
 }
@@ -157,6 +160,26 @@ impl Server {
     /// Waits until a client of the admin API asks for a shutdown. The caller decides what to do.
     pub async fn shutdown_requested(&self) {
         self.shutdown_requested.cancelled().await;
+    }
+
+    /// The requests that this server has received.
+    ///
+    /// # Panics
+    /// If the server keeps no journal: start it with [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn requests(&self) -> Requests {
+        match &self.journal {
+            Some(journal) => Requests::new(journal.clone()),
+            // An empty list would let an assertion about absent requests pass.
+            None => panic!("this server keeps no journal of requests: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// Verifies the expectations of [`MatchingRequests::expect`](crate::MatchingRequests::expect).
+    ///
+    /// # Errors
+    /// If an expectation does not hold. The error prints what was asked instead.
+    pub fn verify(&self) -> Result<(), UnmetExpectation> {
+        self.journal.as_ref().map_or(Ok(()), UnmetExpectation::verify)
     }
 
     /// The virtual machine of this server.

@@ -8,13 +8,14 @@ pub(crate) use own_layers::OwnLayers;
 pub(crate) use record::SharedRecord;
 
 use crate::hosts;
+use crate::journal::Journal;
 use crate::rate_limits::EndpointLimits;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
     AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer,
-    MountLayer, MountPath, RecordLatencyLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer, RequirePeerLayer,
-    SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer,
+    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
@@ -91,6 +92,7 @@ pub struct Stack<ReqBody, ResBody = ReqBody> {
     stop: CancellationToken,
     waiters: Waiters,
     record: Option<SharedRecord>,
+    journal: Option<RecordRequestsLayer<Journal, ReqBody>>,
     proxied: Option<AnswerProxyRequestsLayer>,
     hosts: AllowedHosts,
     peers: Option<AllowedPeers>,
@@ -106,6 +108,7 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             stop: self.stop.clone(),
             waiters: self.waiters.clone(),
             record: self.record.clone(),
+            journal: self.journal.clone(),
             proxied: self.proxied.clone(),
             hosts: self.hosts.clone(),
             peers: self.peers.clone(),
@@ -126,6 +129,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             stop,
             waiters,
             record: None,
+            journal: None,
             proxied: None,
             hosts,
             peers: None,
@@ -185,6 +189,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Self { record, ..self }
     }
 
+    pub(crate) fn journal(self, layer: Option<RecordRequestsLayer<Journal, ReqBody>>) -> Self {
+        Self { journal: layer, ..self }
+    }
+
     /// Allows only these clients, by the identity in the [`Connection`](gce_metadata_layers::Connection) of the request's
     /// extensions, which the TLS server puts there. A client without a certificate is answered 403.
     pub fn peers(self, peers: AllowedPeers) -> Self {
@@ -241,6 +249,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .option_layer(self.record.map(RecordLatencyLayer::new))
             // Refusals are traced too.
             .layer(TraceRequestsLayer)
+            // Refusals are journalled too, with their headers. Only with a journal.
+            .option_layer(self.journal)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
             // Names the proxy as the reason, where `RequireHost` would name DNS rebinding. Only where asked for.

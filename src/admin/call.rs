@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use tower::BoxError;
 
@@ -40,6 +41,21 @@ impl Call {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let value: Value = serde_json::from_slice(&self.body).map_err(|error| Problem::not_json(&error))?;
         serde_path_to_error::deserialize(value).map_err(|error| Problem::wrong_member(&error))
+    }
+
+    /// The body as JSON; an empty one is an empty object.
+    pub(super) fn value(&self) -> Result<Value, Problem> {
+        if self.body.is_empty() {
+            return Ok(Value::Object(serde_json::Map::new()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Problem::not_json(&error))
+    }
+
+    /// The value of a query parameter, parsed; `None` without it.
+    pub(super) fn parameter_of<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Problem> {
+        let Some((_, value)) = self.query.iter().find(|(known, _)| known == name) else { return Ok(None) };
+        let wrong = |_| Problem::bad_request(format!("query parameter {name}: expected {expected}"));
+        value.parse().map(Some).map_err(wrong)
     }
 
     /// Whether the body is of the type `text/plain`.

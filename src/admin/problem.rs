@@ -1,6 +1,7 @@
 //! Errors of the admin API: problem details (RFC 9457), which also have WireMock's list of errors.
 
 use super::call::{Answer, with_type};
+use crate::journal::PatternError;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -64,6 +65,11 @@ impl Problem {
         Self::unprocessable(error.inner().to_string()).at(pointer)
     }
 
+    /// 422: a request pattern can't be used.
+    pub(super) fn wrong_pattern(error: PatternError) -> Self {
+        Self::unprocessable(error.detail).at(error.pointer)
+    }
+
     /// 405: the path has other methods.
     pub(super) fn method_not_allowed(allowed: &str) -> Self {
         let value = HeaderValue::from_str(allowed).unwrap_or(HeaderValue::from_static("GET"));
@@ -100,6 +106,12 @@ impl Problem {
     /// Names the member of the body that is wrong, by a JSON pointer.
     pub(super) fn at(self, pointer: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }
+    }
+
+    /// Adds a member to the document.
+    pub(super) fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

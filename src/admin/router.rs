@@ -2,11 +2,12 @@
 
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
-use super::{Admin, export, lifecycle, metadata, settings, tokens};
+use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify};
 use bytes::Bytes;
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A path and its methods.
 type Route = (&'static str, &'static [(Method, Handler)]);
@@ -45,6 +46,39 @@ pub(super) const ROUTES: &[Route] = &[
         "/__admin/settings",
         &[(Method::GET, |call| Box::pin(settings::get(call))), (Method::POST, |call| Box::pin(settings::post(call)))],
     ),
+    (
+        "/__admin/requests",
+        &[
+            (Method::GET, |call| Box::pin(requests::list(call))),
+            (Method::DELETE, |call| Box::pin(requests::clear(call))),
+        ],
+    ),
+    ("/__admin/requests/reset", &[(Method::POST, |call| Box::pin(requests::clear(call)))]),
+    ("/__admin/requests/count", &[(Method::POST, |call| Box::pin(requests::count(call)))]),
+    ("/__admin/requests/find", &[(Method::POST, |call| Box::pin(requests::find(call)))]),
+    ("/__admin/requests/remove", &[(Method::POST, |call| Box::pin(requests::remove(call)))]),
+    (VERIFY, &[(Method::POST, |call| Box::pin(verify::post(call)))]),
+    ("/__admin/requests/unmatched", &[(Method::GET, |call| Box::pin(requests::unmatched(call)))]),
+    ("/__admin/requests/unmatched/near-misses", &[(Method::GET, |call| Box::pin(near_misses::of_unmatched(call)))]),
+    (
+        "/__admin/requests/{id}",
+        &[
+            (Method::GET, |call| Box::pin(requests::get(call))),
+            (Method::DELETE, |call| Box::pin(requests::delete(call))),
+        ],
+    ),
+    ("/__admin/near-misses/request-pattern", &[(Method::POST, |call| Box::pin(near_misses::of_pattern(call)))]),
+    (
+        "/__admin/mappings",
+        &[
+            (Method::GET, |call| Box::pin(mappings::list(call))),
+            (Method::POST, |call| Box::pin(mappings::add(call))),
+            (Method::DELETE, |call| Box::pin(mappings::reset(call))),
+        ],
+    ),
+    ("/__admin/mappings/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
+    ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(mappings::list_scenarios(call)))]),
+    ("/__admin/scenarios/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
     ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
     ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
     (HEALTH, &[(Method::GET, |call| Box::pin(lifecycle::health(call)))]),
@@ -55,6 +89,12 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// The path that needs no token.
 pub(super) const HEALTH: &str = "/__admin/health";
+
+/// The path that may take longer than others.
+const VERIFY: &str = "/__admin/requests/verify";
+
+/// The limit on the time of an answer.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// Finds the routes of paths.
 #[derive(Debug, Clone)]
@@ -68,6 +108,11 @@ impl Router {
             router.insert(*path, index).expect("the paths of the table do not conflict");
         }
         Self(router)
+    }
+
+    /// The limit on the time of an answer from this path.
+    pub(super) fn time_limit(path: &str) -> Duration {
+        if path == VERIFY { verify::MAX_TIMEOUT + TIME_LIMIT } else { TIME_LIMIT }
     }
 
     /// Answers a request.

@@ -12,13 +12,13 @@ use http_body_util::{BodyExt, LengthLimitError};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
-/// A limit on the time of an answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// A limit on the time in which a request is received.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A limit on the body of a request. A config file may be as large.
 const MAX_BODY_BYTES: usize = 4 << 20;
@@ -41,8 +41,6 @@ where
         .map_response(finished)
         // Any other layer may panic: the client gets 500, and the connection stays open.
         .layer(CatchPanicLayer::new())
-        // A resource that hangs must not block one of the listener's few connections.
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         // Before anything is read: DNS rebinding.
         .layer(GuardLayer::new(RequireAdminHost::new(security.hosts)))
         // A page of another site.
@@ -65,8 +63,15 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send,
 {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|error| unread(error.into()))?.to_bytes();
-    router.answer(admin, head, body).await
+    let body = within(BODY_TIMEOUT, body.collect()).await?.map_err(|error| unread(error.into()))?.to_bytes();
+    // A resource that hangs must not block one of the listener's few connections.
+    within(Router::time_limit(head.uri.path()), router.answer(admin, head, body)).await?
+}
+
+/// Limits the time of a step.
+async fn within<F: Future>(limit: Duration, step: F) -> Result<F::Output, Problem> {
+    let late = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {} s", limit.as_secs()));
+    timeout(limit, step).await.map_err(late)
 }
 
 /// The answer to a body that could not be read.
@@ -98,7 +103,6 @@ fn as_problem(answer: Answer) -> Answer {
     }
     let detail = match status {
         StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {MAX_BODY_BYTES} bytes"),
-        StatusCode::SERVICE_UNAVAILABLE => format!("no answer within {} s", TIMEOUT.as_secs()),
         _ => "an error in the server; the log has its cause".to_owned(),
     };
     Problem::new(status, detail).into_answer()

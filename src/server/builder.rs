@@ -45,6 +45,9 @@ pub struct ServerBuilder {
     pub(super) metrics_path: Option<String>,
     /// `None` without an admin listener.
     pub(super) admin: Option<AdminOptions>,
+    /// Keeps a journal without an admin listener too.
+    pub(super) simulates: bool,
+    pub(super) journal_entries: usize,
     pub(super) limits: Limits,
     pub(super) drain: Duration,
     pub(super) runs_on_current: bool,
@@ -73,6 +76,8 @@ impl Default for ServerBuilder {
             mtls: None,
             metrics_path: None,
             admin: None,
+            simulates: false,
+            journal_entries: Self::JOURNAL_ENTRIES,
             limits: Limits {
                 max_connections: Self::MAX_CONNECTIONS,
                 max_waiters: Self::MAX_WAITERS,
@@ -95,6 +100,8 @@ impl ServerBuilder {
     pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
     /// Default of [`write_timeout`](Self::write_timeout).
     pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Default of [`journal_entries`](Self::journal_entries).
+    pub const JOURNAL_ENTRIES: usize = 1000;
     /// Maximum size of a request's head (request line and headers), in bytes. A larger one is answered 431.
     pub const HEADER_BYTES: usize = 64 * 1024;
     /// Default of [`drain`](Self::drain).
@@ -286,6 +293,23 @@ impl ServerBuilder {
     /// Serves the admin API on a listener of its own: it shows and changes the metadata, tokens and settings while the server runs.
     pub fn admin(self, options: AdminOptions) -> Self {
         Self { admin: Some(options), ..self }
+    }
+
+    /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests). A server with an admin listener keeps one
+    /// too.
+    pub fn simulate(self) -> Self {
+        Self { simulates: true, ..self }
+    }
+
+    /// Sets the number of requests in the journal. 0 turns the journal off. Has no effect on a server with neither
+    /// [`admin`](Self::admin) nor [`simulate`](Self::simulate).
+    pub fn journal_entries(self, entries: usize) -> Self {
+        Self { journal_entries: entries, ..self }
+    }
+
+    /// The number of requests in the journal; `None` without a journal.
+    pub(super) fn journal(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.journal_entries).filter(|_| self.simulates || self.admin.is_some())
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

@@ -10,12 +10,14 @@ use super::open_connections::OpenConnections;
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
+use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, Waiters};
+use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ pub(super) struct OptionalLayers {
     pub(super) own: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
+    /// `None` without a journal.
+    pub(super) journal_entries: Option<NonZeroUsize>,
 }
 
 pub(super) fn run(
@@ -50,12 +54,15 @@ pub(super) fn run(
         None => layers.record,
     };
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
+    let journal = layers.journal_entries.map(|entries| Journal::new(entries, vm.reader()));
+    let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm
         .stack_with_bodies()
         .until(stop.clone())
         .waiters(waiters.clone())
         .record(record)
+        .journal(journal.clone().map(record_requests))
         .hosts(hosts)
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
@@ -63,7 +70,8 @@ pub(super) fn run(
     let shutdown_requested = CancellationToken::new();
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
     if let Some((bound, security)) = sockets.admin.zip(admin) {
-        let admin = Admin { vm: vm.clone(), started: Instant::now(), shutdown: shutdown_requested.clone() };
+        let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
+        let admin = Admin { vm, journal, started: Instant::now(), shutdown };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -88,7 +96,7 @@ pub(super) fn run(
     }
     advice.log();
     spawn_tasks(tasks, lifecycle);
-    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, running, drain }
+    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, journal, running, drain }
 }
 
 fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {

@@ -13,20 +13,20 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// A builder of a server with an admin listener at a free port.
-fn builder() -> ServerBuilder {
+pub(crate) fn builder() -> ServerBuilder {
     Server::builder().admin(AdminOptions::loopback())
 }
 
 /// A client of the admin API.
-struct Admin(Client);
+pub(crate) struct Admin(Client);
 
 impl Admin {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         let address = server.admin_address().unwrap().socket_addr().unwrap();
         Self(Client::over(TcpStream::connect(address).await.unwrap(), &address.to_string()).await)
     }
 
-    async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut with_type = headers.to_vec();
         if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
             with_type.push(("content-type", "application/json"));
@@ -34,12 +34,12 @@ impl Admin {
         self.0.send(request(method, &format!("/__admin/{path}"), &with_type), body).await
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send("GET", path, &[], "").await
     }
 
     /// Asserts the status; returns the answer.
-    async fn expect(&mut self, status: u16, method: &str, path: &str, body: impl Into<Value>) -> Answer {
+    pub(crate) async fn expect(&mut self, status: u16, method: &str, path: &str, body: impl Into<Value>) -> Answer {
         let body = body.into();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.send(method, path, &[], &body).await;
@@ -49,7 +49,7 @@ impl Admin {
 }
 
 /// Asserts that the answer is a problem document with this status; returns its detail.
-fn problem(answer: &Answer, status: u16) -> String {
+pub(crate) fn problem(answer: &Answer, status: u16) -> String {
     assert_eq!(answer.status, status, "{}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let problem = answer.json();

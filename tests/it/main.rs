@@ -9,6 +9,7 @@ mod default_account;
 mod docs;
 mod dump;
 mod guest_attributes;
+mod journal;
 mod listing_walk;
 #[cfg(feature = "live")]
 mod live;

@@ -28,6 +28,10 @@ pub(crate) struct Admin {
     /// localhost
     #[arg(long, value_name = "NAME", value_parser = host)]
     admin_host: Vec<String>,
+
+    /// Number of requests that the journal of the admin API keeps; 0 turns the journal off
+    #[arg(long, value_name = "N", default_value_t = ServerBuilder::JOURNAL_ENTRIES)]
+    journal_entries: usize,
 }
 
 impl Admin {
@@ -47,6 +51,7 @@ impl Admin {
             Some(token) => options.token(token),
             None => options,
         };
+        let builder = builder.journal_entries(self.journal_entries);
         Ok(builder.admin(self.admin_host.iter().fold(options, AdminOptions::allow_host)))
     }
 
@@ -73,8 +78,11 @@ impl Admin {
         if self.admin.is_some() || self.admin_socket.is_some() {
             return None;
         }
-        let given =
-            [("--admin-token-file", self.admin_token_file.is_some()), ("--admin-host", !self.admin_host.is_empty())];
+        let given = [
+            ("--admin-token-file", self.admin_token_file.is_some()),
+            ("--admin-host", !self.admin_host.is_empty()),
+            ("--journal-entries", self.journal_entries != ServerBuilder::JOURNAL_ENTRIES),
+        ];
         super::ignored(&given, "add --admin or --admin-socket")
     }
 }

@@ -1,0 +1,17 @@
+//! The journal of requests, over sockets: the admin API's routes, the library, and a load of many connections.
+
+mod library;
+mod load;
+mod recorded;
+mod routes;
+mod verify;
+
+use crate::admin::Admin;
+use gce_metadata_server::Server;
+
+/// A server with a journal, and a client of its admin API.
+async fn start() -> (Server, Admin) {
+    let server = crate::admin::builder().start().await.unwrap();
+    let admin = Admin::of(&server).await;
+    (server, admin)
+}

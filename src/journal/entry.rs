@@ -15,6 +15,12 @@ const ID_PREFIX: &str = "00000000-0000-4000-8000-";
 /// The value of a header that is a credential.
 const REDACTED: &[u8] = b"[redacted]";
 
+/// A value that would make a head larger than [`MAX_HEAD_BYTES`].
+const TOO_LONG: &[u8] = b"[too long]";
+
+/// The limit on the headers of a request, and on those of an answer, so that the memory of the journal is limited.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
 /// The headers of a typical answer. Room for them, so that the buffer is allocated once.
 const ANSWER_BYTES: usize = 320;
 
@@ -167,10 +173,13 @@ impl Answer {
 
 /// Appends a line for each header. A value has no line break.
 fn append(bytes: &mut Vec<u8>, headers: &HeaderMap) {
+    let start = bytes.len();
     for (name, value) in headers {
+        let value = shown(name, value);
+        let is_too_long = bytes.len() - start + value.len() > MAX_HEAD_BYTES;
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.push(b':');
-        bytes.extend_from_slice(shown(name, value));
+        bytes.extend_from_slice(if is_too_long { TOO_LONG } else { value });
         bytes.push(b'\n');
     }
 }
@@ -227,6 +236,13 @@ pub(super) mod tests {
         assert!(!String::from_utf8_lossy(&entry.bytes).contains("secret"));
         assert_eq!(entry.header("Authorization").as_deref(), Some("[redacted]"));
         assert!(!entry.is_matched());
+    }
+
+    #[test]
+    fn header_values_above_16_kib_are_left_out() {
+        let entry = entry(Request::get("/a").header("a", "b".repeat(20_000)).header("c", "d"), 200);
+        assert_eq!(entry.header("a").as_deref(), Some("[too long]"));
+        assert_eq!(entry.header("c").as_deref(), Some("d"));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(super) fn distance(left: &str, right: &str) -> f64 {
         return 0.0;
     }
     let mut row: Vec<f64> = (0_u16..).map(f64::from).take(right.len() + 1).collect();
-    for (index, a) in left.iter().enumerate() {
+    for a in &left {
         let mut diagonal = row[0];
         row[0] += 1.0;
         for (column, b) in right.iter().enumerate() {
@@ -95,7 +95,6 @@ pub(super) fn distance(left: &str, right: &str) -> f64 {
             diagonal = row[column + 1];
             row[column + 1] = replaced.min(row[column] + 1.0).min(diagonal + 1.0);
         }
-        debug_assert!(index < left.len());
     }
     row[right.len()] / f64::from(u16::try_from(longer).unwrap_or(u16::MAX))
 }

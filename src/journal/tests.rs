@@ -4,6 +4,7 @@ use super::entry::tests::entry;
 use super::*;
 use gce_metadata_routes::{Metadata, Publisher};
 use http::Request;
+use std::thread::Builder;
 use std::time::Duration;
 
 fn journal(entries: usize) -> Journal {
@@ -66,9 +67,10 @@ fn no_entry_is_lost_while_threads_add_and_read() {
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let journal = &journal;
-            scope.spawn(move || (0..1000).for_each(|number| add(journal, &format!("/{thread}/{number}"))));
+            let work = move || (0..1000).for_each(|number| add(journal, &format!("/{thread}/{number}")));
+            Builder::new().spawn_scoped(scope, work).unwrap();
         }
-        scope.spawn(|| while journal.entries().len() < 4000 {});
+        while journal.entries().len() < 4000 {}
     });
     let mut urls = urls(&journal.entries());
     urls.sort_unstable();

@@ -98,15 +98,12 @@ async fn a_long_poll_has_what_it_waited_for_and_why_it_ended() {
     assert_eq!(waited(&mut admin).await, json!({"timeoutSec": 0, "milliseconds": 0, "endedBy": "none"}));
 
     let tag = get(&server, "instance/preempted").await.etag().to_owned();
-    let polling = async { get(&server, &format!("instance/preempted?wait_for_change=true&last_etag={tag}")).await };
-    let changing = async {
-        // The long poll answers whether it waits already or comes later.
-        server.publisher().set("instance/preempted", true).unwrap();
-    };
-    tokio::join!(polling, changing);
+    get(&server, &format!("instance/preempted?wait_for_change=true&last_etag={tag}&timeout_sec=1")).await;
     let ended = waited(&mut admin).await;
-    assert_eq!(ended["lastEtag"], tag.as_str());
-    assert!(["change", "none"].contains(&ended["endedBy"].as_str().unwrap()), "{ended}");
+    let milliseconds = ended["milliseconds"].as_u64().unwrap();
+    assert!(milliseconds >= 1000, "{milliseconds}");
+    let expected = json!({"lastEtag": tag, "timeoutSec": 1, "milliseconds": milliseconds, "endedBy": "timeout"});
+    assert_eq!(ended, expected);
 }
 
 #[tokio::test]

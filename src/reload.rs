@@ -158,7 +158,7 @@ mod tests {
 
     fn config(folder: &Path) -> (PathBuf, Reload, Publisher, Arc<ReloadCounts>) {
         let path = folder.join("config.json");
-        let of_config = Metadata::from_json(json!({"instance": {"id": 1}})).unwrap().tree();
+        let of_config = Metadata::from_json(json!({"instance": {"id": 1, "zone": "z"}})).unwrap().tree();
         let (publisher, counts) = (Publisher::new(of_config.clone()), Arc::new(ReloadCounts::default()));
         let file = ConfigFile::new(&path, crate::Overrides::default());
         let reload = Reload::new(file, vec![], of_config, publisher.clone(), Arc::clone(&counts));
@@ -179,7 +179,7 @@ mod tests {
             }
         }
         publisher.set("instance/name", "edited").unwrap();
-        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":1}}}}"#).unwrap();
+        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":1,"zone":"z"}}}}"#).unwrap();
         loader.load_if_changed();
         assert_eq!((counts.bad(), counts.good(), counts.last_was_good()), (2, 1, true));
         assert!(publisher.reader().snapshot().tree().get("instance/name").is_none(), "the edit is discarded");
@@ -189,7 +189,7 @@ mod tests {
     async fn a_requested_reload_returns_whether_the_metadata_changed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, reload, publisher, _) = config(folder.path());
-        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":2}}}}"#).unwrap();
+        std::fs::write(&path, r#"{"computeMetadata":{"v1":{"instance":{"id":2,"zone":"z"}}}}"#).unwrap();
         assert!(reload.reload().await.unwrap());
         assert!(!reload.reload().await.unwrap(), "the file and the metadata are the same");
         publisher.set("instance/id", 3).unwrap();

@@ -3,6 +3,7 @@
 mod canonical;
 mod check;
 mod expect;
+mod fill;
 mod finding;
 mod gce_types;
 mod walk;
@@ -35,6 +36,9 @@ use std::sync::Arc;
 pub struct Metadata {
     v1: Value,
     os_login: Option<Arc<OsLogin>>,
+    /// The tree has the keys of the built-in VM that `v1` lacks. They are added when the tree is built, because values such as the
+    /// host name contain others that the `with_` methods may still set.
+    is_filled_in: bool,
 }
 
 impl Metadata {
@@ -43,6 +47,19 @@ impl Metadata {
     /// Keys that differ from GCE's in case only are normalized. Each service account is served under its e-mail and all its
     /// aliases, also if the JSON has only one of these names.
     ///
+    /// If the instance has neither `name` nor `zone`, its missing keys have the values of the built-in VM ([`sample`](Self::sample)),
+    /// except for attributes, guest attributes, partner attributes and service accounts:
+    ///
+    /// ```
+    /// use gce_metadata_routes::Metadata;
+    /// use serde_json::json;
+    ///
+    /// let v1 = json!({"instance": {"id": 42}, "project": {"projectId": "my-project"}});
+    /// let tree = Metadata::from_json(v1)?.tree();
+    /// assert_eq!(tree.text("instance/hostname").unwrap(), "vm-1.us-central1-a.c.my-project.internal");
+    /// # Ok::<_, gce_metadata_routes::MetadataError>(())
+    /// ```
+    ///
     /// # Errors
     /// If the JSON has none of the keys of metadata, has a value of the wrong type, such as a list instead of an object, or nests
     /// more than [`Tree::MAX_DEPTH`] levels deep. The error has the path.
@@ -50,6 +67,12 @@ impl Metadata {
         let mut walk = Walk::default();
         let metadata = Self::read_dump(v1, &mut walk);
         walk.first_error().map_or(Ok(metadata), Err)
+    }
+
+    /// Reads JSON as [`from_json`](Self::from_json) does, but fills in nothing.
+    #[cfg(test)]
+    pub(crate) fn unfilled(v1: Value) -> Self {
+        Self { is_filled_in: false, ..Self::from_json(v1).unwrap() }
     }
 
     /// Checks JSON and returns all findings: the errors for which [`from_json`](Self::from_json) fails, warnings about values that GCE
@@ -78,13 +101,21 @@ impl Metadata {
     /// Reads the object of `/computeMetadata/v1/` as a part of a larger document. Findings are added to the walk; after an error the
     /// metadata is incomplete. The document must have been [bounded](Walk::bounded).
     pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
-        Self::complete(canonical(v1, walk))
+        // Callers report an object without keys of metadata as an error, so a notice about filled keys would only distract.
+        let is_metadata = v1.is_empty() || Self::is_like(&v1);
+        let instance_key = v1.keys().find(|key| key.eq_ignore_ascii_case("instance")).cloned();
+        let v1 = canonical(v1, walk);
+        let is_filled_in = is_metadata && fill::is_due(&v1);
+        if is_filled_in && walk.is_thorough() {
+            fill::note(&v1, instance_key, walk);
+        }
+        Self { is_filled_in, ..Self::complete(v1) }
     }
 
     fn read_dump(v1: Value, walk: &mut Walk) -> Self {
         let bounded = walk.bounded(v1);
         let Some(v1) = bounded.and_then(|v1| walk.object(v1)) else { return Self::complete(Value::Null) };
-        if v1.contains_key("computeMetadata") {
+        if v1.keys().any(|key| key.eq_ignore_ascii_case("computeMetadata")) {
             walk.error("a config, not metadata: pass the object at `computeMetadata.v1`");
         } else if !Self::is_like(&v1) {
             walk.error("no metadata, which has instance and project");
@@ -105,7 +136,7 @@ impl Metadata {
     /// Metadata from an object that is known to be valid. Missing names of service accounts are added.
     pub(crate) fn complete(mut v1: Value) -> Self {
         accounts::complete(&mut v1);
-        Self { v1, os_login: None }
+        Self { v1, os_login: None, is_filled_in: false }
     }
 
     /// Metadata with nothing but the nodes that every VM has. The `with_` methods add values.
@@ -123,7 +154,8 @@ impl Metadata {
     /// assert_eq!(tree.text("instance/attributes/my-key").unwrap(), "my value");
     /// ```
     pub fn empty() -> Self {
-        Self { v1: json!({"instance": {"attributes": {}}, "project": {"attributes": {}}}), os_login: None }
+        let v1 = json!({"instance": {"attributes": {}}, "project": {"attributes": {}}});
+        Self { v1, os_login: None, is_filled_in: false }
     }
 
     /// Sets a value of the instance. The key is spelled as in JSON or as in paths: `networkInterfaces` or `network-interfaces`. A value
@@ -179,6 +211,17 @@ impl Metadata {
         self
     }
 
+    /// Adds a default service account, unless there is one. Its e-mail is that of the Compute Engine default service account:
+    /// `PROJECT_NUMBER-compute@developer.gserviceaccount.com`.
+    #[must_use]
+    pub fn with_default_service_account(mut self) -> Self {
+        if Tree::from_json(&self.v1).service_account("default").is_none() {
+            self.put(&["instance", "serviceAccounts", "default"], json!({}));
+            accounts::complete(&mut self.v1);
+        }
+        self
+    }
+
     /// Sets the users and groups of OS Login. It is active if the attribute `enable-oslogin` is `TRUE`.
     #[must_use]
     pub fn with_os_login(mut self, os_login: OsLogin) -> Self {
@@ -207,7 +250,8 @@ impl Metadata {
 
     /// Builds the tree that serves this metadata.
     pub fn tree(&self) -> Tree {
-        Tree::from_json(&self.v1).with_os_login(self.os_login.clone())
+        let tree = if self.is_filled_in { Tree::from_json(&fill::filled(&self.v1)) } else { Tree::from_json(&self.v1) };
+        tree.with_os_login(self.os_login.clone())
     }
 }
 
@@ -296,7 +340,7 @@ mod tests {
         });
         let v1 = json!({"instance": {"id": 1, "workloadIdentities": "hidden"}});
         let os_login = OsLogin::from_json(section.clone()).unwrap();
-        let metadata = Metadata::from_json(v1).unwrap().with_os_login(os_login);
+        let metadata = Metadata::unfilled(v1).with_os_login(os_login);
         assert!(!format!("{metadata:?}").contains("hidden"));
         let tree = metadata.tree();
         assert_eq!(tree.get("").unwrap().json(), r#"{"instance":{"id":1},"oslogin":{"authenticate":{"sessions":{}}}}"#);
@@ -323,6 +367,17 @@ mod tests {
         let tree = metadata.with_attribute("a", "b").with_service_account("sa@example.com").tree();
         assert_eq!(tree.text("instance/attributes/a").unwrap(), "b");
         assert_eq!(tree.text("instance/service-accounts/default/email").unwrap(), "sa@example.com");
+    }
+
+    #[test]
+    fn a_default_service_account_is_added_once() {
+        let metadata = Metadata::empty().with_numeric_project_id(42).with_default_service_account();
+        let account = metadata.tree().service_account("default").unwrap();
+        assert_eq!(account.email, "42-compute@developer.gserviceaccount.com");
+        assert_eq!(*account.scopes, ["https://www.googleapis.com/auth/cloud-platform"]);
+        assert_eq!(metadata.clone().with_default_service_account(), metadata);
+        let own = Metadata::empty().with_service_account("a@example.com");
+        assert_eq!(own.clone().with_default_service_account(), own);
     }
 
     #[test]

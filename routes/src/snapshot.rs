@@ -231,7 +231,7 @@ mod tests {
     fn computed_leaves_are_listed_in_each_published_tree() {
         const PATH: &str = "instance/credentials/a-secret";
         let own = json!({"instance": {"id": 1, "credentials": {"aSecret": "mine", "b": 2}}});
-        let publisher = Publisher::with_computed(Metadata::from_json(own).unwrap().tree(), [PATH]);
+        let publisher = Publisher::with_computed(Metadata::unfilled(own).tree(), [PATH]);
         let shown = || {
             let snapshot = publisher.reader().snapshot();
             let at = |path| Arc::clone(snapshot.tree().get(path).unwrap());

@@ -70,7 +70,18 @@ pub(crate) struct Exec {
 }
 
 /// The options that have an effect on a command with a running server.
-const WITH_URL: [&str; 5] = ["url", "fresh_home", "command", "v", "log_format"];
+const WITH_URL: [&str; 10] = [
+    "url",
+    "fresh_home",
+    "command",
+    "v",
+    "debug",
+    "log_format",
+    "json_log",
+    "log_target",
+    "logtostderr",
+    "alsologtostderr",
+];
 
 /// Rejects options of a new server beside `--url`.
 ///

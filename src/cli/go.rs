@@ -66,6 +66,10 @@ fn with_two_dashes(command: &clap::Command, arg: OsString) -> OsString {
         return arg;
     };
     let bare = name.split('=').next().unwrap_or(name);
+    // A negative number is the value of the option before it.
+    if bare.bytes().all(|byte| byte.is_ascii_digit()) {
+        return arg;
+    }
     let has_letter = |known: &clap::Arg| known.get_short().is_some_and(|letter| name.starts_with(letter));
     let is_short = command.get_arguments().any(has_letter);
     let is_long = bare.len() > 1 && (command.get_arguments().any(|known| is_called(known, bare)) || !is_short);

@@ -21,7 +21,7 @@ use anyhow::bail;
 use authentication::Authentication;
 use clap::Args;
 use endpoints::Endpoints;
-use gce_metadata_server::{Environment, Metadata, Server, ServerBuilder};
+use gce_metadata_server::{ConfigFile, Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,8 @@ Environment Variables:
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
-  GOOGLE_ACCESS_TOKEN        the access token to serve, instead of an offline one
-  GOOGLE_ID_TOKEN            the identity token to serve, instead of an offline one
+  GOOGLE_ACCESS_TOKEN        the access token of the default account; takes precedence over every source
+  GOOGLE_ID_TOKEN            the identity token of the default account; takes precedence over every source
   GOOGLE_APPLICATION_CREDENTIALS
                              credentials for --impersonate and --federate [default: gcloud's own]
   CLOUDSDK_CONFIG            gcloud's folder [default: ~/.config/gcloud]
@@ -64,13 +64,13 @@ pub(crate) struct ServeOptions {
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
 
-    /// IP address or host name to listen at; an empty value is all interfaces
-    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS", help_heading = BASE)]
-    interface: String,
+    /// IP address or host name to listen at; an empty value is all interfaces [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", help_heading = BASE)]
+    interface: Option<String>,
 
-    /// Port to listen at, with or without a colon before it; 0 is any free port
-    #[arg(long, default_value = "8080", value_name = "PORT", value_parser = port, help_heading = BASE)]
-    port: u16,
+    /// Port to listen at, with or without a colon before it; 0 is any free port [default: 8080]
+    #[arg(long, value_name = "PORT", value_parser = port, help_heading = BASE)]
+    port: Option<u16>,
 
     /// Host name to allow in the Host header, a suffix such as .example.com, or * for any name; may be repeated. Always allowed are
     /// IP addresses, GCE's names, names of one label, and names below .internal, .localhost and .svc. Requests with another name
@@ -137,15 +137,52 @@ impl ServeOptions {
         };
         let builder = match &self.domain_socket {
             Some(path) => builder.unix_socket(path, self.socket_mode),
-            None => builder.listen(address("--interface", &self.interface, self.port)?),
+            None => builder.listen(address("--interface", self.interface(), self.port.unwrap_or(8080))?),
         };
         // Clients send the name of the interface in their Host header.
-        let interface = Some(&self.interface).filter(|name| host(name).is_ok());
-        let builder = interface.into_iter().chain(&self.allow_host).fold(builder, ServerBuilder::allow_host);
+        let interface = Some(self.interface()).filter(|name| host(name).is_ok());
+        let allowed = interface.into_iter().chain(self.allow_host.iter().map(String::as_str));
+        let builder = allowed.fold(builder, ServerBuilder::allow_host);
         let builder = self.endpoints.apply(builder)?;
-        let builder = self.tls.apply(builder, &self.interface, &self.authentication.tpm, environment)?;
+        let builder = self.tls.apply(builder, self.interface(), &self.authentication.tpm, environment)?;
         let builder = self.monitoring.apply(builder)?;
-        Ok(builder.credentials(self.authentication.source(environment)?))
+        let project_number = || self.project_number(environment);
+        let builder = builder.credentials(self.authentication.source(environment, &project_number)?);
+        for warning in self.without_effect(environment) {
+            tracing::warn!("{warning}");
+        }
+        Ok(builder)
+    }
+
+    /// Warnings about options and tokens that are given without effect.
+    fn without_effect(&self, environment: &Environment) -> Vec<String> {
+        let mut warnings = self.authentication.without_effect(environment);
+        let has_user = self.tls.uses_tpm() || self.authentication.is_per_account();
+        warnings.extend(self.authentication.tpm.without_effect(has_user));
+        warnings.extend(self.monitoring.without_effect());
+        warnings.extend(self.tls.without_effect());
+        warnings.extend(self.logging.without_effect(environment.log_filter.is_some()));
+        let tcp = [("--interface", self.interface.is_some() && !self.tls.has_port()), ("--port", self.port.is_some())];
+        warnings.extend(match self.domain_socket {
+            Some(_) => ignored(&tcp, "--domain-socket replaces TCP"),
+            None => ignored(&[("--socket-mode", self.socket_mode.is_some())], "add --domain-socket"),
+        });
+        warnings
+    }
+
+    fn interface(&self) -> &str {
+        self.interface.as_deref().unwrap_or("127.0.0.1")
+    }
+
+    /// The project number of the environment or else of the config file. That of the built-in sample is made up.
+    fn project_number(&self, environment: &Environment) -> anyhow::Result<Option<String>> {
+        let overrides = environment.overrides.clone();
+        let number = match self.config() {
+            Some(file) => ConfigFile::new(file, overrides).load()?.tree().text("project/numeric-project-id"),
+            None => overrides.numeric_project_id,
+        };
+        // The Go emulator writes 0 for a number that it does not have.
+        Ok(number.filter(|number| !number.is_empty() && number != "0"))
     }
 
     /// Fails if clients on this machine can't be directed to the server by environment variables.
@@ -180,6 +217,16 @@ impl ServeOptions {
     /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.
     pub(super) fn max_connections(&self, open_files: Option<usize>) -> usize {
         open_files.map_or(self.max_connections, |open_files| open_files.clamp(1, self.max_connections))
+    }
+}
+
+/// A warning about the options that are given: they do nothing, for this reason or with this remedy.
+fn ignored(options: &[(&str, bool)], reason: &str) -> Option<String> {
+    let given: Vec<_> = options.iter().filter(|(_, is_given)| *is_given).map(|(option, _)| *option).collect();
+    match &given[..] {
+        [] => None,
+        [option] => Some(format!("{option} does nothing: {reason}")),
+        _ => Some(format!("{} do nothing: {reason}", given.join(", "))),
     }
 }
 

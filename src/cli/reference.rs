@@ -36,7 +36,7 @@ fn the_rendered_page_has_options_with_aliases_defaults_and_values() {
         "## serve\n",
         "### Base Options\n",
         "| `--config-file FILE`, `--configFile` | ",
-        "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default `8080`) |\n",
+        "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default: 8080) |\n",
         "| `--tpm` | ",
         "### certs init\n",
         "| `FOLDER` | ",

@@ -6,6 +6,8 @@ use super::file;
 use super::options::TpmAccess;
 use super::values::{number, tpm_handle};
 use anyhow::{Context, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
 use gce_metadata_server::signer::tpm::{
@@ -212,6 +214,9 @@ impl Tpm {
                 Ok(())
             }
             Self::EkName { access } => {
+                if let Some(warning) = access.without_key() {
+                    let _ = writeln!(std::io::stderr(), "warning: {warning}");
+                }
                 let options = access.options(environment)?;
                 let names = Provisioner::new(options.tpm).endorsement_names(options.parent_password.as_ref())?;
                 for (kind, name) in names {
@@ -242,7 +247,9 @@ fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 fn print_key(shown: &KeyDescription) {
     let padding = if shown.signs_pss { "PKCS#1 v1.5 and PSS" } else { "PKCS#1 v1.5" };
     print_line(&format!("key:         RSA, {} bits, {padding}", shown.bits));
-    print_line(&format!("fingerprint: {}", shown.fingerprint));
+    // In base64 as the label of the metric `service_account_hash`, and in hex as openssl prints it.
+    print_line(&format!("fingerprint: {}", BASE64_STANDARD.encode(shown.spki_sha256)));
+    print_line(&format!("             {} (hex)", shown.fingerprint));
     print_line(&format!("name:        {}", shown.name));
     print_line(&format!("policy:      {}", shown.policy.as_deref().unwrap_or("none")));
     print_line(shown.public_key.trim_end());

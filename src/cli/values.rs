@@ -117,6 +117,11 @@ pub(super) fn tpm_handle(text: &str) -> Result<u32, String> {
     known.ok_or_else(|| "a persistent handle is a number from 0x81000000 to 0x81ffffff".to_owned())
 }
 
+/// A persistent TPM handle, or 0, the default value of the Go emulator's option.
+pub(super) fn tpm_handle_or_zero(text: &str) -> Result<u32, String> {
+    if text == "0" { Ok(0) } else { tpm_handle(text) }
+}
+
 /// Bytes, written in hexadecimal.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(feature = "tpm"), allow(dead_code))]

@@ -90,8 +90,7 @@ mod tests {
 
     #[test]
     fn diagnostics_are_sorted_by_line_and_column() {
-        let json =
-            "{\"project\": {\"projectId\": 5},\n \"instance\": {\n  \"tags\": [],\n  \"disks\": {},\n  \"tags\": []}}";
+        let json = "{\"project\": {\"projectId\": 5},\n \"instance\": {\"name\": \"vm-1\",\n  \"tags\": [],\n  \"disks\": {},\n  \"tags\": []}}";
         assert_eq!(
             check(json),
             [

@@ -7,6 +7,7 @@ use gce_metadata_routes::{Finding, Metadata, MetadataError, OsLogin, Walk};
 use serde_json::{Map, Value};
 
 const METADATA: &str = "computeMetadata";
+const V1: &str = "v1";
 const OS_LOGIN: &str = "osLogin";
 
 /// The sections besides `computeMetadata`.
@@ -52,8 +53,8 @@ impl ConfigDocument {
         let Some(mut document) = shallow.and_then(|json| walk.object(json)) else {
             return Self { metadata: Metadata::empty() };
         };
-        match document.remove(METADATA) {
-            Some(section) => Self::read_sections(section, document, walk),
+        match remove(&mut document, METADATA, walk) {
+            Some((key, section)) => Self::read_sections(&key, section, document, walk),
             None => {
                 if !Metadata::is_like(&document) {
                     walk.error(
@@ -65,8 +66,8 @@ impl ConfigDocument {
         }
     }
 
-    fn read_sections(metadata: Value, mut others: Map<String, Value>, walk: &mut Walk) -> Self {
-        let mut metadata = walk.below(METADATA, |walk| read_metadata(metadata, walk));
+    fn read_sections(key: &str, metadata: Value, mut others: Map<String, Value>, walk: &mut Walk) -> Self {
+        let mut metadata = walk.below(key, |walk| read_metadata(metadata, walk));
         if let Some(section) = others.remove(OS_LOGIN) {
             metadata = walk.below(OS_LOGIN, |walk| with_os_login(metadata, section, walk));
         }
@@ -86,13 +87,27 @@ impl ConfigDocument {
 
 fn read_metadata(section: Value, walk: &mut Walk) -> Metadata {
     let v1 = walk.object(section).and_then(|mut section| {
-        let v1 = section.remove("v1");
+        let v1 = remove(&mut section, V1, walk);
         if v1.is_none() {
             walk.error("`v1` is missing: it contains instance and project");
         }
         v1
     });
-    walk.below("v1", |walk| Metadata::read(v1.and_then(|v1| walk.object(v1)).unwrap_or_default(), walk))
+    let (key, v1) = v1.map_or_else(|| (V1.to_owned(), None), |(key, v1)| (key, Some(v1)));
+    walk.below(key, |walk| Metadata::read(v1.and_then(|v1| walk.object(v1)).unwrap_or_default(), walk))
+}
+
+/// Removes a key, in any case as Go reads it, and returns it as written with its value. The usual spelling takes precedence.
+fn remove(object: &mut Map<String, Value>, key: &str, walk: &mut Walk) -> Option<(String, Value)> {
+    if let Some(value) = object.remove(key) {
+        return Some((key.to_owned(), value));
+    }
+    let written = object.keys().find(|other| other.eq_ignore_ascii_case(key)).cloned()?;
+    if walk.is_thorough() {
+        walk.below(written.as_str(), |walk| walk.note(format!("read as `{key}`, the usual spelling")));
+    }
+    let value = object.remove(&written)?;
+    Some((written, value))
 }
 
 fn with_os_login(metadata: Metadata, section: Value, walk: &mut Walk) -> Metadata {
@@ -179,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_section_name_in_another_case_is_an_error() {
-        let vm = json!({"v1": {"instance": {"attributes": {"enable-oslogin": "TRUE"}}}});
+        let vm = json!({"v1": {"instance": {"name": "vm-1", "attributes": {"enable-oslogin": "TRUE"}}}});
         for beside in [json!({"oslogin": {}}), json!({"osLogin": {}, "OsLogin": {}})] {
             let mut config = json!({"computeMetadata": vm});
             config.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
@@ -192,10 +207,39 @@ mod tests {
     }
 
     #[test]
+    fn wrapper_keys_are_read_in_any_case() {
+        let config = |outer: &str, inner: &str, v1: Value| json!({outer: {inner: v1}});
+        let vm =
+            json!({"Instance": {"Name": "node-1", "ID": 7}, "Project": {"ProjectID": "p", "NumericProjectID": 42}});
+        let read = ConfigDocument::from_json(config("ComputeMetadata", "V1", vm.clone())).unwrap();
+        assert_eq!(read, ConfigDocument::from_json(config("computeMetadata", "v1", vm.clone())).unwrap());
+        let tree = read.metadata.tree();
+        assert_eq!(tree.text("instance/id").unwrap(), "7");
+        assert_eq!(tree.text("project/numeric-project-id").unwrap(), "42");
+        assert_eq!(
+            error(config("COMPUTEMETADATA", "V1", json!([]))),
+            "COMPUTEMETADATA.V1: an object is expected, not a list"
+        );
+        let findings = ConfigDocument::check(config("ComputeMetadata", "V1", json!({"instance": {"name": "a"}})));
+        let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            findings,
+            [
+                "ComputeMetadata: read as `computeMetadata`, the usual spelling",
+                "ComputeMetadata.V1: read as `v1`, the usual spelling",
+            ]
+        );
+        // Of two spellings the usual one is read.
+        let mut both = config("computeMetadata", "v1", json!({"instance": {"name": "a"}}));
+        both["ComputeMetadata"] = json!({});
+        assert_eq!(ConfigDocument::check(both)[0].to_string(), "ComputeMetadata: unknown section, ignored");
+    }
+
+    #[test]
     fn os_login_without_enable_oslogin_is_a_warning() {
         let check = |switch: &str| {
             let attributes = json!({"enable-oslogin": switch});
-            let v1 = json!({"instance": {"attributes": attributes}});
+            let v1 = json!({"instance": {"name": "vm-1", "attributes": attributes}});
             ConfigDocument::check(json!({"computeMetadata": {"v1": v1}, "osLogin": {}})).len()
         };
         assert_eq!((check("TRUE"), check("FALSE")), (0, 1));

@@ -10,6 +10,7 @@ use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
+const ACCOUNT: &str = "GOOGLE_SERVICE_ACCOUNT";
 const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
 const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
 
@@ -25,6 +26,9 @@ pub struct Overrides {
     pub service_account: Option<String>,
     /// E-mail of the default service account if the config has no account.
     pub fallback_account: Option<String>,
+    /// Adds a default service account if the config has no account and [`fallback_account`](Self::fallback_account) is not set. Its
+    /// e-mail is that of the Compute Engine default service account of the project.
+    pub adds_default_account: bool,
 }
 
 impl Overrides {
@@ -42,17 +46,28 @@ impl Overrides {
         if let Some(email) = &self.service_account {
             metadata = metadata.with_service_account(email);
         }
-        if let Some(email) = &self.fallback_account
-            && has_no_account(&metadata)
-        {
-            metadata = metadata.with_service_account(email);
+        match &self.fallback_account {
+            _ if !has_no_account(&metadata) => metadata,
+            Some(email) => metadata.with_service_account(email),
+            None if self.adds_default_account => {
+                let metadata = metadata.with_default_service_account();
+                let email = metadata.tree().service_account("default").map(|account| account.email.clone());
+                tracing::warn!(
+                    "the metadata has no service account: tokens are served for {}; add the account to the config, or set {ACCOUNT}",
+                    email.unwrap_or_default()
+                );
+                metadata
+            }
+            None => metadata,
         }
-        metadata
     }
 
-    /// Sets [`fallback_account`](Self::fallback_account), unless it is set.
-    pub(crate) fn with_fallback_account(self, email: Option<String>) -> Self {
-        Self { fallback_account: self.fallback_account.or(email), ..self }
+    /// Completes these settings with those of the token source: the e-mail of its account, and whether only the default account
+    /// gets its tokens.
+    pub(crate) fn with_source(self, email: Option<&str>, is_for_default_account: bool) -> Self {
+        let fallback_account = self.fallback_account.or(email.map(str::to_owned));
+        let adds_default_account = self.adds_default_account || is_for_default_account;
+        Self { fallback_account, adds_default_account, ..self }
     }
 
     /// A warning for the log about an unusual value.
@@ -70,7 +85,7 @@ fn has_no_account(metadata: &Metadata) -> bool {
 }
 
 /// The environment variables of a server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Environment {
     /// Overrides of the config.
@@ -150,8 +165,8 @@ impl Environment {
             overrides: Overrides {
                 project_id: get("GOOGLE_PROJECT_ID")?,
                 numeric_project_id: get(NUMBER)?,
-                service_account: get("GOOGLE_SERVICE_ACCOUNT")?,
-                fallback_account: None,
+                service_account: get(ACCOUNT)?,
+                ..Overrides::default()
             },
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
             key_password: secret(KEY_PASSWORD)?,

@@ -67,6 +67,14 @@ impl ConfigFile {
         &self.path
     }
 
+    /// Reads the metadata of the file, with the overrides.
+    ///
+    /// # Errors
+    /// If the file can't be read or is invalid.
+    pub fn load(&self) -> Result<Metadata, ConfigError> {
+        self.parse(&self.read()?)
+    }
+
     /// Reads the file, up to its size limit.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
         files::read(&self.path, Limit::CONFIG)

@@ -46,12 +46,17 @@ impl Tokens {
     /// The issuer of identity tokens, if it is not Google's. Its host is an allowed host, because clients fetch keys there.
     pub(crate) fn issuer(&self) -> Option<&str> {
         match self {
-            Self::From(source) => match &**source {
-                CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
-                _ => None,
-            },
+            Self::From(source) => issuer(source),
             Self::Given(_) => None,
         }
+    }
+}
+
+fn issuer(source: &CredentialSource) -> Option<&str> {
+    match source {
+        CredentialSource::Offline(options) => Some(&*options.issuer).filter(|it| *it != OfflineOptions::GOOGLE),
+        CredentialSource::FixedBeside { source, .. } => issuer(source),
+        _ => None,
     }
 }
 
@@ -97,13 +102,14 @@ impl VmBuilder {
         Self { overrides, ..self }
     }
 
-    /// Serves this access token for the default service account.
+    /// Serves this access token for the default service account. Live [`credentials`](Self::credentials) that were set before make
+    /// the tokens that are not given.
     pub fn access_token(self, token: impl Into<String>) -> Self {
         let given = Secret::from(token.into());
         self.fixed(|access_token, _| *access_token = Some(given))
     }
 
-    /// Serves this identity token for the default service account.
+    /// Serves this identity token for the default service account, as [`access_token`](Self::access_token) does.
     pub fn id_token(self, token: impl Into<String>) -> Self {
         let given = Secret::from(token.into());
         self.fixed(|_, id_token| *id_token = Some(given))
@@ -111,14 +117,24 @@ impl VmBuilder {
 
     /// Sets one of the two tokens and keeps the other.
     fn fixed(mut self, set: impl FnOnce(&mut Option<Secret>, &mut Option<Secret>)) -> Self {
-        let mut fixed = (None, None);
-        if let Tokens::From(source) = &mut self.tokens
-            && let CredentialSource::Fixed { access_token, id_token } = source.as_mut()
-        {
-            fixed = (access_token.take(), id_token.take());
-        }
-        set(&mut fixed.0, &mut fixed.1);
-        self.credentials(CredentialSource::Fixed { access_token: fixed.0, id_token: fixed.1 })
+        let tokens = std::mem::replace(&mut self.tokens, Tokens::From(Box::default()));
+        let (mut access_token, mut id_token, beside) = match tokens {
+            Tokens::Given(_) => (None, None, None),
+            Tokens::From(source) => match *source {
+                CredentialSource::Fixed { access_token, id_token } => (access_token, id_token, None),
+                CredentialSource::FixedBeside { access_token, id_token, source } => {
+                    (access_token, id_token, Some(source))
+                }
+                #[cfg(feature = "live")]
+                live @ CredentialSource::Live(_) => (None, None, Some(Box::new(live))),
+                _ => (None, None, None),
+            },
+        };
+        set(&mut access_token, &mut id_token);
+        self.credentials(match beside {
+            Some(source) => CredentialSource::FixedBeside { access_token, id_token, source },
+            None => CredentialSource::Fixed { access_token, id_token },
+        })
     }
 
     /// Sets the source of tokens; by default the offline issuer.

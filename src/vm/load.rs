@@ -41,9 +41,15 @@ impl LoadedVm {
     ) -> Result<Self, StartError> {
         let rate_limits = settings.enforces_rate_limits.then(EndpointLimits::gce);
         let credentials = open_credentials(settings.tokens, monitoring.tokens, rate_limits.as_ref())?;
-        let overrides = settings.overrides.with_fallback_account(credentials.default_email().map(str::to_owned));
+        let overrides =
+            settings.overrides.with_source(credentials.default_email(), credentials.is_for_default_account());
         let (metadata, followed) = read(settings.served, overrides)?;
         let of_config = metadata.tree();
+        if credentials.is_for_default_account() && of_config.service_account("default").is_none() {
+            tracing::warn!(
+                "the tokens are for the default account, and the metadata has none: give an account the alias `default`"
+            );
+        }
         // Locked before it is read, because another server could write it in between.
         let guest_attributes = match settings.guest_attributes {
             Some(path) => Some((Lock::acquire(&path)?, path)),

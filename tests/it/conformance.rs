@@ -213,6 +213,7 @@ tables! {
     oslogin,
     paths,
     refusals,
+    smallest,
     workload,
 }
 

@@ -89,7 +89,7 @@ async fn every_listed_entry_of_the_older_apis_is_served() {
 
 #[tokio::test]
 async fn a_vm_without_service_accounts_is_valid() {
-    let server = serve(serde_json::json!({"instance": {"id": 1, "serviceAccounts": {}}})).await;
+    let server = serve(serde_json::json!({"instance": {"name": "vm-1", "serviceAccounts": {}}})).await;
     assert_eq!(walk(&server, &OLDER).await, 1);
     let mut client = Client::connect(&server).await;
     assert_eq!(client.get("instance/service-accounts/").await.body, "");

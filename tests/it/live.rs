@@ -178,6 +178,39 @@ async fn a_config_without_accounts_gets_the_account_of_the_key() {
 }
 
 #[tokio::test]
+async fn a_given_access_token_beside_a_key_leaves_identity_tokens_to_the_key() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    let other = json!({"default": {"email": EMAIL}, OTHER: {}});
+    let metadata = Metadata::from_json(json!({"instance": {"serviceAccounts": other}})).unwrap();
+    google.allow_impersonation(OTHER);
+    let path = file(&folder, "key.json", &google.service_account(EMAIL));
+    let all = file(&folder, "all.json", &json!({EMAIL: "key.json", OTHER: "key.json"}));
+    for source in [key(path), LiveSource::PerAccount { path: all }] {
+        let is_per_account = matches!(source, LiveSource::PerAccount { .. });
+        let server =
+            builder(&google, source, |_| {}).metadata(metadata.clone()).access_token("foo").start().await.unwrap();
+        let token = get(&server, "instance/service-accounts/default/token").await.json();
+        assert_eq!(token["access_token"], "foo");
+        assert_eq!(identity(&server, &google, "default").await, ("https://a.example.com".into(), EMAIL.into()));
+        // The other accounts do not get the default account's token.
+        if is_per_account {
+            assert_eq!(access(&server, &google, &format!("{OTHER}/token")).await.0, EMAIL);
+        } else {
+            assert_eq!(status(&server, &format!("{OTHER}/token")).await, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn federate_takes_credentials_of_any_type() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    for (json, used) in [(google.user_credentials(), "person@example.com"), (google.service_account(EMAIL), EMAIL)] {
+        let server = server(&google, LiveSource::Federate { path: file(&folder, "adc.json", &json) }).await;
+        assert_eq!(access(&server, &google, "default/token").await.0, used);
+    }
+}
+
+#[tokio::test]
 async fn user_credentials_impersonate_the_configs_accounts() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());
     google.allow_impersonation(EMAIL);

@@ -173,6 +173,56 @@ async fn a_new_identity_token_is_logged_without_its_audience() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_makes_the_kind_of_tokens_that_is_not_given() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let email = "vm-1@sample-project.iam.gserviceaccount.com";
+    let key = folder.write("key.json", &google.service_account(email).to_string());
+    for (variable, is_id) in [("GOOGLE_ACCESS_TOKEN", false), ("GOOGLE_ID_TOKEN", true)] {
+        let path = folder.write("log", "");
+        let log = std::fs::File::options().append(true).open(&path).unwrap();
+        let mut program = Program::start(|command| {
+            command.arg("--service-account-file").arg(&key).env(variable, "made-up-token").stderr(log);
+        });
+        let host = program.wait_for("export GCE_METADATA_HOST=");
+        let access = get_at(&host, "instance/service-accounts/default/token").await;
+        let id = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
+        if is_id {
+            assert_eq!((owner(&google, &access), &*id.body), (email.to_owned(), "made-up-token"));
+        } else {
+            assert_eq!(access.json()["access_token"], "made-up-token");
+            assert_eq!(google.id_token(&id.body), ("https://a.example.com".to_owned(), email.to_owned()));
+        }
+        program.stop();
+        let log = std::fs::read_to_string(path).unwrap();
+        let warning = format!("{variable} is served to the default account; --service-account-file makes its ");
+        assert!(log.contains(&warning) && !log.contains("made-up-token"), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_several_sources_in_the_go_emulators_order_is_used() {
+    let (google, folder) = (Google::start().await, Folder::new());
+    let email = "vm-1@sample-project.iam.gserviceaccount.com";
+    google.allow_impersonation(email);
+    let key =
+        folder.write("key.json", &google.service_account("key@sample-project.iam.gserviceaccount.com").to_string());
+    let adc = folder.write("adc.json", &google.user_credentials().to_string());
+    for (options, used) in [
+        ("--impersonate --federate", email),
+        ("--federate", "person@example.com"),
+        ("--impersonate=false", "key@sample-project.iam.gserviceaccount.com"),
+    ] {
+        let answer = folder
+            .token("--serviceAccountFile", |it| {
+                it.arg(&key).args(options.split(' ')).args(["--iam-url", &google.url]);
+                it.env("GOOGLE_APPLICATION_CREDENTIALS", &adc);
+            })
+            .await;
+        assert_eq!(owner(&google, &answer), used, "{options}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gclouds_default_credentials_file_is_found() {
     let (google, folder) = (Google::start().await, Folder::new());
     let email = "vm-1@sample-project.iam.gserviceaccount.com";

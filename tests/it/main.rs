@@ -4,6 +4,7 @@
 
 mod abort;
 mod conformance;
+mod default_account;
 mod docs;
 mod dump;
 mod guest_attributes;

@@ -11,6 +11,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod beside;
 mod cache;
 mod events;
 mod fetch_error;
@@ -40,6 +41,7 @@ pub use offline::OfflineOptions;
 pub use source_info::SourceInfo;
 pub use token_request::{Token, TokenRequest};
 
+use beside::beside;
 use fixed::FixedTokens;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::endpoint::Endpoint;
@@ -63,6 +65,16 @@ pub enum CredentialSource {
         access_token: Option<Secret>,
         /// The identity token, served by `identity`.
         id_token: Option<Secret>,
+    },
+    /// Fixed tokens of the default account beside another source, which makes the kind of tokens that is not given, and the tokens
+    /// of the other accounts.
+    FixedBeside {
+        /// The access token.
+        access_token: Option<Secret>,
+        /// The identity token.
+        id_token: Option<Secret>,
+        /// The other source.
+        source: Box<CredentialSource>,
     },
     /// The offline issuer, which makes tokens without Google. No Google API accepts them.
     Offline(OfflineOptions),
@@ -127,6 +139,8 @@ pub struct Credentials {
     info: SourceInfo,
     /// The account of the credentials, for a config without accounts.
     default_email: Option<String>,
+    /// Whether only the default account gets tokens.
+    is_for_default_account: bool,
     /// The background task that supervises the source.
     supervise: Option<Supervise>,
     /// A hint for the log at start.
@@ -167,6 +181,11 @@ impl Credentials {
         self.default_email.as_deref()
     }
 
+    /// Whether only the default account gets tokens of this source, as with fixed tokens and a single key.
+    pub fn is_for_default_account(&self) -> bool {
+        self.is_for_default_account
+    }
+
     /// Supervises the source for the accounts of this metadata, for as long as the future is polled: it reloads changed
     /// credentials files, logs the health of each account, and probes failed accounts. For fixed, offline and given
     /// tokens it returns at once.
@@ -202,7 +221,7 @@ impl Credentials {
         let info = SourceInfo::new("Static");
         let stack = TokenStack::new("fixed", Answers::Constant, events, info.health.clone());
         let (access, id) = (access_token.map(FixedTokens::new), id_token.map(FixedTokens::new));
-        Self::plain(
+        let credentials = Self::plain(
             TokenSources {
                 access: access.map(|it| {
                     AccessTokenSource::new(stack.clone().service::<AccessTokenRequest, _, _>(Identity::new(), it))
@@ -210,12 +229,35 @@ impl Credentials {
                 id: id.map(|it| IdTokenSource::new(stack.service::<IdTokenRequest, _, _>(Identity::new(), it))),
             },
             info,
-        )
+        );
+        Self { is_for_default_account: true, ..credentials }
+    }
+
+    /// Serves fixed tokens to the default account, and leaves all other requests to these credentials.
+    fn beside(self, fixed: TokenSources) -> Self {
+        let TokenSources { access, id } = self.tokens;
+        let access = match (fixed.access, access) {
+            (Some(fixed), Some(source)) => Some(AccessTokenSource::new(beside(fixed, source))),
+            (fixed, source) => fixed.or(source),
+        };
+        let id = match (fixed.id, id) {
+            (Some(fixed), Some(source)) => Some(IdTokenSource::new(beside(fixed, source))),
+            (fixed, source) => fixed.or(source),
+        };
+        Self { tokens: TokenSources { access, id }, is_for_default_account: true, ..self }
     }
 
     /// Token services without routes or a background task.
     fn plain(tokens: TokenSources, info: SourceInfo) -> Self {
-        Self { tokens, routes: Vec::new(), info, default_email: None, supervise: None, advice: None }
+        Self {
+            tokens,
+            routes: Vec::new(),
+            info,
+            default_email: None,
+            is_for_default_account: false,
+            supervise: None,
+            advice: None,
+        }
     }
 }
 
@@ -264,6 +306,10 @@ impl CredentialSource {
     ) -> Result<Credentials, SourceError> {
         match self {
             Self::Fixed { access_token, id_token } => Ok(Credentials::fixed(access_token, id_token, events)),
+            Self::FixedBeside { access_token, id_token, source } => {
+                let fixed = Credentials::fixed(access_token, id_token, Arc::clone(&events)).tokens;
+                Ok(source.open_with(events, limit)?.beside(fixed))
+            }
             Self::Offline(options) => Ok(offline::open(options, events, limit)?),
             #[cfg(feature = "live")]
             Self::Live(options) => Ok(live::open(*options, events, limit)?),

@@ -90,10 +90,7 @@ impl LiveOptions {
                     _ => Accounts::Default(file),
                 }
             }
-            LiveSource::Federate { path } => {
-                let context = OpenContext { expected: expected("Federated", "external_account"), ..context };
-                Accounts::Default(CredentialFile::open(Location::File(path), context)?)
-            }
+            LiveSource::Federate { path } => Accounts::Default(CredentialFile::open(Location::File(path), context)?),
             LiveSource::Impersonate { path } => Accounts::Every(CredentialFile::open(
                 Location::File(path),
                 OpenContext { acts_as_any: true, ..context },
@@ -116,6 +113,7 @@ impl LiveOptions {
 /// Composes the token paths of these accounts.
 fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<RateLimit>>) -> Credentials {
     let only = accounts.only();
+    let is_for_default_account = matches!(*accounts, Accounts::Default(_));
     let current = Arc::clone(&accounts);
     let info = SourceInfo {
         fingerprint: Some(Arc::new(move || current.only().and_then(|it| it.fingerprint))),
@@ -138,5 +136,6 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());
     let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
-    Credentials { tokens, routes: Vec::new(), info, default_email, supervise: Some(supervise), advice: None }
+    let (routes, supervise) = (Vec::new(), Some(supervise));
+    Credentials { tokens, routes, info, default_email, is_for_default_account, supervise, advice: None }
 }

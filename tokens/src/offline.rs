@@ -89,7 +89,17 @@ pub(super) fn open(
     let id = service_fn(move |request| id_token(key.clone(), Arc::clone(&issuer), lifetime, request));
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
-    Ok(Credentials { tokens, routes, info, default_email: None, supervise: None, advice: Some(ADVICE) })
+    let default_email = None;
+    let is_for_default_account = false;
+    Ok(Credentials {
+        tokens,
+        routes,
+        info,
+        default_email,
+        is_for_default_account,
+        supervise: None,
+        advice: Some(ADVICE),
+    })
 }
 
 /// The issuer's key, which is generated at most once.

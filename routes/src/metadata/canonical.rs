@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_ignored_token_is_a_notice() {
-        let findings = Metadata::check(json!({"instance": {"serviceAccounts": {
+        let findings = Metadata::check(json!({"instance": {"name": "vm-1", "serviceAccounts": {
             "default": {"email": "a@example.com", "token": {"access_token": "hidden"}, "Identity": ""},
         }}}));
         let path = "instance.serviceAccounts.default";
@@ -127,14 +127,14 @@ mod tests {
 
     #[test]
     fn two_spellings_of_one_key_are_both_kept() {
-        let tree = Metadata::from_json(json!({"instance": {"id": 1, "ID": 2}})).unwrap().tree();
+        let tree = Metadata::unfilled(json!({"instance": {"id": 1, "ID": 2}})).tree();
         let json: Value = serde_json::from_slice(&tree.get("instance").unwrap().json()).unwrap();
         assert_eq!(json.as_object().unwrap().len(), 2);
     }
 
     #[test]
     fn null_becomes_an_empty_object_or_list_where_the_schema_has_one() {
-        let tree = Metadata::from_json(json!({"instance": {"attributes": null, "disks": null}})).unwrap().tree();
+        let tree = Metadata::unfilled(json!({"instance": {"attributes": null, "disks": null}})).tree();
         assert_eq!(tree.get("instance").unwrap().json(), r#"{"attributes":{},"disks":[]}"#);
     }
 }

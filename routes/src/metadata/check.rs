@@ -62,7 +62,9 @@ mod tests {
     use crate::metadata::{Metadata, Severity};
     use serde_json::{Value, json};
 
-    pub(super) fn findings(instance: Value) -> Vec<(Severity, String)> {
+    pub(super) fn findings(mut instance: Value) -> Vec<(Severity, String)> {
+        // With a name, so that nothing is filled in.
+        instance["name"] = "vm-1".into();
         let findings = Metadata::check(json!({"instance": instance}));
         findings.iter().map(|finding| (finding.severity(), finding.to_string())).collect()
     }

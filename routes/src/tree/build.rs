@@ -236,7 +236,7 @@ mod tests {
         let blob = json!({"encrypted_credentials": "c", "key_import_blob": {"public_area": "p", "Seed": "s"}});
         for written in [blob.clone(), blob.to_string().into()] {
             let v1 = json!({"instance": {"credentials": {"mdsClientCertificate": written}}});
-            let tree = crate::Metadata::from_json(v1).unwrap().tree();
+            let tree = crate::Metadata::unfilled(v1).tree();
             let leaf = tree.get("instance/credentials/mds-client-certificate").unwrap();
             assert_eq!(leaf.represent(&Query::default()).unwrap().body(), &*blob.to_string());
             assert_eq!(tree.get("instance/credentials").unwrap().listing(), "mds-client-certificate\n");

@@ -74,6 +74,8 @@ pub struct KeyDescription {
     pub public_key: String,
     /// The SHA-256 of the public key's SubjectPublicKeyInfo in DER, in hex.
     pub fingerprint: String,
+    /// The same hash as bytes.
+    pub spki_sha256: [u8; 32],
     /// The TPM name of the key, in hex.
     pub name: String,
     /// The digest of the key's policy in hex; `None` without a policy.
@@ -254,8 +256,10 @@ fn description(device: &mut Device, handle: KeyHandle, public: &Public) -> Resul
     let spki = rsa.subject_public_key_info();
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     let Public::Rsa { parameters, .. } = public else { return Err(TpmError::UnsuitableKey("not RSA".to_owned())) };
+    let spki_sha256 = key_info(&spki).spki_sha256;
     Ok(KeyDescription {
-        fingerprint: hex(&key_info(&spki).spki_sha256),
+        fingerprint: hex(&spki_sha256),
+        spki_sha256,
         public_key: pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki), config),
         name: hex(device.context.tr_get_name(handle.into())?.value()),
         policy: Some(public.auth_policy()).filter(|policy| !policy.is_empty()).map(|policy| hex(policy.value())),

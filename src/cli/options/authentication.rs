@@ -1,6 +1,7 @@
 //! Options that choose the token source.
 
-use super::tpm::Tpm;
+use super::ignored;
+use super::tpm::{ProjectNumber, Tpm};
 use crate::cli::file;
 use crate::cli::values::{token_lifetime, url};
 use anyhow::{Context, bail};
@@ -27,7 +28,7 @@ pub(crate) struct Authentication {
     #[arg(long)]
     impersonate: bool,
 
-    /// Use the external account of Application Default Credentials for the tokens of the default account
+    /// Use Application Default Credentials, usually an external account, for the tokens of the default account
     #[arg(long)]
     federate: bool,
 
@@ -55,27 +56,71 @@ pub(crate) struct Authentication {
     #[command(flatten)]
     pub(super) tpm: Tpm,
 
-    /// The issuer (iss) of offline identity tokens
-    #[arg(long, default_value = OfflineOptions::GOOGLE, value_name = "URL", help_heading = HEADING)]
-    offline_issuer: String,
+    /// The issuer (iss) of offline identity tokens [default: https://accounts.google.com]
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
+    offline_issuer: Option<String>,
 
     /// RSA private key in PEM (PKCS#8 or PKCS#1) that signs offline identity tokens [default: a new key at each start]
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     offline_key: Option<PathBuf>,
 
-    /// Lifetime of offline tokens, 1 to 43200 seconds or with a unit: 90s, 5m, 1h
-    #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = token_lifetime, help_heading = HEADING)]
-    offline_token_lifetime: Duration,
+    /// Lifetime of offline tokens, 1 to 43200 seconds or with a unit: 90s, 5m, 1h [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = token_lifetime, help_heading = HEADING)]
+    offline_token_lifetime: Option<Duration>,
+}
+
+/// A source of live tokens that the command line names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Impersonate,
+    Federate,
+    Tpm,
+    Key,
+    PerAccount,
+}
+
+impl Named {
+    fn option(self) -> &'static str {
+        match self {
+            Self::Impersonate => "--impersonate",
+            Self::Federate => "--federate",
+            Self::Tpm => "--tpm",
+            Self::Key => "--service-account-file",
+            Self::PerAccount => "--credentials",
+        }
+    }
 }
 
 impl Authentication {
-    /// The token source that the command line or the environment configures.
-    pub(super) fn source(&self, environment: &Environment) -> anyhow::Result<CredentialSource> {
-        // Fixed tokens override all options, as in the Go emulator.
-        if let Some(fixed) = &environment.fixed_tokens {
-            return Ok(fixed.clone());
+    /// The token source that the command line or the environment configures. `project_number` is the number of the config, for
+    /// federation.
+    pub(super) fn source(
+        &self,
+        environment: &Environment,
+        project_number: &ProjectNumber<'_>,
+    ) -> anyhow::Result<CredentialSource> {
+        if self.service_account_email.is_some() && self.service_account_file.is_none() {
+            bail!("--service-account-email does nothing without --service-account-file");
         }
-        let Some(source) = self.live(environment)? else { return self.offline() };
+        self.tpm.check(self.credentials.is_some(), self.service_account_file.is_some())?;
+        let Some(CredentialSource::Fixed { access_token, id_token }) = &environment.fixed_tokens else {
+            return match self.live(environment, project_number)? {
+                Some(live) => self.with_options(live, environment),
+                None => self.offline(),
+            };
+        };
+        let (access_token, id_token) = (access_token.clone(), id_token.clone());
+        // As in the Go emulator, a given token takes precedence, and a source makes the other kind of tokens.
+        if (access_token.is_none() || id_token.is_none())
+            && let Some(live) = self.live(environment, project_number)?
+        {
+            let source = Box::new(self.with_options(live, environment)?);
+            return Ok(CredentialSource::FixedBeside { access_token, id_token, source });
+        }
+        Ok(CredentialSource::Fixed { access_token, id_token })
+    }
+
+    fn with_options(&self, source: LiveSource, environment: &Environment) -> anyhow::Result<CredentialSource> {
         let mut options = LiveOptions::new(source);
         options.access_token_kind = match self.access_token_kind.as_deref() {
             Some("jwt") => Some(AccessTokenKind::Jwt),
@@ -95,51 +140,128 @@ impl Authentication {
         Ok(CredentialSource::from(options))
     }
 
-    /// The source of live tokens, if one is configured. Several are an error.
-    fn live(&self, environment: &Environment) -> anyhow::Result<Option<LiveSource>> {
-        let default_credentials = |option: &str| {
+    /// The named sources in the Go emulator's order of precedence.
+    fn named(&self) -> impl Iterator<Item = Named> {
+        let named = [
+            (Named::Impersonate, self.impersonate),
+            (Named::Federate, self.federate),
+            (Named::Tpm, self.tpm.tpm),
+            (Named::Key, self.service_account_file.is_some()),
+            (Named::PerAccount, self.credentials.is_some()),
+        ];
+        named.into_iter().filter_map(|(source, is_named)| is_named.then_some(source))
+    }
+
+    /// The source of live tokens that takes precedence. `--credentials` beside another one is an error: it is not an option of the
+    /// Go emulator, and has no place in its order.
+    fn live(&self, environment: &Environment, number: &ProjectNumber<'_>) -> anyhow::Result<Option<LiveSource>> {
+        let Some(first) = self.named().next() else { return Ok(None) };
+        if first != Named::PerAccount && self.credentials.is_some() {
+            bail!("{} and --credentials exclude each other: give one of them", first.option());
+        }
+        let default_credentials = || {
             environment.application_credentials.clone().with_context(|| {
                 format!(
-                    "{option}: no Application Default Credentials; set GOOGLE_APPLICATION_CREDENTIALS, or run \
-                     `gcloud auth application-default login`"
+                    "{}: no Application Default Credentials; set GOOGLE_APPLICATION_CREDENTIALS, or run \
+                     `gcloud auth application-default login`",
+                    first.option()
                 )
             })
         };
-        if self.service_account_email.is_some() && self.service_account_file.is_none() {
-            bail!("--service-account-email does nothing without --service-account-file");
-        }
-        let key = self.service_account_file.clone();
-        let key = key.map(|path| LiveSource::Key { path, email: self.service_account_email.clone() });
-        let per_account = self.credentials.clone().map(|path| LiveSource::PerAccount { path });
-        let impersonated = self.impersonate.then(|| default_credentials("--impersonate")).transpose()?;
-        let federated = self.federate.then(|| default_credentials("--federate")).transpose()?;
-        let impersonated = impersonated.map(|path| LiveSource::Impersonate { path });
-        let federated = federated.map(|path| LiveSource::Federate { path });
-        self.tpm.check(per_account.is_some(), key.is_some())?;
-        #[cfg(feature = "tpm")]
-        let in_tpm = self.tpm.source()?;
-        #[cfg(not(feature = "tpm"))]
-        let in_tpm = if self.tpm.tpm { bail!(super::tpm::MISSING) } else { None };
-        let mut sources = [key, per_account, impersonated, federated, in_tpm].into_iter().flatten();
-        match (sources.next(), sources.next()) {
-            (_, Some(_)) => {
-                bail!(
-                    "--service-account-file, --impersonate, --federate, --credentials and --tpm exclude each other: give one of them"
-                )
+        Ok(match first {
+            Named::Impersonate => Some(LiveSource::Impersonate { path: default_credentials()? }),
+            Named::Federate => Some(LiveSource::Federate { path: default_credentials()? }),
+            Named::Tpm => Some(self.tpm.source(number)?),
+            Named::Key => {
+                let email = self.service_account_email.clone();
+                self.service_account_file.clone().map(|path| LiveSource::Key { path, email })
             }
-            (source, None) => Ok(source),
+            Named::PerAccount => self.credentials.clone().map(|path| LiveSource::PerAccount { path }),
+        })
+    }
+
+    /// Whether a file names the credentials of each account.
+    pub(super) fn is_per_account(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// Warnings about options and tokens that are given without effect.
+    pub(super) fn without_effect(&self, environment: &Environment) -> Vec<String> {
+        let (has_access, has_id) = match &environment.fixed_tokens {
+            Some(CredentialSource::Fixed { access_token, id_token }) => (access_token.is_some(), id_token.is_some()),
+            _ => (false, false),
+        };
+        let named: Vec<Named> = self.named().collect();
+        let source = named.first().copied().filter(|_| !(has_access && has_id));
+        let mut warnings = fixed_tokens_without_effect(&named, has_access, has_id);
+        if source.is_some() {
+            let others: Vec<_> = named[1..].iter().map(|other| (other.option(), true)).collect();
+            warnings.extend(ignored(&others, &format!("{} takes precedence", named[0].option())));
         }
+        let is_federated = source == Some(Named::Tpm) && self.tpm.use_tpm_mtls;
+        let (token, sts, iam) = (self.token_url.is_some(), self.sts_url.is_some(), self.iam_url.is_some());
+        let urls = [("--token-url", token), ("--sts-url", sts), ("--iam-url", iam)];
+        let kinds = [
+            ("--access-token-kind", self.access_token_kind.is_some()),
+            ("--use-oauth-token", self.tpm.use_oauth_token),
+        ];
+        warnings.extend(match source {
+            None => ignored(&[&urls[..], &kinds[..1]].concat(), "no tokens of Google are served"),
+            Some(Named::Key) => ignored(&urls[1..2], "a key needs no security token service"),
+            Some(Named::Tpm) if is_federated => {
+                let options = [&urls[..1], &kinds].concat();
+                ignored(&options, "with --use-tpm-mtls the security token service makes the tokens")
+            }
+            Some(Named::Tpm) => ignored(&urls[1..], "the key in the TPM needs the token endpoint only"),
+            Some(_) => None,
+        });
+        if source.is_some() && !is_federated && kinds[0].1 {
+            warnings.extend(ignored(&kinds[1..], "--access-token-kind takes precedence"));
+        }
+        if source.is_some() || has_access || has_id {
+            let offline = [
+                ("--offline-issuer", self.offline_issuer.is_some()),
+                ("--offline-key", self.offline_key.is_some()),
+                ("--offline-token-lifetime", self.offline_token_lifetime.is_some()),
+            ];
+            warnings.extend(ignored(&offline, "tokens are not made offline"));
+        }
+        warnings
     }
 
     fn offline(&self) -> anyhow::Result<CredentialSource> {
         let key = self.offline_key.as_deref().map(read_key).transpose()?;
         let mut options = OfflineOptions::default();
-        options.issuer.clone_from(&self.offline_issuer);
-        options.token_lifetime = self.offline_token_lifetime;
+        if let Some(issuer) = &self.offline_issuer {
+            options.issuer.clone_from(issuer);
+        }
+        if let Some(lifetime) = self.offline_token_lifetime {
+            options.token_lifetime = lifetime;
+        }
         options.key = key;
         options.generate_key_at_start = true;
         Ok(CredentialSource::Offline(options))
     }
+}
+
+/// Warnings about given tokens: sources whose tokens are replaced, and a kind of tokens that nothing makes.
+fn fixed_tokens_without_effect(named: &[Named], has_access: bool, has_id: bool) -> Vec<String> {
+    let (given, other, other_variable) = match (has_access, has_id) {
+        (false, false) => return Vec::new(),
+        (true, true) => {
+            let named: Vec<_> = named.iter().map(|source| (source.option(), true)).collect();
+            return ignored(&named, "GOOGLE_ACCESS_TOKEN and GOOGLE_ID_TOKEN are served").into_iter().collect();
+        }
+        (true, false) => ("GOOGLE_ACCESS_TOKEN", "identity", "GOOGLE_ID_TOKEN"),
+        (false, true) => ("GOOGLE_ID_TOKEN", "access", "GOOGLE_ACCESS_TOKEN"),
+    };
+    vec![match named.first() {
+        Some(source) => {
+            let source = source.option();
+            format!("{given} is served to the default account; {source} makes its {other} tokens only")
+        }
+        None => format!("{other} tokens are answered 404: {other_variable} is not set, and no credentials are given"),
+    }]
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PemSigner> {

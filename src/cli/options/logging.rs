@@ -1,27 +1,41 @@
 //! Options for the level and the format of the log.
 
+use super::ignored;
 use crate::cli::values::number;
 use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging Options")]
 pub(crate) struct Logging {
-    /// Log level: 0 is info, 1 to 9 is debug, 10 and above is trace. For exec, 0 is warn and 1 is info
-    #[arg(short, long = "v", default_value_t = 0, value_name = "LEVEL", value_parser = number::<u32>, num_args = 0..=1,
-        default_missing_value = "1")]
-    v: u32,
+    /// Log level: up to 0 is info, 1 to 9 is debug, 10 and above is trace. For exec, 0 is warn and 1 is info [default: 0]
+    #[arg(short, long = "v", allow_negative_numbers = true, value_name = "LEVEL", value_parser = number::<i64>,
+        num_args = 0..=1, default_missing_value = "1")]
+    v: Option<i64>,
 
-    /// Format of log lines
-    #[arg(long, default_value = "text", value_name = "FORMAT")]
-    log_format: LogFormat,
+    /// Log at level debug at least
+    #[arg(long)]
+    debug: bool,
 
-    /// Accepted for compatibility: logs always go to stderr
+    /// Format of log lines [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+
+    /// Log in JSON, as --log-format json does
+    #[arg(long, visible_alias = "jsonLog")]
+    json_log: bool,
+
+    /// File to append the log to, instead of stderr
+    #[arg(long, visible_alias = "logTarget", value_name = "FILE")]
+    log_target: Option<PathBuf>,
+
+    /// Log to stderr too if --log-target is given; otherwise logs always go to stderr
     #[arg(long)]
     logtostderr: bool,
 
-    /// Accepted for compatibility: logs always go to stderr
+    /// The same as --logtostderr
     #[arg(long)]
     alsologtostderr: bool,
 
@@ -39,17 +53,43 @@ pub(crate) enum LogFormat {
 
 impl Logging {
     pub(crate) fn format(&self) -> LogFormat {
-        self.log_format
+        if self.json_log { LogFormat::Json } else { self.log_format.unwrap_or(LogFormat::Text) }
+    }
+
+    /// The file of the log, if it does not go to stderr.
+    pub(crate) fn target(&self) -> Option<&Path> {
+        self.log_target.as_deref()
+    }
+
+    /// Whether the log goes to stderr beside its file.
+    pub(crate) fn also_to_stderr(&self) -> bool {
+        self.logtostderr || self.alsologtostderr
     }
 
     /// The filter of `-v`, with this level for 0.
     pub(crate) fn filter(&self, default: Level) -> Targets {
-        let level = match self.v {
-            0 => default,
-            1 if default == Level::WARN => Level::INFO,
-            1..=9 => Level::DEBUG,
-            _ => Level::TRACE,
+        let level = match self.v.unwrap_or(0) {
+            10.. => Level::TRACE,
+            2.. => Level::DEBUG,
+            1 if default != Level::WARN => Level::DEBUG,
+            _ if self.debug => Level::DEBUG,
+            1 => Level::INFO,
+            _ => default,
         };
         Targets::new().with_default(level)
+    }
+
+    /// Warnings about options that are given without effect.
+    pub(super) fn without_effect(&self, has_rust_log: bool) -> Vec<String> {
+        let level = [("-v", has_rust_log && self.v.is_some()), ("--debug", has_rust_log && self.debug)];
+        let format = [("--log-format text", self.json_log && self.log_format == Some(LogFormat::Text))];
+        let glog = "--stderrthreshold, --log_dir and the other options of glog do nothing: --log-target names a log file, and \
+                    RUST_LOG selects modules";
+        let warnings = [
+            ignored(&level, "RUST_LOG takes precedence"),
+            ignored(&format, "--json-log takes precedence"),
+            (!self.stderrthreshold.is_empty()).then(|| glog.to_owned()),
+        ];
+        warnings.into_iter().flatten().collect()
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::{self, Command};
 use clap::{CommandFactory, Parser};
+use gce_metadata_server::CredentialSource;
 use std::ffi::OsString;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -29,7 +30,11 @@ fn command_lines_of_the_go_emulator_are_parsed() {
     ] {
         let args = parse(line).unwrap();
         assert_eq!(args.config_file.as_deref(), Some(Path::new("x.json")), "{line}");
-        assert_eq!((args.port, &*args.interface, args.logging.filter()), (9090, "0.0.0.0", debug.clone()), "{line}");
+        assert_eq!(
+            (args.port, args.interface(), args.logging.filter(Level::INFO)),
+            (Some(9090), "0.0.0.0", debug.clone()),
+            "{line}"
+        );
     }
     let args = parse("-domainsocket /tmp/metadata.sock --socket-mode 0660").unwrap();
     assert_eq!((args.domain_socket.as_deref(), args.socket_mode), (Some(Path::new("/tmp/metadata.sock")), Some(0o660)));
@@ -39,9 +44,10 @@ fn command_lines_of_the_go_emulator_are_parsed() {
 fn an_empty_value_is_unset_and_the_last_value_counts() {
     let words = ["--domainsocket=", "-configFile", "", "-offline-key=", "-port", ":1", "--port=2", "-interface", ""];
     let args = parse_words(words).unwrap();
-    assert_eq!((args.domain_socket, args.config_file, args.port, &*args.interface), (None, None, 2, ""));
+    assert_eq!((args.interface(), args.port), ("", Some(2)));
+    assert_eq!((args.domain_socket, args.config_file), (None, None));
     let args = parse("-logtostderr -logtostderr=false -v 1 -v 10 --interface=").unwrap();
-    assert_eq!(args.logging.filter(), Targets::new().with_default(Level::TRACE));
+    assert_eq!(args.logging.filter(Level::INFO), Targets::new().with_default(Level::TRACE));
 }
 
 #[tokio::test]
@@ -72,7 +78,7 @@ fn errors_of_numbers_say_what_is_expected() {
         ("--threads few", "--threads <NUMBER>': a number is expected"),
         ("--max-connections 0", "--max-connections <NUMBER>': at least 1 is expected"),
         ("--max-waiters=-1", "--max-waiters <NUMBER>': a number is expected"),
-        ("-v high", "--v <LEVEL>': a number is expected"),
+        ("-v high", "--v [<LEVEL>]': a number is expected"),
         (
             "--drain-timeout soon",
             "--drain-timeout <SECONDS>': a number of seconds is expected, such as 10, or a number with a unit",
@@ -95,10 +101,36 @@ fn durations_have_optional_units() {
 
 #[test]
 fn verbosity_sets_the_log_level() {
-    for (v, level) in [(0, Level::INFO), (1, Level::DEBUG), (5, Level::DEBUG), (10, Level::TRACE)] {
-        let args = parse(&format!("-v {v}")).unwrap();
-        assert_eq!(args.logging.filter(), Targets::new().with_default(level), "{v}");
+    for (options, level) in [
+        ("", Level::INFO),
+        ("-v 0", Level::INFO),
+        ("-v 1", Level::DEBUG),
+        ("-v 5", Level::DEBUG),
+        ("-v 10", Level::TRACE),
+        ("-v=-1", Level::INFO),
+        ("-v -1", Level::INFO),
+        ("--v -10", Level::INFO),
+        ("-debug", Level::DEBUG),
+        ("-debug -v=-1", Level::DEBUG),
+        ("-debug -v=10", Level::TRACE),
+        ("-debug=false", Level::INFO),
+    ] {
+        let args = parse(options).unwrap();
+        assert_eq!(args.logging.filter(Level::INFO), Targets::new().with_default(level), "{options}");
     }
+}
+
+#[test]
+fn the_go_emulators_logging_options_are_parsed() {
+    let logging = |line: &str| parse(line).unwrap().logging;
+    assert_eq!(logging("").format(), LogFormat::Text);
+    for json in ["-jsonLog", "--json-log", "--log-format json", "-jsonLog=true"] {
+        assert_eq!(logging(json).format(), LogFormat::Json, "{json}");
+    }
+    assert_eq!(logging("-logTarget=").target(), None);
+    let to_file = logging("-jsonLog -debug -logTarget server.log");
+    assert_eq!((to_file.target(), to_file.also_to_stderr()), (Some(Path::new("server.log")), false));
+    assert!(logging("-logTarget server.log -alsologtostderr").also_to_stderr());
 }
 
 #[test]
@@ -120,7 +152,7 @@ fn serve_options_can_be_flattened_into_another_command() {
     }
     let words = ["exec", "-port", ":0", "-tpm=false", "--use-mtls", "--", "curl", "-port"].map(OsString::from);
     let exec = Exec::try_parse_from(go::normalized(&Exec::command(), words.into_iter())).unwrap();
-    assert_eq!((exec.serve.port, exec.serve.authentication.tpm.tpm), (0, false));
+    assert_eq!((exec.serve.port, exec.serve.authentication.tpm.tpm), (Some(0), false));
     assert_eq!(exec.command, ["curl", "-port"]);
 }
 
@@ -134,6 +166,148 @@ fn a_boolean_flag_takes_a_value_after_an_equals_sign_only() {
     }
     assert!(tpm("--tpm=maybe").unwrap_err().starts_with("invalid value 'maybe' for '--tpm[=<BOOL>]'"));
     assert!(tpm("--tpm false").unwrap_err().starts_with("unexpected argument 'false'"));
+}
+
+/// The warnings for these options and environment variables.
+fn warnings(line: &str, variables: &[&str]) -> Vec<String> {
+    let fixed = |name: &str| variables.contains(&name).then(|| "made-up".to_owned().into());
+    let (access_token, id_token) = (fixed("GOOGLE_ACCESS_TOKEN"), fixed("GOOGLE_ID_TOKEN"));
+    let mut environment = Environment::default();
+    if access_token.is_some() || id_token.is_some() {
+        environment.fixed_tokens = Some(CredentialSource::Fixed { access_token, id_token });
+    }
+    environment.log_filter = variables.contains(&"RUST_LOG").then(|| "debug".to_owned());
+    parse(line).unwrap().without_effect(&environment)
+}
+
+#[test]
+fn options_without_effect_are_warnings() {
+    let tpm = "--tpm --keyfile k.pem";
+    let federated = "--tpm --keyfile k.pem --use-tpm-mtls --pool-id p --provider-id q --pub-cert c";
+    for (line, warning) in [
+        ("--socket-mode 660", "--socket-mode does nothing: add --domain-socket"),
+        (
+            "--domain-socket m.sock -port :80 -interface ::1",
+            "--interface, --port do nothing: --domain-socket replaces TCP",
+        ),
+        (
+            "--domain-socket m.sock -port :80 --interface ::1 --tls-port 1",
+            "--port does nothing: --domain-socket replaces TCP",
+        ),
+        ("--metricsPort 9000", "--metrics-port does nothing: add --metrics-enabled"),
+        (
+            "--metrics-interface a --metrics-path /m --metricsEnabled=false",
+            "--metrics-interface, --metrics-path do nothing: add --metrics-enabled",
+        ),
+        ("--serverCert a --serverKey b", "--server-cert, --server-key do nothing: add --use-mtls or --tls-port 443"),
+        (
+            "--use-mtls --mds-mtls-dir mds --rootCAmTLS certs/root.crt",
+            "--root-ca-mtls does nothing: --mds-mtls-dir issues the certificates",
+        ),
+        ("--json-log --log-format text", "--log-format text does nothing: --json-log takes precedence"),
+        (
+            "-stderrthreshold=INFO",
+            "--stderrthreshold, --log_dir and the other options of glog do nothing: --log-target names a log file, and RUST_LOG \
+             selects modules",
+        ),
+        (
+            "--token-url https://a --iam-url https://b",
+            "--token-url, --iam-url do nothing: no tokens of Google are served",
+        ),
+        ("--access-token-kind jwt", "--access-token-kind does nothing: no tokens of Google are served"),
+        (
+            "--service-account-file k.json --sts-url https://a",
+            "--sts-url does nothing: a key needs no security token service",
+        ),
+        (
+            "--service-account-file k.json --use-oauth-token --access-token-kind jwt",
+            "--use-oauth-token does nothing: --access-token-kind takes precedence",
+        ),
+        (
+            &format!("{tpm} --sts-url https://a --iam-url https://b"),
+            "--sts-url, --iam-url do nothing: the key in the TPM needs the token endpoint only",
+        ),
+        (
+            &format!("{federated} --token-url https://a --use-oauth-token"),
+            "--token-url, --use-oauth-token do nothing: with --use-tpm-mtls the security token service makes the tokens",
+        ),
+        (
+            &format!("{tpm} --persistentHandle 0x81010002"),
+            "--persistent-handle does nothing: --tpm-key-file takes precedence",
+        ),
+        (
+            "--tpm=false --tpm-path /dev/tpm0 --parent-pass x",
+            "--tpm-path, --parent-pass do nothing: no option uses the TPM",
+        ),
+        (
+            "--mds-mtls-dir mds --use-mtls --mds-ek ek.pem --tpm-path /dev/tpm0",
+            "--tpm-path does nothing: no option uses the TPM",
+        ),
+        (
+            "--service-account-file k.json --offline-issuer https://a --offline-key k --offline-token-lifetime 1m",
+            "--offline-issuer, --offline-key, --offline-token-lifetime do nothing: tokens are not made offline",
+        ),
+        ("--impersonate --federate", "--federate does nothing: --impersonate takes precedence"),
+        (
+            &format!("{tpm} --serviceAccountFile k.json --federate"),
+            "--tpm, --service-account-file do nothing: --federate takes precedence",
+        ),
+        (&format!("{tpm} --serviceAccountFile k.json"), "--service-account-file does nothing: --tpm takes precedence"),
+    ] {
+        assert_eq!(warnings(line, &[]), [warning], "{line}");
+    }
+}
+
+#[test]
+fn given_tokens_that_replace_others_are_warnings() {
+    const BOTH: [&str; 2] = ["GOOGLE_ACCESS_TOKEN", "GOOGLE_ID_TOKEN"];
+    for (line, variables, warning) in [
+        (
+            "--serviceAccountFile k.json",
+            &BOTH[..1],
+            "GOOGLE_ACCESS_TOKEN is served to the default account; --service-account-file makes its identity tokens only",
+        ),
+        (
+            "--impersonate",
+            &BOTH[1..],
+            "GOOGLE_ID_TOKEN is served to the default account; --impersonate makes its access tokens only",
+        ),
+        ("", &BOTH[..1], "identity tokens are answered 404: GOOGLE_ID_TOKEN is not set, and no credentials are given"),
+        (
+            "",
+            &BOTH[1..],
+            "access tokens are answered 404: GOOGLE_ACCESS_TOKEN is not set, and no credentials are given",
+        ),
+        (
+            "--serviceAccountFile k.json",
+            &BOTH,
+            "--service-account-file does nothing: GOOGLE_ACCESS_TOKEN and GOOGLE_ID_TOKEN are served",
+        ),
+        ("--offline-key k.pem", &BOTH, "--offline-key does nothing: tokens are not made offline"),
+        ("--iam-url https://a", &BOTH, "--iam-url does nothing: no tokens of Google are served"),
+        ("-v 5 --debug", &["RUST_LOG"], "-v, --debug do nothing: RUST_LOG takes precedence"),
+    ] {
+        assert_eq!(warnings(line, variables), [warning], "{line} {variables:?}");
+    }
+}
+
+#[test]
+fn options_with_effect_are_no_warnings() {
+    for line in [
+        "",
+        "-logtostderr -alsologtostderr -v 5 -port :8080 -interface 0.0.0.0 --configFile=config.json",
+        "--domain-socket m.sock --socket-mode 660 --tls-port 443 --interface ::1 --server-key k",
+        "--metricsEnabled --metricsPort 1 --metricsPath /m --metricsInterface ::1",
+        "--tpm --persistentHandle=0 --keyfile k.pem --token-url https://a --parent-pass x --pcrs 1 --use-oauth-token",
+        "--tpm --persistentHandle=0x81010002 --tpm-path /dev/tpm0 --access-token-kind oauth",
+        "--credentials all.json --tpm-path /dev/tpm0 --sts-url https://a --iam-url https://b --token-url https://c",
+        "--mds-mtls-dir mds --use-mtls --tpm-path /dev/tpm0",
+        "--offline-issuer https://a --offline-token-lifetime 60",
+        "--impersonate --sts-url https://a --access-token-kind jwt",
+    ] {
+        assert_eq!(warnings(line, &[]), [""; 0], "{line}");
+    }
+    assert_eq!(warnings("-port 0", &["GOOGLE_ACCESS_TOKEN", "GOOGLE_ID_TOKEN"]), [""; 0]);
 }
 
 /// The error for these options of a TPM.

@@ -1,5 +1,6 @@
 //! Options of HTTPS with client certificates (mTLS).
 
+use super::ignored;
 use super::tpm::Tpm;
 use crate::cli::file;
 use crate::cli::values::{address, file_mode, port};
@@ -24,17 +25,17 @@ pub(crate) struct Tls {
     #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "use_mtls")]
     tls_port: Option<u16>,
 
-    /// CA certificates that client certificates must chain to, in PEM
-    #[arg(long, visible_alias = "rootCAmTLS", default_value = ROOT, value_name = "FILE")]
-    root_ca_mtls: PathBuf,
+    /// CA certificates that client certificates must chain to, in PEM [default: certs/root.crt]
+    #[arg(long, visible_alias = "rootCAmTLS", value_name = "FILE")]
+    root_ca_mtls: Option<PathBuf>,
 
-    /// Certificate chain of the server, in PEM
-    #[arg(long, visible_alias = "serverCert", default_value = CERTIFICATE, value_name = "FILE")]
-    server_cert: PathBuf,
+    /// Certificate chain of the server, in PEM [default: certs/server.crt]
+    #[arg(long, visible_alias = "serverCert", value_name = "FILE")]
+    server_cert: Option<PathBuf>,
 
-    /// Private key of the server, in PEM: PKCS#8, PKCS#1 or SEC1, RSA or EC
-    #[arg(long, visible_alias = "serverKey", default_value = KEY, value_name = "FILE")]
-    server_key: PathBuf,
+    /// Private key of the server, in PEM: PKCS#8, PKCS#1 or SEC1, RSA or EC [default: certs/server.key]
+    #[arg(long, visible_alias = "serverKey", value_name = "FILE")]
+    server_key: Option<PathBuf>,
 
     /// Revocation lists for client certificates: version 2 CRLs, in PEM
     #[arg(long, value_name = "FILE", conflicts_with = "mds_mtls_dir")]
@@ -129,18 +130,43 @@ impl Tls {
         Ok(())
     }
 
+    /// Whether HTTPS has a port of its own.
+    pub(super) fn has_port(&self) -> bool {
+        self.tls_port.is_some()
+    }
+
+    /// Whether the issued certificate is sealed to the endorsement key of the TPM.
+    pub(super) fn uses_tpm(&self) -> bool {
+        self.mds_mtls_dir.is_some() && self.mds_ek.is_none()
+    }
+
+    /// A warning about options that are given without effect.
+    pub(super) fn without_effect(&self) -> Option<String> {
+        let files = [
+            ("--root-ca-mtls", self.root_ca_mtls.is_some()),
+            ("--server-cert", self.server_cert.is_some()),
+            ("--server-key", self.server_key.is_some()),
+        ];
+        if !self.use_mtls && self.tls_port.is_none() {
+            return ignored(&files, "add --use-mtls or --tls-port 443");
+        }
+        self.mds_mtls_dir.as_ref().and_then(|_| ignored(&files, "--mds-mtls-dir issues the certificates"))
+    }
+
     /// The certificate files. If there are none at the default paths, the error names the command that creates them.
     fn files(&self) -> anyhow::Result<Certificates> {
-        if self.server_key == Path::new(KEY) && matches!(self.server_key.try_exists(), Ok(false)) {
+        let or = |given: &Option<PathBuf>, default: &str| given.clone().unwrap_or_else(|| default.into());
+        let key = or(&self.server_key, KEY);
+        if key == Path::new(KEY) && matches!(key.try_exists(), Ok(false)) {
             bail!(
                 "HTTPS: {KEY} does not exist: create the certificates with `gce-metadata-server certs init certs`, or name your \
                  own with --server-key, --server-cert and --root-ca-mtls"
             );
         }
         Ok(Certificates::Files {
-            certificate: self.server_cert.clone(),
-            key: self.server_key.clone(),
-            client_roots: self.root_ca_mtls.clone(),
+            certificate: or(&self.server_cert, CERTIFICATE),
+            key,
+            client_roots: or(&self.root_ca_mtls, ROOT),
             revoked: self.mtls_crl.clone(),
         })
     }

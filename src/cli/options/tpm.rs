@@ -2,12 +2,13 @@
 //!
 //! Every build has the options, so that one without the feature `tpm` can print a helpful error.
 
-use crate::cli::values::{Hex, hex, secret, tpm_handle};
+use super::ignored;
+use crate::cli::values::{Hex, hex, secret, tpm_handle_or_zero};
 use anyhow::bail;
 use clap::{ArgGroup, Args};
-use gce_metadata_server::Environment;
 use gce_metadata_server::certs::EndorsementKey;
 use gce_metadata_server::routes::token::Secret;
+use gce_metadata_server::{Environment, LiveSource};
 use std::path::PathBuf;
 
 #[cfg(feature = "tpm")]
@@ -15,11 +16,12 @@ use crate::cli::file;
 #[cfg(feature = "tpm")]
 use anyhow::Context;
 #[cfg(feature = "tpm")]
-use gce_metadata_server::LiveSource;
-#[cfg(feature = "tpm")]
 use gce_metadata_server::signer::tpm::{Provisioner, TpmKey, TpmOptions};
 #[cfg(feature = "tpm")]
 use std::path::Path;
+
+/// Looks up the project number of the environment or the config.
+pub(super) type ProjectNumber<'a> = dyn Fn() -> anyhow::Result<Option<String>> + 'a;
 
 /// The TPM, and the authorisation of its keys.
 #[derive(Debug, Args)]
@@ -62,12 +64,12 @@ pub(crate) struct Tpm {
     #[arg(long)]
     pub(super) tpm: bool,
 
-    /// Persistent handle of the key, in hex as 0x81010002 or in decimal
-    #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle)]
+    /// Persistent handle of the key, in hex as 0x81010002 or in decimal; 0 is none
+    #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle_or_zero)]
     persistent_handle: Option<u32>,
 
     /// File of the key, in PEM with the label TSS2 PRIVATE KEY
-    #[arg(long, visible_aliases = ["tpmKeyFile", "keyfile"], value_name = "FILE", conflicts_with = "persistent_handle")]
+    #[arg(long, visible_aliases = ["tpmKeyFile", "keyfile"], value_name = "FILE")]
     tpm_key_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -86,11 +88,11 @@ pub(crate) struct Tpm {
     pub(super) use_oauth_token: bool,
 
     /// Use workload identity federation: the key is that of the workload's certificate
-    #[arg(long, visible_alias = "useTPMmTLS", requires_ifs = [("true", "project_number"), ("true", "pool_id"),
-        ("true", "provider_id"), ("true", "pub_cert")])]
-    use_tpm_mtls: bool,
+    #[arg(long, visible_alias = "useTPMmTLS", requires_ifs = [("true", "pool_id"), ("true", "provider_id"),
+        ("true", "pub_cert")])]
+    pub(super) use_tpm_mtls: bool,
 
-    /// Number of the project of the workload identity pool
+    /// Number of the project of the workload identity pool [default: numeric-project-id of the config]
     #[arg(long, visible_alias = "projectNumber", value_name = "NUMBER")]
     project_number: Option<String>,
 
@@ -109,6 +111,16 @@ pub(crate) struct Tpm {
 
 #[cfg(feature = "tpm")]
 impl TpmAccess {
+    /// A warning about options that a command without a key does not use.
+    pub(crate) fn without_key(&self) -> Option<String> {
+        let key = [
+            ("--key-pass", self.key_pass.is_some()),
+            ("--key-pass-file", self.key_pass_file.is_some()),
+            ("--pcrs", self.pcrs.is_some()),
+        ];
+        ignored(&key, "endorsement keys need no authorisation of a key")
+    }
+
     /// These options, and the passwords of the environment.
     pub(crate) fn options(&self, environment: &Environment) -> anyhow::Result<TpmOptions> {
         let password = |option: &Option<Secret>, file: &Option<PathBuf>, variable: &Option<Secret>| {
@@ -137,7 +149,7 @@ impl Tpm {
     pub(super) fn check(&self, per_account: bool, key_file: bool) -> anyhow::Result<()> {
         let Self { access, .. } = self;
         let key = [
-            ("--persistent-handle", self.persistent_handle.is_some()),
+            ("--persistent-handle", self.handle().is_some()),
             ("--tpm-key-file", self.tpm_key_file.is_some()),
             ("--use-tpm-mtls", self.use_tpm_mtls),
         ];
@@ -166,12 +178,35 @@ impl Tpm {
         Ok(())
     }
 
+    /// The persistent handle. The Go emulator's default value 0 means none.
+    fn handle(&self) -> Option<u32> {
+        self.persistent_handle.filter(|handle| *handle != 0)
+    }
+
+    /// Warnings about options that are given without effect. `has_user`: whether another option uses the address of the TPM.
+    pub(super) fn without_effect(&self, has_user: bool) -> Vec<String> {
+        let Self { access, .. } = self;
+        let handle = [("--persistent-handle", self.handle().is_some() && self.tpm_key_file.is_some())];
+        let access = [
+            ("--tpm-path", access.tpm_path.is_some()),
+            ("--parent-pass", access.parent_pass.is_some()),
+            ("--parent-pass-file", access.parent_pass_file.is_some()),
+        ];
+        let access = if self.tpm || has_user { None } else { ignored(&access, "no option uses the TPM") };
+        ignored(&handle, "--tpm-key-file takes precedence").into_iter().chain(access).collect()
+    }
+
     /// The endorsement key of the TPM.
     #[cfg(feature = "tpm")]
     pub(super) fn endorsement_key(&self, environment: &Environment) -> anyhow::Result<EndorsementKey> {
         let TpmOptions { tpm, parent_password, .. } = self.access.options(environment)?;
         let key = Provisioner::new(tpm).endorsement_key(parent_password.as_ref());
         key.context("can't read the endorsement key for --mds-mtls-dir from the TPM; --mds-ek can name a file instead")
+    }
+
+    #[cfg(not(feature = "tpm"))]
+    pub(super) fn source(&self, _: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
+        bail!(MISSING)
     }
 
     #[cfg(not(feature = "tpm"))]
@@ -190,25 +225,26 @@ impl Tpm {
         })
     }
 
-    /// The token source, if `--tpm` is set.
-    pub(super) fn source(&self) -> anyhow::Result<Option<LiveSource>> {
-        if !self.tpm {
-            return Ok(None);
-        }
-        let key = match (&self.tpm_key_file, self.persistent_handle) {
+    /// The token source of `--tpm`.
+    pub(super) fn source(&self, number: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
+        let key = match (&self.tpm_key_file, self.handle()) {
             (Some(path), _) => TpmKey::File(path.clone()),
             (None, Some(handle)) => TpmKey::Persistent(handle),
             (None, None) => bail!("--tpm needs a key: add --tpm-key-file or --persistent-handle"),
         };
-        let federation = (&self.project_number, &self.pool_id, &self.provider_id, &self.pub_cert);
-        Ok(Some(match federation {
-            (Some(project), Some(pool), Some(provider), Some(certificate)) if self.use_tpm_mtls => {
+        let federation = (&self.pool_id, &self.provider_id, &self.pub_cert);
+        Ok(match federation {
+            (Some(pool), Some(provider), Some(certificate)) if self.use_tpm_mtls => {
+                let project = self.project_number.clone().map_or_else(number, |number| Ok(Some(number)))?;
+                let project = project.context(
+                    "--use-tpm-mtls needs the number of the project: add --project-number, or numericProjectId to the config",
+                )?;
                 let pool = format!("projects/{project}/locations/global/workloadIdentityPools/{pool}");
                 let audience = format!("//iam.googleapis.com/{pool}/providers/{provider}");
                 LiveSource::TpmFederated { key, certificate: certificate.clone(), audience }
             }
             _ => LiveSource::Tpm { key },
-        }))
+        })
     }
 }
 

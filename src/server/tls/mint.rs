@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_vm_without_a_name_is_named_by_its_hostname_or_the_default() {
-        assert_eq!(of(None, json!({"instance": {}})), (DEFAULT_NAME.into(), vec![]));
+        assert_eq!(names(None, &Metadata::empty().tree()), (DEFAULT_NAME.into(), vec![]));
         assert_eq!(
             of(None, json!({"instance": {"hostname": "b.example.com"}})),
             ("b".into(), vec!["b.example.com".into()])

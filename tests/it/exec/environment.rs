@@ -24,7 +24,11 @@ fn value<'a>(environment: &'a str, name: &str) -> Option<&'a str> {
 #[test]
 fn variables_that_keep_clients_from_the_server_are_changed() {
     let mut command = shell(&[], "env; ls -A $CLOUDSDK_CONFIG");
-    command.envs(TRAPS).env("GOOGLE_ACCESS_TOKEN", "ya29.made-up").env("UNRELATED", "kept");
+    command
+        .envs(TRAPS)
+        .env("GOOGLE_ACCESS_TOKEN", "ya29.made-up")
+        .env("GOOGLE_ID_TOKEN", "e30.made-up.x")
+        .env("UNRELATED", "kept");
     let (environment, _) = output(command);
     for name in
         ["GOOGLE_APPLICATION_CREDENTIALS", "NO_GCE_CHECK", "CLOUDSDK_CORE_CHECK_GCE_METADATA", "GOOGLE_ACCESS_TOKEN"]

@@ -54,25 +54,54 @@ fn check_config_exits_with_the_severity_of_the_worst_finding() {
     let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
     assert_eq!(checked(&guest), (Some(0), vec![]));
 
-    let (status, lines) = checked("{\"instance\": {\n  \"colour\": \"red\"}}");
+    let (status, lines) = checked("{\"instance\": {\"name\": \"vm-1\",\n  \"colour\": \"red\"}}");
     assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
     assert!(lines[0].starts_with("c.json:2:13: notice: at instance.colour: "), "{lines:?}");
 
-    let (status, lines) = checked("{\"instance\": {\"colour\": 1, \"preempted\": \"maybe\"}}");
+    let (status, lines) =
+        checked("{\"instance\": {\"zone\": \"projects/1/zones/z\", \"colour\": 1, \"preempted\": \"maybe\"}}");
     assert_eq!((status, lines.len()), (Some(2), 2), "{lines:?}");
-    assert_eq!(lines[1], "c.json:1:41: warning: at instance.preempted: expected TRUE or FALSE, found `\"maybe\"`");
+    assert_eq!(lines[1], "c.json:1:71: warning: at instance.preempted: expected TRUE or FALSE, found `\"maybe\"`");
 
     let (status, lines) = checked("[]");
     assert_eq!(status, Some(1));
     assert_eq!(lines, ["c.json:1:1: error: at top level: an object is expected, not a list"]);
 
-    let (status, lines) = checked("{\"instance\": {\"preempted\": \"maybe\", \"disks\": 1, \"licenses\": 1}}");
+    let (status, lines) =
+        checked("{\"instance\": {\"preempted\": \"maybe\", \"name\": \"a\", \"disks\": 1, \"licenses\": 1}}");
     assert_eq!((status, lines.len()), (Some(1), 3), "{lines:?}");
-    assert_eq!(lines[1], "c.json:1:46: error: at instance.disks: a list is expected, not a number");
+    assert_eq!(lines[1], "c.json:1:59: error: at instance.disks: a list is expected, not a number");
+
+    let smallest = std::fs::read_to_string(repository("tests/conformance/smallest.json")).unwrap();
+    let (status, lines) = checked(&smallest);
+    assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
+    let notice = "c.json:4:19: notice: at computeMetadata.v1.instance: neither `name` nor `zone` is given; filled in from the \
+                  built-in VM: cpuPlatform, ";
+    assert!(lines[0].starts_with(notice), "{lines:?}");
 
     let (status, lines) = checked("{\"instance\": nothing}");
     assert_eq!((status, lines.len()), (Some(1), 1), "{lines:?}");
     assert!(lines[0].starts_with("c.json:1:15: error: at instance: "), "{lines:?}");
+}
+
+#[test]
+fn log_target_names_the_file_of_the_log() {
+    let folder = folder();
+    let log = folder.path().join("server.log");
+    for (options, both) in
+        [("-jsonLog -debug -logTarget server.log", false), ("--log-target server.log -alsologtostderr", true)]
+    {
+        let running = super::Running::start(program(folder.path(), &format!("--port 0 {options}")));
+        assert_eq!(running.get("instance/name"), "vm-1");
+        let (status, stderr) = running.stop("-TERM");
+        assert_eq!((status, stderr.contains("listening")), (Some(0), both), "{stderr}");
+    }
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let (json, text): (Vec<_>, Vec<_>) = lines.lines().partition(|line| line.starts_with('{'));
+    assert!(json.iter().any(|line| line.contains(r#""level":"DEBUG""#)), "{lines}");
+    assert!(text.iter().any(|line| line.contains("INFO") && line.contains("listening")), "appended: {lines}");
+    let error = refused(folder.path(), "--log-target none/server.log --port 0");
+    assert!(error.starts_with("--log-target none/server.log: No such file"), "{error}");
 }
 
 #[test]

@@ -33,6 +33,38 @@ fn live_tokens_beyond_loopback_log_a_warning() {
 }
 
 #[test]
+fn tokens_that_no_account_gets_log_a_warning() {
+    let folder = folder();
+    let config = |accounts: &str| {
+        let config = format!(r#"{{"instance": {{"serviceAccounts": {accounts}}}}}"#);
+        std::fs::write(folder.path().join("vm.json"), config).unwrap();
+    };
+    let tokens = [("GOOGLE_ACCESS_TOKEN", "ya29.made-up"), ("GOOGLE_ID_TOKEN", "e30.e30.")];
+    let warnings = || logged(folder.path(), "--port 0 --config-file vm.json", &tokens, " WARN ");
+    config(r#"{"a@example.com": {}, "b@example.com": {}}"#);
+    assert!(
+        warnings().iter().any(|line| line.contains("and the metadata has none: give an account the alias `default`"))
+    );
+    config("{}");
+    let added = "the metadata has no service account: tokens are served for 0-compute@developer.gserviceaccount.com";
+    assert!(warnings().iter().any(|line| line.contains(added)));
+    config(r#"{"default": {}}"#);
+    assert_eq!(warnings(), [""; 0]);
+}
+
+#[test]
+fn options_without_effect_log_a_warning() {
+    let folder = folder();
+    let options = "--port 0 --metrics-port 0 --socket-mode 660 --server-key none.key -stderrthreshold=INFO";
+    let warnings = logged(folder.path(), options, &[], " WARN ");
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert!(
+        warnings.iter().any(|line| line.ends_with("--metrics-port does nothing: add --metrics-enabled")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn a_config_file_without_credentials_logs_a_warning_about_offline_tokens() {
     let folder = folder();
     let config = folder.path().join("vm.json");

@@ -2,6 +2,8 @@
 
 use crate::support::google::new_key;
 use crate::support::swtpm::Swtpm;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use gce_metadata_server::signer::PemSigner;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -54,16 +56,19 @@ async fn tpm_import_stores_a_service_account_key() {
     std::fs::write(tpm.file("sa.json"), json.to_string()).unwrap();
     std::fs::write(tpm.file("password"), "made-up password\n").unwrap();
     let fingerprint = PemSigner::from_pem(&tpm.pem).unwrap().info().spki_sha256;
+    let base64 = BASE64_STANDARD.encode(fingerprint);
     let fingerprint: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
     for (parent, more) in [("h2", ""), ("ek", " --persistent 0x81010005")] {
         let line = format!("import --key sa.json --out {parent}.pem --parent {parent} --key-pass-file password{more}");
         let shown = stdout_of(&tpm, &line);
         assert!(shown.contains(&fingerprint) && shown.contains("policy:      none"), "{shown}");
+        assert!(shown.contains(&format!("fingerprint: {base64}\n")), "{shown}");
         let key = tpm.key(&format!("{parent}.pem")).password("made-up password");
         super::signer::signs_alike(&tpm, key).await;
     }
     let shown = stdout_of(&tpm, "show --persistent 0x81010005");
-    assert!(shown.contains(&fingerprint) && shown.contains("2048 bits, PKCS#1 v1.5 and PSS"), "{shown}");
+    assert!(shown.contains(&format!("fingerprint: {base64}\n             {fingerprint} (hex)\n")), "{shown}");
+    assert!(shown.contains("2048 bits, PKCS#1 v1.5 and PSS"), "{shown}");
     stdout_of(&tpm, "import --key rsa.pem --out bound.pem --pcrs sha1:16+sha256:23");
     super::signer::signs_alike(&tpm, tpm.key("bound.pem").pcrs("sha1:16+sha256:23")).await;
     stdout_of(&tpm, "import --key rsa.pem --out both.pem --pcrs 23 --key-pass-file password");
@@ -209,6 +214,11 @@ fn an_unwritable_output_path_fails_before_a_key_is_made() {
 fn tpm_ek_name_prints_the_names_that_tpm2_tools_computes() {
     let tpm = Swtpm::with(&[]);
     let shown = stdout_of(&tpm, "ek-name");
+    let unused = command(&tpm, "ek-name --pcrs 23").output().unwrap();
+    assert_eq!(
+        String::from_utf8(unused.stderr).unwrap(),
+        "warning: --pcrs does nothing: endorsement keys need no authorisation of a key\n"
+    );
     for kind in ["rsa", "ecc"] {
         tpm.run(&format!("tpm2_createek -Q -c ek.ctx -G {kind} -u ek.pub"));
         tpm.run("tpm2_readpublic -Q -c ek.ctx -n ek.name");

@@ -161,8 +161,16 @@ async fn invalid_tpm_options_and_files_fail_the_start() {
         ("--tpm --persistentHandle 0x81010009 --tpm-path ./socket", "no key at the persistent handle 0x81010009"),
         ("--tpm --keyfile private.pem --pcrs 99", "--pcrs: `99`: registers from 0 to 23"),
         ("--tpm --keyfile private.pem --tpm-session-encrypt-with-name xyz", "hexadecimal"),
-        ("--tpm --keyfile private.pem --impersonate", "exclude each other: give one of them"),
-        ("--tpm --keyfile private.pem --useTPMmTLS", "--project-number"),
+        (
+            "--tpm --keyfile private.pem --credentials all.json",
+            "--tpm and --credentials exclude each other: give one of them",
+        ),
+        ("--tpm --persistentHandle=0", "--tpm needs a key"),
+        ("--tpm --keyfile private.pem --useTPMmTLS", "--pool-id"),
+        (
+            "--tpm --keyfile private.pem --useTPMmTLS --poolID p --providerID q --pubCert c",
+            "--use-tpm-mtls needs the number of the project: add --project-number, or numericProjectId to the config",
+        ),
     ] {
         let error = refused(options);
         assert!(error.contains(text), "{options}: {error}");
@@ -222,17 +230,31 @@ async fn use_tpm_mtls_federates_with_a_certificate_of_a_tpm_key() {
     std::fs::write(setup.tpm.file("other.pem"), &tls.client.0).unwrap();
     let federated = "--useTPMmTLS --projectNumber 1 --poolID p --providerID q --pubCert";
     for (file, version) in [("any.pem", "TLSv1_3"), ("private.pem", "TLSv1_2")] {
-        let (program, host) = setup.start(
-            &format!("--tpm --keyfile {file} {federated} client.pem --sts-url {}/v1/token", tls.url),
-            |it| {
-                it.env("SSL_CERT_FILE", setup.tpm.file("root.pem"));
-            },
-        );
+        let options = format!("--tpm --keyfile {file} {federated} client.pem --sts-url {}/v1/token", tls.url);
+        let (mut program, host) = setup.start(&format!("{options} --metricsEnabled --metrics-port 0"), |it| {
+            it.env("SSL_CERT_FILE", setup.tpm.file("root.pem"));
+        });
         let answer = get_at(&host, "instance/service-accounts/default/token").await;
         assert_eq!(setup.owner(&answer).0, EMAIL);
         let token = get_at(&host, "instance/service-accounts/default/identity?audience=https://a.example.com").await;
         assert_eq!(setup.google.id_token(&token.body).1, EMAIL);
         assert_eq!(tls.last_version(), version, "{file}");
+        let metrics = crate::support::metrics_at(&program.wait_for("# Metrics and health at http://")).await;
+        assert!(metrics.contains(r#"credential_type{type="TPMFederated"} 1"#), "{metrics}");
+        program.stop();
+    }
+    // Without the option, the number is that of the environment, or else of the config.
+    let options =
+        "--tpm --keyfile any.pem --persistentHandle=0 --useTPMmTLS --poolID p --providerID q --pubCert client.pem";
+    for (variable, number) in [("", 1), ("1", 2)] {
+        let accounts = json!({"default": {"email": EMAIL}});
+        let vm = json!({"project": {"numericProjectId": number}, "instance": {"serviceAccounts": accounts}});
+        std::fs::write(setup.tpm.file("vm.json"), vm.to_string()).unwrap();
+        let options = format!("{options} --sts-url {}/v1/token --config-file FOLDER/vm.json", tls.url);
+        let (program, host) = setup.start(&options, |it| {
+            it.env("SSL_CERT_FILE", setup.tpm.file("root.pem")).env("GOOGLE_NUMERIC_PROJECT_ID", variable);
+        });
+        assert_eq!(setup.owner(&get_at(&host, "instance/service-accounts/default/token").await).0, EMAIL);
         program.stop();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));

@@ -67,9 +67,9 @@ pub enum LiveSource {
         /// The path of Application Default Credentials of any type.
         path: PathBuf,
     },
-    /// Workload identity federation, for the default account.
+    /// Application Default Credentials as they are, for the default account: usually workload identity federation.
     Federate {
-        /// The path of a file with the `type` `external_account`.
+        /// The path of credentials of any type, usually `external_account`.
         path: PathBuf,
     },
     /// A service account's key in a TPM, for the default account.

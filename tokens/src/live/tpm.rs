@@ -70,7 +70,7 @@ pub(super) fn federated(
         Upstream::with_resolver(resolver, versions).map_err(|error| CredentialError::Tls(error.to_string()))?;
     let identity = external::certified(upstream, subject, audience, context);
     let impersonation = Impersonation::of_any(context, context.endpoints.iam(None, GOOGLE), identity);
-    Ok(LoadedCredentials { fingerprint, ..LoadedCredentials::new("Federated", impersonation.tokens()) })
+    Ok(LoadedCredentials { fingerprint, ..LoadedCredentials::new("TPMFederated", impersonation.tokens()) })
 }
 
 /// Converts a problem into an error with this place. A place that the problem already begins with is not repeated.

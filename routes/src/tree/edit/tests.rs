@@ -219,7 +219,7 @@ fn a_deeply_nested_path_or_value_is_an_error_and_no_stack_overflow() {
 #[test]
 fn an_edit_is_converted_to_gces_types_and_a_config_is_not() {
     let config = json!({"instance": {"id": "7", "preempted": true, "scheduling": {"preemptible": false}}});
-    let tree = Metadata::from_json(config.clone()).unwrap().tree();
+    let tree = Metadata::unfilled(config.clone()).tree();
     assert_eq!(json_of(&tree.with_merged("", &json!({})).unwrap()), config);
     let tree = tree.with("instance/preempted", &json!(true)).unwrap();
     let tree = tree.with("instance/attributes/x", &json!(5)).unwrap();

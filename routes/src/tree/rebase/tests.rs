@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn tree(v1: Value) -> Tree {
-    Metadata::from_json(v1).unwrap().tree()
+    Metadata::unfilled(v1).tree()
 }
 
 fn instance(instance: Value) -> Tree {

@@ -25,6 +25,7 @@ mod prometheus;
 mod protocol;
 mod rate_limits;
 mod reload;
+mod sample_keys;
 mod support;
 mod threads;
 #[cfg(feature = "tpm")]

@@ -16,6 +16,7 @@ mod exec;
 mod file;
 mod go;
 mod http_client;
+mod log_fields;
 mod logging;
 mod options;
 #[cfg(all(test, feature = "tpm"))]

@@ -70,12 +70,14 @@ pub(crate) struct Exec {
 }
 
 /// The options that have an effect on a command with a running server.
-const WITH_URL: [&str; 10] = [
+const WITH_URL: [&str; 12] = [
     "url",
     "fresh_home",
     "command",
     "v",
     "debug",
+    "quiet",
+    "log_level",
     "log_format",
     "json_log",
     "log_target",

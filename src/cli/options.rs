@@ -54,7 +54,7 @@ Environment Variables:
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
-  RUST_LOG                   log filter, such as debug or hyper=trace; overrides -v";
+  RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v";
 
 /// The options of a server. Every command that starts one flattens them into its own options.
 #[derive(Debug, Args)]

@@ -25,6 +25,8 @@ async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Resul
     // Handle signals before anything is bound, so that one cannot kill a half-started server.
     let mut stop = Stop::listen()?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    // Installs a handler, so that the signal does not kill the server: scripts that rotate logs send it.
+    let _ignored = signal(SignalKind::user_defined1())?;
     let source = options.config_name();
     let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
     announce(&source, &server);

@@ -2,6 +2,7 @@
 
 mod commands;
 mod hosts;
+mod log;
 mod refused;
 mod threads;
 mod tokens;

@@ -28,6 +28,7 @@ mod reload;
 mod sample_keys;
 mod support;
 mod threads;
+mod token_requests;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;

@@ -118,7 +118,11 @@ impl Loader {
 
     fn load(&mut self, read: Result<Vec<u8>, ConfigError>) -> Result<bool, ConfigError> {
         self.last = read.as_ref().map(Vec::clone).map_err(ToString::to_string);
-        let tree = read.and_then(|bytes| self.file.parse(&bytes)).map(|metadata| metadata.tree());
+        let tree = read.and_then(|bytes| {
+            let metadata = self.file.parse(&bytes)?;
+            self.file.log_findings(&bytes);
+            Ok(metadata.tree())
+        });
         // Counted before it is published: a client that sees the change finds it counted.
         self.counts.count(tree.is_ok());
         let changed = tree.map(|tree| self.publish(tree));

@@ -38,7 +38,7 @@ mod v1;
 
 pub use accounts::ServiceAccount;
 pub use endpoint::{NoMaintenance, SaveGuestAttributes};
-pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
+pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk, nearest};
 pub use options::RouterOptions;
 pub use os_login::OsLogin;
 pub use paths::{V1, below_v1};

@@ -266,7 +266,7 @@ fn a_new_key_that_gce_does_not_have_is_logged_once() {
         publisher.set("odd/a b", 1).unwrap_err();
         publisher.remove("instance/preemptd").unwrap();
     });
-    let warning = "GCE is not known to have this key: check its spelling; it is served unchanged path=";
+    let warning = "GCE is not known to have this key: did you mean `preempted`; it is served unchanged path=";
     let paths: Vec<_> =
         log.lines().map(|line| line.split_once(warning).unwrap_or_else(|| panic!("{line}")).1).collect();
     assert_eq!(paths, ["\"instance/preemptd\"", "\"instance/disks/0/odd\""]);

@@ -21,6 +21,7 @@ mod logging;
 mod options;
 #[cfg(all(test, feature = "tpm"))]
 mod reference;
+mod schema;
 mod scratch;
 mod serve;
 mod signals;
@@ -37,7 +38,14 @@ use options::ServeOptions;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// An emulator of Google Compute Engine's metadata server.
+const ABOUT: &str = "\
+An emulator of Google Compute Engine's metadata server.
+
+Examples:
+  gce-metadata-server --config-file vm.json      serve the metadata of this file
+  gce-metadata-server exec -- python3 main.py    run a program whose client libraries find the server";
+
+/// An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json
 #[derive(Debug, Parser)]
 #[command(
     name = "gce-metadata-server",
@@ -46,7 +54,9 @@ use std::process::ExitCode;
     disable_version_flag = true,
     args_override_self = true,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    long_about = ABOUT,
+    after_help = options::SHORT_HELP,
+    after_long_help = options::LONG_HELP
 )]
 struct Cli {
     #[command(subcommand)]
@@ -81,6 +91,10 @@ pub(crate) enum Command {
 
     /// Check a config file
     CheckConfig(check_config::CheckConfig),
+
+    /// Print a JSON Schema, by which editors complete keys and values
+    #[command(subcommand, arg_required_else_help = false)]
+    Schema(schema::Schema),
 
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
@@ -126,6 +140,7 @@ impl Command {
             Self::Env(env) => env.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
+            Self::Schema(schema) => schema.run()?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -184,13 +199,39 @@ mod tests {
     }
 
     #[test]
-    fn help_lists_serving_options_by_heading_and_commands() {
+    fn the_short_help_fits_on_a_screen() {
         let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 40, "{} lines: {help}", help.lines().count());
+        for line in ["Example: ", "  exec ", "--config-file", "--service-account-file", "--quiet", "--help lists all"] {
+            assert!(help.contains(line), "{line}: {help}");
+        }
+        assert!(!help.contains("--offline-issuer") && !help.contains("Environment Variables:"), "{help}");
+    }
+
+    #[test]
+    fn help_is_also_a_command() {
+        for (line, usage) in [
+            ("help", "Usage: gce-metadata-server"),
+            ("help exec", "Usage: gce-metadata-server exec"),
+            ("help certs renew", "Usage: gce-metadata-server certs renew"),
+        ] {
+            let words = ["gce-metadata-server"].into_iter().chain(line.split(' ')).map(OsString::from);
+            let help = super::parse(words).unwrap_err();
+            assert!(!help.use_stderr() && help.to_string().contains(usage), "{line}: {help}");
+        }
+    }
+
+    #[test]
+    fn help_lists_serving_options_by_heading_and_commands() {
+        let help = Cli::command().render_long_help().to_string();
         for line in
             ["Commands:", "  serve ", "  check-config ", "Base Options:", "mTLS Options:", "Environment Variables:"]
         {
             assert!(help.contains(line), "{line}: {help}");
         }
+        let is_listed = |option: &str| help.contains(option);
+        assert_eq!(is_listed("--tpm-key-file"), cfg!(feature = "tpm"));
+        assert_eq!(is_listed("this program was built without TPM support"), cfg!(not(feature = "tpm")));
         assert!(help.contains("-h, --help") && help.contains("-V, --version"), "{help}");
     }
 }

@@ -6,6 +6,7 @@ mod expect;
 mod fill;
 mod finding;
 mod gce_types;
+mod json_schema;
 mod suggest;
 mod walk;
 

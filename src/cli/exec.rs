@@ -27,7 +27,8 @@ use summary::Summary;
 use tracing::Level;
 use wiring::Wiring;
 
-const EXEC: &str = "Exec Options";
+/// The heading of the options that `serve` does not have.
+pub(super) const EXEC: &str = "Exec Options";
 
 /// Exit status of a start that SIGTERM ended.
 const TERMINATED: u8 = 128 + 15;

@@ -2,6 +2,14 @@
 //!
 //! Options are in kebab-case; the Go emulator's spellings are aliases. Each heading of `--help` is a file of this folder.
 
+/// The error of a build without the feature `tpm`, as a literal for `concat!`.
+#[cfg(not(feature = "tpm"))]
+macro_rules! missing_tpm {
+    () => {
+        "this program was built without TPM support: build it with `cargo build --release --features tpm`"
+    };
+}
+
 mod authentication;
 mod endpoints;
 mod logging;
@@ -19,7 +27,7 @@ use super::go;
 use super::values::{address, duration, file_mode, host, number, port, positive};
 use anyhow::bail;
 use authentication::Authentication;
-use clap::Args;
+use clap::{Arg, Args};
 use endpoints::Endpoints;
 use gce_metadata_server::{ConfigFile, Environment, Metadata, Server, ServerBuilder};
 use monitoring::Monitoring;
@@ -33,7 +41,10 @@ const MISC: &str = "Misc Options";
 
 const DEFAULT_CONFIG: &str = "config.json";
 
-pub(super) const ENVIRONMENT: &str = "\
+/// The text as a literal, for `concat!`.
+macro_rules! environment {
+    () => {
+        "\
 Environment Variables:
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
@@ -54,11 +65,37 @@ Environment Variables:
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
-  RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v";
+  RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v"
+    };
+}
+
+pub(super) const ENVIRONMENT: &str = environment!();
+
+/// Options that the short help lists. `--help` lists all.
+const IN_SHORT_HELP: [&str; 8] =
+    ["config_file", "interface", "port", "service_account_file", "impersonate", "v", "quiet", "help"];
+
+pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
+
+#[cfg(feature = "tpm")]
+pub(super) const LONG_HELP: &str = ENVIRONMENT;
+#[cfg(not(feature = "tpm"))]
+pub(super) const LONG_HELP: &str =
+    concat!("TPM Authentication Options:\n  None: ", missing_tpm!(), "\n\n", environment!());
+
+/// Lets boolean flags take a value, and chooses the options of the short help. Options of a TPM are hidden if the build has none.
+fn adapted(arg: Arg) -> Arg {
+    let arg = go::bool_flag(arg);
+    let is_of_serve = arg.get_help_heading() != Some(super::exec::EXEC) && arg.get_long().is_some();
+    let is_short = !is_of_serve || IN_SHORT_HELP.contains(&arg.get_id().as_str());
+    let is_missing = cfg!(not(feature = "tpm")) && arg.get_help_heading() == Some(tpm::HEADING);
+    let is_hidden = arg.is_hide_set() || is_missing;
+    arg.hide_short_help(!is_short).hide(is_hidden)
+}
 
 /// The options of a server. Every command that starts one flattens them into its own options.
 #[derive(Debug, Args)]
-#[command(after_help = ENVIRONMENT, mut_args = go::bool_flag)]
+#[command(after_help = SHORT_HELP, after_long_help = LONG_HELP, mut_args = adapted)]
 pub(crate) struct ServeOptions {
     /// Config file, reloaded when it changes [default: config.json if it exists, else a built-in sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]

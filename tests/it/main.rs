@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod abort;
+mod config_schema;
 mod conformance;
 mod default_account;
 mod docs;

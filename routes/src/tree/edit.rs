@@ -57,9 +57,9 @@ impl Tree {
         for path in unknown.iter().filter(|path| self.get(path).is_none()) {
             let segments: Vec<_> = path.split('/').collect();
             let nearest = segments.split_last().and_then(|(key, directory)| nearest_key(directory, key));
-            let suggestion = nearest.map(|key| format!("; did you mean `{}`?", schema::kebab_case(&key)));
-            let suggestion = suggestion.unwrap_or_default();
-            tracing::warn!(path, "GCE is not known to have this key, and it is served unchanged{suggestion}");
+            let did_you_mean = nearest.map(|key| schema::kebab_case(&key));
+            let text = "GCE is not known to have this key: check its spelling; it is served unchanged";
+            tracing::warn!(path, did_you_mean, "{text}");
         }
     }
 

@@ -21,6 +21,9 @@ fn version_and_help_go_to_standard_output() {
     for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
         assert!(help.contains(heading), "{help}");
     }
+    assert_eq!(program(folder.path(), "help").output().unwrap().stdout, help.as_bytes());
+    let short = program(folder.path(), "-h").output().unwrap().stdout;
+    assert!(short.len() < help.len() / 3, "{}", String::from_utf8_lossy(&short));
 }
 
 #[test]

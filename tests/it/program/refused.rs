@@ -91,7 +91,7 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     let error = refused(folder.path(), "--port 0");
     assert!(error.starts_with("config.json:2:"), "{error}");
     assert!(error.ends_with("at computeMetadata.v1.instance.disks: a list is expected, not a number"), "{error}");
-    config("{\"project\": {}}");
+    config("{\"instance\": {\"name\": \"vm-1\"}}");
 
     assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
     assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--use-mtls or --tls-port 443"));

@@ -266,9 +266,9 @@ fn a_new_key_that_gce_does_not_have_is_logged_once() {
         publisher.set("odd/a b", 1).unwrap_err();
         publisher.remove("instance/preemptd").unwrap();
     });
-    let warning = "GCE is not known to have this key: did you mean `preempted`; it is served unchanged path=";
+    let warning = "GCE is not known to have this key: check its spelling; it is served unchanged path=";
     let paths: Vec<_> =
         log.lines().map(|line| line.split_once(warning).unwrap_or_else(|| panic!("{line}")).1).collect();
-    assert_eq!(paths, ["\"instance/preemptd\"", "\"instance/disks/0/odd\""]);
+    assert_eq!(paths, ["\"instance/preemptd\" did_you_mean=\"preempted\"", "\"instance/disks/0/odd\""]);
     assert!(log.lines().all(|line| line.contains("WARN")), "{log}");
 }

@@ -114,7 +114,7 @@ mod tests {
     async fn the_stack_is_nested_at_compute_metadata() {
         let server = serve(at_its_own_path(&vm().await).unwrap()).await.unwrap();
         assert_serves(server, "/healthz", "well").await;
-        assert_serves(server, "/computeMetadata/", "v1/\nv1beta1/\n").await;
+        assert_serves(server, "/computeMetadata/", "v1/\n").await;
         assert_serves(server, "/computeMetadata/v1/project/project-id", "sample-project").await;
         assert_eq!(follow(server, "/computeMetadata/v1/project").await, "/computeMetadata/v1/project/");
         let (status, _, page) = ask(server, "/computeMetadata/v1/none").await.unwrap();
@@ -125,7 +125,7 @@ mod tests {
     async fn the_stack_is_nested_below_a_prefix() {
         let server = serve(below_a_prefix(&vm().await).unwrap()).await.unwrap();
         assert_serves(server, "/healthz", "well").await;
-        assert_serves(server, "/vm/", "0.1/\ncomputeMetadata/\n").await;
+        assert_serves(server, "/vm/", "computeMetadata/\n").await;
         assert_serves(server, "/vm/computeMetadata/v1/project/project-id", "sample-project").await;
         assert_eq!(follow(server, "/vm/computeMetadata/v1/project").await, "/vm/computeMetadata/v1/project/");
         assert_eq!(ask(server, "/computeMetadata/v1/project/project-id").await.unwrap().0, 404);

@@ -10,15 +10,20 @@
 mod announce;
 mod certs;
 mod check_config;
+mod client;
 mod client_env;
+mod completions;
+mod doctor;
 mod env;
 mod exec;
 mod file;
 mod go;
+mod health;
 mod http_client;
 mod log_fields;
 mod logging;
 mod options;
+mod parent;
 #[cfg(all(test, feature = "tpm"))]
 mod reference;
 mod schema;
@@ -27,6 +32,7 @@ mod serve;
 mod signals;
 mod start;
 mod target;
+mod token;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod usage_error;
@@ -34,9 +40,12 @@ mod values;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gce_metadata_server::Environment;
-use options::ServeOptions;
+use serve::Serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+const SHORT_ABOUT: &str =
+    "An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
 
 const ABOUT: &str = "\
 An emulator of Google Compute Engine's metadata server.
@@ -45,7 +54,7 @@ Examples:
   gce-metadata-server --config-file vm.json      serve the metadata of this file
   gce-metadata-server exec -- python3 main.py    run a program whose client libraries find the server";
 
-/// An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json
+/// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]
 #[command(
     name = "gce-metadata-server",
@@ -54,9 +63,8 @@ Examples:
     disable_version_flag = true,
     args_override_self = true,
     args_conflicts_with_subcommands = true,
-    long_about = ABOUT,
-    after_help = options::SHORT_HELP,
-    after_long_help = options::LONG_HELP
+    disable_help_subcommand = true,
+    after_help = options::LONG_HELP
 )]
 struct Cli {
     #[command(subcommand)]
@@ -64,7 +72,7 @@ struct Cli {
 
     // The options of the default command.
     #[command(flatten)]
-    serve: Box<ServeOptions>,
+    serve: Box<Serve>,
 
     /// Print version
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = options::BASE)]
@@ -79,11 +87,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve metadata (the default command)
-    Serve(Box<ServeOptions>),
+    Serve(Box<Serve>),
 
     Exec(Box<exec::Exec>),
 
     Env(env::Env),
+
+    Doctor(doctor::Doctor),
 
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
@@ -95,6 +105,16 @@ pub(crate) enum Command {
     /// Print a JSON Schema, by which editors complete keys and values
     #[command(subcommand, arg_required_else_help = false)]
     Schema(schema::Schema),
+
+    Health(health::Health),
+
+    /// Check tokens
+    #[command(subcommand, arg_required_else_help = false)]
+    Token(token::Token),
+
+    Completions(completions::Completions),
+
+    Man(completions::Man),
 
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
@@ -109,12 +129,23 @@ pub(crate) enum Command {
     },
 }
 
+/// The command line with the command `help` and a short help. Manual pages and completion scripts have neither: they describe every
+/// option.
+fn with_help() -> clap::Command {
+    let short = |command: clap::Command| {
+        let command = command.mut_args(options::in_short_help);
+        command.after_help(options::SHORT_HELP).after_long_help(options::LONG_HELP)
+    };
+    let program = Cli::command().disable_help_subcommand(false).about(SHORT_ABOUT).long_about(ABOUT);
+    short(program).mut_subcommand("serve", short).mut_subcommand("exec", |exec| exec.mut_args(options::in_short_help))
+}
+
 /// Parses the program's arguments. The first one is the name of the program.
 ///
 /// # Errors
 /// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = with_help();
     let arguments = go::normalized(&command, arguments);
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     if let Some((name @ "exec", matches)) = matches.subcommand()
@@ -131,16 +162,27 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
+/// The exit status for arguments that [`parse`] refuses: 2 for the commands below `token`, whose status 1 says that a token is not
+/// valid; otherwise 1.
+pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    if arguments.nth(1).is_some_and(|command| command == "token") { 2 } else { 1 }
+}
+
 impl Command {
     /// Runs the command until it ends.
     pub(crate) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Serve(options) => serve::run(*options, environment)?,
+            Self::Serve(serve) => serve.run(environment)?,
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
+            Self::Doctor(doctor) => return doctor.run(&environment),
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             Self::Schema(schema) => schema.run()?,
+            Self::Health(health) => health.run(&environment)?,
+            Self::Token(token) => token.run(&environment)?,
+            Self::Completions(completions) => completions.run(Cli::command())?,
+            Self::Man(man) => man.run(Cli::command())?,
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]
@@ -200,8 +242,8 @@ mod tests {
 
     #[test]
     fn the_short_help_fits_on_a_screen() {
-        let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 40, "{} lines: {help}", help.lines().count());
+        let help = with_help().render_help().to_string();
+        assert!(help.lines().count() <= 45, "{} lines: {help}", help.lines().count());
         for line in ["Example: ", "  exec ", "--config-file", "--service-account-file", "--quiet", "--help lists all"] {
             assert!(help.contains(line), "{line}: {help}");
         }
@@ -223,7 +265,7 @@ mod tests {
 
     #[test]
     fn help_lists_serving_options_by_heading_and_commands() {
-        let help = Cli::command().render_long_help().to_string();
+        let help = with_help().render_long_help().to_string();
         for line in
             ["Commands:", "  serve ", "  check-config ", "Base Options:", "mTLS Options:", "Environment Variables:"]
         {

@@ -8,6 +8,9 @@ use gce_metadata_server::Environment;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// The exit status of a command that fails.
+const FAILURE: u8 = 1;
+
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
@@ -16,13 +19,13 @@ fn main() -> ExitCode {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => return fail(&cli::one_line(&error)),
+        Err(error) => return fail(&cli::one_line(&error), cli::usage_status(std::env::args_os())),
     };
     let outcome = Environment::read().map_err(Into::into).and_then(|environment| command.run(environment));
-    outcome.unwrap_or_else(|error| fail(&format!("{error:#}")))
+    outcome.unwrap_or_else(|error| fail(&format!("{error:#}"), FAILURE))
 }
 
-fn fail(error: &str) -> ExitCode {
+fn fail(error: &str, status: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {error}");
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }

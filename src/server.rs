@@ -26,7 +26,6 @@ use crate::config::ConfigError;
 use crate::reload::ReloadCounts;
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
@@ -138,7 +137,7 @@ impl Server {
     /// The base URL for clients on this machine, `http://HOST:PORT` or `https://HOST:PORT`; `None` for a Unix socket.
     pub fn url(&self) -> Option<String> {
         let scheme = if self.tls_address.as_ref() == Some(&self.address) { "https" } else { "http" };
-        self.reachable_at().map(|address| format!("{scheme}://{address}"))
+        self.address.reachable().map(|address| format!("{scheme}://{address}"))
     }
 
     /// The virtual machine of this server.
@@ -168,18 +167,7 @@ impl Server {
     /// Unix socket.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"];
-        self.reachable_at().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
-    }
-
-    /// The address for clients on this machine: loopback if the server listens on all interfaces.
-    fn reachable_at(&self) -> Option<SocketAddr> {
-        let mut address = self.address.socket_addr()?;
-        match address.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        Some(address)
+        self.address.reachable().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
     }
 
     /// Stops the server gracefully: it accepts no new connections, answers requests that wait for a change, and lets other

@@ -109,7 +109,7 @@ fn is_metadata(authority: &Authority) -> bool {
     let host = bare_host(authority);
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_known = |known: &&str| name.eq_ignore_ascii_case(known);
-    port(authority) == Some(HTTP) && (METADATA.iter().any(|it| is_known(&it)) || METADATA_ADDRESSES.contains(&host))
+    port(authority) == Some(HTTP) && (METADATA.iter().any(is_known) || METADATA_ADDRESSES.contains(&host))
 }
 
 /// The host without brackets.

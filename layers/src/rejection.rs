@@ -4,11 +4,13 @@
 
 use crate::request_head::RequestHead;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use std::borrow::Cow;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const BARE_HTML: HeaderValue = HeaderValue::from_static("text/html");
+
+const LEGACY_DISABLED: &str = "Legacy metadata endpoints are disabled. Please use the /v1/ endpoint.";
 
 /// Why a request is answered without a value. Each rejection has a status and a body: GCE's error page, or a few words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum Rejection {
     MissingSlash,
     /// 400: a parameter has a wrong value, or the node does not support it.
     BadRequest,
-    /// 403: the request has neither `Metadata-Flavor: Google` nor the header before it.
+    /// 403: the request has neither `Metadata-Flavor: Google` nor the header before it. The connection is closed after the answer.
     MissingFlavor,
     /// 403 for another reason, such as a forwarded request.
     Forbidden,
@@ -98,6 +100,10 @@ impl Rejection {
             response.headers_mut().insert(header::LOCATION, location);
         }
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        // HTTP/2 has no such header.
+        if self == Self::MissingFlavor && head.version() < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
@@ -112,10 +118,11 @@ impl Rejection {
             Self::HostNotAllowed => {
                 ("Forbidden", no_permission(&url, "The Host header names a host that is not allowed. "))
             }
-            Self::LegacyEndpoint => (
-                "Forbidden",
-                no_permission(&url, "Legacy metadata endpoints are disabled. Please use the /v1/ endpoint. "),
-            ),
+            Self::LegacyEndpoint => {
+                let path = url.split('?').next().unwrap_or_default();
+                let accessed = format!("Legacy metadata endpoint accessed: {path}\n{LEGACY_DISABLED} ");
+                ("Forbidden", no_permission(&url, &accessed))
+            }
             Self::NotFound => {
                 ("Not Found", format!("The requested URL <code>{url}</code> was not found on this server.  "))
             }
@@ -244,10 +251,27 @@ mod tests {
             "<p>Your client does not have permission to get URL <code>/computeMetadata/v1/</code> from this server. \
              Missing Metadata-Flavor:Google header. <ins>That’s all we know.</ins>\n"
         ));
-        let (_, body) = answer(Rejection::LegacyEndpoint, "/0.1/");
-        assert!(body.contains("Legacy metadata endpoints are disabled. Please use the /v1/ endpoint."));
+        let (_, body) = answer(Rejection::LegacyEndpoint, "/0.1/'?alt=text");
+        assert!(body.contains(
+            "from this server. Legacy metadata endpoint accessed: /0.1/&#39;\nLegacy metadata endpoints are disabled. \
+             Please use the /v1/ endpoint. <ins>"
+        ));
         let (_, body) = answer(Rejection::Forbidden, "/");
         assert!(body.contains("<code>/</code> from this server.  <ins>"));
+    }
+
+    #[test]
+    fn only_a_missing_flavor_closes_the_connection_and_only_in_http_1() {
+        let connection = |rejection: Rejection, version| {
+            let request = Request::get("/computeMetadata/v1/").version(version).body(()).unwrap();
+            let response: Response<Bytes> = rejection.into_response(&RequestHead::from_request(request));
+            response.headers().get(header::CONNECTION).cloned()
+        };
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(connection(Rejection::MissingFlavor, version).unwrap(), "close");
+            assert_eq!(connection(Rejection::Forbidden, version), None);
+        }
+        assert_eq!(connection(Rejection::MissingFlavor, Version::HTTP_2), None);
     }
 
     #[test]

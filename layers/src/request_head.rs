@@ -3,16 +3,17 @@
 use crate::connection::Connection;
 use crate::mount::MountPath;
 use crate::path::MetadataPath;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-/// The method, the target, the `Host`, the connection and the mount path of a request: enough to write a refusal or a redirect,
-/// and to identify the client.
+/// The method, the target, the HTTP version, the `Host`, the connection and the mount path of a request: enough to write a
+/// refusal or a redirect, and to identify the client.
 ///
 /// A layer makes it before it hands the request on. That is cheap: no bytes are copied.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
     method: Method,
     uri: Uri,
+    version: Version,
     host: Option<HeaderValue>,
     connection: Option<Connection>,
     mount_path: Option<MountPath>,
@@ -24,6 +25,7 @@ impl RequestHead {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            version: request.version(),
             host: request.headers().get(header::HOST).cloned(),
             connection: request.extensions().get().cloned(),
             mount_path: request.extensions().get().cloned(),
@@ -41,12 +43,18 @@ impl RequestHead {
         let host = parts.headers.get(header::HOST).cloned();
         let connection = parts.extensions.remove();
         let mount_path = parts.extensions.remove();
-        (Self { method: parts.method, uri: parts.uri, host, connection, mount_path }, body)
+        let (method, uri, version) = (parts.method, parts.uri, parts.version);
+        (Self { method, uri, version, host, connection, mount_path }, body)
     }
 
     /// The method of the request.
     pub fn method(&self) -> &Method {
         &self.method
+    }
+
+    /// The HTTP version of the request.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// The path with runs of slashes collapsed, without the [mount path](Self::mount_path).

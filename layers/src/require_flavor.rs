@@ -82,7 +82,7 @@ impl<S> Layer<S> for RequireFlavorLayer {
 }
 
 /// Answers 403 to a request without `Metadata-Flavor: Google` (or the older `X-Google-Metadata-Request: True`) on the paths
-/// that require it, and to every request with an `X-Forwarded-For` header, even an empty one.
+/// that require it, with `Connection: close` as GCE does, and to every request with an `X-Forwarded-For` header, even an empty one.
 #[derive(Debug, Clone)]
 pub struct RequireFlavor<S> {
     inner: S,

@@ -9,6 +9,7 @@ mod static_listing;
 mod tokens;
 mod tree_endpoint;
 mod v01_listing;
+mod v01_values;
 mod workload_certificates;
 
 pub use body::RequestBody;
@@ -22,6 +23,7 @@ pub(crate) use static_listing::StaticListing;
 pub(crate) use tokens::{Access, Acquire, Identity, Tokens};
 pub(crate) use tree_endpoint::TreeEndpoint;
 pub(crate) use v01_listing::V01Listing;
+pub(crate) use v01_values::{V01_VALUES, V01Value};
 pub(crate) use workload_certificates::WorkloadCertificates;
 
 use crate::accounts::ServiceAccount;

@@ -14,8 +14,8 @@ use crate::endpoint::{NoMaintenance, SaveGuestAttributes};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
-    /// Whether the older APIs, `/0.1/` and `/computeMetadata/v1beta1/`, are served; GCE and the default answer 403. The attribute
-    /// `disable-legacy-endpoints` disables them at run time.
+    /// Whether the older APIs, `/0.1/` and `/computeMetadata/v1beta1/`, are served, and listed in the directories above
+    /// them; GCE and the default answer 403. The attribute `disable-legacy-endpoints` disables them at run time.
     pub legacy_endpoints: bool,
     /// The answer of `instance/upcoming-maintenance` while the metadata has no maintenance.
     pub no_maintenance: NoMaintenance,

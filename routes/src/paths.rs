@@ -19,7 +19,7 @@ pub const V1: &str = "/computeMetadata/v1";
 const V1BETA1: &str = "/computeMetadata/v1beta1";
 const V01: &str = "/0.1";
 
-/// The names in `/0.1/meta-data/`, and their paths below [`V1`].
+/// The names in `/0.1/meta-data/` of nodes that v1 has too, and their paths below [`V1`].
 pub(crate) const V01_NAMES: [(&str, &str); 12] = [
     ("attributes", "instance/attributes"),
     ("authorized-keys", "project/attributes/ssh-keys"),
@@ -61,10 +61,11 @@ pub(crate) fn resolve(path: &str) -> (Api, Cow<'_, str>) {
     (Api::Older, resolved.map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
-/// Resolves a path below `/0.1/meta-data/`; `None` if v1 does not have it, as `acquire`.
+/// Resolves a path below `/0.1/meta-data/`; `None` if v1 does not have it in this form, as `acquire` and the leaf
+/// `service-accounts`.
 fn resolve_v01(path: &str) -> Option<String> {
     let (name, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
-    if name == "service-accounts" && rest.ends_with("/acquire") {
+    if name == "service-accounts" && (rest.is_empty() || rest.ends_with("/acquire")) {
         return None;
     }
     let (_, below_v1) = V01_NAMES.iter().find(|(known, _)| *known == name)?;
@@ -112,6 +113,8 @@ mod tests {
             ("/0.1/meta-data/attributes/", "/computeMetadata/v1/instance/attributes/"),
             ("/0.1/meta-data/attributes/acquire", "/computeMetadata/v1/instance/attributes/acquire"),
             ("/0.1/meta-data/service-accounts/a/acquire", "/0.1/meta-data/service-accounts/a/acquire"),
+            ("/0.1/meta-data/service-accounts", "/0.1/meta-data/service-accounts"),
+            ("/0.1/meta-data/service-accounts/", "/computeMetadata/v1/instance/service-accounts/"),
             ("/0.1/meta-data/none", "/0.1/meta-data/none"),
             ("/0.1/none", "/0.1/none"),
         ] {

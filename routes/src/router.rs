@@ -132,6 +132,8 @@ impl Router {
         match self.inner.routes.at(&path) {
             Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
             Ok(found) => found.value.call(Call { head, path: MetadataPath::new(&path), body, params: found.params }),
+            // A write is 405 on GCE even if the path does not exist: AWS clients probe with `PUT /latest/api/token`.
+            Err(_) if !is_read(head.method()) => Err(Rejection::MethodNotAllowed).into(),
             Err(_) => Err(Rejection::NotFound).into(),
         }
     }
@@ -140,7 +142,7 @@ impl Router {
 impl Inner {
     /// Rejects requests to the older APIs while these are disabled, and all writes. GCE disabled them because they require no header.
     fn check_older_api(&self, method: &Method) -> Result<(), Rejection> {
-        if method != Method::GET && method != Method::HEAD {
+        if !is_read(method) {
             return Err(Rejection::MethodNotAllowed);
         }
         if !self.serves_older_apis || self.reader.snapshot().tree().is_switched_on("disable-legacy-endpoints") {
@@ -148,6 +150,10 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 /// Builds a matchit router from a table of this crate.

@@ -5,8 +5,8 @@
 
 use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
-    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance, V01Listing,
-    WorkloadCertificates, WritableAttributes,
+    Access, Acquire, Endpoint, Identity, StaticListing, Tokens, TreeEndpoint, UpcomingMaintenance, V01_VALUES,
+    V01Listing, V01Value, WorkloadCertificates, WritableAttributes,
 };
 use crate::options::RouterOptions;
 use crate::paths::{self, v1_path};
@@ -40,8 +40,13 @@ pub(crate) fn routes(
     let (authorize, authorities) = (os_login(os_login::authorize), os_login(os_login::certificates));
     let sessions = Sessions::new(reader.clone());
     let missing_slash = StaticListing::shared("");
+    // Since GCE has shut the older APIs down, it does not list them.
+    let (root, apis) = match options.legacy_endpoints {
+        true => ("0.1/\ncomputeMetadata/\n", "v1/\nv1beta1/\n"),
+        false => ("computeMetadata/\n", "v1/\n"),
+    };
     let continue_session = Arc::new(ContinueSession(sessions.clone()));
-    vec![
+    let mut routes: Vec<(_, Arc<dyn Endpoint>)> = vec![
         // matchit's catch-all does not match an empty rest.
         (v1_path!(""), tree.clone()),
         (v1_path!("{*path}"), tree),
@@ -62,16 +67,20 @@ pub(crate) fn routes(
         (v1_path!("oslogin/certificates"), authorities),
         (v1_path!("oslogin/groups"), groups),
         (v1_path!("oslogin/users"), users),
-        ("/", StaticListing::shared("0.1/\ncomputeMetadata/\n")),
+        ("/", StaticListing::shared(root)),
         ("/computeMetadata", missing_slash.clone()),
-        ("/computeMetadata/", StaticListing::shared("v1/\nv1beta1/\n")),
+        ("/computeMetadata/", StaticListing::shared(apis)),
         (paths::V1, missing_slash.clone()),
         // The rest of the older APIs is resolved to paths of v1.
         ("/computeMetadata/v1beta1", missing_slash.clone()),
         ("/0.1", missing_slash.clone()),
         ("/0.1/", StaticListing::shared("meta-data/\n")),
         ("/0.1/meta-data", missing_slash),
-        ("/0.1/meta-data/", Arc::new(V01Listing::new(reader))),
+        ("/0.1/meta-data/", Arc::new(V01Listing::new(reader.clone()))),
         ("/0.1/meta-data/service-accounts/{account}/acquire", Arc::new(acquire)),
-    ]
+    ];
+    for (path, build) in V01_VALUES {
+        routes.push((path, Arc::new(V01Value::new(reader.clone(), build))));
+    }
+    routes
 }

@@ -1,7 +1,18 @@
-//! The start message of `serve`: the addresses, as comments and `export` lines that can be pasted into a shell.
+//! The start message of `serve`: the addresses, as lines for a shell or as JSON. Programs read both, so their form must not change.
 
-use gce_metadata_server::Server;
+use clap::ValueEnum;
+use gce_metadata_server::{Address, Server};
+use serde_json::{Map, Value};
 use std::io::Write;
+
+/// The format of the start message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Announce {
+    /// Comments and `export` lines
+    Shell,
+    /// One line with an object
+    Json,
+}
 
 /// Google's libraries refuse HTTPS at any other address, so `GCE_METADATA_HOST` must stay unset.
 const HTTPS_ONLY: &str = "\
@@ -10,26 +21,53 @@ const HTTPS_ONLY: &str = "\
 export GCE_METADATA_MTLS_MODE=strict
 ";
 
-/// Prints the addresses and the environment variables for clients on standard output, and logs that the server listens.
-pub(super) fn announce(source: &str, server: &Server) {
+/// Prints the start message on standard output, and logs that the server listens. `source` is the source of the config.
+pub(super) fn announce(format: Announce, source: &str, server: &Server) {
+    let message = match format {
+        Announce::Shell => shell(source, server),
+        Announce::Json => json(server),
+    };
     let mut out = std::io::stdout();
+    // The server also runs with standard output closed.
+    let _ = out.write_all(message.as_bytes()).and_then(|()| out.flush());
+    tracing::info!(address = %server.address(), "listening");
+}
+
+/// The addresses as comments, and `export` lines that can be pasted into a shell.
+fn shell(source: &str, server: &Server) -> String {
     let at = server.url().unwrap_or_else(|| server.address().to_string());
     let mut lines = format!("# Serving {source} at {at}\n");
-    let has_http = server.tls_address() != Some(server.address());
-    if has_http {
-        for (name, value) in server.env().into_iter().filter(|(name, _)| *name != "GCE_METADATA_ROOT") {
+    if has_http(server) {
+        for (name, value) in server.env() {
             lines.push_str(&format!("export {name}={value}\n"));
         }
     } else {
         lines.push_str(HTTPS_ONLY);
     }
-    if let Some(address) = server.tls_address().filter(|_| has_http) {
+    if let Some(address) = server.tls_address().filter(|_| has_http(server)) {
         lines.push_str(&format!("# HTTPS for clients with a certificate at https://{address}\n"));
     }
     if let Some(address) = server.metrics_address() {
         lines.push_str(&format!("# Metrics and health at http://{address}\n"));
     }
-    // The server also runs with standard output closed.
-    let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
-    tracing::info!(address = %server.address(), "listening");
+    lines
+}
+
+/// The addresses as `HOST:PORT` and the process ID, as a JSON object on one line. Listeners that the server does not have are
+/// absent.
+fn json(server: &Server) -> String {
+    let address = |address: Option<&Address>| Some(Value::from(address?.reachable()?.to_string()));
+    let members = [
+        ("host", address(Some(server.address()).filter(|_| has_http(server)))),
+        ("metrics", address(server.metrics_address())),
+        ("pid", Some(std::process::id().into())),
+        ("tls", address(server.tls_address())),
+    ];
+    let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    format!("{}\n", Value::Object(present.collect::<Map<_, _>>()))
+}
+
+/// Whether the main listener serves HTTP, so that `GCE_METADATA_HOST` may name it.
+fn has_http(server: &Server) -> bool {
+    server.tls_address() != Some(server.address())
 }

@@ -2,6 +2,7 @@
 //!
 //! [`VARIABLES`] is the one table: `exec` and `env` apply it, `doctor` checks against it, and `docs/clients.md` lists it.
 
+use super::client::Client::{self, Cpp, Dotnet, Gcloud, Go, Java, Node, Php, Python, Ruby, Rust, Terraform};
 use super::target::Target;
 use gce_metadata_server::Variables;
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ pub(super) struct Variable {
     pub(super) change: Change,
     /// Whether clients take an empty value as unset. Formats that can't unset a variable then write an empty value.
     pub(super) empty_is_unset: bool,
+    /// The clients that read the variable.
+    pub(super) readers: &'static [Client],
 }
 
 /// What is done with a variable.
@@ -27,63 +30,77 @@ pub(super) enum Change {
     EmptyFolder,
     /// Extended by the hosts of metadata servers, which clients must not ask by way of a proxy.
     NoProxy,
+    /// Left as it is: a choice of the user, which `doctor` reports where it keeps clients from the server.
+    Keep,
 }
 
-use Change::{Address, EmptyFolder, NoProxy, Set, Unset};
+use Change::{Address, EmptyFolder, Keep, NoProxy, Set, Unset};
 
 /// Names the mode of HTTPS in google-auth. It stays unset if the server issues certificates to google-auth's folder.
 const MTLS_MODE: &str = "GCE_METADATA_MTLS_MODE";
 
-const fn variable(name: &'static str, change: Change) -> Variable {
-    Variable { name, change, empty_is_unset: true }
+const fn variable(name: &'static str, change: Change, readers: &'static [Client]) -> Variable {
+    Variable { name, change, empty_is_unset: true, readers }
 }
 
 /// Programs test only whether this variable exists.
-const fn existing(name: &'static str) -> Variable {
-    Variable { name, change: Unset, empty_is_unset: false }
+const fn existing(name: &'static str, readers: &'static [Client]) -> Variable {
+    Variable { name, change: Unset, empty_is_unset: false, readers }
 }
+
+/// The clients that look for a file of Application Default Credentials.
+const ADC: &[Client] = &[Python, Node, Go, Java, Dotnet, Php, Ruby, Cpp, Rust, Terraform];
+
+/// The clients that send metadata requests through a proxy.
+pub(super) const PROXIED: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Rust, Gcloud];
 
 /// All variables, in the order in which they are printed.
 pub(super) const VARIABLES: &[Variable] = &[
-    // Go, Python, Java, Node, Ruby, C++, .NET, Rust.
-    variable("GCE_METADATA_HOST", Address),
+    variable("GCE_METADATA_HOST", Address, &[Python, Node, Go, Java, Dotnet, Ruby, Cpp, Rust, Terraform]),
     // Python pings this address first; Node prefers it to GCE_METADATA_HOST.
-    variable("GCE_METADATA_IP", Address),
-    // gcloud, gsutil, bq, tensorstore, pyarrow.
-    variable("GCE_METADATA_ROOT", Address),
+    variable("GCE_METADATA_IP", Address, &[Python, Node]),
+    // Also gsutil, bq, tensorstore, pyarrow. Python reads it where GCE_METADATA_HOST is unset.
+    variable("GCE_METADATA_ROOT", Address, &[Gcloud]),
     // Node would ping the server for 3 s, or not at all if the value is `none`, which many test setups export.
-    variable("METADATA_SERVER_DETECTION", Set("assume-present")),
-    // Python: the server serves plain HTTP.
-    variable(MTLS_MODE, Set("none")),
-    // The second place where Python, Node, Java and gcloud look for credentials.
-    variable("CLOUDSDK_CONFIG", EmptyFolder),
-    variable("NO_PROXY", NoProxy),
-    variable("no_proxy", NoProxy),
-    // Python and Java never ask the server if it is `true`.
-    variable("NO_GCE_CHECK", Unset),
+    variable("METADATA_SERVER_DETECTION", Set("assume-present"), &[Node]),
+    // The server serves plain HTTP.
+    variable(MTLS_MODE, Set("none"), &[Python]),
+    // The second place where these clients look for credentials. The others look in HOME only.
+    variable("CLOUDSDK_CONFIG", EmptyFolder, &[Python, Node, Java, Gcloud]),
+    variable("NO_PROXY", NoProxy, PROXIED),
+    variable("no_proxy", NoProxy, PROXIED),
+    variable("HTTP_PROXY", Keep, &[Python, Node, Dotnet, Php, Ruby, Rust, Gcloud]),
+    variable("http_proxy", Keep, PROXIED),
+    variable("ALL_PROXY", Keep, &[Python, Dotnet, Cpp, Rust, Gcloud]),
+    variable("all_proxy", Keep, &[Python, Dotnet, Cpp, Rust, Gcloud]),
+    // Node prefers the proxy of HTTPS even for HTTP.
+    variable("HTTPS_PROXY", Keep, &[Node]),
+    variable("https_proxy", Keep, &[Node]),
+    // These clients never ask the server if it is `true`.
+    variable("NO_GCE_CHECK", Unset, &[Python, Java]),
     // The first place where all libraries look for credentials. Node also reads it in lower case.
-    variable("GOOGLE_APPLICATION_CREDENTIALS", Unset),
-    variable("google_application_credentials", Unset),
-    // gcloud.
-    variable("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", Unset),
-    variable("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Unset),
-    existing("CLOUDSDK_CORE_CHECK_GCE_METADATA"),
-    // Terraform.
-    variable("GOOGLE_CREDENTIALS", Unset),
-    variable("GOOGLE_OAUTH_ACCESS_TOKEN", Unset),
-    // Node, Ruby and PHP take the machine for Cloud Run, Cloud Functions or App Engine.
-    existing("K_SERVICE"),
-    existing("K_CONFIGURATION"),
-    existing("FUNCTION_NAME"),
-    existing("FUNCTION_TARGET"),
-    existing("CLOUD_RUN_JOB"),
-    existing("GAE_APPLICATION"),
-    existing("GAE_DEPLOYMENT_ID"),
-    existing("GAE_ENV"),
-    existing("GAE_INSTANCE"),
-    existing("GAE_RUNTIME"),
-    existing("GAE_SERVICE"),
-    existing("GAE_VERSION"),
+    variable("GOOGLE_APPLICATION_CREDENTIALS", Unset, ADC),
+    variable("google_application_credentials", Unset, &[Node]),
+    variable("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", Unset, &[Gcloud]),
+    variable("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Unset, &[Gcloud]),
+    variable("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", Keep, &[Gcloud]),
+    variable("CLOUDSDK_CORE_ACCOUNT", Keep, &[Gcloud]),
+    existing("CLOUDSDK_CORE_CHECK_GCE_METADATA", &[Gcloud]),
+    variable("GOOGLE_CREDENTIALS", Unset, &[Terraform]),
+    variable("GOOGLE_OAUTH_ACCESS_TOKEN", Unset, &[Terraform]),
+    // These clients take the machine for Cloud Run, Cloud Functions or App Engine.
+    existing("K_SERVICE", &[Node, Ruby]),
+    existing("K_CONFIGURATION", &[Node, Ruby]),
+    existing("FUNCTION_NAME", &[Node, Ruby]),
+    existing("FUNCTION_TARGET", &[Node, Ruby]),
+    existing("CLOUD_RUN_JOB", &[Node, Ruby]),
+    existing("GAE_APPLICATION", &[Node, Php, Ruby]),
+    existing("GAE_DEPLOYMENT_ID", &[Node, Php, Ruby]),
+    existing("GAE_ENV", &[Node, Php, Ruby]),
+    existing("GAE_INSTANCE", &[Node, Php, Ruby]),
+    existing("GAE_RUNTIME", &[Node, Php, Ruby]),
+    existing("GAE_SERVICE", &[Node, Php, Ruby]),
+    existing("GAE_VERSION", &[Node, Php, Ruby]),
 ];
 
 /// Variables that the server alone needs. A child process must not see them.
@@ -112,9 +129,10 @@ impl ClientEnvironment {
             Set(value) => Some(value.into()),
             EmptyFolder => Some(folder.into()),
             NoProxy => Some(no_proxy(server, variables).into()),
-            Unset => None,
+            Unset | Keep => None,
         };
-        Self { changes: VARIABLES.iter().map(|variable| (variable.name, value(variable.change))).collect() }
+        let changed = VARIABLES.iter().filter(|variable| variable.change != Keep);
+        Self { changes: changed.map(|variable| (variable.name, value(variable.change))).collect() }
     }
 
     /// The changes that undo those of [`new`](Self::new): variables are unset, and hosts are removed from `NO_PROXY`. Values from
@@ -123,7 +141,7 @@ impl ClientEnvironment {
         let mut undone = Self::default();
         for variable in VARIABLES {
             match variable.change {
-                Unset => {}
+                Unset | Keep => {}
                 EmptyFolder if !has_own_folder => {}
                 Address | Set(_) | EmptyFolder => undone.set(variable.name, None),
                 NoProxy => {
@@ -160,6 +178,11 @@ pub(super) fn empty_is_unset(name: &str) -> bool {
     VARIABLES.iter().find(|variable| variable.name == name).is_some_and(|variable| variable.empty_is_unset)
 }
 
+/// The clients that read this variable. Empty if the variable is not in [`VARIABLES`].
+pub(super) fn readers(name: &str) -> &'static [Client] {
+    VARIABLES.iter().find(|variable| variable.name == name).map_or(&[], |variable| variable.readers)
+}
+
 /// The entries of `NO_PROXY` and `no_proxy`. Some clients read the one first, some the other, so both get all of them.
 pub(super) fn proxy_exceptions(variables: &Variables) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
@@ -172,7 +195,8 @@ pub(super) fn proxy_exceptions(variables: &Variables) -> Vec<String> {
     entries
 }
 
-fn no_proxy(server: &Target, variables: &Variables) -> String {
+/// The value of `NO_PROXY` with which clients ask this server directly.
+pub(super) fn no_proxy(server: &Target, variables: &Variables) -> String {
     let mut entries = proxy_exceptions(variables);
     for host in DIRECT.into_iter().chain([server.bare_host()]) {
         if !entries.iter().any(|known| known == host) {

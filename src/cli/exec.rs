@@ -30,6 +30,8 @@ use wiring::Wiring;
 /// The heading of the options that `serve` does not have.
 pub(super) const EXEC: &str = "Exec Options";
 
+const PORT: &str = "Port to listen at [default: any free port]";
+
 /// Exit status of a start that SIGTERM ended.
 const TERMINATED: u8 = 128 + 15;
 
@@ -47,7 +49,7 @@ Exit status:
 
 /// Run a command with a server, in the environment that directs Google's libraries to the server
 #[derive(Debug, Args)]
-#[command(after_help = NOTES, mut_arg("port", |port| port.default_value("0")))]
+#[command(after_help = NOTES, mut_arg("port", |port| port.help(PORT)))]
 pub(crate) struct Exec {
     /// Use this running server, http://HOST:PORT, instead of a new one
     #[arg(long, value_name = "URL", value_parser = http_url, help_heading = EXEC)]
@@ -146,12 +148,13 @@ impl Exec {
 
 /// Starts a server for the command. `None` if a signal came before the server had started.
 async fn start_server(
-    options: ServeOptions,
+    mut options: ServeOptions,
     environment: Environment,
     via_proxy: bool,
     summary: &Summary,
 ) -> anyhow::Result<Option<Server>> {
     options.require_http()?;
+    options.port.get_or_insert(0);
     let mut stop = Stop::listen()?;
     let record = summary.clone();
     start_with(options, environment, &mut stop, OpenFiles::Kept, move |builder| {

@@ -11,6 +11,7 @@ macro_rules! missing_tpm {
 }
 
 mod authentication;
+mod config_source;
 mod endpoints;
 mod logging;
 mod monitoring;
@@ -28,24 +29,24 @@ use super::values::{address, duration, file_mode, host, number, port, positive};
 use anyhow::bail;
 use authentication::Authentication;
 use clap::{Arg, Args};
+use config_source::ConfigSource;
 use endpoints::Endpoints;
-use gce_metadata_server::{ConfigFile, Environment, Metadata, Server, ServerBuilder};
+use gce_metadata_server::{Environment, Server, ServerBuilder};
 use monitoring::Monitoring;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tls::Tls;
 
 pub(super) const BASE: &str = "Base Options";
-const MISC: &str = "Misc Options";
-
-const DEFAULT_CONFIG: &str = "config.json";
+pub(super) const MISC: &str = "Misc Options";
 
 /// The text as a literal, for `concat!`.
 macro_rules! environment {
     () => {
         "\
 Environment Variables:
+  GCE_METADATA_CONFIG        the config in JSON, for containers without a config file; --config-file overrides it
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
@@ -72,8 +73,7 @@ Environment Variables:
 pub(super) const ENVIRONMENT: &str = environment!();
 
 /// Options that the short help lists. `--help` lists all.
-const IN_SHORT_HELP: [&str; 8] =
-    ["config_file", "interface", "port", "service_account_file", "impersonate", "v", "quiet", "help"];
+const IN_SHORT_HELP: [&str; 7] = ["config_file", "interface", "port", "service_account_file", "v", "quiet", "help"];
 
 pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
 
@@ -83,21 +83,27 @@ pub(super) const LONG_HELP: &str = ENVIRONMENT;
 pub(super) const LONG_HELP: &str =
     concat!("TPM Authentication Options:\n  None: ", missing_tpm!(), "\n\n", environment!());
 
-/// Lets boolean flags take a value, and chooses the options of the short help. Options of a TPM are hidden if the build has none.
+/// Lets boolean flags take a value. Options of a TPM are hidden if the build has none.
 fn adapted(arg: Arg) -> Arg {
     let arg = go::bool_flag(arg);
-    let is_of_serve = arg.get_help_heading() != Some(super::exec::EXEC) && arg.get_long().is_some();
-    let is_short = !is_of_serve || IN_SHORT_HELP.contains(&arg.get_id().as_str());
     let is_missing = cfg!(not(feature = "tpm")) && arg.get_help_heading() == Some(tpm::HEADING);
     let is_hidden = arg.is_hide_set() || is_missing;
-    arg.hide_short_help(!is_short).hide(is_hidden)
+    arg.hide(is_hidden)
+}
+
+/// Hides an option from the short help, unless it is one of the most used.
+pub(super) fn in_short_help(arg: Arg) -> Arg {
+    let is_other = arg.get_help_heading() == Some(super::exec::EXEC) || arg.get_long().is_none();
+    let is_shown = is_other || IN_SHORT_HELP.contains(&arg.get_id().as_str());
+    arg.hide_short_help(!is_shown)
 }
 
 /// The options of a server. Every command that starts one flattens them into its own options.
 #[derive(Debug, Args)]
-#[command(after_help = SHORT_HELP, after_long_help = LONG_HELP, mut_args = adapted)]
+#[command(after_help = LONG_HELP, mut_args = adapted)]
 pub(crate) struct ServeOptions {
-    /// Config file, reloaded when it changes [default: config.json if it exists, else a built-in sample]
+    /// Config file, reloaded when it changes [default: GCE_METADATA_CONFIG, else config.json if it exists, else a built-in
+    /// sample]
     #[arg(long, visible_alias = "configFile", value_name = "FILE", help_heading = BASE)]
     config_file: Option<PathBuf>,
 
@@ -107,7 +113,7 @@ pub(crate) struct ServeOptions {
 
     /// Port to listen at, with or without a colon before it; 0 is any free port [default: 8080]
     #[arg(long, value_name = "PORT", value_parser = port, help_heading = BASE)]
-    port: Option<u16>,
+    pub(super) port: Option<u16>,
 
     /// Host name to allow in the Host header, a suffix such as .example.com, or * for any name; may be repeated. Always allowed are
     /// IP addresses, GCE's names, names of one label, and names below .internal, .localhost and .svc. Requests with another name
@@ -168,10 +174,9 @@ impl ServeOptions {
             .threads(self.threads())
             .max_waiters(self.max_waiters)
             .drain(self.drain_timeout);
-        let builder = match self.config() {
-            Some(file) => builder.metadata_file(file),
-            None => builder.metadata(Metadata::sample()),
-        };
+        let config = self.config(environment);
+        config.log_conflict(environment);
+        let builder = config.apply(builder)?;
         let builder = match &self.domain_socket {
             Some(path) => builder.unix_socket(path, self.socket_mode),
             None => builder.listen(address("--interface", self.interface(), self.port.unwrap_or(8080))?),
@@ -214,8 +219,8 @@ impl ServeOptions {
     /// The project number of the environment or else of the config file. That of the built-in sample is made up.
     fn project_number(&self, environment: &Environment) -> anyhow::Result<Option<String>> {
         let overrides = environment.overrides.clone();
-        let number = match self.config() {
-            Some(file) => ConfigFile::new(file, overrides).load()?.tree().text("project/numeric-project-id"),
+        let number = match self.config(environment).load(overrides.clone())? {
+            Some(metadata) => metadata.tree().text("project/numeric-project-id"),
             None => overrides.numeric_project_id,
         };
         // The Go emulator writes 0 for a number that it does not have.
@@ -240,15 +245,9 @@ impl ServeOptions {
         self.threads.and_then(NonZeroUsize::new).unwrap_or_else(ServerBuilder::default_threads)
     }
 
-    /// The config file: `--config-file`, or the default one if it exists.
-    fn config(&self) -> Option<&Path> {
-        let default = Path::new(DEFAULT_CONFIG);
-        self.config_file.as_deref().or_else(|| default.exists().then_some(default))
-    }
-
-    /// The path of the config file, or a description of the built-in sample.
-    pub(super) fn config_name(&self) -> String {
-        self.config().map_or_else(|| "the built-in sample".to_owned(), |file| file.display().to_string())
+    /// The source of the config.
+    pub(super) fn config<'a>(&'a self, environment: &'a Environment) -> ConfigSource<'a> {
+        ConfigSource::choose(self.config_file.as_deref(), environment)
     }
 
     /// The limit on connections: that of the options, lowered to the number that the limit on open files allows.

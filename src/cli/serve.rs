@@ -1,35 +1,61 @@
 //! `serve`, the default command: a server that reloads on SIGHUP and drains on SIGTERM or SIGINT.
 
-use super::announce::announce;
+use super::announce::{Announce, announce};
+use super::go;
 use super::logging;
-use super::options::ServeOptions;
+use super::options::{MISC, ServeOptions};
 use super::signals::Stop;
 use super::start::start;
 use anyhow::Context;
+use clap::Args;
 use gce_metadata_server::Environment;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves until a signal ends the server.
-pub(super) fn run(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
-    logging::start(&options.logging, environment.log_filter.as_deref())?;
-    // Runs everything but connections, which have their own threads.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let served = runtime.block_on(serve(options, environment));
-    // Does not wait for threads that a file system or TPM blocks.
-    runtime.shutdown_background();
-    served
+/// The options of a server, and of the process that serves.
+#[derive(Debug, Args)]
+#[command(mut_args = go::bool_flag)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(super) options: ServeOptions,
+
+    /// Stop when the parent process ends, or when standard input ends and is a pipe or a socket: for programs that start the
+    /// server and may be killed. Standard input is read and discarded
+    #[arg(long, help_heading = MISC)]
+    exit_with_parent: bool,
+
+    /// Format of the start message on standard output: export lines for a shell, or one line of JSON with the members host,
+    /// metrics, pid and tls
+    #[arg(long, value_enum, default_value_t = Announce::Shell, value_name = "FORMAT", help_heading = MISC)]
+    announce: Announce,
 }
 
-async fn serve(options: ServeOptions, environment: Environment) -> anyhow::Result<()> {
+impl Serve {
+    /// Serves until a signal ends the server.
+    pub(super) fn run(self, environment: Environment) -> anyhow::Result<()> {
+        logging::start(&self.options.logging, environment.log_filter.as_deref())?;
+        // Runs everything but connections, which have their own threads.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+        let served = runtime.block_on(serve(self, environment));
+        // Does not wait for threads that a file system or TPM blocks.
+        runtime.shutdown_background();
+        served
+    }
+}
+
+async fn serve(serve: Serve, environment: Environment) -> anyhow::Result<()> {
+    let Serve { options, exit_with_parent, announce: format } = serve;
     // Handle signals before anything is bound, so that one cannot kill a half-started server.
     let mut stop = Stop::listen()?;
+    if exit_with_parent {
+        stop = stop.follow_parent().context("--exit-with-parent")?;
+    }
     let mut hang_up = signal(SignalKind::hangup())?;
     // Installs a handler, so that the signal does not kill the server: scripts that rotate logs send it.
     let _ignored = signal(SignalKind::user_defined1())?;
-    let source = options.config_name();
+    let source = options.config(&environment).to_string();
     let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
-    announce(&source, &server);
+    announce(format, &source, &server);
     loop {
         tokio::select! {
             () = stop.requested() => break,

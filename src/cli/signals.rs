@@ -1,5 +1,6 @@
-//! The signals that stop the program, and the drain that follows.
+//! What stops the program: signals and the end of its parent. The drain that follows.
 
+use super::parent::{self, ParentEnd};
 use gce_metadata_server::Server;
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,16 +9,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A second signal within this time counts as the first one: a terminal and a supervisor may both forward it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// The listeners for SIGTERM and SIGINT.
+/// The listeners for SIGTERM, SIGINT and the end of the parent.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    /// `None` if the parent is not followed, or has ended.
+    parent: Option<ParentEnd>,
 }
 
 impl Stop {
     /// Installs the signal handlers. From then on the signals no longer kill the process.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, parent: None })
+    }
+
+    /// Counts the end of the parent as a signal.
+    pub(super) fn follow_parent(self) -> io::Result<Self> {
+        Ok(Self { parent: Some(parent::follow()?), ..self })
     }
 
     /// Waits for one of the signals.
@@ -25,6 +34,7 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = ended(&mut self.parent) => {}
         }
     }
 
@@ -50,4 +60,13 @@ impl Stop {
             }
         }
     }
+}
+
+/// Waits for the end of the parent, once.
+async fn ended(parent: &mut Option<ParentEnd>) {
+    match parent {
+        Some(end) => end.await,
+        None => std::future::pending().await,
+    }
+    *parent = None;
 }

@@ -7,10 +7,8 @@ use gce_metadata_server::Environment;
 use http::Uri;
 use http::uri::Authority;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
-
-/// The address of a server that is started without options.
-const DEFAULT: &str = "127.0.0.1:8080";
 
 const HTTP: u16 = 80;
 
@@ -23,12 +21,17 @@ pub(crate) struct TargetOption {
 }
 
 impl TargetOption {
+    /// The value of the option.
+    pub(super) fn url(&self) -> Option<&Target> {
+        self.url.as_ref()
+    }
+
     /// The server that the option or the environment names.
     pub(super) fn target(&self, environment: &Environment) -> anyhow::Result<Target> {
         if let Some(target) = &self.url {
             return Ok(target.clone());
         }
-        let host = environment.metadata_host.as_deref().unwrap_or(DEFAULT);
+        let Some(host) = environment.metadata_host.as_deref() else { return Ok(Target::default()) };
         let target = Target::from_host(host);
         target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
     }
@@ -42,7 +45,19 @@ pub(crate) struct Target {
     port: u16,
 }
 
+/// The address of a server that is started without options.
+impl Default for Target {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: 8080 }
+    }
+}
+
 impl Target {
+    /// The fixed address of the metadata server on a VM.
+    pub(super) fn link_local() -> Self {
+        Self { host: "169.254.169.254".to_owned(), port: HTTP }
+    }
+
     /// From the syntax of `GCE_METADATA_HOST`: a host, with or without a port.
     pub(super) fn from_host(host: &str) -> Option<Self> {
         let authority = Authority::from_str(host).ok().filter(|authority| !authority.as_str().contains('@'))?;
@@ -63,6 +78,12 @@ impl Target {
     /// The host without brackets.
     pub(super) fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Whether the host is this machine's loopback interface, by its address or name.
+    pub(super) fn is_loopback(&self) -> bool {
+        let ip = self.bare_host().parse::<IpAddr>();
+        ip.map_or(self.host == "localhost", |ip| ip.is_loopback())
     }
 
     pub(super) fn port(&self) -> u16 {

@@ -3,6 +3,9 @@
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+/// The first characters of JSON Web Tokens (`{"` in base64) and of Google's access tokens.
+const TOKEN_PREFIXES: [&str; 2] = ["eyJ", "ya29."];
+
 /// Clap's error and suggestion on one line. For an unknown command, the available commands are listed.
 pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
     let text = error.to_string();
@@ -15,7 +18,20 @@ pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
         }
         _ => misplaced_options(error).unwrap_or_else(|| without_usage(&text)),
     };
-    format!("{problem} (see --help)")
+    format!("{} (see --help)", without_tokens(&problem))
+}
+
+/// Replaces tokens, so that an error does not print a secret that was given in the wrong place.
+fn without_tokens(text: &str) -> String {
+    let is_token_character = |character: char| character.is_ascii_alphanumeric() || "-_.=~+/".contains(character);
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = TOKEN_PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min() {
+        redacted.push_str(&rest[..start]);
+        redacted.push_str("TOKEN");
+        rest = rest[start..].trim_start_matches(is_token_character);
+    }
+    redacted + rest
 }
 
 /// The command whose usage clap printed below the error.
@@ -60,4 +76,20 @@ fn without_usage(text: &str) -> String {
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
     // Clap prints each name of a list on a separate line.
     problem.join("; ").replace(":; ", ": ").trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_replaced() {
+        for (text, expected) in [
+            ("unexpected argument 'eyJhbGciOiJS.eyJ_-w.c2ln' found", "unexpected argument 'TOKEN' found"),
+            ("'ya29.c.made-up' and 'Bearer eyJ.a.b'", "'TOKEN' and 'Bearer TOKEN'"),
+            ("unexpected argument '--prot'", "unexpected argument '--prot'"),
+        ] {
+            assert_eq!(without_tokens(text), expected);
+        }
+    }
 }

@@ -88,6 +88,8 @@ fn has_no_account(metadata: &Metadata) -> bool {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Environment {
+    /// The config in JSON: `GCE_METADATA_CONFIG`. It may contain private keys.
+    pub config: Option<Secret>,
     /// Overrides of the config.
     pub overrides: Overrides,
     /// Fixed tokens: `GOOGLE_ACCESS_TOKEN`, `GOOGLE_ID_TOKEN`. `None` if neither is set.
@@ -162,6 +164,7 @@ impl Environment {
                 aws.session_token = secret("AWS_SESSION_TOKEN")?;
                 aws
             },
+            config: secret("GCE_METADATA_CONFIG")?,
             overrides: Overrides {
                 project_id: get("GOOGLE_PROJECT_ID")?,
                 numeric_project_id: get(NUMBER)?,

@@ -1,4 +1,4 @@
-//! The config file: parses its bytes into metadata, or into an error with line, column and path.
+//! The config file: parses its bytes into metadata, or into an error with line, column and path. A config in a text is parsed alike.
 
 use super::document::ConfigDocument;
 use super::env::Overrides;
@@ -16,7 +16,7 @@ pub struct ConfigFile {
     overrides: Overrides,
 }
 
-/// A config file can't be served.
+/// A config file, or a config in a text, can't be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -83,23 +83,42 @@ impl ConfigFile {
 
     /// Parses the content of the file into metadata, and applies the overrides.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
-        let document = ConfigDocument::from_json(self.json(bytes)?).map_err(|error| {
-            let (line, column) = json::locate(bytes, error.path());
-            ConfigError::NotMetadata { path: self.path.clone(), line, column, error }
-        })?;
-        Ok(self.overrides.apply(document.metadata))
+        Ok(self.overrides.apply(parse_document(&self.path, bytes)?.metadata))
     }
+}
 
-    /// Parses the content of the file as JSON.
-    pub(super) fn json(&self, bytes: &[u8]) -> Result<Value, ConfigError> {
-        json::parse(bytes).map_err(|JsonError { line, column, place, problem }| ConfigError::Invalid {
-            path: self.path.clone(),
-            line,
-            column,
-            place,
-            problem,
-        })
+impl ConfigDocument {
+    /// Parses the text of a config that is not in a file, such as the value of an environment variable. Errors name `place` as the
+    /// path of the file.
+    ///
+    /// ```
+    /// # use gce_metadata_server::ConfigDocument;
+    /// let error = ConfigDocument::from_text("VM_CONFIG", r#"{"instance": {"disks": 5}}"#).unwrap_err();
+    /// assert_eq!(error.to_string(), "VM_CONFIG:1:24: at instance.disks: a list is expected, not a number");
+    /// ```
+    ///
+    /// # Errors
+    /// If the text is not JSON, or not the metadata of a VM.
+    pub fn from_text(place: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
+        parse_document(place.as_ref(), text.as_bytes())
     }
+}
+
+fn parse_document(path: &Path, bytes: &[u8]) -> Result<ConfigDocument, ConfigError> {
+    ConfigDocument::from_json(parse_json(path, bytes)?).map_err(|error| {
+        let (line, column) = json::locate(bytes, error.path());
+        ConfigError::NotMetadata { path: path.to_owned(), line, column, error }
+    })
+}
+
+fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, ConfigError> {
+    json::parse(bytes).map_err(|JsonError { line, column, place, problem }| ConfigError::Invalid {
+        path: path.to_owned(),
+        line,
+        column,
+        place,
+        problem,
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +151,8 @@ mod tests {
         let metadata =
             ConfigFile::new("config.json", overrides).parse(br#"{"project": {"projectId": "one"}}"#).unwrap();
         assert_eq!(metadata.tree().text("project/project-id").unwrap(), "another");
+        // Filled values contain the overridden project.
+        assert_eq!(metadata.tree().text("instance/hostname").unwrap(), "vm-1.us-central1-a.c.another.internal");
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl ServerBuilder {
     /// use gce_metadata_server::layers::Answered;
     ///
     /// let builder = Server::builder().record(|answered: &Answered<'_>| {
-    ///     let _ = (answered.path, answered.status, answered.latency);
+    ///     let _ = (&answered.path, answered.status, answered.latency);
     /// });
     /// # drop(builder);
     /// ```

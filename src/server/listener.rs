@@ -6,7 +6,7 @@ use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::fs::{Permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -46,6 +46,17 @@ impl Address {
     /// machine.
     pub fn host(&self) -> Option<IpAddr> {
         self.socket_addr().map(|address| address.ip())
+    }
+
+    /// The address for clients on this machine: loopback if the listener has every address. `None` for a Unix socket.
+    pub fn reachable(&self) -> Option<SocketAddr> {
+        let mut address = self.socket_addr()?;
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Some(address)
     }
 
     /// The TCP port; `None` for a Unix socket.

@@ -7,11 +7,13 @@ mod failure_log;
 mod files;
 mod follow;
 mod handshake;
+mod hello;
 mod mds_client_certificate;
 mod mint;
 mod peer;
 mod renew;
 mod serving;
+mod tickets;
 mod tls_error;
 
 pub(super) use follow::{Opened, open};

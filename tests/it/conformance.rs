@@ -73,6 +73,9 @@ struct Case {
     location: Option<String>,
     /// The expected `Content-Length` of a response without a body (HEAD).
     length: Option<usize>,
+    /// Whether the connection is closed after the response.
+    #[serde(default)]
+    close: bool,
     /// Whether the response has an entity tag; by default it has if its status is 200.
     etag: Option<bool>,
 }
@@ -93,7 +96,8 @@ fn metadata_google_internal() -> String {
     "metadata.google.internal".into()
 }
 
-/// The headers that every response may have. Beyond these only `Location` on redirects and `ETag` are allowed.
+/// The headers that every response may have. Beyond these only `Location` on redirects, `ETag`, and `Connection` on a response
+/// after which the connection is closed, are allowed.
 const ALWAYS: [&str; 7] =
     ["content-length", "content-type", "date", "metadata-flavor", "server", "x-frame-options", "x-xss-protection"];
 
@@ -143,10 +147,12 @@ impl Case {
         let mut wanted: Vec<_> = ALWAYS.to_vec();
         wanted.extend(tagged.then_some("etag"));
         wanted.extend(self.location.as_ref().map(|_| "location"));
+        wanted.extend(self.close.then_some("connection"));
         wanted.sort_unstable();
         let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         same("headers", &names, &wanted)?;
+        same("Connection", &answer.header("connection"), &self.close.then_some("close"))?;
         same("Metadata-Flavor", &answer.header("metadata-flavor"), &Some("Google"))?;
         same("Server", &answer.header("server"), &Some("Metadata Server for VM"))?;
         same("X-XSS-Protection", &answer.header("x-xss-protection"), &Some("0"))?;
@@ -173,7 +179,19 @@ async fn table(name: &str) {
     let mut failures = Vec::new();
     for case in &table.case {
         let answer = case.ask(&mut client).await;
+        if case.close {
+            assert!(
+                client.try_get("instance/id").await.is_err(),
+                "{} {}: the connection is open",
+                case.method,
+                case.path
+            );
+            client = Client::connect(&server).await;
+        }
         let again = case.ask(&mut client).await;
+        if case.close {
+            client = Client::connect(&server).await;
+        }
         let checked = case.check(&answer).and_then(|()| match answer.header("etag") == again.header("etag") {
             true => Ok(()),
             false => Err("ETag: differs for the same value".into()),
@@ -207,9 +225,11 @@ tables! {
     host_events,
     legacy,
     legacy_off,
+    maintenance_words,
     network,
     no_maintenance,
     no_maintenance_object,
+    no_scopes,
     oslogin,
     paths,
     refusals,

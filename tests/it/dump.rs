@@ -21,6 +21,20 @@ async fn a_dump_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn words_of_a_dump_keep_their_case_and_type() {
+    for word in [json!("FALSE"), json!("TRUE"), json!("False"), json!("true"), json!(false), json!(true)] {
+        let dump = json!({"instance": {
+            "attributes": {"a": word}, "preempted": word, "scheduling": {"automaticRestart": word},
+            "upcomingMaintenance": {"can_reschedule": word, "maintenance_reasons": [word], "type": word}, "zone": "z",
+        }});
+        let server = serve(dump.clone()).await;
+        assert_eq!(get(&server, "?recursive=true").await.body, dump.to_string());
+        let leaf = get(&server, "instance/upcoming-maintenance?alt=json").await.json();
+        assert_eq!(leaf, dump["instance"]["upcomingMaintenance"]);
+    }
+}
+
+#[tokio::test]
 async fn text_and_json_share_an_entity_tag_and_a_listing_has_its_own() {
     let server = serve(serde_json::from_str(&dump()).unwrap()).await;
     let tag = async |path: &str| get(&server, path).await.etag().to_owned();

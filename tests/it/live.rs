@@ -108,6 +108,29 @@ async fn concurrent_requests_share_a_single_fetch() {
     assert_eq!(google.asked("/token"), 2);
 }
 
+/// An upstream knows no VM: `format` and `licenses` make no difference, or only add the e-mail.
+#[tokio::test]
+async fn an_identity_token_is_fetched_once_for_all_formats_that_the_upstream_does_not_distinguish() {
+    let (google, folder) = (Google::start().await, TempDir::new().unwrap());
+    google.allow_impersonation(EMAIL);
+    let person = file(&folder, "adc.json", &google.user_credentials());
+    let generate = format!("/v1/projects/-/serviceAccounts/{EMAIL}:generateIdToken");
+    for (source, path, fetches) in [
+        (key(file(&folder, "key.json", &google.service_account(EMAIL))), "/token", [1, 1, 1]),
+        (LiveSource::Impersonate { path: person }, &*generate, [1, 2, 2]),
+    ] {
+        let server = server(&google, source).await;
+        // Shares the fetch of the probe at start.
+        assert_eq!(status(&server, "default/token").await, 200);
+        let before = google.asked(path);
+        for (format, fetches) in ["", "&format=full", "&format=full&licenses=TRUE"].into_iter().zip(fetches) {
+            let target = format!("default/identity?audience=https://a.example.com{format}");
+            assert_eq!(status(&server, &target).await, 200);
+            assert_eq!(google.asked(path) - before, fetches, "{path} {format}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_self_signed_token_needs_no_upstream_request() {
     let (google, folder) = (Google::start().await, TempDir::new().unwrap());

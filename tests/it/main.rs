@@ -39,6 +39,8 @@ mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;
 #[cfg(feature = "cli")]
+mod doctor;
+#[cfg(feature = "cli")]
 mod endpoint_options;
 #[cfg(feature = "cli")]
 mod exec;

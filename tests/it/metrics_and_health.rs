@@ -45,7 +45,9 @@ async fn existing_paths_are_labels_and_all_others_share_unmatched() {
         for path in [format!("/{number}"), format!("/computeMetadata/v1/instance/{number}"), format!("/0.1/{number}")] {
             client.send(ask(&path), "").await;
         }
-        client.send(request("GET", &format!("/computeMetadata/v1/{number}"), &[]), "").await;
+        // Refused for this header, because the refusal for a missing flavor would close the connection.
+        let refused = ask(&format!("/computeMetadata/v1/{number}")).header("x-forwarded-for", "192.0.2.1");
+        client.send(refused, "").await;
     }
     let after = scrape(&server).await;
     let requests =

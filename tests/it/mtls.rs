@@ -161,13 +161,24 @@ async fn a_client_with_a_certificate_is_served_over_tls_1_2_and_1_3() {
     }
     assert!(handshakes(&server, "ok").await);
     let mut client = connect(&server, pki.authority.certificate(), Some(&pki.client()), BOTH).await.unwrap();
-    let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
-    assert_eq!(bare.status, 403, "Metadata-Flavor is required over HTTPS too");
     let redirect = client.get("instance?recursive=true").await;
     assert_eq!(
         redirect.header("location"),
         Some("https://metadata.google.internal/computeMetadata/v1/instance/?recursive=true")
     );
+    let bare = client.send(request("GET", "/computeMetadata/v1/instance/id", &[]), "").await;
+    assert_eq!(bare.status, 403, "Metadata-Flavor is required over HTTPS too");
+}
+
+#[tokio::test]
+async fn plain_http_on_the_https_port_is_answered_400_in_words() {
+    let server = Pki::new().serve().await;
+    let Some(Address::Tcp(address)) = server.tls_address() else { panic!("no HTTPS") };
+    let stream = TcpStream::connect(address).await.unwrap();
+    let answer = Client::over(stream, "metadata.google.internal").await.get("instance/id").await;
+    let words = "Client sent an HTTP request to an HTTPS server.\n";
+    assert_eq!((answer.status.as_u16(), &*answer.body), (400, words));
+    eventually("not_tls", async || handshakes(&server, "not_tls").await).await;
 }
 
 #[tokio::test]

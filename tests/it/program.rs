@@ -1,10 +1,15 @@
 //! The program as a black box: options, output, start, reload, failure and shutdown.
 
+mod announce;
 mod commands;
+mod completions;
+mod config_variable;
 mod hosts;
 mod log;
+mod parent;
 mod refused;
 mod threads;
+mod token_verify;
 mod tokens;
 
 use crate::support::repository;
@@ -36,7 +41,7 @@ impl Running {
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
         let mut out = vec![lines.next().expect("the first line names the address").unwrap()];
         let url = out[0].rsplit(' ').next().unwrap().to_owned();
-        let more = usize::from(url.starts_with("http://")) * 2 + usize::from(has_metrics);
+        let more = usize::from(url.starts_with("http://")) * 3 + usize::from(has_metrics);
         out.extend(lines.take(more).map(Result::unwrap));
         Self { child, out, url }
     }
@@ -90,6 +95,7 @@ fn the_built_in_sample_is_served_without_a_config() {
     assert_eq!(running.out[0], format!("# Serving the built-in sample at http://{address}"));
     assert_eq!(running.out[1], format!("export GCE_METADATA_HOST={address}"));
     assert_eq!(running.out[2], format!("export GCE_METADATA_IP={address}"));
+    assert_eq!(running.out[3], format!("export GCE_METADATA_ROOT={address}"));
     assert_eq!(running.get("project/project-id"), "sample-project");
     let (status, log) = running.stop("-TERM");
     assert_eq!(status, Some(0));

@@ -36,7 +36,9 @@ pub use events::{SharedTokenEvents, TokenEvents, TokenOutcome};
 pub use fetch_error::FetchError;
 pub use health::SourceHealth;
 #[cfg(feature = "live")]
-pub use live::{AccessTokenKind, AwsEnvironment, CredentialError, Endpoints, LiveOptions, LiveSource};
+pub use live::{
+    AccessTokenKind, AwsEnvironment, CredentialError, DocumentError, Endpoints, LiveOptions, LiveSource, get_document,
+};
 pub use offline::OfflineOptions;
 pub use source_info::SourceInfo;
 pub use token_request::{Token, TokenRequest};

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod by_account;
+mod document;
 mod error;
 mod external;
 mod file;
@@ -27,6 +28,7 @@ mod tpm;
 mod upstream;
 mod user;
 
+pub use document::{DocumentError, get_document};
 pub use error::CredentialError;
 pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveSource};
 
@@ -44,6 +46,7 @@ use location::Location;
 use open_context::{ExpectedType, OpenContext};
 use std::sync::Arc;
 use supervisor::Supervisor;
+use tower::ServiceExt;
 use upstream::Upstream;
 
 /// The source's name in logs and metrics.
@@ -126,12 +129,18 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
     let cache = CacheTokensLayer::new().count_hits(info.hits.clone()).refresh_ahead();
     let id = ByAccount::new(Arc::clone(&accounts), |it| &it.id);
     let id = stack.service::<IdTokenRequest, _, _>(cache, id);
+    let formats = Arc::clone(&accounts);
     let supervisor = Arc::new(Supervisor {
         accounts,
         access: access.get_ref().clone(),
         id: id.get_ref().clone(),
         health: info.health.clone(),
         events,
+    });
+    // Above the cache, whose key is the request.
+    let id = id.map_request(move |request: IdTokenRequest| match formats.current(&request.account) {
+        Some(loaded) => loaded.tokens.id_format.normalized(request),
+        None => request,
     });
     let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
     let default_email = only.and_then(|it| it.email.clone());

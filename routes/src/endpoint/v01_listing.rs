@@ -1,11 +1,11 @@
 //! `/0.1/meta-data/`: the listing of the first API.
 
-use super::{Call, Endpoint, Reply, static_listing};
+use super::{Call, Endpoint, Reply, V01_VALUES, static_listing};
 use crate::paths::V01_NAMES;
 use crate::snapshot::Reader;
 use crate::tree::Tree;
 
-/// Lists the names of the first API whose nodes the tree has.
+/// Lists the names of the first API whose values the tree has.
 #[derive(Debug)]
 pub(crate) struct V01Listing {
     reader: Reader,
@@ -20,8 +20,16 @@ impl V01Listing {
 impl Endpoint for V01Listing {
     fn call(&self, call: Call<'_>) -> Reply {
         let snapshot = self.reader.snapshot();
-        let lines = V01_NAMES.iter().filter_map(|(name, path)| line(snapshot.tree(), name, path));
-        static_listing::listing(&call, lines.collect::<String>()).into()
+        let tree = snapshot.tree();
+        let nodes = V01_NAMES.iter().filter_map(|(name, path)| line(tree, name, path));
+        let names = V01_VALUES
+            .iter()
+            .filter(|(_, build)| build(tree).is_some())
+            .filter_map(|(path, _)| path.rsplit('/').next());
+        let values = names.map(|name| format!("{name}\n"));
+        let mut lines: Vec<_> = nodes.chain(values).collect();
+        lines.sort_unstable();
+        static_listing::listing(&call, lines.concat()).into()
     }
 }
 

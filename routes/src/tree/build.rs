@@ -133,19 +133,24 @@ fn document(value: &Value) -> String {
     String::from_utf8(text).expect("JSON is UTF-8")
 }
 
+/// Converts the keys of an object to `snake_case`. Members that have such keys already are GCE's and are not changed.
 pub(super) fn snake_cased(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let written: Vec<_> = object.keys().cloned().collect();
-            // A key is kept if the object also has its snake_case form.
-            let key =
-                |key: String| Some(schema::snake_case(&key)).filter(|snake| !written.contains(snake)).unwrap_or(key);
-            Value::Object(object.into_iter().map(|(written, value)| (key(written), snake_cased(value))).collect())
-        }
-        // Configs of the Go emulator have strings instead of booleans here.
-        Value::String(word) if word == "TRUE" => Value::Bool(true),
-        Value::String(word) if word == "FALSE" => Value::Bool(false),
-        other => other,
+    let Value::Object(object) = value else { return value };
+    let written: Vec<_> = object.keys().cloned().collect();
+    let member = |(key, value): (String, Value)| {
+        let snake = schema::snake_case(&key);
+        // A key is kept if the object also has its snake_case form.
+        if written.contains(&snake) { (key, snake_cased(value)) } else { (snake, boolean(snake_cased(value))) }
+    };
+    Value::Object(object.into_iter().map(member).collect())
+}
+
+/// A boolean for `TRUE` or `FALSE`: configs of the Go emulator have these words under their camelCase keys.
+fn boolean(value: Value) -> Value {
+    match value.as_str() {
+        Some("TRUE") => Value::Bool(true),
+        Some("FALSE") => Value::Bool(false),
+        _ => value,
     }
 }
 
@@ -252,6 +257,9 @@ mod tests {
             tree.text("instance/upcoming-maintenance").unwrap(),
             "can_reschedule true\ntype SCHEDULED\nwindow_end_time 2030-01-01T00:00:00Z\n"
         );
+        let gces = json!({"instance": {"upcomingMaintenance": {"can_reschedule": "FALSE", "type": "TRUE"}}});
+        let gces = self::tree(gces).get("").unwrap().json();
+        assert_eq!(gces, r#"{"instance":{"upcomingMaintenance":{"can_reschedule":"FALSE","type":"TRUE"}}}"#);
         let both = json!({"instance": {"upcomingMaintenance": {"canReschedule": "a", "can_reschedule": "b"}}});
         let both = self::tree(both).text("instance/upcoming-maintenance").unwrap();
         assert_eq!(both, "canReschedule a\ncan_reschedule b\n");

@@ -78,7 +78,7 @@ fn set_proxy(environment: &mut ClientEnvironment, server: &Target, inherited: &V
 fn covers_metadata(entry: &str) -> bool {
     let name = entry.trim_start_matches('*').trim_start_matches('.');
     let is_suffix_of = |host: &&str| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    name.is_empty() || name.starts_with("169.254.") || METADATA_HOSTS.iter().any(|host| is_suffix_of(&host))
+    name.is_empty() || name.starts_with("169.254.") || METADATA_HOSTS.iter().any(is_suffix_of)
 }
 
 /// Sets `HOME` to an empty folder. Go's caches stay where they are, because modules need not be downloaded again.

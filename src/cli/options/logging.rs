@@ -10,9 +10,10 @@ use tracing_subscriber::filter::Targets;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging Options")]
 pub(crate) struct Logging {
-    /// Log level: up to 0 is info, 1 to 9 is debug, 10 and above is trace. For exec, 0 is warn and 1 is info [default: 0]
-    #[arg(short, long = "v", allow_negative_numbers = true, value_name = "LEVEL", value_parser = number::<i64>,
-        num_args = 0..=1, default_missing_value = "1")]
+    /// Log level: up to 0 is info, 1 to 9 is debug, 10 and above is trace; for exec up to 0 is warn and 1 is info [default: 0; 1 without
+    /// a number]
+    #[arg(short, long = "v", allow_negative_numbers = true, value_name = "LEVEL", value_parser = number::<i64>, num_args = 0..=1,
+        default_missing_value = "1")]
     v: Option<i64>,
 
     /// Log level: error, warn, info, debug or trace; takes precedence over -v, --debug and -q
@@ -105,10 +106,9 @@ impl Logging {
     fn level(&self, default: Level) -> Level {
         match self.v.unwrap_or(0) {
             10.. => Level::TRACE,
-            2.. => Level::DEBUG,
-            1 if default != Level::WARN => Level::DEBUG,
+            1 if default == Level::WARN && !self.debug => Level::INFO,
+            1.. => Level::DEBUG,
             _ if self.debug => Level::DEBUG,
-            1 => Level::INFO,
             _ if self.quiet && default == Level::WARN => Level::ERROR,
             _ if self.quiet => Level::WARN,
             _ => default,

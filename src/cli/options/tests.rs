@@ -5,13 +5,14 @@ use crate::cli::{self, Command};
 use clap::{CommandFactory, Parser};
 use gce_metadata_server::CredentialSource;
 use std::ffi::OsString;
+use std::path::Path;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
 fn parse_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<ServeOptions, String> {
     let words = ["gce-metadata-server"].into_iter().chain(words).map(OsString::from);
     match cli::parse(words).map_err(|error| cli::one_line(&error))? {
-        Command::Serve(options) => Ok(*options),
+        Command::Serve(serve) => Ok(serve.options),
         other => panic!("{other:?}"),
     }
 }

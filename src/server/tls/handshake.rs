@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::failure_log::FailureLog;
+use super::hello::{PlainHttp, read_hello};
 use super::peer::TlsPeer;
 use super::serving::Serving;
 use crate::certs::{PeerIdentityError, peer_identity};
@@ -14,8 +15,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::rustls::{CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
@@ -113,7 +112,7 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let hello = read_hello(stream).await?;
         *said_hello = true;
         let mut changes = self.serving.subscribe();
         let serving = Arc::clone(&changes.borrow_and_update());
@@ -141,8 +140,9 @@ impl Tls {
 
 /// The metrics label of a failed handshake.
 fn reason(error: &io::Error) -> &'static str {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(error) => certificate_reason(error),
+    match error.get_ref() {
+        Some(inner) if inner.is::<PlainHttp>() => "not_tls",
+        Some(inner) => inner.downcast_ref().map_or(LEFT, certificate_reason),
         None => LEFT,
     }
 }

@@ -1,5 +1,6 @@
 //! The TLS configuration: the server's certificate and key, and the verifier of client certificates.
 
+use super::tickets::UnusableTickets;
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -37,9 +38,11 @@ impl Serving {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(Arc::clone(&verifier))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
-        // A resumed session skips the verification of the client's certificate, which may be expired or revoked by then.
+        // A resumed session skips the verification of the client's certificate, which may be expired or revoked by then. The one
+        // ticket resumes nothing.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+        config.ticketer = Arc::new(UnusableTickets);
+        config.send_tls13_tickets = 1;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), verifier })
     }

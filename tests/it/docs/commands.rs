@@ -30,6 +30,7 @@ pages! {
     the_commands_of_readme_work: "README.md",
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",
+    the_commands_of_exec_work: "docs/exec.md",
     the_commands_of_deploy_work: "docs/deploy.md",
     the_commands_of_metrics_work: "docs/metrics.md",
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",

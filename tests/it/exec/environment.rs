@@ -27,7 +27,7 @@ fn variables_that_keep_clients_from_the_server_are_changed() {
     command
         .envs(TRAPS)
         .env("GOOGLE_ACCESS_TOKEN", "ya29.made-up")
-        .env("GOOGLE_ID_TOKEN", "e30.made-up.x")
+        .env("GOOGLE_ID_TOKEN", "e30.e30.")
         .env("UNRELATED", "kept");
     let (environment, _) = output(command);
     for name in

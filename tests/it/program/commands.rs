@@ -166,3 +166,20 @@ fn check_config_of_a_missing_file_fails() {
     let folder = folder();
     assert!(refused(folder.path(), "check-config none.json").starts_with("none.json: No such file"));
 }
+
+#[test]
+fn health_exits_with_0_if_the_server_answers_and_with_1_if_not() {
+    let folder = folder();
+    let mut server = Program::start(|command| {
+        command.current_dir(folder.path());
+    });
+    let host = server.wait_for("export GCE_METADATA_HOST=");
+    let checked = program(folder.path(), "health").env("GCE_METADATA_HOST", &host).output().unwrap();
+    assert!(checked.status.success() && checked.stdout.is_empty() && checked.stderr.is_empty(), "{checked:?}");
+    let checked = program(folder.path(), &format!("health --url http://{host}")).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    server.stop();
+    let error = refused(folder.path(), &format!("health --url http://{host}"));
+    assert!(error.starts_with(&format!("{host}: can't connect: ")), "{error}");
+    assert!(refused(folder.path(), "health --url localhost").contains("the URL of a server is http://HOST:PORT"));
+}

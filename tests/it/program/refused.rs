@@ -9,7 +9,7 @@ pub(super) fn refused(folder: &Path, args: &str) -> String {
     error_line(program(folder, args))
 }
 
-fn error_line(command: Command) -> String {
+pub(super) fn error_line(command: Command) -> String {
     let stderr = crate::support::program::failed_start(command);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     let error = stderr.trim_end().strip_prefix("error: ").expect("the line starts with `error: `");

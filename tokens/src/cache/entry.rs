@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// margin: otherwise a token of five minutes would never be cached.
 const MARGIN: Duration = Duration::from_secs(300);
 const MARGIN_PER_LIFETIME: u32 = 12;
+/// A token with less time left is not valid any more: its `expires_in`, in whole seconds, would be 0, which Google's
+/// libraries for Go refuse.
+const MIN_LEFT: Duration = Duration::from_secs(1);
 /// A refresh ahead starts when this many margins are left.
 const MARGINS_AHEAD: u32 = 2;
 /// The backoff after a failed refresh while the cached token is still valid.
@@ -73,12 +76,13 @@ impl<T: Token> Cached<T> {
     }
 
     fn is_valid(&self, now: Moment) -> bool {
-        !self.time_left(now).is_zero()
+        self.time_left(now) >= MIN_LEFT
     }
 
-    /// Whether more than this many margins are left.
+    /// Whether the token is valid, and more than this many margins are left.
     fn lasts(&self, margins: u32, now: Moment) -> bool {
-        self.time_left(now) > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
+        let left = self.time_left(now);
+        left >= MIN_LEFT && left > margins * MARGIN.min(self.lifetime / MARGIN_PER_LIFETIME)
     }
 
     pub(super) fn token(&self, now: Moment) -> T {

@@ -85,6 +85,21 @@ async fn a_short_lived_token_has_a_proportional_margin() {
     assert_eq!(ask(&cache, asked()).await.0, "token 1");
 }
 
+/// The `expires_in` of its answer would be 0.
+#[tokio::test(start_paused = true)]
+async fn a_token_with_less_than_a_second_to_live_is_not_served() {
+    for lifetime in [2, 8] {
+        let (cache, _) = cached(lifetime);
+        let asked = || request("a@example.com", &["s"]);
+        ask(&cache, asked()).await;
+        // The source took a second.
+        advance(Duration::from_secs(lifetime - 2)).await;
+        assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 1));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(ask(&cache, asked()).await, ("token 1".into(), lifetime));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_account_and_set_of_scopes_has_a_separate_token() {
     let (cache, count) = cached(3600);
@@ -153,6 +168,19 @@ async fn a_failed_refresh_serves_the_valid_token_and_backs_off() {
     // An expired token is never served.
     fails.store(true, Ordering::Relaxed);
     advance(Duration::from_secs(3600)).await;
+    assert!(cache.clone().oneshot(asked()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_with_less_than_a_second_to_live_is_not_served_during_an_outage() {
+    let (cache, _, fails) = failing(false);
+    let asked = || request("a@example.com", &["s"]);
+    ask(&cache, asked()).await;
+    fails.store(true, Ordering::Relaxed);
+    // The first fetch took a second, and the failing one takes another.
+    advance(Duration::from_secs(3597)).await;
+    assert_eq!(ask(&cache, asked()).await, ("token 0".into(), 1));
+    advance(Duration::from_millis(1)).await;
     assert!(cache.clone().oneshot(asked()).await.is_err());
 }
 

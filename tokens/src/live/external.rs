@@ -13,7 +13,7 @@ pub(super) use certificate::{certificates, chain};
 use super::error::Problem;
 use super::form::Form;
 use super::iam::{CLOUD_PLATFORM, Impersonation, parse_url};
-use super::loaded::{AccessSource, GOOGLE, LoadedCredentials, Sources};
+use super::loaded::{AccessSource, GOOGLE, LoadedCredentials};
 use super::open_context::OpenContext;
 use super::sts::{self, ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, name, secret};
 use super::upstream::Upstream;
@@ -95,7 +95,7 @@ impl ExternalAccount {
         // A federated identity has access tokens, but only a service account has identity tokens.
         let tokens = match target {
             Some(_) => impersonation.tokens(),
-            None => Sources { access: Some(federated), id: Some(impersonation.id_source()) },
+            None => impersonation.id_sources(federated),
         };
         let loaded = LoadedCredentials { universe, files, ..LoadedCredentials::new("Federated", tokens) };
         Ok(match target {

@@ -1,9 +1,9 @@
 //! Impersonation: the IAM Credentials API issues tokens of a service account to an identity that may impersonate it.
 
 use super::error::Problem;
-use super::loaded::{AccessSource, GOOGLE, IdSource, LoadedCredentials, Owner, Sources};
+use super::loaded::{AccessSource, GOOGLE, IdFormat, IdSource, LoadedCredentials, Owner, Sources};
 use super::open_context::OpenContext;
-use super::sts::name;
+use super::sts::{granted, name, token};
 use super::upstream::{Upstream, unavailable};
 use crate::cache::{CacheTokens, CacheTokensLayer};
 use crate::fetch_error::FetchError;
@@ -124,13 +124,15 @@ pub(super) fn parse_url(url: &str) -> Result<(String, String), String> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AccessTokenAnswer {
-    access_token: String,
+    #[serde(default, deserialize_with = "token")]
+    access_token: Option<Secret>,
     expire_time: String,
 }
 
 #[derive(Deserialize)]
 struct IdTokenAnswer {
-    token: String,
+    #[serde(default, deserialize_with = "token")]
+    token: Option<Secret>,
 }
 
 impl Impersonation {
@@ -142,7 +144,13 @@ impl Impersonation {
 
     /// The token services.
     pub(super) fn tokens(self) -> Sources {
-        Sources { access: Some(AccessSource::new(self.access_source())), id: Some(self.id_source()) }
+        self.id_sources(self.access_source())
+    }
+
+    /// Identity tokens by impersonation beside these access tokens.
+    pub(super) fn id_sources(&self, access: AccessSource) -> Sources {
+        let id = Some(self.clone().id_source());
+        Sources { access: Some(access), id, id_format: IdFormat::IncludesEmail }
     }
 
     fn access_source(&self) -> AccessSource {
@@ -154,7 +162,7 @@ impl Impersonation {
     }
 
     /// The source of identity tokens.
-    pub(super) fn id_source(self) -> IdSource {
+    fn id_source(self) -> IdSource {
         IdSource::new(service_fn(move |request: IdTokenRequest| {
             let this = self.clone();
             async move { this.id_token(request).await }
@@ -172,7 +180,7 @@ impl Impersonation {
         let expires_in = until(&answer.expire_time).ok_or_else(|| {
             unavailable("generateAccessToken answered without a future time in expireTime".to_owned())
         })?;
-        Ok(AccessToken::new(answer.access_token, expires_in))
+        granted(answer.access_token.ok_or_else(|| no_token("generateAccessToken"))?, expires_in)
     }
 
     async fn id_token(&self, request: IdTokenRequest) -> Result<IdToken, FetchError> {
@@ -183,7 +191,7 @@ impl Impersonation {
         });
         let url = self.url(&request.account, "generateIdToken");
         let answer: IdTokenAnswer = self.ask(&url, &body).await?;
-        Ok(IdToken::new(answer.token))
+        answer.token.map(IdToken::new).ok_or_else(|| no_token("generateIdToken"))
     }
 
     /// Calls the API with a token of the actor. A rejected (401) token is evicted, and the call is retried once with a
@@ -213,6 +221,10 @@ impl Impersonation {
     }
 }
 
+fn no_token(method: &str) -> FetchError {
+    unavailable(format!("{method} answered without a token"))
+}
+
 /// The time from now to the expiry; `None` if it is invalid or past.
 fn until(expiry: &str) -> Option<Duration> {
     let expiry = OffsetDateTime::parse(expiry, &Rfc3339).ok()?;
@@ -228,6 +240,16 @@ mod tests {
         let url = "https://iam.example.com/v1/projects/-/serviceAccounts/a@example.com:generateAccessToken";
         assert_eq!(parse_url(url), Ok(("https://iam.example.com".into(), "a@example.com".into())));
         assert!(parse_url("https://iam.example.com/v1/a@example.com").is_err());
+    }
+
+    #[test]
+    fn an_empty_token_is_no_token() {
+        for (token, is_some) in [(json!("t"), true), (json!(""), false), (json!(null), false)] {
+            let access = json!({"accessToken": &token, "expireTime": "2999-01-01T00:00:00Z"});
+            let access: AccessTokenAnswer = serde_json::from_value(access).unwrap();
+            let id: IdTokenAnswer = serde_json::from_value(json!({"token": &token})).unwrap();
+            assert_eq!((access.access_token.is_some(), id.token.is_some()), (is_some, is_some), "{token}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! It works with any signer, so keys in files and keys in TPMs share this code.
 
 use super::form::Form;
-use super::loaded::{AccessSource, IdSource, Sources};
+use super::loaded::{AccessSource, IdFormat, IdSource, Sources};
 use super::options::AccessTokenKind;
 use super::sts::{self, JWT_BEARER};
 use super::upstream::{Upstream, unavailable};
@@ -41,6 +41,7 @@ impl JwtBearer {
                 let this = id.clone();
                 async move { this.id_token(this.email(&request.account), &request.audience).await }
             }))),
+            id_format: IdFormat::Ignored,
         }
     }
 

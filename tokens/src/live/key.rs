@@ -64,9 +64,9 @@ fn with_key(
             let base = context.endpoints.iam(None, &universe);
             let any = Impersonation::of_any(context, base, actor.clone());
             let id = Impersonation { target: Some(email.clone()), ..any };
-            Sources { access: Some(actor), id: Some(id.id_source()) }
+            id.id_sources(actor)
         }
-        access => Sources { access, id: own.id },
+        access => Sources { access, ..own },
     };
     let loaded = LoadedCredentials { fingerprint, universe, ..LoadedCredentials::new("serviceAccountKey", tokens) };
     match kind {

@@ -1,7 +1,7 @@
 //! Loaded credentials: the token services of a credentials file, and facts about it.
 
 use crate::fetch_error::FetchError;
-use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest};
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, InstanceClaims};
 use std::path::PathBuf;
 use tower::util::BoxCloneSyncService;
 
@@ -15,6 +15,28 @@ pub(super) type IdSource = BoxCloneSyncService<IdTokenRequest, IdToken, FetchErr
 pub(super) struct Sources {
     pub(super) access: Option<AccessSource>,
     pub(super) id: Option<IdSource>,
+    pub(super) id_format: IdFormat,
+}
+
+/// The effect of `format=full` on the identity tokens of an upstream, which knows no VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdFormat {
+    /// None: all formats are one token.
+    Ignored,
+    /// The token includes the e-mail of the account. The claims about the VM have no effect.
+    IncludesEmail,
+}
+
+impl IdFormat {
+    /// The request without the differences that the upstream ignores, so that the cache has one token for all of them.
+    pub(super) fn normalized(self, request: IdTokenRequest) -> IdTokenRequest {
+        let mut normalized = IdTokenRequest::new(request.account, request.audience);
+        normalized.instance = match self {
+            Self::Ignored => None,
+            Self::IncludesEmail => request.instance.map(|_| InstanceClaims::default()),
+        };
+        normalized
+    }
 }
 
 /// The universe domain of credentials that don't name one.
@@ -69,5 +91,31 @@ impl LoadedCredentials {
     /// Whether cached tokens of these credentials may be served after `other` has replaced them.
     pub(super) fn serves_for(&self, other: &Self) -> bool {
         self.owner.is_some() && (&self.owner, &self.universe) == (&other.owner, &other.universe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gce_metadata_routes::ServiceAccount;
+
+    #[test]
+    fn requests_differ_only_in_what_the_upstream_distinguishes() {
+        let request = |instance| {
+            let account = ServiceAccount::new("a@example.com", Vec::new(), Vec::new());
+            let mut request = IdTokenRequest::new(account.into(), "https://a.example.com");
+            request.instance = instance;
+            request
+        };
+        let mut licensed = InstanceClaims::default();
+        licensed.license_ids = Some(vec!["1001".to_owned()]);
+        let (standard, full, licensed) =
+            (request(None), request(Some(InstanceClaims::default())), request(Some(licensed)));
+        for request in [&standard, &full, &licensed] {
+            assert_eq!(IdFormat::Ignored.normalized(request.clone()), standard);
+        }
+        assert_eq!(IdFormat::IncludesEmail.normalized(standard.clone()), standard);
+        assert_eq!(IdFormat::IncludesEmail.normalized(full.clone()), full);
+        assert_eq!(IdFormat::IncludesEmail.normalized(licensed), full);
     }
 }

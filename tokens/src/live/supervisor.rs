@@ -140,17 +140,18 @@ impl<A: Fetch<AccessTokenRequest>, I: Fetch<IdTokenRequest>> Supervisor<A, I> {
                 // Not for accounts without a fetch: clients of this server may never request identity tokens.
                 let id = self.health.answered(&account.email, IdTokenRequest::KIND) == Some(false);
                 let check = (access || id).then(|| self.check(account)).flatten();
-                checks.extend(check.map(|check| Check { access, id, ..check }));
+                checks.extend(check.map(|check| Check { access: access && check.access, id, ..check }));
             }
             // With `refresh`, because a cached token does not show whether the source has recovered.
             self.run_checks(checks, true).await;
         }
     }
 
-    /// A check of an account's access tokens; `None` without credentials.
+    /// A check of an account's access tokens; `None` without credentials. An account without scopes has no access tokens.
     fn check(&self, account: Arc<ServiceAccount>) -> Option<Check> {
         let summary = self.accounts.summary(&account)?;
-        Some(Check { account, summary, access: true, id: false })
+        let access = !account.scopes.is_empty();
+        Some(Check { account, summary, access, id: false })
     }
 
     /// Fetches the tokens of these checks concurrently, so that an unresponsive source does not delay the others. With

@@ -1,7 +1,7 @@
 //! A user's credentials, as gcloud stores them. They yield access tokens, but no identity tokens of a service account.
 
 use super::form::Form;
-use super::loaded::{AccessSource, GOOGLE, LoadedCredentials, Sources};
+use super::loaded::{AccessSource, GOOGLE, IdFormat, LoadedCredentials, Sources};
 use super::open_context::OpenContext;
 use super::sts::{self, name, required, secret};
 use gce_metadata_routes::token::{AccessTokenRequest, Secret};
@@ -37,7 +37,7 @@ pub(super) fn open(user: AuthorizedUser, context: &OpenContext) -> LoadedCredent
             sts::access_token(&upstream, &url, form).await
         }
     });
-    let tokens = Sources { access: Some(AccessSource::new(access)), id: None };
+    let tokens = Sources { access: Some(AccessSource::new(access)), id: None, id_format: IdFormat::Ignored };
     LoadedCredentials { universe, ..LoadedCredentials::new("AuthorizedUser", tokens) }
 }
 

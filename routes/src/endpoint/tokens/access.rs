@@ -4,8 +4,11 @@ use super::{Answer, Call, Object, TokenKind, exposed};
 use crate::accounts::ServiceAccount;
 use crate::token::{AccessToken, AccessTokenRequest, Secret};
 use crate::tree::Tree;
+use crate::tree::represent::JSON;
 use gce_metadata_layers::{Rejection, parse_bool};
+use http::StatusCode;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -38,6 +41,13 @@ struct Granted {
     token_type: &'static str,
 }
 
+/// GCE's answer for an account without scopes. gcloud looks for this text.
+const NO_SCOPES: Rejection = Rejection::Worded {
+    status: StatusCode::NOT_FOUND,
+    content_type: JSON,
+    words: Cow::Borrowed(r#""No service account scopes specified.""#),
+};
+
 /// Builds the request to the source; `parameter` is the query parameter with the scopes.
 pub(super) fn request(
     call: &Call<'_>,
@@ -45,6 +55,9 @@ pub(super) fn request(
     account: Arc<ServiceAccount>,
     parameter: &str,
 ) -> Result<AccessTokenRequest, Rejection> {
+    if account.scopes.is_empty() {
+        return Err(NO_SCOPES);
+    }
     // The common case; without scopes in the query there is nothing to enforce.
     if call.head.query().is_none() {
         return Ok(logged(AccessTokenRequest { scopes: Arc::clone(&account.scopes), account, requested: None }));

@@ -5,7 +5,7 @@ use super::process::run;
 use crate::fetch_error::FetchError;
 use crate::live::open_context::OpenContext;
 use crate::live::redact::Redactions;
-use crate::live::sts::secret;
+use crate::live::sts::token;
 use crate::live::upstream::{refused, unavailable};
 use gce_metadata_routes::token::Secret;
 use serde::Deserialize;
@@ -42,9 +42,9 @@ pub(super) struct Executable {
 struct Output {
     version: u64,
     success: bool,
-    #[serde(default, deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "token")]
     id_token: Option<Secret>,
-    #[serde(default, deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "token")]
     saml_response: Option<Secret>,
     expiration_time: Option<u64>,
     code: Option<String>,

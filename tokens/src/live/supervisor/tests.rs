@@ -102,6 +102,18 @@ async fn a_failed_account_is_probed_without_metrics_until_it_recovers() {
     assert_eq!(fetches.load(Ordering::Relaxed), 5);
 }
 
+/// No request reaches the source for such an account, so its failure would make the server unready for ever.
+#[tokio::test(start_paused = true)]
+async fn an_account_without_scopes_is_not_probed_for_access_tokens() {
+    let (source, fetches) = failing(0..u64::MAX);
+    let supervisor = supervisor(source);
+    let reader = publisher(serde_json::json!({"a@example.com": {"scopes": []}})).reader();
+    supervisor.probe(&reader).await;
+    tokio::time::timeout(REPROBE * 10, supervisor.reprobe(&reader)).await.unwrap_err();
+    assert_eq!(fetches.load(Ordering::Relaxed), 0);
+    assert!(supervisor.health.is_ready(|_| true));
+}
+
 /// A cached token must not hide an outage of the source, nor its recovery.
 #[tokio::test(start_paused = true)]
 async fn a_failed_source_is_probed_even_if_a_token_is_cached() {

@@ -27,7 +27,8 @@ use summary::Summary;
 use tracing::Level;
 use wiring::Wiring;
 
-const EXEC: &str = "Exec Options";
+/// The heading of the options that `serve` does not have.
+pub(super) const EXEC: &str = "Exec Options";
 
 const PORT: &str = "Port to listen at [default: any free port]";
 
@@ -76,7 +77,20 @@ pub(crate) struct Exec {
 }
 
 /// The options that have an effect on a command with a running server.
-const WITH_URL: [&str; 5] = ["url", "fresh_home", "command", "v", "log_format"];
+const WITH_URL: [&str; 12] = [
+    "url",
+    "fresh_home",
+    "command",
+    "v",
+    "debug",
+    "quiet",
+    "log_level",
+    "log_format",
+    "json_log",
+    "log_target",
+    "logtostderr",
+    "alsologtostderr",
+];
 
 /// Rejects options of a new server beside `--url`.
 ///

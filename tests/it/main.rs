@@ -4,6 +4,7 @@
 
 mod abort;
 mod admin;
+mod config_schema;
 mod conformance;
 mod default_account;
 mod docs;
@@ -26,8 +27,10 @@ mod prometheus;
 mod protocol;
 mod rate_limits;
 mod reload;
+mod sample_keys;
 mod support;
 mod threads;
+mod token_requests;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;

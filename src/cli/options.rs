@@ -43,7 +43,7 @@ use tls::Tls;
 pub(super) const BASE: &str = "Base Options";
 pub(super) const MISC: &str = "Misc Options";
 
-/// The text as a literal, for `concat!`.
+/// The environment variables below `--help`, as a literal for `concat!`.
 macro_rules! environment {
     () => {
         "\
@@ -73,15 +73,13 @@ Environment Variables:
     };
 }
 
-pub(super) const ENVIRONMENT: &str = environment!();
-
 /// Options that the short help lists. `--help` lists all.
 const IN_SHORT_HELP: [&str; 7] = ["config_file", "interface", "port", "service_account_file", "v", "quiet", "help"];
 
 pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
 
 #[cfg(feature = "tpm")]
-pub(super) const LONG_HELP: &str = ENVIRONMENT;
+pub(super) const LONG_HELP: &str = environment!();
 #[cfg(not(feature = "tpm"))]
 pub(super) const LONG_HELP: &str =
     concat!("TPM Authentication Options:\n  None: ", missing_tpm!(), "\n\n", environment!());

@@ -60,7 +60,7 @@ fn render(mut program: Command) -> String {
             section(&mut page, "###", &format!("{} {}", command.get_name(), below.get_name()), below, &serve);
         }
     }
-    let variables = super::options::ENVIRONMENT;
+    let variables = super::options::LONG_HELP;
     let rows = variables_of(variables).into_iter().map(|(names, meaning)| row(&code(&names), &meaning));
     table(&mut page, "## Environment variables", "variable", rows);
     page.trim_end().to_owned() + "\n"

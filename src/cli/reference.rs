@@ -38,6 +38,8 @@ fn the_rendered_page_has_options_with_aliases_defaults_and_values() {
         "| `--config-file FILE`, `--configFile` | ",
         "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default: 8080) |\n",
         "| `--tpm` | ",
+        "| `--unset` | ",
+        "| `--jwks URL\\|FILE` | ",
         "### certs init\n",
         "| `FOLDER` | ",
         "## Environment variables\n",
@@ -106,7 +108,8 @@ fn table(page: &mut String, title: &str, first: &str, rows: impl Iterator<Item =
 }
 
 fn row(first: &str, second: &str) -> String {
-    format!("| {first} | {} |\n", second.replace('|', "\\|").replace('<', "&lt;"))
+    let [first, second] = [first, second].map(|cell| cell.replace('|', "\\|"));
+    format!("| {first} | {} |\n", second.replace('<', "&lt;"))
 }
 
 /// Each name in code: `--config-file FILE`, `--configFile`.
@@ -114,7 +117,8 @@ fn names(arg: &Arg) -> String {
     let value = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let Some(long) = arg.get_long() else { return format!("`{}`", value.trim_matches(['<', '>'])) };
     // A flag of Go's accepts `=true`, which is not worth a value here.
-    let value = if value == "BOOL" || value.is_empty() { String::new() } else { format!(" {value}") };
+    let has_value = arg.get_action().takes_values() && value != "BOOL";
+    let value = if has_value { format!(" {value}") } else { String::new() };
     let long = if long.len() == 1 { format!("-{long}") } else { format!("--{long}") };
     let aliases = arg.get_visible_aliases().unwrap_or_default();
     let aliases = aliases.iter().map(|alias| format!("--{alias}"));
@@ -139,7 +143,12 @@ fn meaning(arg: &Arg) -> String {
         text = format!("{text}; {}", values.collect::<Vec<_>>().join(", "));
     }
     let default = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    if default.is_empty() || arg.is_hide_default_value_set() { text } else { format!("{text} (default `{default}`)") }
+    let is_flag = !arg.get_action().takes_values();
+    if default.is_empty() || is_flag || arg.is_hide_default_value_set() {
+        text
+    } else {
+        format!("{text} (default `{default}`)")
+    }
 }
 
 fn lower(text: &str) -> String {

@@ -33,6 +33,8 @@ mod tpm;
 mod waiting;
 
 #[cfg(feature = "cli")]
+mod admin_commands;
+#[cfg(feature = "cli")]
 mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod metadata;
+mod options;
 mod tokens;
 
 use gce_metadata_server::{AdminOptions, Server, ServerBuilder};

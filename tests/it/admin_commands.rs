@@ -1,6 +1,7 @@
 //! The commands that change a running server by its admin API, run as a program against a server in this process.
 
 mod connection;
+mod exec;
 mod metadata;
 mod options;
 mod tokens;

@@ -9,6 +9,7 @@
 
 mod admin;
 mod announce;
+mod capture;
 mod certs;
 mod check_config;
 mod client;
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     Reset(admin::Reset),
 
     Export(admin::Export),
+
+    Capture(capture::Capture),
 
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
@@ -182,6 +185,7 @@ impl Command {
             Self::Unset(unset) => unset.run(&environment)?,
             Self::Reset(reset) => reset.run(&environment)?,
             Self::Export(export) => export.run(&environment)?,
+            Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
             Self::Health(health) => health.run(&environment)?,
@@ -224,8 +228,8 @@ mod tests {
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands = "serve, exec, env, doctor, get, set, patch, unset, reset, export, certs, check-config, health, \
-                            token, completions, man, tpm";
+            let commands = "serve, exec, env, doctor, get, set, patch, unset, reset, export, capture, certs, check-config, \
+                            health, token, completions, man, tpm";
             let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }

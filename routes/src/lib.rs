@@ -1,6 +1,7 @@
 //! The metadata of a Google Compute Engine VM: its tree, the routes to its nodes, and the ports of token sources.
 //!
 //! - [`Metadata`] is the metadata of a VM as JSON, such as the dump of a real one. [`Metadata::tree`] builds the [`Tree`] from it.
+//! - [`Dump`] is that JSON while it is put together from the answers of a server.
 //! - [`Publisher`] holds the current tree and changes it; [`Reader`] reads it.
 //! - [`OsLogin`] has the users and groups of OS Login. It is not part of the tree.
 //! - [`Router`] is a [`tower::Service`] that answers a request with the node at its path.
@@ -22,6 +23,7 @@ struct ReadmeExamples;
 
 mod accounts;
 mod depth;
+mod dump;
 pub mod endpoint;
 mod memo;
 mod metadata;
@@ -37,6 +39,7 @@ mod tree;
 mod v1;
 
 pub use accounts::ServiceAccount;
+pub use dump::Dump;
 pub use endpoint::{NoMaintenance, SaveGuestAttributes, SharedNoMaintenance};
 pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
 pub use options::RouterOptions;

@@ -10,7 +10,7 @@ mod merge;
 mod rebase;
 pub(crate) mod represent;
 
-pub(crate) use build::is_addressable;
+pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
 

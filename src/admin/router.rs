@@ -95,9 +95,25 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn the_paths_of_the_table_do_not_conflict() {
         Router::new();
+    }
+
+    #[test]
+    fn openapi_describes_exactly_the_routes_of_the_table() {
+        let openapi: Value = serde_json::from_str(lifecycle::OPENAPI).unwrap();
+        let methods = |path: &Value| {
+            let members = path.as_object().unwrap().keys().filter(|name| *name != "parameters");
+            members.map(|method| method.to_uppercase()).collect::<BTreeSet<_>>()
+        };
+        let described = openapi["paths"].as_object().unwrap().iter();
+        let described: BTreeMap<_, _> = described.map(|(path, item)| (path.clone(), methods(item))).collect();
+        let names = |methods: &[(Method, Handler)]| methods.iter().map(|(method, _)| method.to_string()).collect();
+        let routes = ROUTES.iter().map(|(path, methods)| (path.replace("{*", "{"), names(methods)));
+        assert_eq!(described, routes.collect());
     }
 }

@@ -73,7 +73,7 @@ async fn connect_and_exchange(peer: &Peer, mut request: Request<Bytes>) -> Resul
     let refused = |error| NoAnswer::Connect(peer.clone(), error);
     let failed = |error| NoAnswer::Http(peer.clone(), error);
     let host = match peer {
-        Peer::Tcp(target) => HeaderValue::try_from(target.to_string()).map_err(|error| failed(error.into()))?,
+        Peer::Tcp(target) => HeaderValue::try_from(target.host_header()).map_err(|error| failed(error.into()))?,
         Peer::Unix(_) => HeaderValue::from_static("localhost"),
     };
     request.headers_mut().insert(header::HOST, host);

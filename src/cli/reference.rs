@@ -36,9 +36,9 @@ fn the_rendered_page_has_options_with_aliases_defaults_and_values() {
         "## serve\n",
         "### Base Options\n",
         "| `--config-file FILE`, `--configFile` | ",
+        "| `--unset` | Unset the variables instead, and remove the folder in CLOUDSDK_CONFIG if `env` created it |\n",
         "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default: 8080) |\n",
         "| `--tpm` | ",
-        "| `--unset` | ",
         "| `--jwks URL\\|FILE` | ",
         "### certs init\n",
         "| `FOLDER` | ",
@@ -117,7 +117,7 @@ fn names(arg: &Arg) -> String {
     let value = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let Some(long) = arg.get_long() else { return format!("`{}`", value.trim_matches(['<', '>'])) };
     // A flag of Go's accepts `=true`, which is not worth a value here.
-    let has_value = arg.get_action().takes_values() && value != "BOOL";
+    let has_value = arg.get_action().takes_values() && value != "BOOL" && !value.is_empty();
     let value = if has_value { format!(" {value}") } else { String::new() };
     let long = if long.len() == 1 { format!("-{long}") } else { format!("--{long}") };
     let aliases = arg.get_visible_aliases().unwrap_or_default();
@@ -143,12 +143,8 @@ fn meaning(arg: &Arg) -> String {
         text = format!("{text}; {}", values.collect::<Vec<_>>().join(", "));
     }
     let default = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let is_flag = !arg.get_action().takes_values();
-    if default.is_empty() || is_flag || arg.is_hide_default_value_set() {
-        text
-    } else {
-        format!("{text} (default `{default}`)")
-    }
+    let has_default = arg.get_action().takes_values() && !default.is_empty() && !arg.is_hide_default_value_set();
+    if has_default { format!("{text} (default `{default}`)") } else { text }
 }
 
 fn lower(text: &str) -> String {

@@ -32,8 +32,7 @@ impl TargetOption {
             return Ok(target.clone());
         }
         let Some(host) = environment.metadata_host.as_deref() else { return Ok(Target::default()) };
-        let target = Target::from_host(host);
-        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
+        Target::from_variable(host)
     }
 }
 
@@ -53,6 +52,12 @@ impl Default for Target {
 }
 
 impl Target {
+    /// From the value of `GCE_METADATA_HOST`.
+    pub(super) fn from_variable(host: &str) -> anyhow::Result<Self> {
+        let target = Self::from_host(host);
+        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
+    }
+
     /// The fixed address of the metadata server on a VM.
     pub(super) fn link_local() -> Self {
         Self { host: "169.254.169.254".to_owned(), port: HTTP }
@@ -89,6 +94,11 @@ impl Target {
     pub(super) fn port(&self) -> u16 {
         self.port
     }
+
+    /// The value of the header `Host`, which has no port if the port is that of HTTP.
+    pub(super) fn host_header(&self) -> String {
+        if self.port == HTTP { self.host.clone() } else { self.to_string() }
+    }
 }
 
 /// `HOST:PORT`, the syntax of `GCE_METADATA_HOST`.
@@ -110,6 +120,8 @@ mod tests {
             assert_eq!(Target::from_host(host).unwrap().to_string(), expected);
         }
         assert_eq!(Target::from_host("[::1]:80").unwrap().bare_host(), "::1");
+        assert_eq!(Target::from_host("metadata:80").unwrap().host_header(), "metadata");
+        assert_eq!(Target::from_host("metadata:8080").unwrap().host_header(), "metadata:8080");
         for host in ["http://127.0.0.1:8080", "127.0.0.1:8080/", "127.0.0.1:", "a@b:80", ":80", ""] {
             assert_eq!(Target::from_host(host), None, "{host}");
         }

@@ -1,8 +1,11 @@
 //! The admin API over sockets.
 
 mod metadata;
+#[cfg(feature = "cli")]
+mod schemathesis;
 mod security;
 mod server;
+mod tokens;
 
 use crate::support::{Answer, Client, request};
 use gce_metadata_server::{AdminOptions, Server, ServerBuilder};

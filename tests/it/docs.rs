@@ -1,7 +1,8 @@
 //! README.md and docs/: their links lead somewhere, their commands work, and README stays short.
 //!
 //! A block of commands (`sh`, or `console` with `$ ` and the output) is run by `commands.rs`, or a comment before it says why not:
-//! `<!-- not run: needs Docker -->`. A block after `<!-- file: NAME -->` is written to that file before the next commands.
+//! `<!-- not run: needs Docker -->`. A block after `<!-- file: NAME -->` is written to that file before the next commands. A block after
+//! `<!-- copy: PATH -->` equals a file of the repository, which another test runs.
 
 #[cfg(feature = "cli")]
 mod commands;
@@ -58,6 +59,7 @@ fn each_block_has_a_language_and_is_valid() {
                 parsed.unwrap_or_else(|error| panic!("{at}: {error}"));
             }
             "toml" => _ = block.text.parse::<toml::Table>().unwrap_or_else(|error| panic!("{at}: {error}")),
+            _ if matches!(block.note, Some(Note::Copy(_))) => {}
             "rust" | "rust,no_run" => {
                 let included = format!("include_str!(\"../{page}\")");
                 let library = std::fs::read_to_string(repository("src/lib.rs")).unwrap();
@@ -69,5 +71,22 @@ fn each_block_has_a_language_and_is_valid() {
         if let Some(Note::NotRun(reason)) = &block.note {
             assert!(block.is_commands() && !reason.is_empty(), "{at}: `not run` belongs to commands, and has a reason");
         }
+    }
+}
+
+/// `UPDATE_DOCS=1` copies the files into the pages.
+#[test]
+fn copied_blocks_equal_their_files() {
+    for (page, block) in blocks() {
+        let Some(Note::Copy(path)) = &block.note else { continue };
+        let file = std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{page}: {path}: {error}"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let text = std::fs::read_to_string(repository(&page)).unwrap();
+            let begin = format!("<!-- copy: {path} -->\n```{}\n", block.language);
+            let updated = text.replace(&format!("{begin}{}```", block.text), &format!("{begin}{file}```"));
+            std::fs::write(repository(&page), updated).unwrap();
+            continue;
+        }
+        assert!(block.text == file, "{page}:{}: differs from {path}; UPDATE_DOCS=1 copies the file", block.line);
     }
 }

@@ -35,6 +35,8 @@ mod waiting;
 #[cfg(feature = "cli")]
 mod admin_commands;
 #[cfg(feature = "cli")]
+mod capture;
+#[cfg(feature = "cli")]
 mod certs_renew;
 #[cfg(feature = "cli")]
 mod clients;
@@ -50,3 +52,5 @@ mod guests;
 mod mtls_clients;
 #[cfg(feature = "cli")]
 mod program;
+#[cfg(feature = "cli")]
+mod recipes;

@@ -192,7 +192,7 @@ impl TokenControl {
         KindStatus { cached, given, last_error: self.health.error(account, R::KIND).map(|error| error.to_string()) }
     }
 
-    /// Answers requests for the account's tokens with these tokens, whatever the source, until they end.
+    /// Answers requests for the account's tokens with these tokens until they end. Every source allows it.
     ///
     /// They replace tokens that were given before: a kind of token that `given` does not have comes from the source.
     /// Cached tokens and the account's [behaviour](Self::behave) are kept for the time after.

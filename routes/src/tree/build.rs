@@ -88,13 +88,13 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
 }
 
 /// Assigns path segments to the keys of an object. No two keys get the same segment, or one of them would be lost.
-struct Segments {
+pub(crate) struct Segments {
     verbatim: bool,
     shared: HashMap<String, usize>,
 }
 
 impl Segments {
-    fn of(object: &Map<String, Value>, path: &[&str]) -> Self {
+    pub(crate) fn of(object: &Map<String, Value>, path: &[&str]) -> Self {
         let verbatim = schema::is(path, Rule::UserKeys);
         let mut shared = HashMap::new();
         if !verbatim {
@@ -106,7 +106,7 @@ impl Segments {
     }
 
     /// The segment of a key: its kebab-case form, or the key itself if two keys have the same kebab-case form.
-    fn of_key(&self, key: &str) -> Box<str> {
+    pub(crate) fn of_key(&self, key: &str) -> Box<str> {
         if self.verbatim {
             return key.into();
         }

@@ -1,6 +1,6 @@
 //! Runs the commands of README.md and of every page, in order, in an empty folder.
 
-use super::markdown::Page;
+use super::markdown::{Block, Note, Page};
 use super::reader::Reader;
 use crate::support::repository;
 use std::process::Command;
@@ -27,7 +27,9 @@ macro_rules! pages {
 }
 
 pages! {
+    the_commands_of_admin_work: "docs/admin.md",
     the_commands_of_readme_work: "README.md",
+    the_commands_of_capture_work: "docs/capture.md",
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",
     the_commands_of_exec_work: "docs/exec.md",
@@ -55,7 +57,8 @@ fn every_page_with_commands_is_followed() {
 /// Runs the pages' programs in this language, which see the VM of the built-in sample.
 fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
     let mut count = 0;
-    for (page, block) in super::blocks().into_iter().filter(|(_, block)| block.language == language) {
+    let is_program = |block: &Block| block.language == language && !matches!(block.note, Some(Note::Copy(_)));
+    for (page, block) in super::blocks().into_iter().filter(|(_, block)| is_program(block)) {
         let reader = Reader::new();
         let exports = reader.run("gce-metadata-server").unwrap();
         reader.run(&exports).unwrap();
@@ -69,7 +72,7 @@ fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
         assert!(output.is_none_or(|output| printed.trim_end() == output), "{page}:{}: {printed}", block.line);
         count += 1;
     }
-    assert!(count > 1, "{language}");
+    assert!(count > 0, "{language}");
 }
 
 #[test]

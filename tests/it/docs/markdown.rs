@@ -32,6 +32,8 @@ pub(super) enum Note {
     NotRun(String),
     /// The block is the content of this file.
     File(String),
+    /// The block is a copy of this file of the repository, which a test runs.
+    Copy(String),
 }
 
 impl Block {
@@ -81,6 +83,7 @@ fn read_note(line: &str) -> Option<Note> {
     match name {
         "not run" => Some(Note::NotRun(value.trim().to_owned())),
         "file" => Some(Note::File(value.trim().to_owned())),
+        "copy" => Some(Note::Copy(value.trim().to_owned())),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ impl Reader {
     /// Follows this block of a page.
     pub(super) fn follow(&self, block: &Block) -> Result<(), String> {
         match &block.note {
-            Some(Note::NotRun(_)) => Ok(()),
+            Some(Note::NotRun(_) | Note::Copy(_)) => Ok(()),
             Some(Note::File(name)) => {
                 std::fs::write(self.folder.path().join(name), &block.text).map_err(|error| format!("{name}: {error}"))
             }

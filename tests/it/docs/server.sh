@@ -10,11 +10,12 @@ case "${1-}" in
   *) exec "$PROGRAM" "$@" ;;
 esac
 
-http=8080 tls='' metrics='' previous=''
+http=8080 tls='' metrics='' admin='' previous=''
 for word; do
   case "$previous" in
     --port) http=$word ;;
     --tls-port) tls=$word ;;
+    --admin) admin=$word ;;
   esac
   [ "$word" != --metrics-enabled ] || metrics=9000
   previous=$word
@@ -22,6 +23,7 @@ done
 free=(--port 0)
 [ -z "$tls" ] || free+=(--tls-port 0)
 [ -z "$metrics" ] || free+=(--metrics-port 0)
+[ -z "$admin" ] || free+=(--admin 0)
 
 mkfifo "$state/announcement.$$"
 "$PROGRAM" "$@" "${free[@]}" </dev/null >"$state/announcement.$$" 2>"$state/log.$$" &
@@ -40,5 +42,6 @@ while read -r line; do
     '# Serving '*' at http'*) echo "$http ${line##*:}" ;;
     '# HTTPS for clients'*) echo "$tls ${line##*:}" ;;
     '# Metrics '*) echo "$metrics ${line##*:}" ;;
+    'export GCE_METADATA_ADMIN='*) echo "$admin ${line##*:}" ;;
   esac
 done <<<"$announcement" >>"$state/ports"

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The commands of the program.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "exec",
     "env",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 17] = [
     "unset",
     "reset",
     "export",
+    "capture",
     "certs",
     "check-config",
     "health",

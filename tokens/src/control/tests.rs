@@ -141,7 +141,7 @@ async fn accounts_are_independent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_given_whatever_the_source() {
+async fn given_tokens_replace_those_of_every_source_without_a_cache() {
     let none = Credentials::from_services(TokenSources::default(), &(Arc::new(()) as _));
     assert!(matches!(access(&none, VM).await, Err(TokenError::NoSource { .. })));
     let own = service_fn(async |_: AccessTokenRequest| Ok(AccessToken::new("own", Duration::from_secs(1000))));

@@ -7,6 +7,7 @@
 //! The modules depend on each other in this order: commands, then the parts of `serve` (`start`, `signals`, `announce`,
 //! `logging`), then `options`, then `values` and `go`.
 
+mod admin;
 mod announce;
 mod capture;
 mod certs;
@@ -96,6 +97,18 @@ pub(crate) enum Command {
 
     Doctor(doctor::Doctor),
 
+    Get(admin::Get),
+
+    Set(admin::Set),
+
+    Patch(admin::Patch),
+
+    Unset(admin::Unset),
+
+    Reset(admin::Reset),
+
+    Export(admin::Export),
+
     Capture(capture::Capture),
 
     /// Create certificates for HTTPS
@@ -111,7 +124,7 @@ pub(crate) enum Command {
 
     Health(health::Health),
 
-    /// Check tokens
+    /// Check tokens, and change those of a running server
     #[command(subcommand, arg_required_else_help = false)]
     Token(token::Token),
 
@@ -165,10 +178,25 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
-/// The exit status for arguments that [`parse`] refuses: 2 for the commands below `token`, whose status 1 says that a token is not
-/// valid; otherwise 1.
+/// The exit status of a command that fails.
+const FAILURE: u8 = 1;
+
+/// The exit status for a wrong command line of the commands in [`WITH_USAGE_STATUS`].
+const USAGE: u8 = 2;
+
+/// The commands whose status 1 says that a token is not valid, or that the admin API refuses a request.
+const WITH_USAGE_STATUS: [&str; 7] = ["token", "get", "set", "patch", "unset", "reset", "export"];
+
+/// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
-    if arguments.nth(1).is_some_and(|command| command == "token") { 2 } else { 1 }
+    let command = arguments.nth(1);
+    let has_status = |command: &OsString| WITH_USAGE_STATUS.iter().any(|known| command == known);
+    if command.as_ref().is_some_and(has_status) { USAGE } else { FAILURE }
+}
+
+/// The exit status for an error of [`Command::run`].
+pub(crate) fn failure_status(error: &anyhow::Error) -> u8 {
+    if error.is::<usage_error::UsageError>() { USAGE } else { FAILURE }
 }
 
 impl Command {
@@ -179,6 +207,12 @@ impl Command {
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
             Self::Doctor(doctor) => return doctor.run(&environment),
+            Self::Get(get) => get.run(&environment)?,
+            Self::Set(set) => set.run(&environment)?,
+            Self::Patch(patch) => patch.run(&environment)?,
+            Self::Unset(unset) => unset.run(&environment)?,
+            Self::Reset(reset) => reset.run(&environment)?,
+            Self::Export(export) => export.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),

@@ -65,7 +65,7 @@ pub(crate) struct Exec {
     fresh_home: bool,
 
     /// Do not serve the admin API, whose address the command otherwise gets in GCE_METADATA_ADMIN
-    #[arg(long, help_heading = EXEC)]
+    #[arg(long, conflicts_with_all = ["admin", "admin_socket"], help_heading = EXEC)]
     no_admin: bool,
 
     #[command(flatten)]
@@ -122,7 +122,7 @@ impl Exec {
         status.map(ExitCode::from)
     }
 
-    async fn execute(self, environment: Environment) -> anyhow::Result<u8> {
+    async fn execute(self, mut environment: Environment) -> anyhow::Result<u8> {
         // Before the server starts, so that no signal for the command is lost.
         let mut signals = Signals::listen()?;
         let scratch = ScratchFolder::create(&std::env::temp_dir())?;
@@ -141,13 +141,16 @@ impl Exec {
         let mut options = self.serve;
         if !self.no_admin {
             options.admin.enable();
+            options.admin.take_token(&mut environment)?;
         }
+        let admin_token = environment.admin_token.as_ref().map(|token| OsString::from(token.expose()));
         let Some(server) = start_server(*options, environment, self.via_proxy, &summary).await? else {
             return Ok(TERMINATED);
         };
         let url = server.url().and_then(|url| Target::from_url(&url)).context("the server has no HTTP address")?;
         let mut changes = wiring.environment(&url, &inherited, &scratch)?;
         changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
+        changes.set("GCE_METADATA_ADMIN_TOKEN", admin_token.filter(|_| server.admin_url().is_some()));
         let status = child::run(&self.command, &changes, &mut signals).await;
         summary.log(&url);
         server.shutdown().await;

@@ -67,7 +67,8 @@ Environment Variables:
                              trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
-  GCE_METADATA_ADMIN_TOKEN   token that clients of the admin API must send
+  GCE_METADATA_ADMIN_TOKEN   token that clients of the admin API must send; get, set and the like send it
+  GCE_METADATA_ADMIN         URL of the admin API that get, set and the like change, http://HOST:PORT or unix:PATH
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
   RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v"
     };

@@ -36,6 +36,8 @@ mod tpm;
 mod waiting;
 
 #[cfg(feature = "cli")]
+mod admin_commands;
+#[cfg(feature = "cli")]
 mod capture;
 #[cfg(feature = "cli")]
 mod certs_renew;

@@ -47,7 +47,9 @@ Exit status:
   That of the command; 128 + N if signal N ended the command; 127 if the command is not found, 126 if it can't be executed;
   1 if the server can't start.";
 
-/// Run a command with a server, in the environment that directs Google's libraries to the server
+/// Run a command with a server, so that the command runs as on a VM
+///
+/// Google's libraries find the server in the environment of the command, and nothing that hides it.
 #[derive(Debug, Args)]
 #[command(after_help = NOTES, mut_arg("port", |port| port.help(PORT)))]
 pub(crate) struct Exec {

@@ -75,7 +75,7 @@ Environment Variables:
 }
 
 /// Options that the short help lists. `--help` lists all.
-const IN_SHORT_HELP: [&str; 7] = ["config_file", "interface", "port", "service_account_file", "v", "quiet", "help"];
+const IN_SHORT_HELP: [&str; 6] = ["config_file", "port", "service_account_file", "v", "quiet", "help"];
 
 pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
 

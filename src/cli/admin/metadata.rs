@@ -90,7 +90,9 @@ pub(crate) struct Set {
     edit: Edit,
 }
 
-/// Change several values at once by a JSON merge patch (RFC 7396), in which null removes
+/// Change several values at once by a JSON merge patch
+///
+/// The patch has the form of RFC 7396: null removes a key.
 #[derive(Debug, Args)]
 #[command(after_help = PATCH_NOTES, allow_missing_positional = true)]
 pub(crate) struct Patch {

@@ -7,7 +7,9 @@ use clap::Args;
 use gce_metadata_server::Environment;
 use http::Request;
 
-/// Undo all that was changed while the server runs: metadata, guest attributes, tokens and settings
+/// Undo the changes that were made while the server runs
+///
+/// Metadata, guest attributes, tokens and settings are those of the start again.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Reset {
@@ -44,7 +46,9 @@ Exit status:
   1  the admin API refused the request, or did not answer
   2  the command line is wrong";
 
-/// Print the current metadata as a config, with which another server answers the same, except for tokens
+/// Print the current metadata as a config
+///
+/// Another server with this config answers the same, except for tokens.
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_NOTES)]
 pub(crate) struct Export {

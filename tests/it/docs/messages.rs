@@ -17,7 +17,7 @@ const SECTIONS: [&str; 9] = [
 ];
 
 /// Messages of the operating system and of libraries, within this program's.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 9] = [
     "Address already in use",
     "Permission denied",
     "Cannot assign requested address",
@@ -25,6 +25,7 @@ const FOREIGN: [&str; 8] = [
     "at instance: key must be a string",
     "a similar argument exists: '--port'",
     "--features tpm",
+    "required arguments were not provided",
     "wait_for_change=true",
 ];
 

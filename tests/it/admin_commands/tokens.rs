@@ -64,7 +64,7 @@ async fn the_offline_issuer_gets_a_lifetime_and_a_skew() {
     let stated = access_token(&server).await["expires_in"].as_u64().unwrap();
     assert!((290..=300).contains(&stated), "{stated}");
     ok(program(&server, &["token", "set", "default", "--skew", "-10"]));
-    assert_eq!(status(&server)["behaviour"]["skew"], -10);
+    assert_eq!(status(&server)["behaviour"], json!({"skew": -10}), "a behaviour replaces the one before");
 }
 
 #[tokio::test]

@@ -24,8 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Make tokens expire in ten seconds.
     let account = snapshot.tree().service_account("default").ok_or("no default account")?;
-    let mut behaviour = Behaviour::default();
-    behaviour.lifetime = Some(Duration::from_secs(10));
+    let behaviour = Behaviour { lifetime: Some(Duration::from_secs(10)), ..Behaviour::default() };
     server.vm().tokens().behave(&account.email, behaviour)?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! The modules depend on each other in this order: commands, then the parts of `serve` (`start`, `signals`, `announce`,
 //! `logging`), then `options`, then `values` and `go`.
 
+mod admin;
 mod announce;
 mod capture;
 mod certs;
@@ -21,11 +22,13 @@ mod file;
 mod go;
 mod health;
 mod http_client;
+mod log_fields;
 mod logging;
 mod options;
 mod parent;
 #[cfg(all(test, feature = "tpm"))]
 mod reference;
+mod schema;
 mod scratch;
 mod serve;
 mod signals;
@@ -43,6 +46,16 @@ use serve::Serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+const SHORT_ABOUT: &str =
+    "An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
+
+const ABOUT: &str = "\
+An emulator of Google Compute Engine's metadata server.
+
+Examples:
+  gce-metadata-server --config-file vm.json      serve the metadata of this file
+  gce-metadata-server exec -- python3 main.py    run a program whose client libraries find the server";
+
 /// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]
 #[command(
@@ -52,7 +65,8 @@ use std::process::ExitCode;
     disable_version_flag = true,
     args_override_self = true,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = options::LONG_HELP
 )]
 struct Cli {
     #[command(subcommand)]
@@ -83,6 +97,18 @@ pub(crate) enum Command {
 
     Doctor(doctor::Doctor),
 
+    Get(admin::Get),
+
+    Set(admin::Set),
+
+    Patch(admin::Patch),
+
+    Unset(admin::Unset),
+
+    Reset(admin::Reset),
+
+    Export(admin::Export),
+
     Capture(capture::Capture),
 
     /// Create certificates for HTTPS
@@ -92,9 +118,13 @@ pub(crate) enum Command {
     /// Check a config file
     CheckConfig(check_config::CheckConfig),
 
+    /// Print a JSON Schema, by which editors complete keys and values
+    #[command(subcommand, arg_required_else_help = false)]
+    Schema(schema::Schema),
+
     Health(health::Health),
 
-    /// Check tokens
+    /// Check tokens, and change those of a running server
     #[command(subcommand, arg_required_else_help = false)]
     Token(token::Token),
 
@@ -115,12 +145,23 @@ pub(crate) enum Command {
     },
 }
 
+/// The command line with the command `help` and a short help. Manual pages and completion scripts have neither: they describe every
+/// option.
+fn with_help() -> clap::Command {
+    let short = |command: clap::Command| {
+        let command = command.mut_args(options::in_short_help);
+        command.after_help(options::SHORT_HELP).after_long_help(options::LONG_HELP)
+    };
+    let program = Cli::command().disable_help_subcommand(false).about(SHORT_ABOUT).long_about(ABOUT);
+    short(program).mut_subcommand("serve", short).mut_subcommand("exec", |exec| exec.mut_args(options::in_short_help))
+}
+
 /// Parses the program's arguments. The first one is the name of the program.
 ///
 /// # Errors
 /// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = with_help();
     let arguments = go::normalized(&command, arguments);
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     if let Some((name @ "exec", matches)) = matches.subcommand()
@@ -137,10 +178,25 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     usage_error::one_line(&Cli::command(), error)
 }
 
-/// The exit status for arguments that [`parse`] refuses: 2 for the commands below `token`, whose status 1 says that a token is not
-/// valid; otherwise 1.
+/// The exit status of a command that fails.
+const FAILURE: u8 = 1;
+
+/// The exit status for a wrong command line of the commands in [`WITH_USAGE_STATUS`].
+const USAGE: u8 = 2;
+
+/// The commands whose status 1 says that a token is not valid, or that the admin API refuses a request.
+const WITH_USAGE_STATUS: [&str; 7] = ["token", "get", "set", "patch", "unset", "reset", "export"];
+
+/// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
-    if arguments.nth(1).is_some_and(|command| command == "token") { 2 } else { 1 }
+    let command = arguments.nth(1);
+    let has_status = |command: &OsString| WITH_USAGE_STATUS.iter().any(|known| command == known);
+    if command.as_ref().is_some_and(has_status) { USAGE } else { FAILURE }
+}
+
+/// The exit status for an error of [`Command::run`].
+pub(crate) fn failure_status(error: &anyhow::Error) -> u8 {
+    if error.is::<usage_error::UsageError>() { USAGE } else { FAILURE }
 }
 
 impl Command {
@@ -151,9 +207,16 @@ impl Command {
             Self::Exec(exec) => return exec.run(environment),
             Self::Env(env) => env.run(&environment)?,
             Self::Doctor(doctor) => return doctor.run(&environment),
+            Self::Get(get) => get.run(&environment)?,
+            Self::Set(set) => set.run(&environment)?,
+            Self::Patch(patch) => patch.run(&environment)?,
+            Self::Unset(unset) => unset.run(&environment)?,
+            Self::Reset(reset) => reset.run(&environment)?,
+            Self::Export(export) => export.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),
+            Self::Schema(schema) => schema.run()?,
             Self::Health(health) => health.run(&environment)?,
             Self::Token(token) => token.run(&environment)?,
             Self::Completions(completions) => completions.run(Cli::command())?,
@@ -192,11 +255,12 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_an_error_that_lists_the_commands() {
+        let program = Cli::command();
+        let names = program.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ");
+        assert!(names.starts_with("serve, "), "{names}");
         for line in ["extra", "serv", "--port 0 extra"] {
             let word = line.rsplit(' ').next().unwrap();
-            let commands =
-                "serve, exec, env, doctor, capture, certs, check-config, health, token, completions, man, tpm";
-            let expected = format!("unexpected argument '{word}'; commands are {commands} (see --help)");
+            let expected = format!("unexpected argument '{word}'; commands are {names} (see --help)");
             assert_eq!(parse(line).unwrap_err(), expected);
         }
         assert_eq!(
@@ -215,13 +279,39 @@ mod tests {
     }
 
     #[test]
+    fn the_short_help_fits_on_a_screen() {
+        let help = with_help().render_help().to_string();
+        assert!(help.lines().count() <= 48, "{} lines: {help}", help.lines().count());
+        for line in ["Example: ", "  exec ", "--config-file", "--service-account-file", "--quiet", "--help lists all"] {
+            assert!(help.contains(line), "{line}: {help}");
+        }
+        assert!(!help.contains("--offline-issuer") && !help.contains("Environment Variables:"), "{help}");
+    }
+
+    #[test]
+    fn help_is_also_a_command() {
+        for (line, usage) in [
+            ("help", "Usage: gce-metadata-server"),
+            ("help exec", "Usage: gce-metadata-server exec"),
+            ("help certs renew", "Usage: gce-metadata-server certs renew"),
+        ] {
+            let words = ["gce-metadata-server"].into_iter().chain(line.split(' ')).map(OsString::from);
+            let help = super::parse(words).unwrap_err();
+            assert!(!help.use_stderr() && help.to_string().contains(usage), "{line}: {help}");
+        }
+    }
+
+    #[test]
     fn help_lists_serving_options_by_heading_and_commands() {
-        let help = Cli::command().render_help().to_string();
+        let help = with_help().render_long_help().to_string();
         for line in
             ["Commands:", "  serve ", "  check-config ", "Base Options:", "mTLS Options:", "Environment Variables:"]
         {
             assert!(help.contains(line), "{line}: {help}");
         }
+        let is_listed = |option: &str| help.contains(option);
+        assert_eq!(is_listed("--tpm-key-file"), cfg!(feature = "tpm"));
+        assert_eq!(is_listed("this program was built without TPM support"), cfg!(not(feature = "tpm")));
         assert!(help.contains("-h, --help") && help.contains("-V, --version"), "{help}");
     }
 }

@@ -7,6 +7,7 @@ mod env;
 mod file;
 pub(crate) mod json;
 mod locate;
+mod schema;
 mod variables;
 
 pub use diagnostics::Diagnostic;

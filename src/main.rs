@@ -8,9 +8,6 @@ use gce_metadata_server::Environment;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The exit status of a command that fails.
-const FAILURE: u8 = 1;
-
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
@@ -22,7 +19,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&cli::one_line(&error), cli::usage_status(std::env::args_os())),
     };
     let outcome = Environment::read().map_err(Into::into).and_then(|environment| command.run(environment));
-    outcome.unwrap_or_else(|error| fail(&format!("{error:#}"), FAILURE))
+    outcome.unwrap_or_else(|error| fail(&format!("{error:#}"), cli::failure_status(&error)))
 }
 
 fn fail(error: &str, status: u8) -> ExitCode {

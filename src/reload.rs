@@ -123,40 +123,62 @@ impl Loader {
 
     fn load(&mut self, read: Result<Vec<u8>, ConfigError>) -> Result<bool, ConfigError> {
         self.last = read.as_ref().map(Vec::clone).map_err(ToString::to_string);
-        let tree = read.and_then(|bytes| self.file.parse(&bytes)).map(|metadata| metadata.tree());
+        let tree = read.and_then(|bytes| {
+            let metadata = self.file.parse(&bytes)?;
+            self.file.log_findings(&bytes);
+            Ok(metadata.tree())
+        });
         // Counted before it is published: a client that sees the change finds it counted.
         self.counts.count(tree.is_ok());
         let changed = tree.map(|tree| self.publish(tree));
         match &changed {
-            Ok(changed) => {
+            Ok(paths) => {
                 let generation = self.publisher.reader().snapshot().generation();
+                let changed = abridged(paths);
                 tracing::info!(path = %self.file.path().display(), changed, generation, "config reloaded");
             }
             Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
-        changed
+        changed.map(|paths| !paths.is_empty())
     }
 
     /// Publishes the difference between the previous content of the file and this one. Run-time edits are kept, unless a reload
-    /// was requested: it keeps guest attributes only.
-    fn publish(&mut self, tree: Tree) -> bool {
+    /// was requested: it keeps guest attributes only. Returns the paths that changed.
+    fn publish(&mut self, tree: Tree) -> Vec<String> {
         let discard_edits = std::mem::take(&mut self.discard_edits);
         let before = std::mem::replace(&mut self.of_config, tree);
-        self.publisher.update(|current| {
+        let mut paths = Vec::new();
+        let is_changed = self.publisher.update(|current| {
             let rebased = current.rebased(&before, &self.of_config);
-            if !discard_edits {
-                return rebased;
-            }
-            // Fails if an embedder has a computed leaf in place of the guest attributes.
-            let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
-            of_config.unwrap_or_else(|_| self.of_config.clone())
-        })
+            let new = if discard_edits {
+                // Fails if an embedder has a computed leaf in place of the guest attributes.
+                let of_config = self.of_config.with_guest_attributes(&rebased.guest_attributes());
+                of_config.unwrap_or_else(|_| self.of_config.clone())
+            } else {
+                rebased
+            };
+            paths = current.changed_paths(&new);
+            new
+        });
+        // The publisher compares whole trees, with the computed leaves that it adds.
+        if is_changed { paths } else { Vec::new() }
+    }
+}
+
+/// The first paths, and the number of the others.
+fn abridged(paths: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match paths.len() {
+        0 => "nothing".to_owned(),
+        count if count <= SHOWN => paths.join(", "),
+        count => format!("{} and {} more", paths[..SHOWN].join(", "), count - SHOWN),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::captured_log::CapturedLog;
     use gce_metadata_routes::Metadata;
     use serde_json::json;
     use std::path::Path;
@@ -188,6 +210,33 @@ mod tests {
         loader.load_if_changed();
         assert_eq!((counts.bad(), counts.good(), counts.last_was_good()), (2, 1, true));
         assert!(publisher.reader().snapshot().tree().get("instance/name").is_none(), "the edit is discarded");
+    }
+
+    #[test]
+    fn the_log_line_of_a_reload_names_the_changed_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, reload, _, _) = config(folder.path());
+        let log = CapturedLog::start();
+        let mut loader = reload.loader.lock().unwrap();
+        let many: Vec<_> = (1..10).map(|number| format!("\"a{number}\": \"hidden\"")).collect();
+        let many = format!("{{\"id\": 1, \"zone\": \"z\", \"attributes\": {{{}}}}}", many.join(","));
+        for instance in
+            [r#"{"id": 2, "zone": "z", "attributes": {}}"#, r#"{"id": 2, "zone": "z", "attributes": {}}"#, &*many]
+        {
+            std::fs::write(&path, format!("{{\"instance\": {instance}}}")).unwrap();
+            loader.reload().unwrap();
+        }
+        let lines: Vec<_> = log.lines().into_iter().filter(|line| line.contains("config reloaded")).collect();
+        let expected = [
+            "changed=\"instance/attributes/, instance/id\"",
+            "changed=\"nothing\"",
+            "changed=\"instance/attributes/a1, instance/attributes/a2, instance/attributes/a3, instance/attributes/a4, \
+             instance/attributes/a5 and 5 more\"",
+        ];
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for (line, changed) in lines.iter().zip(expected) {
+            assert!(line.contains(changed) && !line.contains("hidden"), "{line}");
+        }
     }
 
     #[tokio::test]

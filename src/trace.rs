@@ -77,8 +77,8 @@ where
         let mut this = self.project();
         let response = ready!(this.inner.as_mut().poll(cx))?;
         if let Some(start) = this.start {
-            let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
-            this.inner.span().in_scope(|| tracing::debug!(status, seconds, "answered"));
+            let (status, latency_seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
+            this.inner.span().in_scope(|| tracing::debug!(status, latency_seconds, "answered"));
         }
         Poll::Ready(Ok(response))
     }
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         let span = r#"request{method=GET path="/path" remote=127.0.0.1:1 peer="CN=vm"}: "#;
         assert!(lines[0].contains(span) && lines[0].ends_with(": at work"), "{lines:?}");
-        assert!(lines[1].contains(span) && lines[1].contains(": answered status=404 seconds="), "{lines:?}");
+        assert!(lines[1].contains(span) && lines[1].contains(": answered status=404 latency_seconds="), "{lines:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 //! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
 //! | [`RecordRequests`] | tells a journal about each request and its answer | refusals are recorded too |
 //! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
+//! | [`AnswerProxyRequests`] | answers proxy requests for the metadata server, refuses all others | the refusal names the proxy, not DNS rebinding |
 //! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`RequirePeer`] | refuses clients without an allowed certificate | other clients learn nothing |
 //! | [`RequireFlavor`] | requires `Metadata-Flavor: Google`, refuses `X-Forwarded-For` | before any work is done |

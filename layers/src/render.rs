@@ -34,13 +34,17 @@ use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
 use tower_layer::Layer;
 use tower_service::Service;
+
+/// The time from 1970 to the year 9999, where the dates of HTTP end.
+const LAST_HTTP_DATE: Duration = Duration::from_secs(253_370_764_800);
 
 /// A node, or another value that a path names, which can be rendered in the form that a query asks for.
 pub trait Represent {
@@ -51,18 +55,19 @@ pub trait Represent {
     fn represent(&self, query: &Query) -> Result<Representation, Rejection>;
 }
 
-/// A rendered value: its bytes, their media type, and the source of its entity tag.
+/// A rendered value: its bytes, their media type, the source of its entity tag, and how long caches may keep it.
 #[derive(Debug, Clone)]
 pub struct Representation {
     body: Bytes,
     content_type: HeaderValue,
     entity_tag: EntityTag,
+    max_age: Option<Duration>,
 }
 
 impl Representation {
     /// A representation of these bytes with this media type. Its entity tag is a hash of the bytes.
     pub fn new(body: Bytes, content_type: HeaderValue) -> Self {
-        Self { body, content_type, entity_tag: EntityTag::OfBody }
+        Self { body, content_type, entity_tag: EntityTag::OfBody, max_age: None }
     }
 
     /// Hashes `value` instead of the body for the entity tag, so that all forms of a value have the same one.
@@ -75,6 +80,13 @@ impl Representation {
     #[must_use]
     pub fn untagged(self) -> Self {
         Self { entity_tag: EntityTag::Never, ..self }
+    }
+
+    /// Lets every cache keep the value for this long: `Cache-Control: public, max-age=…` and `Expires`. By default, neither header
+    /// is sent.
+    #[must_use]
+    pub fn cacheable_for(self, max_age: Duration) -> Self {
+        Self { max_age: Some(max_age), ..self }
     }
 
     /// The rendered bytes.
@@ -186,13 +198,16 @@ where
         let this = self.project();
         let (mut parts, node) = ready!(this.inner.poll(cx))?.into_parts();
         Poll::Ready(Ok(match node.represent(&Query::parse(this.head.query())) {
-            Ok(Representation { body, content_type, entity_tag }) => {
+            Ok(Representation { body, content_type, entity_tag, max_age }) => {
                 // The outer layer would have to read the bytes out of the body again.
                 let entity_tag = match entity_tag {
                     EntityTag::OfBody => EntityTag::Of(body.clone()),
                     other => other,
                 };
                 parts.headers.insert(header::CONTENT_TYPE, content_type);
+                if let Some(max_age) = max_age {
+                    parts.headers.extend(cache_headers(max_age));
+                }
                 parts.extensions.insert(entity_tag);
                 Response::from_parts(parts, B::from(body))
             }
@@ -204,6 +219,18 @@ where
             }
         }))
     }
+}
+
+/// The headers of an answer that caches may keep for this long.
+fn cache_headers(max_age: Duration) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let cache_control = HeaderValue::try_from(format!("public, max-age={}", max_age.as_secs())).ok();
+    let expires = SystemTime::now().checked_add(max_age);
+    // A date after the year 9999 has no form in HTTP.
+    let expires = expires.filter(|time| *time < SystemTime::UNIX_EPOCH + LAST_HTTP_DATE).map(httpdate::fmt_http_date);
+    let expires = expires.and_then(|date| HeaderValue::try_from(date).ok());
+    [(header::CACHE_CONTROL, cache_control), (header::EXPIRES, expires)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
 }
 
 #[cfg(test)]
@@ -245,6 +272,16 @@ mod tests {
         assert_eq!(answer.body(), "recursive=true");
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/text");
         assert!(matches!(answer.extensions().get(), Some(EntityTag::Never)));
+    }
+
+    #[test]
+    fn a_cacheable_value_has_the_headers_of_caches() {
+        let headers: Vec<_> = cache_headers(Duration::from_secs(60)).collect();
+        assert_eq!(headers[0], (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60")));
+        let expires = httpdate::parse_http_date(headers[1].1.to_str().unwrap()).unwrap();
+        let left = expires.duration_since(SystemTime::now()).unwrap();
+        assert!((50..=60).contains(&left.as_secs()), "{left:?}");
+        assert_eq!(cache_headers(Duration::MAX).count(), 1, "no date");
     }
 
     #[tokio::test]

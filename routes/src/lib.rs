@@ -41,7 +41,7 @@ mod v1;
 pub use accounts::ServiceAccount;
 pub use dump::Dump;
 pub use endpoint::{NoMaintenance, SaveGuestAttributes, SharedNoMaintenance};
-pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk};
+pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk, nearest};
 pub use options::RouterOptions;
 pub use os_login::OsLogin;
 pub use paths::{V1, below_v1};

@@ -6,10 +6,14 @@ mod expect;
 mod fill;
 mod finding;
 mod gce_types;
+mod json_schema;
+mod suggest;
 mod walk;
 
 pub use finding::{Finding, MetadataError, Severity};
 pub(crate) use gce_types::conform;
+pub use suggest::nearest;
+pub(crate) use suggest::nearest_key;
 pub use walk::Walk;
 
 use crate::accounts;
@@ -98,6 +102,18 @@ impl Metadata {
         ROOTS.iter().any(|root| object.keys().any(|key| key.eq_ignore_ascii_case(root)))
     }
 
+    /// The error for an object that is the instance or the project alone, such as the answer to `instance/?recursive=true`.
+    pub fn part_of(object: &Map<String, Value>) -> Option<&'static str> {
+        let has = |keys: &[&str]| keys.iter().filter(|key| object.contains_key(**key)).count();
+        if has(&["id", "hostname", "machineType", "name", "networkInterfaces", "serviceAccounts", "zone"]) >= 2 {
+            Some("this is an instance alone, as instance/?recursive=true answers it: wrap it as {\"instance\": …}")
+        } else if has(&["numericProjectId", "projectId"]) >= 1 {
+            Some("this is a project alone, as project/?recursive=true answers it: wrap it as {\"project\": …}")
+        } else {
+            None
+        }
+    }
+
     /// Reads the object of `/computeMetadata/v1/` as a part of a larger document. Findings are added to the walk; after an error the
     /// metadata is incomplete. The document must have been [bounded](Walk::bounded).
     pub fn read(v1: Map<String, Value>, walk: &mut Walk) -> Self {
@@ -118,7 +134,7 @@ impl Metadata {
         if v1.keys().any(|key| key.eq_ignore_ascii_case("computeMetadata")) {
             walk.error("a config, not metadata: pass the object at `computeMetadata.v1`");
         } else if !Self::is_like(&v1) {
-            walk.error("no metadata, which has instance and project");
+            walk.error(Self::part_of(&v1).unwrap_or("no metadata, which has instance and project"));
         }
         Self::read(v1, walk)
     }

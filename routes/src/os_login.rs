@@ -5,7 +5,7 @@
 mod challenge;
 mod read;
 
-pub(crate) use challenge::Challenge;
+pub(crate) use challenge::{Challenge, KINDS};
 pub(crate) use read::POLICIES;
 
 use serde_json::{Value, json};

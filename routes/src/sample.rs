@@ -51,7 +51,7 @@ impl Metadata {
             "oslogin": {"authenticate": {"sessions": {}}},
             "project": {
                 "attributes": {
-                    "ssh-keys": "ada:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpKeyThatNobodyHasThePrivateHalfOf ada@example.com",
+                    "ssh-keys": "ada:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpPublicKeyWithoutAnyPrivateKeyForTests ada@example.com",
                 },
                 "numericProjectId": NUMERIC_PROJECT_ID,
                 "projectId": identity.project_id,

@@ -177,6 +177,11 @@ const KEYS: &[&str] = &[
     "zone",
 ];
 
+/// The patterns of all rules.
+pub(crate) fn patterns() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(pattern, _)| *pattern)
+}
+
 /// Whether a rule holds for the node at this path.
 pub(crate) fn is(path: &[&str], rule: Rule) -> bool {
     RULES.iter().any(|(pattern, of)| *of == rule && matches(pattern, path))

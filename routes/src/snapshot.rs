@@ -84,7 +84,7 @@ impl Publisher {
 
     /// Replaces the tree by the result of `make`, and returns whether it changed. Other writers wait until it is replaced.
     pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
-        let Ok(changed) = self.change::<Infallible>(|tree| Ok(make(tree)));
+        let Ok((changed, _)) = self.change::<Infallible>(|tree| Ok(make(tree)));
         changed
     }
 
@@ -108,7 +108,7 @@ impl Publisher {
         let value = value.into();
         let edited = self.edit(|tree| tree.with(path, &value));
         depth::dismantle(value);
-        edited
+        edited.map(drop)
     }
 
     /// Applies a JSON merge patch (RFC 7396) to the node at a path; an empty path is the whole tree. Values are converted, and new
@@ -130,7 +130,7 @@ impl Publisher {
         let patch = patch.into();
         let edited = self.edit(|tree| tree.with_merged(path, &patch));
         depth::dismantle(patch);
-        edited
+        edited.map(drop)
     }
 
     /// Removes the node at a path.
@@ -138,27 +138,29 @@ impl Publisher {
     /// # Errors
     /// If there is no such node, or if it is computed.
     pub fn remove(&self, path: &str) -> Result<(), EditError> {
-        self.edit(|tree| tree.without(path))
+        self.edit(|tree| tree.without(path)).map(drop)
     }
 
-    /// Replaces the tree by the result of `edit`. Other writers wait until it is replaced.
+    /// Replaces the tree by the result of `edit`, and returns the state with that tree. Other writers wait until it is replaced.
     ///
     /// # Errors
     /// The error of `edit`; the tree is unchanged then.
-    pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(), E> {
-        self.change(edit).map(|_| ())
+    pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<Arc<Snapshot>, E> {
+        self.change(edit).map(|(_, snapshot)| snapshot)
     }
 
-    fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<bool, E> {
+    /// Returns whether the tree changed, and the state with the new tree.
+    fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(bool, Arc<Snapshot>), E> {
         let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
         // Not in `send_modify`: it would block readers while a large tree is built.
         let current = Arc::clone(&self.sender.borrow());
         let tree = with_computed_leaves(make(&current.tree)?, &self.computed);
-        let changes = tree != current.tree;
-        if changes {
-            self.sender.send_replace(Arc::new(Snapshot { tree, generation: current.generation + 1 }));
+        if tree == current.tree {
+            return Ok((false, current));
         }
-        Ok(changes)
+        let changed = Arc::new(Snapshot { tree, generation: current.generation + 1 });
+        self.sender.send_replace(Arc::clone(&changed));
+        Ok((true, changed))
     }
 }
 

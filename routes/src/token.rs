@@ -6,6 +6,7 @@
 pub use gce_metadata_support::Secret;
 
 use crate::accounts::ServiceAccount;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::Service;
@@ -18,19 +19,44 @@ pub type AccessTokenSource = BoxCloneSyncService<AccessTokenRequest, AccessToken
 pub type IdTokenSource = BoxCloneSyncService<IdTokenRequest, IdToken, TokenError>;
 
 /// A request for an access token.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// Requests are equal if account and granted scopes are: they get the same token, and a cache fetches it for the first of them.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AccessTokenRequest {
     /// The service account that the token is for.
     pub account: Arc<ServiceAccount>,
-    /// The OAuth scopes, sorted and without duplicates: those in the request, or else those of the account.
+    /// The OAuth scopes to grant, sorted and without duplicates: the requested ones that the account has, or else all scopes of the
+    /// account.
     pub scopes: Arc<[String]>,
+    /// The scopes that the client requested, in its order; `None` if it requested none.
+    pub requested: Option<Arc<[String]>>,
+}
+
+impl PartialEq for AccessTokenRequest {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.account, &self.scopes) == (&other.account, &other.scopes)
+    }
+}
+
+impl Eq for AccessTokenRequest {}
+
+impl Hash for AccessTokenRequest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.account, &self.scopes).hash(state);
+    }
 }
 
 impl AccessTokenRequest {
     /// A request for a token of this account with these scopes.
     pub fn new(account: Arc<ServiceAccount>, scopes: impl Into<Arc<[String]>>) -> Self {
-        Self { account, scopes: scopes.into() }
+        Self { account, scopes: scopes.into(), requested: None }
+    }
+
+    /// Sets the scopes that the client requested.
+    #[must_use]
+    pub fn with_requested(self, scopes: impl Into<Arc<[String]>>) -> Self {
+        Self { requested: Some(scopes.into()), ..self }
     }
 }
 
@@ -172,6 +198,20 @@ impl TokenSources {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_equal_if_they_get_the_same_token() {
+        let account = Arc::new(ServiceAccount::new("a@example.com", vec![], vec![]));
+        let request = |scope: &str| AccessTokenRequest::new(Arc::clone(&account), [scope.to_owned()]);
+        let hash = |request: &AccessTokenRequest| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            request.hash(&mut hasher);
+            hasher.finish()
+        };
+        let requested = request("a").with_requested(["a".to_owned(), "b".to_owned()]);
+        assert_eq!((&requested, hash(&requested)), (&request("a"), hash(&request("a"))));
+        assert_ne!(requested, request("b"));
+    }
 
     #[test]
     fn secrets_are_not_printed() {

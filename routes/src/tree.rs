@@ -4,6 +4,7 @@
 //! form, and a new key needs no code.
 
 mod build;
+mod changes;
 mod edit;
 mod guest_attributes;
 mod merge;

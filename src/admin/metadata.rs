@@ -7,6 +7,7 @@ use gce_metadata_layers::entity_tag;
 use gce_metadata_routes::{Snapshot, Tree};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 const GENERATION: HeaderName = HeaderName::from_static("metadata-generation");
 
@@ -30,8 +31,8 @@ pub(super) async fn put_root(call: Call) -> Outcome {
     let metadata = ConfigDocument::from_json(document);
     let metadata = metadata.map_err(|error| Problem::unprocessable(error.to_string()).at(pointer(error.path())))?;
     let tree = call.admin.vm.overridden(metadata.metadata).tree();
-    edit(&call, |_| Ok(tree.clone()))?;
-    done(&call, StatusCode::NO_CONTENT)
+    let edited = edit(&call, |_| Ok(tree.clone()))?;
+    done(&call, &edited, StatusCode::NO_CONTENT)
 }
 
 /// `PUT` of a value: JSON, or text for a string.
@@ -43,19 +44,19 @@ pub(super) async fn put(call: Call) -> Outcome {
         serde_json::from_slice(&call.body).map_err(|error| Problem::not_json(&error))?
     };
     let mut is_new = false;
-    edit(&call, |tree| {
+    let edited = edit(&call, |tree| {
         is_new = tree.config_json(&call.parameter).is_none();
         Ok(tree.with(&call.parameter, &value)?)
     })?;
-    done(&call, if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+    done(&call, &edited, if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
 }
 
 /// `PATCH`: a merge patch (RFC 7396) of a node or of the document.
 pub(super) async fn patch(call: Call) -> Outcome {
     let patch: Value = serde_json::from_slice(&call.body).map_err(|error| Problem::not_json(&error))?;
     let patch = if call.parameter.is_empty() { below_v1(patch)? } else { patch };
-    edit(&call, |tree| Ok(tree.with_merged(&call.parameter, &patch)?))?;
-    done(&call, StatusCode::NO_CONTENT)
+    let edited = edit(&call, |tree| Ok(tree.with_merged(&call.parameter, &patch)?))?;
+    done(&call, &edited, StatusCode::NO_CONTENT)
 }
 
 /// `DELETE`: removes a node.
@@ -73,7 +74,7 @@ pub(super) async fn reset(call: Call) -> Outcome {
 }
 
 /// Edits the tree, if the conditions of the request hold. One edit is one snapshot: waiting requests wake once.
-fn edit(call: &Call, change: impl FnOnce(&Tree) -> Result<Tree, Problem>) -> Result<(), Problem> {
+fn edit(call: &Call, change: impl FnOnce(&Tree) -> Result<Tree, Problem>) -> Result<Arc<Snapshot>, Problem> {
     call.admin.vm.publisher().edit(|tree| {
         check_conditions(call, tag(tree, &call.parameter).as_ref())?;
         change(tree)
@@ -146,17 +147,16 @@ fn below_v1(patch: Value) -> Result<Value, Problem> {
     }
 }
 
-/// The answer to a successful edit: with `Prefer: return=representation` the new value.
-fn done(call: &Call, status: StatusCode) -> Outcome {
-    let snapshot = call.admin.vm.reader().snapshot();
+/// The answer to a successful edit, which led to this state: with `Prefer: return=representation` the new value.
+fn done(call: &Call, snapshot: &Snapshot, status: StatusCode) -> Outcome {
     let is_wanted = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("return=representation"));
     let mut answer = if call.headers.get_all("prefer").iter().any(is_wanted) {
-        shown(&snapshot, &call.parameter)?
+        shown(snapshot, &call.parameter)?
     } else {
         empty(status)
     };
     if let Some(tag) = tag(snapshot.tree(), &call.parameter) {
-        set_tag(&mut answer, &tag, &snapshot);
+        set_tag(&mut answer, &tag, snapshot);
     }
     Ok(answer)
 }

@@ -42,7 +42,9 @@ impl AdminOptions {
 
     /// Listens at a Unix socket at this path, with file mode 600. Clients must run as this user or as root.
     pub fn unix_socket(path: impl AsRef<Path>) -> Self {
-        let place = Place::Unix { path: path.as_ref().to_owned(), mode: Some(SOCKET_MODE) };
+        // Absolute, so that clients find the socket from any folder.
+        let path = std::path::absolute(&path).unwrap_or_else(|_| path.as_ref().to_owned());
+        let place = Place::Unix { path, mode: Some(SOCKET_MODE) };
         Self { place, token: None, hosts: Vec::new() }
     }
 

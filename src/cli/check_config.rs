@@ -1,10 +1,11 @@
 //! `check-config FILE` prints the diagnostics of a config file: errors, and differences from what GCE serves.
 
+use anyhow::{Context, bail};
 use clap::Args;
 use gce_metadata_server::routes::Severity;
-use gce_metadata_server::{ConfigFile, Overrides};
-use std::io::Write;
-use std::path::PathBuf;
+use gce_metadata_server::{ConfigFile, Diagnostic, Overrides};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const EXIT_STATUS: &str = "\
@@ -15,26 +16,68 @@ Exit status:
 
 const WARNING_STATUS: u8 = 2;
 
-/// Prints the diagnostics of a config file, one per line, as FILE:LINE:COLUMN: error|warning|notice: at PATH: MESSAGE
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// The size limit of standard input: that of a config file.
+const MAX_STDIN: u64 = 64 * 1024 * 1024;
+
+/// Prints the diagnostics of config files, one per line, as FILE:LINE:COLUMN: error|warning|notice: at PATH: MESSAGE, and `ok` for a file
+/// without any
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct CheckConfig {
-    /// Config file, or a dump of a VM's ?recursive=true
-    file: PathBuf,
+    /// Config file, or a dump of a VM's ?recursive=true; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 }
 
 impl CheckConfig {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let diagnostics = ConfigFile::new(&self.file, Overrides::default()).check()?;
         let mut out = std::io::stdout();
-        for diagnostic in &diagnostics {
+        let mut worst = None;
+        for path in &self.files {
+            let diagnostics = match diagnostics(path) {
+                Ok(diagnostics) => diagnostics,
+                // The other files are checked all the same.
+                Err(error) => {
+                    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+                    worst = Some(Severity::Error);
+                    continue;
+                }
+            };
             // If the reader closes the pipe early, as head does, the exit status stays the same.
-            let _ = writeln!(out, "{diagnostic}");
+            if diagnostics.is_empty() {
+                let _ = writeln!(out, "{}: ok", shown(path).display());
+            }
+            for diagnostic in &diagnostics {
+                let _ = writeln!(out, "{diagnostic}");
+            }
+            worst = worst.max(diagnostics.iter().map(|diagnostic| diagnostic.severity).max());
         }
-        Ok(match diagnostics.iter().map(|diagnostic| diagnostic.severity).max() {
+        Ok(match worst {
             Some(Severity::Error) => ExitCode::FAILURE,
             Some(Severity::Warning) => ExitCode::from(WARNING_STATUS),
             Some(Severity::Notice) | None => ExitCode::SUCCESS,
         })
     }
+}
+
+/// The diagnostics of a file, or of standard input.
+fn diagnostics(path: &Path) -> anyhow::Result<Vec<Diagnostic>> {
+    let file = ConfigFile::new(shown(path), Overrides::default());
+    if path != Path::new(STDIN) {
+        return Ok(file.check()?);
+    }
+    let mut content = Vec::new();
+    std::io::stdin().take(MAX_STDIN + 1).read_to_end(&mut content).context("standard input")?;
+    if content.len() as u64 > MAX_STDIN {
+        bail!("standard input: larger than 64 MiB, the limit of a config");
+    }
+    Ok(file.check_content(&content))
+}
+
+/// The path in messages.
+fn shown(path: &Path) -> &Path {
+    if path == Path::new(STDIN) { Path::new("<stdin>") } else { path }
 }

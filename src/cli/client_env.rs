@@ -229,6 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_each_variable_with_its_readers() {
+        let page = include_str!("../../docs/clients.md");
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for &Variable { name, change, readers, .. } in VARIABLES {
+            let names: Vec<_> = readers.iter().map(|client| client.name()).collect();
+            let (code, end) = (format!("`{name}`"), format!(" | {} |", names.join(", ")));
+            let is_row = |row: &&&str| row.split(" | ").next().is_some_and(|cell| cell.contains(&code));
+            let row = rows.iter().find(is_row).unwrap_or_else(|| panic!("docs/clients.md has no row for {name}"));
+            assert!(row.ends_with(&end), "{name}: {readers:?} read it, but docs/clients.md says {row}");
+            let title = match change {
+                Keep => "They keep these",
+                Unset => "Unset these:",
+                Address | Set(_) | EmptyFolder | NoProxy => "Set these:",
+            };
+            let table = page.split_once(title).map_or("", |(_, rest)| rest).split("\n\n").nth(1);
+            assert!(table.is_some_and(|table| table.contains(*row)), "{name} is not in the table `{title}`");
+        }
+    }
+
+    #[test]
     fn address_variables_have_no_scheme() {
         for name in ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"] {
             assert_eq!(value(&[], name).unwrap(), "127.0.0.5:4000");

@@ -27,7 +27,8 @@ use summary::Summary;
 use tracing::Level;
 use wiring::Wiring;
 
-const EXEC: &str = "Exec Options";
+/// The heading of the options that `serve` does not have.
+pub(super) const EXEC: &str = "Exec Options";
 
 const PORT: &str = "Port to listen at [default: any free port]";
 
@@ -46,7 +47,9 @@ Exit status:
   That of the command; 128 + N if signal N ended the command; 127 if the command is not found, 126 if it can't be executed;
   1 if the server can't start.";
 
-/// Run a command with a server, in the environment that directs Google's libraries to the server
+/// Run a command with a server, so that the command runs as on a VM
+///
+/// Google's libraries find the server in the environment of the command, and nothing that hides it.
 #[derive(Debug, Args)]
 #[command(after_help = NOTES, mut_arg("port", |port| port.help(PORT)))]
 pub(crate) struct Exec {
@@ -64,7 +67,7 @@ pub(crate) struct Exec {
     fresh_home: bool,
 
     /// Do not serve the admin API, whose address the command otherwise gets in GCE_METADATA_ADMIN
-    #[arg(long, help_heading = EXEC)]
+    #[arg(long, conflicts_with_all = ["admin", "admin_socket"], help_heading = EXEC)]
     no_admin: bool,
 
     #[command(flatten)]
@@ -76,7 +79,20 @@ pub(crate) struct Exec {
 }
 
 /// The options that have an effect on a command with a running server.
-const WITH_URL: [&str; 5] = ["url", "fresh_home", "command", "v", "log_format"];
+const WITH_URL: [&str; 12] = [
+    "url",
+    "fresh_home",
+    "command",
+    "v",
+    "debug",
+    "quiet",
+    "log_level",
+    "log_format",
+    "json_log",
+    "log_target",
+    "logtostderr",
+    "alsologtostderr",
+];
 
 /// Rejects options of a new server beside `--url`.
 ///
@@ -108,7 +124,7 @@ impl Exec {
         status.map(ExitCode::from)
     }
 
-    async fn execute(self, environment: Environment) -> anyhow::Result<u8> {
+    async fn execute(self, mut environment: Environment) -> anyhow::Result<u8> {
         // Before the server starts, so that no signal for the command is lost.
         let mut signals = Signals::listen()?;
         let scratch = ScratchFolder::create(&std::env::temp_dir())?;
@@ -127,13 +143,16 @@ impl Exec {
         let mut options = self.serve;
         if !self.no_admin {
             options.admin.enable();
+            options.admin.take_token(&mut environment)?;
         }
+        let admin_token = environment.admin_token.as_ref().map(|token| OsString::from(token.expose()));
         let Some(server) = start_server(*options, environment, self.via_proxy, &summary).await? else {
             return Ok(TERMINATED);
         };
         let url = server.url().and_then(|url| Target::from_url(&url)).context("the server has no HTTP address")?;
         let mut changes = wiring.environment(&url, &inherited, &scratch)?;
         changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
+        changes.set("GCE_METADATA_ADMIN_TOKEN", admin_token.filter(|_| server.admin_url().is_some()));
         let status = child::run(&self.command, &changes, &mut signals).await;
         summary.log(&url);
         server.shutdown().await;

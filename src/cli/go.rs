@@ -44,9 +44,11 @@ pub(super) fn normalized(command: &clap::Command, args: impl Iterator<Item = OsS
 }
 
 /// Whether an empty value means that the option is unset. An empty interface means all interfaces, an empty `--mtls-allow` must
-/// not allow every client, and an unknown option must reach the parser, which reports it.
+/// not allow every client, an empty `--if-match` must not remove the condition, and an unknown option must reach the parser, which
+/// reports it.
 fn is_unset_if_empty(command: &clap::Command, option: &str) -> bool {
-    let empty_has_meaning = option.to_ascii_lowercase().ends_with("interface") || option == "mtls-allow";
+    let empty_has_meaning =
+        option.to_ascii_lowercase().ends_with("interface") || ["mtls-allow", "if-match"].contains(&option);
     !empty_has_meaning && is_known(command, option)
 }
 

@@ -2,13 +2,15 @@
 
 use super::target::Target;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use std::{fmt, io};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// The largest answer that is read: recursion over a large VM has less than 1 MiB.
@@ -18,41 +20,83 @@ const MAX_BYTES: usize = 16 << 20;
 pub(super) const FLAVOR: (HeaderName, HeaderValue) =
     (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
 
+/// The socket of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peer {
+    Tcp(Target),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(target) => target.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a request got no answer. The `Display` text names the address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
     #[error("{0}: can't connect: {1}")]
-    Connect(Target, io::Error),
+    Connect(Peer, io::Error),
     #[error("{0}: no answer within {1:?}")]
-    TimedOut(Target, Duration),
+    TimedOut(Peer, Duration),
     #[error("{0}: {1}")]
-    Http(Target, Box<dyn std::error::Error + Send + Sync>),
+    Http(Peer, BoxError),
 }
 
-/// Sends a GET request on a connection of its own, and reads the whole answer. `path` may have a query.
+/// Sends a GET request. `path` may have a query.
 pub(super) async fn get(
     target: &Target,
     path: &str,
     headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     limit: Duration,
 ) -> Result<Response<Bytes>, NoAnswer> {
-    let exchange = exchange(target, path, headers.into_iter().collect());
-    timeout(limit, exchange).await.unwrap_or_else(|_| Err(NoAnswer::TimedOut(target.clone(), limit)))
+    let peer = Peer::Tcp(target.clone());
+    let request = Request::get(path).body(Bytes::new());
+    let mut request = request.map_err(|error| NoAnswer::Http(peer.clone(), error.into()))?;
+    request.headers_mut().extend(headers);
+    send(&peer, request, limit).await
 }
 
-async fn exchange(target: &Target, path: &str, headers: HeaderMap) -> Result<Response<Bytes>, NoAnswer> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| NoAnswer::Http(target.clone(), error);
-    let connected = TcpStream::connect((target.bare_host(), target.port())).await;
-    let socket = connected.map_err(|error| NoAnswer::Connect(target.clone(), error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(socket)).await.map_err(|error| failed(error.into()))?;
-    let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|error| failed(error.into()))?;
-    *request.headers_mut() = headers;
-    let host = HeaderValue::try_from(target.host_header()).map_err(|error| failed(error.into()))?;
+/// Sends a request on a connection of its own, and reads the whole answer. The URI of the request is its path, and may have a query.
+pub(super) async fn send(peer: &Peer, request: Request<Bytes>, limit: Duration) -> Result<Response<Bytes>, NoAnswer> {
+    let exchanged = timeout(limit, connect_and_exchange(peer, request)).await;
+    exchanged.unwrap_or_else(|_| Err(NoAnswer::TimedOut(peer.clone(), limit)))
+}
+
+async fn connect_and_exchange(peer: &Peer, mut request: Request<Bytes>) -> Result<Response<Bytes>, NoAnswer> {
+    let refused = |error| NoAnswer::Connect(peer.clone(), error);
+    let failed = |error| NoAnswer::Http(peer.clone(), error);
+    let host = match peer {
+        Peer::Tcp(target) => HeaderValue::try_from(target.host_header()).map_err(|error| failed(error.into()))?,
+        Peer::Unix(_) => HeaderValue::from_static("localhost"),
+    };
     request.headers_mut().insert(header::HOST, host);
+    match peer {
+        Peer::Tcp(target) => {
+            let socket = TcpStream::connect((target.bare_host(), target.port())).await.map_err(refused)?;
+            exchange(socket, request).await.map_err(failed)
+        }
+        Peer::Unix(path) => {
+            let socket = UnixStream::connect(path).await.map_err(refused)?;
+            exchange(socket, request).await.map_err(failed)
+        }
+    }
+}
+
+async fn exchange(
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, BoxError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let answered = async {
-        let (head, body) = sender.send_request(request).await.map_err(|error| failed(error.into()))?.into_parts();
-        let body = Limited::new(body, MAX_BYTES).collect().await.map_err(failed)?;
+        let (head, body) = sender.send_request(request.map(Full::new)).await?.into_parts();
+        let body = Limited::new(body, MAX_BYTES).collect().await?;
         Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answered);
@@ -61,7 +105,7 @@ async fn exchange(target: &Target, path: &str, headers: HeaderMap) -> Result<Res
         // The connection ends first if the server closes it after the answer, or without one.
         closed = connection => match closed {
             Ok(()) => answered.await,
-            Err(error) => Err(failed(error.into())),
+            Err(error) => Err(error.into()),
         },
     }
 }

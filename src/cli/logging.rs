@@ -1,5 +1,6 @@
 //! Initialises logging to standard error or to a file, as text or as JSON.
 
+use super::log_fields::ReadableFields;
 use super::options::{LogFormat, Logging};
 use anyhow::Context;
 use std::fs::File;
@@ -27,13 +28,14 @@ pub(super) fn start_at(default: Level, logging: &Logging, rust_log: Option<&str>
         // Our errors contain tss-esapi's messages, and it logs every connection to the TPM.
         None => logging.filter(default).with_target("tss_esapi", LevelFilter::OFF),
     };
-    // If the log file is in the watched folder of the config, each debug line of `notify` would cause the next event.
-    let filter = filter.with_target("notify", Level::INFO);
+    // If the log file is in the watched folder of the config, each debug line of `notify` would cause the next event. It warns about
+    // each watch that ended with its folder, such as those of a Kubernetes volume.
+    let filter = filter.with_target("notify", Level::ERROR);
     let filter = filter.and(filter_fn(is_loggable).with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer().with_writer(writer(logging)?);
     let is_terminal = logging.target().is_none() && std::io::stderr().is_terminal();
     let lines = match logging.format() {
-        LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
+        LogFormat::Text => lines.fmt_fields(ReadableFields).with_ansi(is_terminal).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();

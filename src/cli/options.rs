@@ -2,6 +2,14 @@
 //!
 //! Options are in kebab-case; the Go emulator's spellings are aliases. Each heading of `--help` is a file of this folder.
 
+/// The error of a build without the feature `tpm`, as a literal for `concat!`.
+#[cfg(not(feature = "tpm"))]
+macro_rules! missing_tpm {
+    () => {
+        "this program was built without TPM support: build it with `cargo build --release --features tpm`"
+    };
+}
+
 mod admin;
 mod authentication;
 mod config_source;
@@ -22,7 +30,7 @@ use super::values::{address, duration, file_mode, host, number, port, positive};
 use admin::Admin;
 use anyhow::bail;
 use authentication::Authentication;
-use clap::Args;
+use clap::{Arg, Args};
 use config_source::ConfigSource;
 use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Server, ServerBuilder};
@@ -35,7 +43,10 @@ use tls::Tls;
 pub(super) const BASE: &str = "Base Options";
 pub(super) const MISC: &str = "Misc Options";
 
-pub(super) const ENVIRONMENT: &str = "\
+/// The environment variables below `--help`, as a literal for `concat!`.
+macro_rules! environment {
+    () => {
+        "\
 Environment Variables:
   GCE_METADATA_CONFIG        the config in JSON, for containers without a config file; --config-file overrides it
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
@@ -56,13 +67,42 @@ Environment Variables:
                              trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
-  GCE_METADATA_ADMIN_TOKEN   token that clients of the admin API must send
+  GCE_METADATA_ADMIN_TOKEN   token that clients of the admin API must send; get, set and the like send it
+  GCE_METADATA_ADMIN         URL of the admin API that get, set and the like change, http://HOST:PORT or unix:PATH
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
-  RUST_LOG                   log filter, such as debug or hyper=trace; overrides -v";
+  RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v"
+    };
+}
+
+/// Options that the short help lists. `--help` lists all.
+const IN_SHORT_HELP: [&str; 6] = ["config_file", "port", "service_account_file", "v", "quiet", "help"];
+
+pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
+
+#[cfg(feature = "tpm")]
+pub(super) const LONG_HELP: &str = environment!();
+#[cfg(not(feature = "tpm"))]
+pub(super) const LONG_HELP: &str =
+    concat!("TPM Authentication Options:\n  None: ", missing_tpm!(), "\n\n", environment!());
+
+/// Lets boolean flags take a value. Options of a TPM are hidden if the build has none.
+fn adapted(arg: Arg) -> Arg {
+    let arg = go::bool_flag(arg);
+    let is_missing = cfg!(not(feature = "tpm")) && arg.get_help_heading() == Some(tpm::HEADING);
+    let is_hidden = arg.is_hide_set() || is_missing;
+    arg.hide(is_hidden)
+}
+
+/// Hides an option from the short help, unless it is one of the most used.
+pub(super) fn in_short_help(arg: Arg) -> Arg {
+    let is_other = arg.get_help_heading() == Some(super::exec::EXEC) || arg.get_long().is_none();
+    let is_shown = is_other || IN_SHORT_HELP.contains(&arg.get_id().as_str());
+    arg.hide_short_help(!is_shown)
+}
 
 /// The options of a server. Every command that starts one flattens them into its own options.
 #[derive(Debug, Args)]
-#[command(after_help = ENVIRONMENT, mut_args = go::bool_flag)]
+#[command(after_help = LONG_HELP, mut_args = adapted)]
 pub(crate) struct ServeOptions {
     /// Config file, reloaded when it changes [default: GCE_METADATA_CONFIG, else config.json if it exists, else a built-in
     /// sample]

@@ -39,6 +39,7 @@ fn the_rendered_page_has_options_with_aliases_defaults_and_values() {
         "| `--unset` | Unset the variables instead, and remove the folder in CLOUDSDK_CONFIG if `env` created it |\n",
         "| `--port PORT` | Port to listen at, with or without a colon before it; 0 is any free port (default: 8080) |\n",
         "| `--tpm` | ",
+        "| `--jwks URL\\|FILE` | ",
         "### certs init\n",
         "| `FOLDER` | ",
         "## Environment variables\n",
@@ -60,7 +61,7 @@ fn render(mut program: Command) -> String {
             section(&mut page, "###", &format!("{} {}", command.get_name(), below.get_name()), below, &serve);
         }
     }
-    let variables = super::options::ENVIRONMENT;
+    let variables = super::options::LONG_HELP;
     let rows = variables_of(variables).into_iter().map(|(names, meaning)| row(&code(&names), &meaning));
     table(&mut page, "## Environment variables", "variable", rows);
     page.trim_end().to_owned() + "\n"
@@ -107,7 +108,8 @@ fn table(page: &mut String, title: &str, first: &str, rows: impl Iterator<Item =
 }
 
 fn row(first: &str, second: &str) -> String {
-    format!("| {first} | {} |\n", second.replace('|', "\\|").replace('<', "&lt;"))
+    let [first, second] = [first, second].map(|cell| cell.replace('|', "\\|"));
+    format!("| {first} | {} |\n", second.replace('<', "&lt;"))
 }
 
 /// Each name in code: `--config-file FILE`, `--configFile`.

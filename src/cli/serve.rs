@@ -51,6 +51,8 @@ async fn serve(serve: Serve, environment: Environment) -> anyhow::Result<()> {
         stop = stop.follow_parent().context("--exit-with-parent")?;
     }
     let mut hang_up = signal(SignalKind::hangup())?;
+    // Installs a handler, so that the signal does not kill the server: scripts that rotate logs send it.
+    let _ignored = signal(SignalKind::user_defined1())?;
     let source = options.config(&environment).to_string();
     let Some(server) = start(options, environment, &mut stop).await? else { return Ok(()) };
     announce(format, &source, &server);

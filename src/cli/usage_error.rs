@@ -6,6 +6,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// The first characters of JSON Web Tokens (`{"` in base64) and of Google's access tokens.
 const TOKEN_PREFIXES: [&str; 2] = ["eyJ", "ya29."];
 
+/// An error of the command line that is found after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
 /// Clap's error and suggestion on one line. For an unknown command, the available commands are listed.
 pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
     let text = error.to_string();

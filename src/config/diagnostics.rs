@@ -3,7 +3,7 @@
 use super::document::ConfigDocument;
 use super::duplicate_keys::duplicate_keys;
 use super::file::{ConfigError, ConfigFile};
-use super::json::utf8;
+use super::json::{self, JsonError, utf8};
 use super::locate::locate_all;
 use gce_metadata_routes::Severity;
 use std::fmt;
@@ -42,16 +42,20 @@ impl ConfigFile {
     /// # Errors
     /// If the file can't be read.
     pub fn check(&self) -> Result<Vec<Diagnostic>, ConfigError> {
-        let bytes = self.read()?;
-        let json = match self.json(&bytes) {
+        Ok(self.check_content(&self.read()?))
+    }
+
+    /// All diagnostics of this content of the file, in the order of its lines.
+    pub fn check_content(&self, bytes: &[u8]) -> Vec<Diagnostic> {
+        let json = match json::parse(bytes) {
             Ok(json) => json,
-            Err(ConfigError::Invalid { path, line, column, place, problem }) => {
-                let text = format!("{place}: {problem}");
-                return Ok(vec![Diagnostic { path, line, column, severity: Severity::Error, text }]);
+            Err(JsonError { line, column, place, problem }) => {
+                let (path, text) = (self.path().to_owned(), format!("{place}: {problem}"));
+                // At the end of the file the parser is in column 0 of a line that does not exist.
+                return vec![Diagnostic { path, line, column: column.max(1), severity: Severity::Error, text }];
             }
-            Err(other) => return Err(other),
         };
-        let text = utf8(&bytes).unwrap_or_default();
+        let text = utf8(bytes).unwrap_or_default();
         let found = ConfigDocument::check(json);
         let found = found.iter().map(|finding| (finding.severity(), finding.path().to_vec(), finding.to_string()));
         let duplicates = duplicate_keys(text).into_iter().map(|path| {
@@ -71,7 +75,23 @@ impl ConfigFile {
             })
             .collect();
         diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
-        Ok(diagnostics)
+        diagnostics
+    }
+
+    /// Logs one line if `check-config` has something to say about this content of the file.
+    pub(crate) fn log_findings(&self, bytes: &[u8]) {
+        let diagnostics = self.check_content(bytes);
+        let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+        let (warnings, notices) = (count(Severity::Warning), count(Severity::Notice));
+        let counted = [(warnings, "warning"), (notices, "notice")].into_iter().filter(|(count, _)| *count > 0);
+        let counted = counted.map(|(count, name)| format!("{count} {name}{}", if count == 1 { "" } else { "s" }));
+        let counted = counted.collect::<Vec<_>>().join(", ");
+        let path = self.path().display();
+        match (warnings, notices) {
+            (0, 0) => {}
+            (0, _) => tracing::info!("{path}: {counted}: run check-config {path}"),
+            _ => tracing::warn!("{path}: {counted}: run check-config {path}"),
+        }
     }
 }
 
@@ -100,6 +120,25 @@ mod tests {
                  of them",
             ]
         );
+    }
+
+    #[test]
+    fn the_log_has_one_line_with_the_number_of_findings() {
+        let file = ConfigFile::new("vm.json", Overrides::default());
+        let log = crate::captured_log::CapturedLog::start();
+        for instance in [
+            r#"{"name": "a", "preempted": true, "zone": "z", "odd": 1}"#,
+            r#"{"name": "a", "odd": 1}"#,
+            r#"{"name": "a"}"#,
+        ] {
+            file.log_findings(format!("{{\"instance\": {instance}}}").as_bytes());
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let text = "vm.json: 2 warnings, 1 notice: run check-config vm.json";
+        assert!(lines[0].contains(" WARN ") && lines[0].ends_with(text), "{lines:?}");
+        let text = "vm.json: 1 notice: run check-config vm.json";
+        assert!(lines[1].contains(" INFO ") && lines[1].ends_with(text), "{lines:?}");
     }
 
     #[test]

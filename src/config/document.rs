@@ -3,12 +3,15 @@
 //! A document is `{"computeMetadata": {"v1": …}}` with optional further sections, or a dump of a VM's `?recursive=true`, which has
 //! no sections. A new section needs a name in `OTHER_SECTIONS`, a field of [`ConfigDocument`], and its reader in `read_sections`.
 
-use gce_metadata_routes::{Finding, Metadata, MetadataError, OsLogin, Walk};
+use gce_metadata_routes::{Finding, Metadata, MetadataError, OsLogin, Walk, nearest};
 use serde_json::{Map, Value};
 
 const METADATA: &str = "computeMetadata";
 const V1: &str = "v1";
 const OS_LOGIN: &str = "osLogin";
+
+/// The key that names the JSON Schema of a document for editors.
+const SCHEMA: &str = "$schema";
 
 /// The sections besides `computeMetadata`.
 const OTHER_SECTIONS: [&str; 1] = [OS_LOGIN];
@@ -53,13 +56,13 @@ impl ConfigDocument {
         let Some(mut document) = shallow.and_then(|json| walk.object(json)) else {
             return Self { metadata: Metadata::empty() };
         };
+        // Editors read it; it is no metadata.
+        document.remove(SCHEMA);
         match remove(&mut document, METADATA, walk) {
             Some((key, section)) => Self::read_sections(&key, section, document, walk),
             None => {
                 if !Metadata::is_like(&document) {
-                    walk.error(
-                        "neither a config (computeMetadata.v1 is missing) nor a dump (instance and project are missing)",
-                    );
+                    walk.error(not_metadata(&document));
                 }
                 Self { metadata: Metadata::read(document, walk) }
             }
@@ -77,7 +80,10 @@ impl ConfigDocument {
                 Some(section) => {
                     walk.error(format!("the section is called `{section}`: rename this key, or remove it"))
                 }
-                None if walk.is_thorough() => walk.note("unknown section, ignored"),
+                None if walk.is_thorough() => {
+                    let suggestion = suggestion(walk.key(), [OS_LOGIN]);
+                    walk.note(format!("unknown section, ignored{suggestion}"));
+                }
                 None => {}
             });
         }
@@ -95,6 +101,22 @@ fn read_metadata(section: Value, walk: &mut Walk) -> Metadata {
     });
     let (key, v1) = v1.map_or_else(|| (V1.to_owned(), None), |(key, v1)| (key, Some(v1)));
     walk.below(key, |walk| Metadata::read(v1.and_then(|v1| walk.object(v1)).unwrap_or_default(), walk))
+}
+
+/// The error for an object without a key of a config or of metadata.
+fn not_metadata(document: &Map<String, Value>) -> String {
+    if let Some(part) = Metadata::part_of(document) {
+        return part.to_owned();
+    }
+    let suggestions = document.keys().map(|key| suggestion(key, [METADATA, "instance", "project", "universe"]));
+    let suggestion = suggestions.into_iter().find(|suggestion| !suggestion.is_empty()).unwrap_or_default();
+    format!(
+        "neither a config (computeMetadata.v1 is missing) nor a dump (instance and project are missing){suggestion}"
+    )
+}
+
+fn suggestion<const N: usize>(key: &str, known: [&'static str; N]) -> String {
+    nearest(key, known).map(|known| format!(": did you mean `{known}`?")).unwrap_or_default()
 }
 
 /// Removes a key, in any case as Go reads it, and returns it as written with its value. The usual spelling takes precedence.
@@ -162,6 +184,37 @@ mod tests {
             error(json!({"computeMetadata": {"v1": {}}, "osLogin": {"loginProfiles": [{}]}}))
                 .starts_with("osLogin.loginProfiles[0]: `name` is missing")
         );
+    }
+
+    #[test]
+    fn a_pasted_instance_or_project_is_an_error_with_the_wrapper_that_it_needs() {
+        let instance = json!({"attributes": {}, "id": 1, "name": "vm-1"});
+        assert!(
+            error(instance.clone()).contains("an instance alone, as instance/?recursive=true answers it: wrap it as")
+        );
+        assert!(Metadata::from_json(instance).unwrap_err().to_string().contains("{\"instance\": …}"));
+        assert!(error(json!({"projectId": "p"})).ends_with("wrap it as {\"project\": …}"));
+    }
+
+    #[test]
+    fn misspelled_sections_have_a_suggestion() {
+        assert!(error(json!({"computeMetdata": {}})).ends_with(": did you mean `computeMetadata`?"));
+        let section = json!({"computeMetadata": {"v1": {"instance": {"name": "a"}}}, "osLogn": {}});
+        assert_eq!(
+            ConfigDocument::check(section)[0].to_string(),
+            "osLogn: unknown section, ignored: did you mean `osLogin`?"
+        );
+    }
+
+    #[test]
+    fn a_schema_key_is_taken_without_a_finding_and_not_served() {
+        let dump = json!({"$schema": "config.schema.json", "instance": {"name": "a"}});
+        let config = json!({"$schema": "x", "computeMetadata": {"v1": {"instance": {"name": "a"}}}});
+        for document in [dump, config] {
+            assert_eq!(ConfigDocument::check(document.clone()), []);
+            let tree = ConfigDocument::from_json(document).unwrap().metadata.tree();
+            assert!(tree.get("$schema").is_none() && tree.text("instance/name").is_some());
+        }
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub struct Environment {
     pub log_filter: Option<String>,
     /// The address by which clients find the metadata server, as `HOST` or `HOST:PORT`: `GCE_METADATA_HOST`.
     pub metadata_host: Option<String>,
+    /// The URL of the admin API that commands use: `GCE_METADATA_ADMIN`.
+    pub admin_url: Option<String>,
     /// Token of the admin API: `GCE_METADATA_ADMIN_TOKEN`.
     pub admin_token: Option<Secret>,
     /// All variables of this process.
@@ -178,6 +180,7 @@ impl Environment {
             parent_password: secret(PARENT_PASSWORD)?,
             log_filter: get("RUST_LOG")?,
             metadata_host: get("GCE_METADATA_HOST")?,
+            admin_url: get("GCE_METADATA_ADMIN")?,
             admin_token: secret("GCE_METADATA_ADMIN_TOKEN")?,
             variables: Variables::default(),
         })

@@ -85,11 +85,6 @@ impl ConfigFile {
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Metadata, ConfigError> {
         Ok(self.overrides.apply(parse_document(&self.path, bytes)?.metadata))
     }
-
-    /// Parses the content of the file as JSON.
-    pub(super) fn json(&self, bytes: &[u8]) -> Result<Value, ConfigError> {
-        parse_json(&self.path, bytes)
-    }
 }
 
 impl ConfigDocument {

@@ -140,7 +140,9 @@ fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Follow
         Served::File(path) => {
             let file = ConfigFile::new(path, overrides);
             let bytes = file.read()?;
-            Ok((file.parse(&bytes)?, Some((file, bytes))))
+            let metadata = file.parse(&bytes)?;
+            file.log_findings(&bytes);
+            Ok((metadata, Some((file, bytes))))
         }
     }
 }

@@ -65,7 +65,8 @@ fn each_block_has_a_language_and_is_valid() {
                 let library = std::fs::read_to_string(repository("src/lib.rs")).unwrap();
                 assert!(library.contains(&included), "{at}: no doctest, src/lib.rs needs {included}");
             }
-            "sh" | "console" | "python" | "js" | "go" | "java" | "ini" | "yaml" | "mermaid" | "text" => {}
+            "sh" | "console" | "python" | "js" | "go" | "java" | "ini" | "yaml" | "dockerfile" | "mermaid" | "text" => {
+            }
             other => panic!("{at}: `{other}` is no language of the documentation; commands are `sh` or `console`"),
         }
         if let Some(Note::NotRun(reason)) = &block.note {

@@ -15,7 +15,7 @@ fn start(folder: &Path, options: &str, config: &str) -> (Program, String) {
     (program, host)
 }
 
-const CONFIG: &str = r#"{"instance": {"id": 7, "attributes": {"enable-guest-attributes": "TRUE"}}}"#;
+const CONFIG: &str = r#"{"instance": {"name": "vm-1", "id": 7, "attributes": {"enable-guest-attributes": "TRUE"}}}"#;
 
 /// Runs curl; returns the body, followed by the status code.
 fn curl(host: &str, options: &[&str], path: &str) -> String {

@@ -35,7 +35,7 @@ fn the_command_can_ask_the_server_at_once_and_nothing_else_is_printed() {
 fn a_config_file_does_not_cause_a_warning_about_missing_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("vm.json");
-    std::fs::write(&config, r#"{"instance": {"id": 7, "name": "vm", "zone": "a"}}"#).unwrap();
+    std::fs::write(&config, r#"{"instance": {"id": 7, "name": "vm", "zone": "projects/1/zones/a"}}"#).unwrap();
     assert_eq!(output(shell(&["--config-file", config.to_str().unwrap()], "true")), (String::new(), Some(0)));
 }
 

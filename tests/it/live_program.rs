@@ -168,7 +168,7 @@ async fn a_new_identity_token_is_logged_without_its_audience() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let log = std::fs::read_to_string(path).unwrap();
     let line = log.lines().find(|line| line.contains("identity token made")).expect(&log);
-    assert!(line.contains(email) && line.contains("live") && line.contains("seconds=3"), "{line}");
+    assert!(line.contains(email) && line.contains("live") && line.contains("lifetime=3"), "{line}");
     assert!(!log.contains("a.example.com") && !log.contains(&answer.body), "{log}");
 }
 

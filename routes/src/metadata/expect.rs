@@ -115,6 +115,11 @@ pub(super) fn at(segments: &[&str]) -> Option<Expected> {
     EXPECTED.iter().find(|(pattern, _)| schema::matches(pattern, segments)).map(|(_, expected)| *expected)
 }
 
+/// The paths whose type is known.
+pub(super) fn patterns() -> impl Iterator<Item = &'static str> {
+    EXPECTED.iter().map(|(pattern, _)| *pattern)
+}
+
 impl Expected {
     pub(super) fn is_met(self, value: &Value) -> bool {
         match self {

@@ -56,6 +56,11 @@ impl Walk {
         self.findings.push(Finding::new(Severity::Warning, &self.path, problem));
     }
 
+    /// The key or index of the current value; empty for the whole document.
+    pub fn key(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+
     /// Records a notice at the current path.
     pub fn note(&mut self, problem: impl Into<String>) {
         self.findings.push(Finding::new(Severity::Notice, &self.path, problem));

@@ -7,7 +7,7 @@ pub use error::EditError;
 use super::{Array, Dir, Entry, Node, RenderCache, Tree, Visibility, build};
 use crate::accounts;
 use crate::depth;
-use crate::metadata::{self, Metadata};
+use crate::metadata::{self, Metadata, nearest_key};
 use crate::schema::{self, Rule};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -55,7 +55,11 @@ impl Tree {
     /// Logs a warning for each of these keys that the tree does not have yet: they are probably misspelled.
     pub(super) fn warn_of_new(&self, unknown: &[String]) {
         for path in unknown.iter().filter(|path| self.get(path).is_none()) {
-            tracing::warn!(path, "GCE is not known to have this key: check its spelling; it is served unchanged");
+            let segments: Vec<_> = path.split('/').collect();
+            let nearest = segments.split_last().and_then(|(key, directory)| nearest_key(directory, key));
+            let did_you_mean = nearest.map(|key| schema::kebab_case(&key));
+            let text = "GCE is not known to have this key: check its spelling; it is served unchanged";
+            tracing::warn!(path, did_you_mean, "{text}");
         }
     }
 

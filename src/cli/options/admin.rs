@@ -4,6 +4,7 @@ use crate::cli::file;
 use crate::cli::values::{address, host, port};
 use anyhow::{Context, bail};
 use clap::Args;
+use gce_metadata_server::routes::token::Secret;
 use gce_metadata_server::{AdminOptions, Environment, ServerBuilder};
 use std::path::PathBuf;
 
@@ -60,6 +61,13 @@ impl Admin {
         if self.admin_socket.is_none() {
             self.admin.get_or_insert_with(|| "0".to_owned());
         }
+    }
+
+    /// Reads the token file now, so that the command of `exec` gets the token that the server requires; the file may be a pipe.
+    pub(in crate::cli) fn take_token(&mut self, environment: &mut Environment) -> anyhow::Result<()> {
+        environment.admin_token = self.token(environment)?.map(Secret::from);
+        self.admin_token_file = None;
+        Ok(())
     }
 
     fn token(&self, environment: &Environment) -> anyhow::Result<Option<String>> {

@@ -16,6 +16,14 @@ pub(crate) struct Logging {
         default_missing_value = "1")]
     v: Option<i64>,
 
+    /// Log level: error, warn, info, debug or trace; takes precedence over -v, --debug and -q
+    #[arg(long, value_name = "LEVEL", ignore_case = true)]
+    log_level: Option<LogLevel>,
+
+    /// Log warnings and errors only, and errors only for exec
+    #[arg(long, short, conflicts_with_all = ["v", "debug"])]
+    quiet: bool,
+
     /// Log at level debug at least
     #[arg(long)]
     debug: bool,
@@ -45,6 +53,28 @@ pub(crate) struct Logging {
     stderrthreshold: Vec<String>,
 }
 
+/// The lowest level of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -67,26 +97,37 @@ impl Logging {
         self.logtostderr || self.alsologtostderr
     }
 
-    /// The filter of `-v`, with this level for 0.
+    /// The filter of these options. `default` is the level without options.
     pub(crate) fn filter(&self, default: Level) -> Targets {
-        let level = match self.v.unwrap_or(0) {
+        Targets::new().with_default(self.log_level.map_or_else(|| self.level(default), Level::from))
+    }
+
+    /// The level of `-v`, `--debug` and `-q`.
+    fn level(&self, default: Level) -> Level {
+        match self.v.unwrap_or(0) {
             10.. => Level::TRACE,
             1 if default == Level::WARN && !self.debug => Level::INFO,
             1.. => Level::DEBUG,
             _ if self.debug => Level::DEBUG,
+            _ if self.quiet && default == Level::WARN => Level::ERROR,
+            _ if self.quiet => Level::WARN,
             _ => default,
-        };
-        Targets::new().with_default(level)
+        }
     }
 
     /// Warnings about options that are given without effect.
     pub(super) fn without_effect(&self, has_rust_log: bool) -> Vec<String> {
-        let level = [("-v", has_rust_log && self.v.is_some()), ("--debug", has_rust_log && self.debug)];
+        let names = [("-v", self.v.is_some()), ("--debug", self.debug), ("--quiet", self.quiet)];
+        let levels = [&names[..], &[("--log-level", self.log_level.is_some())]].concat();
+        let by_rust_log = if has_rust_log { ignored(&levels, "RUST_LOG takes precedence") } else { None };
+        let has_level = self.log_level.is_some() && !has_rust_log;
+        let by_level = if has_level { ignored(&names, "--log-level takes precedence") } else { None };
         let format = [("--log-format text", self.json_log && self.log_format == Some(LogFormat::Text))];
         let glog = "--stderrthreshold, --log_dir and the other options of glog do nothing: --log-target names a log file, and \
                     RUST_LOG selects modules";
         let warnings = [
-            ignored(&level, "RUST_LOG takes precedence"),
+            by_rust_log,
+            by_level,
             ignored(&format, "--json-log takes precedence"),
             (!self.stderrthreshold.is_empty()).then(|| glog.to_owned()),
         ];

@@ -106,6 +106,13 @@ fn verbosity_sets_the_log_level() {
         ("", Level::INFO),
         ("-v 0", Level::INFO),
         ("-v 1", Level::DEBUG),
+        ("-q", Level::WARN),
+        ("--quiet", Level::WARN),
+        ("-quiet", Level::WARN),
+        ("-quiet=false", Level::INFO),
+        ("--log-level error", Level::ERROR),
+        ("-log-level=TRACE -v 1", Level::TRACE),
+        ("-q --log-level info", Level::INFO),
         ("-v 5", Level::DEBUG),
         ("-v 10", Level::TRACE),
         ("-v=-1", Level::INFO),
@@ -287,6 +294,8 @@ fn given_tokens_that_replace_others_are_warnings() {
         ("--offline-key k.pem", &BOTH, "--offline-key does nothing: tokens are not made offline"),
         ("--iam-url https://a", &BOTH, "--iam-url does nothing: no tokens of Google are served"),
         ("-v 5 --debug", &["RUST_LOG"], "-v, --debug do nothing: RUST_LOG takes precedence"),
+        ("-q --log-level warn", &["RUST_LOG"], "--quiet, --log-level do nothing: RUST_LOG takes precedence"),
+        ("-q --log-level warn", &[], "--quiet does nothing: --log-level takes precedence"),
     ] {
         assert_eq!(warnings(line, variables), [warning], "{line} {variables:?}");
     }

@@ -33,7 +33,7 @@ pub(crate) struct Tls {
     #[arg(long, visible_alias = "serverCert", value_name = "FILE")]
     server_cert: Option<PathBuf>,
 
-    /// Private key of the server, in PEM [default: certs/server.key]
+    /// Private key of the server, in PEM: PKCS#8, PKCS#1 or SEC1, RSA or EC [default: certs/server.key]
     #[arg(long, visible_alias = "serverKey", value_name = "FILE")]
     server_key: Option<PathBuf>,
 

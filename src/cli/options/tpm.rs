@@ -20,12 +20,14 @@ use gce_metadata_server::signer::tpm::{Provisioner, TpmKey, TpmOptions};
 #[cfg(feature = "tpm")]
 use std::path::Path;
 
+pub(super) const HEADING: &str = "TPM Authentication Options";
+
 /// Looks up the project number of the environment or the config.
 pub(super) type ProjectNumber<'a> = dyn Fn() -> anyhow::Result<Option<String>> + 'a;
 
 /// The TPM, and the authorisation of its keys.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TPM Authentication Options")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct TpmAccess {
     /// Address of the TPM: a device, HOST:PORT or Unix socket of a swtpm, or a TCTI of tpm2-tss [default: /dev/tpmrm0]
     #[arg(long, visible_alias = "tpmPath", value_name = "PATH")]
@@ -55,7 +57,7 @@ pub(crate) struct TpmAccess {
 /// The default account's key in a TPM. The address of the TPM and the password of the parent are also used by `--credentials` and
 /// `--mds-mtls-dir`; without any of these options, they are an error.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TPM Authentication Options")]
+#[command(next_help_heading = HEADING)]
 #[command(group = ArgGroup::new("tpm_access").args(["tpm_path", "parent_pass", "parent_pass_file"]).multiple(true)
     .requires("tpm_user"))]
 #[command(group = ArgGroup::new("tpm_user").args(["tpm", "credentials", "mds_mtls_dir"]).multiple(true))]
@@ -64,7 +66,7 @@ pub(crate) struct Tpm {
     #[arg(long)]
     pub(super) tpm: bool,
 
-    /// Persistent handle of the key, such as 0x81010002; 0 is none
+    /// Persistent handle of the key, in hex as 0x81010002 or in decimal; 0 is none
     #[arg(long, visible_alias = "persistentHandle", value_name = "HANDLE", value_parser = tpm_handle_or_zero)]
     persistent_handle: Option<u32>,
 
@@ -256,5 +258,4 @@ fn read_password(path: &Path) -> anyhow::Result<Secret> {
 
 /// The error of a build without the feature `tpm` if the command line uses a TPM.
 #[cfg(not(feature = "tpm"))]
-pub(crate) const MISSING: &str =
-    "this program was built without TPM support: build it with `cargo build --release --features tpm`";
+pub(crate) const MISSING: &str = missing_tpm!();

@@ -2,6 +2,7 @@
 
 use super::jwks::{Place, Problem, Verified};
 use super::jwt::{Decoded, printable};
+use crate::cli::file::STDIN;
 use crate::cli::target::TargetOption;
 use crate::cli::values::secret;
 use anyhow::{Context, bail};
@@ -14,9 +15,6 @@ use zeroize::Zeroizing;
 
 /// The largest token that is read. Google's have about 1 KiB.
 const MAX_BYTES: u64 = 64 << 10;
-
-/// The name that stands for standard input.
-const STDIN: &str = "-";
 
 /// The keys of Google's identity tokens.
 const GOOGLE: &str = "https://accounts.google.com";

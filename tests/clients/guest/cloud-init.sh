@@ -14,7 +14,7 @@ same 'the zone' us-central1-a of v1.availability_zone
 same 'the region' us-central1 of v1.region
 same 'user data' $'#cloud-config\nfinal_message: made up' cloud-init query userdata
 same 'the hostname was set' vm-1 hostname
-key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpKeyOfCloudInitThatOpensNothingAtAllA init@example.com'
+key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpPublicKeyOfCloudInitWithoutPrivateKey init@example.com'
 same 'the key of the default user' "$key" cat /home/debian/.ssh/authorized_keys
 # cloud-init publishes the SSH host keys as guest attributes.
 written() { curl -sSf -H 'Metadata-Flavor: Google' "http://metadata/computeMetadata/v1/instance/guest-attributes/hostkeys/$1"; }

@@ -13,7 +13,7 @@ asked() { grep -c 'path="/computeMetadata/v1/' /run/server.log; }
 before=$(asked)
 
 # A change wakes the agent.
-sed -i 's/"ssh-keys": "/&alan:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpKeyOfAlanThatOpensNothingAtAllAnywh alan@example.com\\n/' \
+sed -i 's/"ssh-keys": "/&alan:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpPublicKeyOfAlanWithoutAnyPrivateKey00 alan@example.com\\n/' \
   /run/config.json
 eventually 'a user from the changed attribute' has alan MadeUpKeyOfAlan
 eventually 'the agent waits again' waits

@@ -34,9 +34,9 @@ rm /etc/oslogin_*.cache
 
 # The commands that sshd calls.
 same 'keys, without expired ones' \
-  'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpKeyOfAdaThatOpensNothingAtAllAnywhe ada@example.com' \
+  'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUpPublicKeyOfAdaWithoutAnyPrivateKeyYet ada@example.com' \
   google_authorized_keys ada_example_com
-same 'keys in a security key' 'sk-ssh-ed25519@openssh.com AAAAmadeup ada@example.com' google_authorized_keys_sk ada_example_com
+same 'keys in a security key' 'sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIMadeUpPublicKeyOfASecurityKey00000000000000AAAABHNzaDo= ada@example.com' google_authorized_keys_sk ada_example_com
 refused_key() { google_authorized_keys eve_example_com || true; }
 same 'no keys of a user without the policy login' '' refused_key
 

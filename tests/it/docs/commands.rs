@@ -32,6 +32,7 @@ pages! {
     the_commands_of_capture_work: "docs/capture.md",
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",
+    the_commands_of_doctor_work: "docs/doctor.md",
     the_commands_of_exec_work: "docs/exec.md",
     the_commands_of_deploy_work: "docs/deploy.md",
     the_commands_of_metrics_work: "docs/metrics.md",

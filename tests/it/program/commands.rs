@@ -21,6 +21,9 @@ fn version_and_help_go_to_standard_output() {
     for heading in ["Base Options:", "Authentication Options:", "Misc Options:", "Logging Options:"] {
         assert!(help.contains(heading), "{help}");
     }
+    assert_eq!(program(folder.path(), "help").output().unwrap().stdout, help.as_bytes());
+    let short = program(folder.path(), "-h").output().unwrap().stdout;
+    assert!(short.len() < help.len() / 3, "{}", String::from_utf8_lossy(&short));
 }
 
 #[test]
@@ -50,9 +53,9 @@ fn checked(json: &str) -> (Option<i32>, Vec<String>) {
 #[test]
 fn check_config_exits_with_the_severity_of_the_worst_finding() {
     let sample = std::fs::read_to_string(repository("config.json")).unwrap();
-    assert_eq!(checked(&sample), (Some(0), vec![]));
+    assert_eq!(checked(&sample), (Some(0), vec!["c.json: ok".to_owned()]));
     let guest = std::fs::read_to_string(repository("tests/clients/guest/vm.json")).unwrap();
-    assert_eq!(checked(&guest), (Some(0), vec![]));
+    assert_eq!(checked(&guest), (Some(0), vec!["c.json: ok".to_owned()]));
 
     let (status, lines) = checked("{\"instance\": {\"name\": \"vm-1\",\n  \"colour\": \"red\"}}");
     assert_eq!((status, lines.len()), (Some(0), 1), "{lines:?}");
@@ -82,6 +85,51 @@ fn check_config_exits_with_the_severity_of_the_worst_finding() {
     let (status, lines) = checked("{\"instance\": nothing}");
     assert_eq!((status, lines.len()), (Some(1), 1), "{lines:?}");
     assert!(lines[0].starts_with("c.json:1:15: error: at instance: "), "{lines:?}");
+}
+
+#[test]
+fn check_config_takes_several_files_and_standard_input() {
+    let folder = folder();
+    let write = |name: &str, json: &str| std::fs::write(folder.path().join(name), json).unwrap();
+    write("good.json", r#"{"instance": {"name": "a"}}"#);
+    write("typo.json", r#"{"instance": {"name": "a", "premepted": "TRUE"}}"#);
+    write("part.json", r#"{"attributes": {}, "id": 1, "name": "vm-1"}"#);
+    let mut command = program(folder.path(), "check-config good.json none.json - typo.json part.json");
+    command.stdin(std::fs::File::open(folder.path().join("good.json")).unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: none.json: No such file"), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        lines.lines().collect::<Vec<_>>(),
+        [
+            "good.json: ok",
+            "<stdin>: ok",
+            "typo.json:1:41: notice: at instance.premepted: GCE is not known to have this key; it is served unchanged: did you \
+             mean `preempted`?",
+            "part.json:1:1: error: at top level: this is an instance alone, as instance/?recursive=true answers it: wrap it as \
+             {\"instance\": …}",
+        ]
+    );
+}
+
+#[test]
+fn a_start_and_a_reload_log_that_check_config_has_findings() {
+    let folder = folder();
+    let file = folder.path().join("vm.json");
+    std::fs::write(&file, r#"{"instance": {"name": "a", "preempted": true}}"#).unwrap();
+    let running = super::Running::start(program(folder.path(), "--port 0 --config-file vm.json"));
+    let path = "instance/odd?wait_for_change=true&last_etag=0";
+    assert!(running.get("instance/odd").contains("404"));
+    std::fs::write(&file, r#"{"instance": {"name": "a", "odd": 1, "even": 2}}"#).unwrap();
+    running.signal("-HUP");
+    while running.get(path).contains("404") {}
+    let (_, log) = running.stop("-TERM");
+    for text in
+        [" WARN ", "vm.json: 1 warning: run check-config vm.json", "vm.json: 2 notices: run check-config vm.json"]
+    {
+        assert!(log.contains(text), "{text}: {log}");
+    }
 }
 
 #[test]

@@ -5,8 +5,27 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The commands of the program.
-const COMMANDS: [&str; 10] =
-    ["serve", "exec", "env", "certs", "check-config", "health", "token", "completions", "man", "tpm"];
+const COMMANDS: [&str; 19] = [
+    "serve",
+    "exec",
+    "env",
+    "doctor",
+    "get",
+    "set",
+    "patch",
+    "unset",
+    "reset",
+    "export",
+    "capture",
+    "certs",
+    "check-config",
+    "schema",
+    "health",
+    "token",
+    "completions",
+    "man",
+    "tpm",
+];
 
 fn stdout(args: &str) -> String {
     let Output { status, stdout, stderr } = program(Path::new("/"), args).output().unwrap();

@@ -91,7 +91,7 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     let error = refused(folder.path(), "--port 0");
     assert!(error.starts_with("config.json:2:"), "{error}");
     assert!(error.ends_with("at computeMetadata.v1.instance.disks: a list is expected, not a number"), "{error}");
-    config("{\"project\": {}}");
+    config("{\"instance\": {\"name\": \"vm-1\"}}");
 
     assert!(refused(folder.path(), "--use-mtls --tls-port 1").contains("cannot be used with"));
     assert!(refused(folder.path(), "--mtls-allow vm-1 --port 0").contains("--use-mtls or --tls-port 443"));
@@ -110,7 +110,7 @@ fn a_failed_start_prints_one_line_with_reason_and_remedy() {
     assert!(refused(folder.path(), "--mds-mtls-mode 4 --mds-mtls-dir m").contains("three octal digits"));
     let nothing = refused(folder.path(), "certs");
     assert!(nothing.contains("requires a subcommand") && nothing.contains("[subcommands: init"), "{nothing}");
-    assert!(refused(folder.path(), "check-config").ends_with("were not provided: <FILE> (see --help)"));
+    assert!(refused(folder.path(), "check-config").ends_with("were not provided: <FILE>... (see --help)"));
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

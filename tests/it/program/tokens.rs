@@ -79,3 +79,18 @@ fn a_config_file_without_credentials_logs_a_warning_about_offline_tokens() {
         assert!(lines.len() == 1 && lines[0].contains(&format!(" {level} ")), "{options}: {lines:?}");
     }
 }
+
+#[test]
+fn the_debug_log_has_requested_scopes_and_audiences_but_no_tokens() {
+    let folder = folder();
+    let running = Running::start(program(folder.path(), "--port 0 -v 1"));
+    let account = "instance/service-accounts/default";
+    let access = running.get(&format!("{account}/token?scopes=https://a.example/b&alt=text"));
+    let identity = running.get(&format!("{account}/identity?audience=https://service.example.com"));
+    let (_, log) = running.stop("-TERM");
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {log}"));
+    assert!(line("access token requested").contains(r#"requested=["https://a.example/b"] granted=["https://www."#));
+    assert!(line("identity token requested").contains(r#"audience="https://service.example.com" is_full=false"#));
+    let access = access.lines().find_map(|line| line.strip_prefix("access_token ")).unwrap();
+    assert!(!log.contains(access) && !log.contains(&*identity));
+}

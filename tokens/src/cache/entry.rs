@@ -166,9 +166,9 @@ impl<T: Token> Entry<T> {
                 let retry_at = retry_at.map(|retry_at| retry_at.min(at + MAX_RETRY_AFTER));
                 self.failed = Some(Failed { at, error: error.clone(), retry_at });
                 let valid = self.cached.as_ref().filter(|it| it.is_valid(now)).ok_or(error.clone())?;
-                let seconds_left = valid.time_left(now).as_secs();
+                let left_seconds = valid.time_left(now).as_secs();
                 // `LogTokens` has logged the reason.
-                tracing::debug!(seconds_left, "token not refreshed, serving the cached one");
+                tracing::debug!(left_seconds, "token not refreshed, serving the cached one");
                 Ok(valid.token(now))
             }
         }

@@ -5,13 +5,15 @@ use super::{Key, OfflineOptions};
 use crate::Route;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use gce_metadata_layers::Rejection;
+use bytes::Bytes;
+use gce_metadata_layers::{Query, Rejection, Represent, Representation};
 use gce_metadata_routes::endpoint::{Answer, Call, Endpoint, Reply};
 use gce_metadata_signer::PemSigner;
 use http::HeaderValue;
 use rcgen::{CertificateParams, DnType, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) fn routes(issuer: &str, key: &Key) -> Vec<Route> {
     vec![
@@ -60,7 +62,9 @@ impl Endpoint for PublicKeys {
         let (key, form) = (self.key.clone(), self.form);
         Reply::later(async move {
             let signer = key.get().await.map_err(|error| internal(&error))?;
-            form(signer).map(|keys| document(&keys)).map_err(|error| internal(&error))
+            form(signer)
+                .map(|keys| Answer::Custom(Box::new(Keys(keys.to_string().into()))))
+                .map_err(|error| internal(&error))
         })
     }
 }
@@ -70,8 +74,22 @@ fn internal(error: &dyn std::error::Error) -> Rejection {
     Rejection::Internal
 }
 
+/// How long clients may cache the public key. Short, because a server without `--offline-key` has a new key after each start.
+const KEY_MAX_AGE: Duration = Duration::from_secs(300);
+
+/// Public keys as JSON, with the headers from which clients take the life of their cache.
+struct Keys(Bytes);
+
+impl Represent for Keys {
+    fn represent(&self, _: &Query) -> Result<Representation, Rejection> {
+        Ok(Representation::new(self.0.clone(), JSON).untagged().cacheable_for(KEY_MAX_AGE))
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 fn document(json: &Value) -> Answer {
-    Answer::Document { body: json.to_string().into(), content_type: HeaderValue::from_static("application/json") }
+    Answer::Document { body: json.to_string().into(), content_type: JSON }
 }
 
 /// A JSON Web Key Set (RFC 7517).

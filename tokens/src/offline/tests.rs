@@ -247,6 +247,22 @@ async fn with_google_as_issuer_the_jwks_uri_has_the_host_of_the_request() {
 }
 
 #[tokio::test]
+async fn public_keys_may_be_cached_for_five_minutes() {
+    let issuer = Issuer::new(OfflineOptions::default());
+    for (path, expected) in [
+        ("/oauth2/v1/certs", Some("public, max-age=300")),
+        ("/oauth2/v3/certs", Some("public, max-age=300")),
+        ("/computeMetadata/v1/instance/id", None),
+    ] {
+        let service = RenderLayer::<bytes::Bytes>::new().layer(issuer.router.clone());
+        let answer = service.oneshot(Request::get(path).body(String::new()).unwrap()).await.unwrap();
+        let cache_control = answer.headers().get("cache-control").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), cache_control), (200, expected), "{path}");
+        assert_eq!(answer.headers().contains_key("expires"), expected.is_some(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_certificate_contains_the_key_of_the_jwks() {
     use x509_parser::prelude::*;
     let issuer = Issuer::new(OfflineOptions::default());

@@ -60,17 +60,26 @@ pub(super) fn request(
     }
     // The common case; without scopes in the query there is nothing to enforce.
     if call.head.query().is_none() {
-        return Ok(AccessTokenRequest { scopes: Arc::clone(&account.scopes), account });
+        return Ok(logged(AccessTokenRequest { scopes: Arc::clone(&account.scopes), account, requested: None }));
     }
     let named = call.parameter(parameter).unwrap_or_default();
-    let scopes = scopes(&named, is_enforced(call, tree)?, &account)?;
-    Ok(AccessTokenRequest { account, scopes })
+    let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
+    let requested = (!named.is_empty()).then(|| named.iter().map(|scope| (*scope).to_owned()).collect());
+    let scopes = scopes(named, is_enforced(call, tree)?, &account)?;
+    Ok(logged(AccessTokenRequest { account, scopes, requested }))
+}
+
+/// Logs what a client requests and what it gets. Both are names, not secrets.
+fn logged(request: AccessTokenRequest) -> AccessTokenRequest {
+    let (account, granted) = (&request.account.email, &request.scopes);
+    let requested = request.requested.as_deref().unwrap_or_default();
+    tracing::debug!(account, ?requested, ?granted, "access token requested");
+    request
 }
 
 /// The requested scopes that the account has, or all scopes of the account if none remains. If scopes are enforced, a requested scope
 /// that the account does not have is an error.
-fn scopes(named: &str, enforced: bool, account: &ServiceAccount) -> Result<Arc<[String]>, Rejection> {
-    let named: Vec<&str> = named.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
+fn scopes(named: Vec<&str>, enforced: bool, account: &ServiceAccount) -> Result<Arc<[String]>, Rejection> {
     let is_own = |scope: &&str| account.scopes.iter().any(|own| own == scope);
     if enforced && !named.iter().all(is_own) {
         return Err(Rejection::BadRequest);

@@ -32,6 +32,7 @@ impl TokenKind for Identity {
         let audience = audience.ok_or(NO_AUDIENCE)?.into_owned();
         let is_full = call.parameter("format").is_some_and(|format| format.eq_ignore_ascii_case("full"));
         let licenses = call.parameter("licenses").is_some_and(|licenses| parse_bool(&licenses) == Some(true));
+        tracing::debug!(account = account.email, audience, is_full, "identity token requested");
         let instance = is_full.then(|| instance_claims(tree, self.created, licenses));
         Ok(IdTokenRequest { account, audience, instance })
     }

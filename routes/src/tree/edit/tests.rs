@@ -269,6 +269,6 @@ fn a_new_key_that_gce_does_not_have_is_logged_once() {
     let warning = "GCE is not known to have this key: check its spelling; it is served unchanged path=";
     let paths: Vec<_> =
         log.lines().map(|line| line.split_once(warning).unwrap_or_else(|| panic!("{line}")).1).collect();
-    assert_eq!(paths, ["\"instance/preemptd\"", "\"instance/disks/0/odd\""]);
+    assert_eq!(paths, ["\"instance/preemptd\" did_you_mean=\"preempted\"", "\"instance/disks/0/odd\""]);
     assert!(log.lines().all(|line| line.contains("WARN")), "{log}");
 }

@@ -63,6 +63,10 @@
 #[doc = include_str!("../docs/embedding.md")]
 struct EmbeddingExamples;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/journal.md")]
+struct JournalExamples;
+
 mod admin;
 mod blocking;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod library;
 mod load;
+#[cfg(feature = "cli")]
+mod program;
 mod recorded;
 mod routes;
 mod verify;

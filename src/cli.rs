@@ -54,7 +54,7 @@ An emulator of Google Compute Engine's metadata server.
 
 Examples:
   gce-metadata-server --config-file vm.json      serve the metadata of this file
-  gce-metadata-server exec -- python3 main.py    run a program whose client libraries find the server";
+  gce-metadata-server exec -- python3 main.py    run a program as on a VM";
 
 /// An emulator of Google Compute Engine's metadata server.
 #[derive(Debug, Parser)]
@@ -286,6 +286,14 @@ mod tests {
             assert!(help.contains(line), "{line}: {help}");
         }
         assert!(!help.contains("--offline-issuer") && !help.contains("Environment Variables:"), "{help}");
+    }
+
+    #[test]
+    fn no_text_of_the_help_is_wrapped_at_a_hundred_columns() {
+        for text in [super::ABOUT, super::options::LONG_HELP] {
+            let long = text.lines().find(|line| line.chars().count() > 100);
+            assert_eq!(long, None);
+        }
     }
 
     #[test]

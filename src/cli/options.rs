@@ -48,12 +48,12 @@ macro_rules! environment {
     () => {
         "\
 Environment Variables:
-  GCE_METADATA_CONFIG        the config in JSON, for containers without a config file; --config-file overrides it
+  GCE_METADATA_CONFIG        the config in JSON, without a file; --config-file overrides it
   GOOGLE_PROJECT_ID          overrides project/project-id of the config
   GOOGLE_NUMERIC_PROJECT_ID  overrides project/numeric-project-id; a word is served as a string
   GOOGLE_SERVICE_ACCOUNT     overrides the e-mail of the default service account
-  GOOGLE_ACCESS_TOKEN        the access token of the default account; takes precedence over every source
-  GOOGLE_ID_TOKEN            the identity token of the default account; takes precedence over every source
+  GOOGLE_ACCESS_TOKEN        the access token of the default account, before any other source
+  GOOGLE_ID_TOKEN            the identity token of the default account, before any other source
   GOOGLE_APPLICATION_CREDENTIALS
                              credentials for --impersonate and --federate [default: gcloud's own]
   CLOUDSDK_CONFIG            gcloud's folder [default: ~/.config/gcloud]
@@ -62,13 +62,13 @@ Environment Variables:
   AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
                              identity of a federated workload on AWS
   GOOGLE_API_CERTIFICATE_CONFIG
-                             certificate configuration of a federated workload [default: gcloud's file]
+                             certificates of a federated workload [default: gcloud's file]
   SSL_CERT_FILE, SSL_CERT_DIR
                              trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
-  GCE_METADATA_ADMIN_TOKEN   token that clients of the admin API must send; get, set and the like send it
-  GCE_METADATA_ADMIN         URL of the admin API that get, set and the like change, http://HOST:PORT or unix:PATH
+  GCE_METADATA_ADMIN_TOKEN   token of the admin API, for the server, get, set and the like
+  GCE_METADATA_ADMIN         URL of the admin API for get, set and the like, or unix:PATH
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
   RUST_LOG                   log filter, such as debug or hyper=trace; overrides --log-level and -v"
     };
@@ -82,8 +82,7 @@ pub(super) const SHORT_HELP: &str = "--help lists all options and the environmen
 #[cfg(feature = "tpm")]
 pub(super) const LONG_HELP: &str = environment!();
 #[cfg(not(feature = "tpm"))]
-pub(super) const LONG_HELP: &str =
-    concat!("TPM Authentication Options:\n  None: ", missing_tpm!(), "\n\n", environment!());
+pub(super) const LONG_HELP: &str = concat!("TPM Authentication Options:\n  ", missing_tpm!(), "\n\n", environment!());
 
 /// Lets boolean flags take a value. Options of a TPM are hidden if the build has none.
 fn adapted(arg: Arg) -> Arg {

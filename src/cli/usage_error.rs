@@ -21,7 +21,7 @@ pub(super) fn one_line(program: &Command, error: &clap::Error) -> String {
         Some(word) if command.get_name() == "exec" => {
             format!("unexpected argument '{word}'; put -- before the command: exec [OPTIONS] -- {word}")
         }
-        _ => misplaced_options(error).unwrap_or_else(|| without_usage(&text)),
+        _ => misplaced_options(error).or_else(|| unused_tpm(error)).unwrap_or_else(|| without_usage(&text)),
     };
     format!("{} (see --help)", without_tokens(&problem))
 }
@@ -65,6 +65,17 @@ fn misplaced_options(error: &clap::Error) -> Option<String> {
     };
     let be = if options.len() == 1 { "is" } else { "are" };
     Some(format!("options go after the command: '{}' {be} before '{command}'", options.join("', '")))
+}
+
+/// The error for options about the TPM without an option that uses the TPM. Clap says that a required argument is missing.
+fn unused_tpm(error: &clap::Error) -> Option<String> {
+    let ContextValue::Strings(missing) = error.get(ContextKind::InvalidArg)? else { return None };
+    let is_user =
+        error.kind() == ErrorKind::MissingRequiredArgument && missing.iter().any(|arg| arg.contains("--tpm["));
+    is_user.then(|| {
+        "--tpm-path, --parent-pass and --parent-pass-file do nothing without --tpm, --credentials or --mds-mtls-dir"
+            .to_owned()
+    })
 }
 
 fn string(error: &clap::Error, kind: ContextKind) -> Option<&str> {

@@ -63,6 +63,10 @@ impl ConfigDocument {
             None => {
                 if !Metadata::is_like(&document) {
                     walk.error(not_metadata(&document));
+                    if Metadata::part_of(&document).is_some() {
+                        // Its keys are at the wrong path, so findings about them would mislead.
+                        return Self { metadata: Metadata::empty() };
+                    }
                 }
                 Self { metadata: Metadata::read(document, walk) }
             }
@@ -194,6 +198,8 @@ mod tests {
         );
         assert!(Metadata::from_json(instance).unwrap_err().to_string().contains("{\"instance\": …}"));
         assert!(error(json!({"projectId": "p"})).ends_with("wrap it as {\"project\": …}"));
+        let attributes = json!({"attributes": {"color": "blue"}, "id": 1, "name": "vm-1"});
+        assert_eq!(ConfigDocument::check(attributes).len(), 1, "no findings about the keys");
     }
 
     #[test]

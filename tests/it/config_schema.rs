@@ -82,6 +82,14 @@ fn the_schema_and_check_config_agree() {
 }
 
 #[test]
+fn the_schema_knows_keys_in_their_usual_case_only() {
+    let misread = json!({"instance": {"name": "a", "Preempted": true}});
+    assert_eq!((is_good(&misread), accepted(&[misread])[0]), (false, true));
+    let wrapped = json!({"ComputeMetadata": {"V1": {"Instance": {"name": "a"}}}});
+    assert_eq!((is_good(&wrapped), accepted(&[wrapped])[0]), (true, false));
+}
+
+#[test]
 fn the_published_schema_is_up_to_date() {
     let file = repository("docs/config.schema.json");
     let expected = format!("{:#}\n", ConfigDocument::json_schema());

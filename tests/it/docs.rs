@@ -48,6 +48,21 @@ fn the_summary_of_the_book_lists_every_page_once() {
     assert_eq!(listed, pages);
 }
 
+#[test]
+fn the_lists_of_pages_and_readme_name_every_page() {
+    for list in ["docs/README.md", "README.md"] {
+        let links = Page::read(list).links;
+        for page in
+            pages().iter().filter(|page| !["README.md", "docs/README.md", "docs/SUMMARY.md"].contains(&page.as_str()))
+        {
+            let name = page.trim_start_matches("docs/");
+            let is_listed =
+                links.iter().any(|link| link.target.trim_start_matches("docs/").split('#').next() == Some(name));
+            assert!(is_listed, "{list} does not name {page}");
+        }
+    }
+}
+
 /// A misspelled language would hide a block from its test.
 #[test]
 fn each_block_has_a_language_and_is_valid() {

@@ -9,11 +9,12 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListD
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long before its expiry a certificate is warned of.
+/// How long before its expiry a certificate is warned of, if it is valid for longer than twice as long.
 const NOTICE: Duration = Duration::from_secs(14 * DAY.as_secs());
 
-/// A warning for each file with a certificate that has expired or will within 14 days, or with an outdated revocation list. If a
-/// file has several certificates, the warning names the one that expires first.
+/// A warning for each file with a certificate that has expired or will soon, or with an outdated revocation list. Soon is within 14
+/// days, or in the second half of a shorter validity: new certificates of `certs init` are valid for seven days. If a file has several
+/// certificates, the warning names the one that expires first.
 pub(super) fn warnings(files: &Files, loaded: &Loaded, now: SystemTime) -> Vec<String> {
     const SERVER: &str = "clients refuse it then. Put a new one there, which is reloaded without a restart; if `certs init` \
                           made it, `gce-metadata-server certs renew FOLDER` does that";
@@ -29,8 +30,10 @@ fn certificate(path: &Path, chain: &[CertificateDer<'_>], now: SystemTime, remed
     let parsed = chain.iter().filter_map(|der| X509Certificate::from_der(der).ok());
     let (_, first) = parsed.min_by_key(|(_, certificate)| certificate.validity().not_after)?;
     let (subject, end) = (first.subject(), first.validity().not_after.to_datetime());
+    let start = first.validity().not_before.to_datetime();
+    let validity = system_time(end).duration_since(system_time(start)).unwrap_or_default();
     let expires = match system_time(end).duration_since(now) {
-        Ok(left) if left > NOTICE => return None,
+        Ok(left) if left > NOTICE.min(validity / 2) => return None,
         Ok(left) => format!("expires in {}, on {}", span(left), minute(end)),
         Err(_) => format!("expired on {}", minute(end)),
     };
@@ -130,6 +133,21 @@ mod tests {
         for part in ["crl.pem: ", "CN=google.internal", "nextUpdate", "stays in force"] {
             assert!(list.contains(part), "{part}: {list}");
         }
+    }
+
+    #[test]
+    fn short_certificates_are_warned_of_in_the_second_half_of_their_validity() {
+        let now = OffsetDateTime::now_utc();
+        let warned = |days_ago: i64, days_left: i64| {
+            let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+            (params.not_before, params.not_after) =
+                (now - time::Duration::days(days_ago), now + time::Duration::days(days_left));
+            let der = params.self_signed(&key).unwrap().der().clone();
+            certificate(Path::new("server.crt"), &[der], now.into(), "").is_some()
+        };
+        assert!(!warned(0, 7) && !warned(3, 4), "the first half of seven days");
+        assert!(warned(4, 3) && warned(7, -1), "the second half");
+        assert!(warned(352, 13) && !warned(350, 15), "a year");
     }
 
     #[test]

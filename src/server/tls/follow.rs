@@ -151,11 +151,11 @@ mod tests {
     use std::sync::Mutex;
     use tokio::time::sleep;
 
-    /// Twenty days pass on the paused clock. The server's certificate is valid for 16 days, the root much longer.
+    /// Twenty days pass on the paused clock. The server's certificate is valid for 16 more days, the root much longer.
     #[tokio::test(start_paused = true)]
     async fn an_expiring_certificate_is_warned_of_at_the_start_and_daily() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new().unwrap().lifetime(16 * WARN);
+        let authority = Authority::new().unwrap().lifetime(30 * WARN);
         let pair = authority.server().unwrap();
         let write = |name: &str, pem: &str| {
             let path = folder.path().join(name);
@@ -171,7 +171,7 @@ mod tests {
         let publisher = Publisher::new(Metadata::empty().tree());
         let log = CapturedLog::start();
         let warned = || log.lines().into_iter().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
-        let now = Arc::new(Mutex::new(SystemTime::now()));
+        let now = Arc::new(Mutex::new(SystemTime::now() + 14 * WARN));
         let start = || {
             let now = Arc::clone(&now);
             let clock = Clock::new(move || *now.lock().unwrap());

@@ -61,7 +61,7 @@ pub(super) const PROXIED: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Ru
 
 /// All variables, in the order in which they are printed.
 pub(super) const VARIABLES: &[Variable] = &[
-    // With an empty value, Java, Ruby, Python and gcloud send requests to a host without a name.
+    // With an empty value, Java asks a host without a name, as Python does for GCE_METADATA_IP, and gcloud for GCE_METADATA_ROOT.
     not_empty("GCE_METADATA_HOST", Address, &[Python, Node, Go, Java, Dotnet, Ruby, Cpp, Rust, Terraform]),
     // Python pings this address first; Node prefers it to GCE_METADATA_HOST.
     not_empty("GCE_METADATA_IP", Address, &[Python, Node]),

@@ -151,10 +151,15 @@ impl Server {
         self.admin_address.as_ref()
     }
 
-    /// The URL of the admin listener for clients on this machine: `http://HOST:PORT`, or `unix:PATH`; `None` without one.
+    /// The URL of the admin listener for clients on this machine: `http://HOST:PORT`, or `unix:` and the absolute path of the
+    /// socket, since clients may have another working directory; `None` without one.
     pub fn admin_url(&self) -> Option<String> {
-        let address = self.admin_address.as_ref()?;
-        Some(address.reachable().map_or_else(|| address.to_string(), |address| format!("http://{address}")))
+        Some(match self.admin_address.as_ref()? {
+            Address::Unix(path) => {
+                format!("unix:{}", std::path::absolute(path).as_ref().unwrap_or(path).display())
+            }
+            address => format!("http://{}", address.reachable()?),
+        })
     }
 
     /// Waits until a client of the admin API asks for a shutdown. The caller decides what to do.

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The lifetime of a given access token whose document has none, in seconds.
 const EXPIRES_IN: u64 = 3600;
 
+/// The longest lifetime of a given access token, in seconds: some clients read it as a 32-bit integer.
+const MAX_EXPIRES_IN: u64 = i32::MAX as u64;
+
 /// `GET /__admin/tokens`: the state of all accounts.
 pub(super) async fn list(call: Call) -> Outcome {
     let vm = &call.admin.vm;
@@ -105,7 +108,12 @@ impl Document {
         if self.then.is_some() && !has_token {
             return Err(Problem::unprocessable("then is the answer after a given token").at("/then"));
         }
-        let expires_in = Duration::from_secs(self.expires_in.unwrap_or(EXPIRES_IN));
+        let expires_in = self.expires_in.unwrap_or(EXPIRES_IN);
+        if expires_in > MAX_EXPIRES_IN {
+            let detail = format!("an expires_in of {expires_in} s: must be at most {MAX_EXPIRES_IN} seconds");
+            return Err(Problem::unprocessable(detail).at("/expires_in"));
+        }
+        let expires_in = Duration::from_secs(expires_in);
         let access_token =
             checked(self.access_token, "/access_token")?.map(|token| AccessToken::new(token, expires_in));
         let id_token = checked(self.id_token, "/id_token")?.map(IdToken::new);

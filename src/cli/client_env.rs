@@ -43,9 +43,14 @@ const fn variable(name: &'static str, change: Change, readers: &'static [Client]
     Variable { name, change, empty_is_unset: true, readers }
 }
 
+/// Programs do not take an empty value of this variable as unset.
+const fn not_empty(name: &'static str, change: Change, readers: &'static [Client]) -> Variable {
+    Variable { name, change, empty_is_unset: false, readers }
+}
+
 /// Programs test only whether this variable exists.
 const fn existing(name: &'static str, readers: &'static [Client]) -> Variable {
-    Variable { name, change: Unset, empty_is_unset: false, readers }
+    not_empty(name, Unset, readers)
 }
 
 /// The clients that look for a file of Application Default Credentials.
@@ -56,15 +61,16 @@ pub(super) const PROXIED: &[Client] = &[Python, Node, Dotnet, Php, Ruby, Cpp, Ru
 
 /// All variables, in the order in which they are printed.
 pub(super) const VARIABLES: &[Variable] = &[
-    variable("GCE_METADATA_HOST", Address, &[Python, Node, Go, Java, Dotnet, Ruby, Cpp, Rust, Terraform]),
+    // With an empty value, Java asks a host without a name, as Python does for GCE_METADATA_IP, and gcloud for GCE_METADATA_ROOT.
+    not_empty("GCE_METADATA_HOST", Address, &[Python, Node, Go, Java, Dotnet, Ruby, Cpp, Rust, Terraform]),
     // Python pings this address first; Node prefers it to GCE_METADATA_HOST.
-    variable("GCE_METADATA_IP", Address, &[Python, Node]),
+    not_empty("GCE_METADATA_IP", Address, &[Python, Node]),
     // Also gsutil, bq, tensorstore, pyarrow. Python reads it where GCE_METADATA_HOST is unset.
-    variable("GCE_METADATA_ROOT", Address, &[Gcloud]),
+    not_empty("GCE_METADATA_ROOT", Address, &[Gcloud]),
     // Node would ping the server for 3 s, or not at all if the value is `none`, which many test setups export.
     variable("METADATA_SERVER_DETECTION", Set("assume-present"), &[Node]),
-    // The server serves plain HTTP.
-    variable(MTLS_MODE, Set("none"), &[Python]),
+    // The server serves plain HTTP. Python refuses an empty value.
+    not_empty(MTLS_MODE, Set("none"), &[Python]),
     // The second place where these clients look for credentials. The others look in HOME only.
     variable("CLOUDSDK_CONFIG", EmptyFolder, &[Python, Node, Java, Gcloud]),
     variable("NO_PROXY", NoProxy, PROXIED),

@@ -10,7 +10,7 @@ use super::http_client;
 use super::logging;
 use super::options::ServeOptions;
 use super::scratch::ScratchFolder;
-use super::signals::Stop;
+use super::signals::{Ignored, Stop};
 use super::start::{OpenFiles, start_with};
 use super::target::Target;
 use super::values::http_url;
@@ -126,7 +126,8 @@ impl Exec {
 
     async fn execute(self, mut environment: Environment) -> anyhow::Result<u8> {
         // Before the server starts, so that no signal for the command is lost.
-        let mut signals = Signals::listen()?;
+        let ignored = Ignored::now();
+        let mut signals = Signals::listen_except(ignored)?;
         let scratch = ScratchFolder::create(&std::env::temp_dir())?;
         let wiring = Wiring {
             via_proxy: self.via_proxy,
@@ -146,14 +147,25 @@ impl Exec {
             options.admin.take_token(&mut environment)?;
         }
         let admin_token = environment.admin_token.as_ref().map(|token| OsString::from(token.expose()));
-        let Some(server) = start_server(*options, environment, self.via_proxy, &summary).await? else {
+        let Some(server) = start_server(*options, environment, self.via_proxy, ignored, &summary).await? else {
             return Ok(TERMINATED);
         };
         let url = server.url().and_then(|url| Target::from_url(&url)).context("the server has no HTTP address")?;
         let mut changes = wiring.environment(&url, &inherited, &scratch)?;
         changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
         changes.set("GCE_METADATA_ADMIN_TOKEN", admin_token.filter(|_| server.admin_url().is_some()));
-        let status = child::run(&self.command, &changes, &mut signals).await;
+        let command = child::run(&self.command, &changes, &mut signals);
+        tokio::pin!(command);
+        let status = tokio::select! {
+            status = &mut command => Some(status),
+            () = server.shutdown_requested() => None,
+        };
+        let Some(status) = status else {
+            // The command asked for the end of the server, not for its own.
+            let (status, _) = tokio::join!(command, server.shutdown());
+            summary.log(&url);
+            return status;
+        };
         summary.log(&url);
         server.shutdown().await;
         status
@@ -165,11 +177,12 @@ async fn start_server(
     mut options: ServeOptions,
     environment: Environment,
     via_proxy: bool,
+    ignored: Ignored,
     summary: &Summary,
 ) -> anyhow::Result<Option<Server>> {
     options.require_http()?;
     options.port.get_or_insert(0);
-    let mut stop = Stop::listen()?;
+    let mut stop = Stop::listen_except(ignored)?;
     let record = summary.clone();
     start_with(options, environment, &mut stop, OpenFiles::Kept, move |builder| {
         let builder = builder.expect_offline_tokens().record(record);

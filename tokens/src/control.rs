@@ -48,9 +48,10 @@ pub struct Behaviour {
     /// The lifetime of tokens, within [`LIFETIMES`](Self::LIFETIMES). The default is
     /// [`OfflineOptions::token_lifetime`](crate::OfflineOptions::token_lifetime).
     pub lifetime: Option<Duration>,
-    /// The seconds by which the reported `expires_in` of an access token exceeds its remaining lifetime. A negative skew
-    /// makes clients refresh early; with a positive skew a token ends before its reported expiry. The reported value is
-    /// at least 1, because Google's libraries for Go refuse 0. Identity tokens have no `expires_in` and no skew.
+    /// The seconds by which the reported `expires_in` of an access token exceeds its remaining lifetime, within
+    /// [`SKEWS`](Self::SKEWS). A negative skew makes clients refresh early; with a positive skew a token ends before its
+    /// reported expiry. The reported value is at least 1, because Google's libraries for Go refuse 0. Identity tokens have
+    /// no `expires_in` and no skew.
     pub skew: Option<i64>,
     /// Whether a token is served from the cache. With `false` each request gets a new token, concurrent requests too.
     pub reuse: Option<bool>,
@@ -59,6 +60,9 @@ pub struct Behaviour {
 impl Behaviour {
     /// The lifetimes that can be set: 1 second to 12 hours, which is the longest lifetime of a Google access token.
     pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(12 * 3600);
+
+    /// The skews that can be set, as long as the longest lifetime. A larger one does not fit into the integers of some clients.
+    pub const SKEWS: RangeInclusive<i64> = -12 * 3600..=12 * 3600;
 
     /// The remaining lifetime to report for a token with `left` as its remaining lifetime.
     pub(crate) fn reported(&self, left: Duration) -> Duration {
@@ -86,6 +90,12 @@ pub enum ControlError {
     Lifetime {
         /// The refused lifetime.
         lifetime: Duration,
+    },
+    /// The skew is outside of [`Behaviour::SKEWS`].
+    #[error("a skew of {skew} s: must be from -43200 to 43200 seconds")]
+    Skew {
+        /// The refused skew.
+        skew: i64,
     },
 }
 
@@ -204,13 +214,16 @@ impl TokenControl {
     /// default behaviour undoes it. Given tokens stay as they are.
     ///
     /// # Errors
-    /// If the source is not the offline issuer, or the lifetime is out of range. Nothing is changed then.
+    /// If the source is not the offline issuer, or the lifetime or skew is out of range. Nothing is changed then.
     pub fn behave(&self, account: &str, behaviour: Behaviour) -> Result<(), ControlError> {
         if !self.is_offline {
             return Err(ControlError::NotOffline { source_type: self.source_type });
         }
         if let Some(lifetime) = behaviour.lifetime.filter(|lifetime| !Behaviour::LIFETIMES.contains(lifetime)) {
             return Err(ControlError::Lifetime { lifetime });
+        }
+        if let Some(skew) = behaviour.skew.filter(|skew| !Behaviour::SKEWS.contains(skew)) {
+            return Err(ControlError::Skew { skew });
         }
         self.overrides.behave(account, behaviour);
         // After the change: the outcome of a fetch that started before is not cached then.

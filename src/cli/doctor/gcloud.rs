@@ -33,8 +33,10 @@ pub(super) fn fine(_: &Facts) -> String {
 
 pub(super) fn find(facts: &Facts) -> Option<Vec<Finding>> {
     let mut findings = Vec::new();
-    if facts.variable(CHECK).is_some_and(|value| is_false(&value)) {
-        let what = format!("{CHECK} is false: gcloud never asks the server");
+    // To gcloud, an empty value is false too.
+    if let Some(value) = facts.variables.text(CHECK).filter(|value| value.is_empty() || is_false(value)) {
+        let state = if value.is_empty() { "empty" } else { "false" };
+        let what = format!("{CHECK} is {state}: gcloud never asks the server");
         findings.push(Finding::warning(what, &[Gcloud]).remedy(format!("unset {CHECK}")).or(EXEC));
     }
     for (name, effect) in CREDENTIALS.into_iter().filter(|(name, _)| facts.variable(name).is_some()) {
@@ -171,6 +173,7 @@ mod tests {
             assert!(found.len() == 1 && found[0].contains(name) && !found[0].contains("made-up"), "{found:?}");
         }
         assert_eq!(lines(&[(CHECK, "off")]).len(), 1);
+        assert_eq!(lines(&[(CHECK, "")]).len(), 1, "to gcloud, an empty value is false");
         assert_eq!(lines(&[(CHECK, "true")]), [""; 0]);
     }
 }

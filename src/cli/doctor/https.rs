@@ -18,7 +18,8 @@ pub(super) fn find(facts: &Facts) -> Option<Vec<Finding>> {
     let has_certificates = folder.join("root.crt").exists() && folder.join("client.key").exists();
     let is_https_host = facts.variable("GCE_METADATA_HOST").is_none_or(|host| HTTPS_HOSTS.contains(&host.as_str()));
     let folder = folder.display();
-    let mode = facts.variable(MODE).map(|mode| mode.to_lowercase());
+    // google-auth does not take an empty value as unset.
+    let mode = facts.variables.text(MODE).map(|mode| mode.to_lowercase());
     let finding = match mode.as_deref() {
         Some("none") => return Some(Vec::new()),
         Some("strict") if !is_https_host => Finding::error(
@@ -54,21 +55,23 @@ mod tests {
     fn the_mode_and_the_certificates_decide() {
         let folder = tempfile::tempdir().unwrap();
         let severity = |mode: &str, host: &str| {
-            let mut facts = Facts::example(&[(MODE, mode), ("GCE_METADATA_HOST", host)]);
+            let mode = Some((MODE, mode)).filter(|_| mode != "unset");
+            let host = ("GCE_METADATA_HOST", host);
+            let mut facts = Facts::example(&[&[host], mode.as_slice()].concat());
             facts.machine.certificates = folder.path().to_owned();
             find(&facts).unwrap().first().map(|finding| finding.severity)
         };
         let (own, google) = ("127.0.0.1:8080", "metadata.google.internal");
-        for mode in ["", "none", "default", "DEFAULT"] {
+        for mode in ["unset", "none", "default", "DEFAULT"] {
             assert_eq!(severity(mode, own), None, "{mode}");
         }
-        for (mode, host) in [("strict", own), ("strict", google), ("Strict", own), ("other", own)] {
+        for (mode, host) in [("strict", own), ("strict", google), ("Strict", own), ("other", own), ("", own)] {
             assert_eq!(severity(mode, host), Some(Severity::Error), "{mode}");
         }
         for file in ["root.crt", "client.key"] {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
-        for mode in ["", "default"] {
+        for mode in ["unset", "default"] {
             assert_eq!(severity(mode, own), Some(Severity::Warning), "{mode}");
         }
         for (mode, host) in [("none", own), ("strict", google), ("strict", "")] {

@@ -2,7 +2,10 @@
 //!
 //! The command is in the process group of `exec`, so the terminal sends it SIGINT, SIGQUIT and SIGCONT itself. Passing these on
 //! would make the command receive them twice, which kills pytest and npm without their clean-up.
+//!
+//! Signals that are ignored, as by `nohup`, stay ignored for the command too: a handler would end that.
 
+use crate::cli::signals::Ignored;
 use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
@@ -22,10 +25,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers.
-    pub(super) fn listen() -> io::Result<Self> {
+    /// Installs the handlers of those signals that are not ignored.
+    pub(super) fn listen_except(ignored: Ignored) -> io::Result<Self> {
         let listen = |number: Number| Ok((number, signal(SignalKind::from_raw(number.as_raw()))?));
-        let streams = ALWAYS.into_iter().chain(BY_TERMINAL).map(listen).collect::<io::Result<_>>()?;
+        let streams = ALWAYS.into_iter().chain(BY_TERMINAL).filter(|number| !ignored.has(*number));
+        let streams = streams.map(listen).collect::<io::Result<_>>()?;
         Ok(Self { streams, has_terminal: io::stdin().is_terminal() })
     }
 

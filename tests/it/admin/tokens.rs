@@ -97,6 +97,9 @@ async fn errors_do_not_quote_tokens() {
         (json!({"access_token": "a", "lifetime": "hidden"}), "wrong type or value"),
         (json!({"expires_in": 5}), "access_token"),
         (json!({"lifetime": 0}), "from 1 second to 12 hours"),
+        (json!({"skew": 43_201}), "from -43200 to 43200 seconds"),
+        (json!({"skew": i64::MIN}), "from -43200 to 43200 seconds"),
+        (json!({"access_token": "a", "expires_in": 2_147_483_648_u32}), "at most 2147483647 seconds"),
         (json!({"token": "a"}), "unknown field `token`"),
     ] {
         let answer = admin.expect(422, "PUT", ACCOUNT, body.clone()).await;

@@ -32,6 +32,21 @@ fn the_command_gets_the_token_of_the_admin_api() {
 }
 
 #[test]
+fn the_command_can_stop_its_server_and_goes_on() {
+    let script = "curl -sf -X POST $GCE_METADATA_ADMIN/__admin/shutdown; \
+        while curl -s -o /dev/null http://$GCE_METADATA_HOST/; do :; done; echo stopped";
+    assert_eq!(super::ok(shell(&[], script)), "{}stopped\n");
+}
+
+#[test]
+fn the_command_finds_the_unix_socket_from_another_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell(&["--admin-socket", "admin.sock"], "cd /; $SERVER get instance/preempted");
+    command.current_dir(folder.path());
+    assert_eq!(super::ok(command), "FALSE\n");
+}
+
+#[test]
 fn without_the_admin_api_the_command_has_no_address() {
     let mut command = shell(&["--no-admin"], "echo \"${GCE_METADATA_ADMIN-unset} ${GCE_METADATA_ADMIN_TOKEN-unset}\"");
     command.env("GCE_METADATA_ADMIN", "http://127.0.0.1:1").env("GCE_METADATA_ADMIN_TOKEN", "made-up");

@@ -110,6 +110,15 @@ fn a_shell_evaluates_the_output_of_env_and_of_unset() {
     assert_eq!(value(&environment, "NO_PROXY"), Some("internal.example.com"));
 }
 
+/// Python refuses an empty `GCE_METADATA_MTLS_MODE`, and asks a host without a name if `GCE_METADATA_ROOT` is empty.
+#[test]
+fn files_that_undo_env_have_no_empty_values_that_break_clients() {
+    let undone = env(&["--unset", "--format", "dotenv"], |_| {});
+    let note = "# These variables must not be set, and this format can't unset them: \
+                GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT GCE_METADATA_MTLS_MODE\n";
+    assert_eq!(undone, format!("METADATA_SERVER_DETECTION=\nNO_PROXY=\nno_proxy=\n{note}"));
+}
+
 #[test]
 fn env_names_the_server_of_the_environment_or_the_default_one() {
     let json = |host: Option<&str>| {

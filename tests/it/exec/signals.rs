@@ -94,6 +94,19 @@ fn signals_of_the_terminal_are_not_passed_on() {
     assert_eq!(running.end(process), "INT=1 QUIT=1 TERM=2 USR1=1");
 }
 
+/// `nohup` ignores SIGHUP, and a shell without job control ignores SIGINT of a command in the background.
+#[test]
+#[cfg(target_os = "linux")]
+fn ignored_signals_stay_ignored_for_the_command() {
+    let inner = exec(&[], &["grep", "SigIgn", "/proc/self/status"]);
+    let mut outer = Command::new("sh");
+    outer.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let output = outer.env_clear().env("PATH", env!("PATH")).stdin(Stdio::null()).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let ignored = u64::from_str_radix(stdout.trim().trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    assert_eq!(ignored & 0b11, 0b11, "{stdout}");
+}
+
 #[test]
 fn after_a_sigkill_the_next_exec_removes_the_folder() {
     let tmp = tempfile::tempdir().unwrap();

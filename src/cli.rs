@@ -184,8 +184,9 @@ const FAILURE: u8 = 1;
 /// The exit status for a wrong command line of the commands in [`WITH_USAGE_STATUS`].
 const USAGE: u8 = 2;
 
-/// The commands whose status 1 says that a token is not valid, or that the admin API refuses a request.
-const WITH_USAGE_STATUS: [&str; 7] = ["token", "get", "set", "patch", "unset", "reset", "export"];
+/// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request.
+const WITH_USAGE_STATUS: [&str; 10] =
+    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export"];
 
 /// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {

@@ -45,7 +45,7 @@ Examples:
 
 Exit status:
   That of the command; 128 + N if signal N ended the command; 127 if the command is not found, 126 if it can't be executed;
-  1 if the server can't start.";
+  1 if the server can't start; 2 if the options are wrong.";
 
 /// Run a command with a server, so that the command runs as on a VM
 ///

@@ -82,7 +82,11 @@ fn a_server_that_can_not_start_ends_exec_without_the_command() {
 
 #[test]
 fn usage_errors_name_the_remedy() {
-    let refused = |command: &mut Command| String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let refused = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
     let mut without_dashes = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"));
     without_dashes.args(["exec", "python3", "test.py"]);
     let expected =

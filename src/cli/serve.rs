@@ -23,8 +23,8 @@ pub(crate) struct Serve {
     #[arg(long, help_heading = MISC)]
     exit_with_parent: bool,
 
-    /// Format of the start message on standard output: export lines for a shell, or one line of JSON with the members host,
-    /// metrics, pid and tls
+    /// Format of the start message on standard output: export lines for a shell, or one line of JSON with the members admin,
+    /// host, metrics, pid and tls
     #[arg(long, value_enum, default_value_t = Announce::Shell, value_name = "FORMAT", help_heading = MISC)]
     announce: Announce,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The commands of the program.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "exec",
     "env",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 18] = [
     "capture",
     "certs",
     "check-config",
+    "schema",
     "health",
     "token",
     "completions",

@@ -29,7 +29,7 @@ use gce_metadata_support::Secret;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What the resources show and change.
+/// The state that the resources show and change.
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) vm: Vm,

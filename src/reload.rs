@@ -89,9 +89,10 @@ impl Reload {
         self.with_loader(Loader::reload).await
     }
 
-    /// The metadata of the last valid content of the file, without run-time edits.
-    pub(crate) fn of_config(&self) -> Tree {
-        self.loader.lock().unwrap_or_else(PoisonError::into_inner).of_config.clone()
+    /// Does what [`reload`](Self::reload) does, and returns the metadata of the file, without run-time edits.
+    pub(crate) async fn reset(&self) -> Result<Tree, ConfigError> {
+        tracing::info!(path = %self.path.display(), "reset requested");
+        self.with_loader(|loader| loader.reload().map(|_| loader.of_config.clone())).await
     }
 
     /// Runs `work` on a thread that may block: reading a file may block, and building a large tree takes long.

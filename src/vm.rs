@@ -142,10 +142,7 @@ impl Vm {
     /// they are to be reset too.
     pub(crate) async fn reset(&self, with_guest_attributes: bool) -> Result<(), ConfigError> {
         let of_config = match &self.reload {
-            Some(reload) => {
-                reload.reload().await?;
-                reload.of_config()
-            }
+            Some(reload) => reload.reset().await?,
             None => self.of_config.clone(),
         };
         self.publisher.update(|current| {

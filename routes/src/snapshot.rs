@@ -84,7 +84,7 @@ impl Publisher {
 
     /// Replaces the tree by the result of `make`, and returns whether it changed. Other writers wait until it is replaced.
     pub fn update(&self, make: impl FnOnce(&Tree) -> Tree) -> bool {
-        let Ok((changed, _)) = self.change::<Infallible>(|tree| Ok(make(tree)));
+        let Ok((_, changed)) = self.change::<Infallible>(|tree| Ok(make(tree)));
         changed
     }
 
@@ -108,7 +108,7 @@ impl Publisher {
         let value = value.into();
         let edited = self.edit(|tree| tree.with(path, &value));
         depth::dismantle(value);
-        edited.map(drop)
+        edited.map(|_| ())
     }
 
     /// Applies a JSON merge patch (RFC 7396) to the node at a path; an empty path is the whole tree. Values are converted, and new
@@ -130,7 +130,7 @@ impl Publisher {
         let patch = patch.into();
         let edited = self.edit(|tree| tree.with_merged(path, &patch));
         depth::dismantle(patch);
-        edited.map(drop)
+        edited.map(|_| ())
     }
 
     /// Removes the node at a path.
@@ -138,29 +138,29 @@ impl Publisher {
     /// # Errors
     /// If there is no such node, or if it is computed.
     pub fn remove(&self, path: &str) -> Result<(), EditError> {
-        self.edit(|tree| tree.without(path)).map(drop)
+        self.edit(|tree| tree.without(path)).map(|_| ())
     }
 
-    /// Replaces the tree by the result of `edit`, and returns the state with that tree. Other writers wait until it is replaced.
+    /// Replaces the tree by the result of `edit`, and returns the new state. Other writers wait until the tree is replaced.
     ///
     /// # Errors
     /// The error of `edit`; the tree is unchanged then.
     pub fn edit<E>(&self, edit: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<Arc<Snapshot>, E> {
-        self.change(edit).map(|(_, snapshot)| snapshot)
+        self.change(edit).map(|(snapshot, _)| snapshot)
     }
 
-    /// Returns whether the tree changed, and the state with the new tree.
-    fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(bool, Arc<Snapshot>), E> {
+    /// Returns the state after the change, and whether it differs from the state before.
+    fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(Arc<Snapshot>, bool), E> {
         let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
         // Not in `send_modify`: it would block readers while a large tree is built.
         let current = Arc::clone(&self.sender.borrow());
         let tree = with_computed_leaves(make(&current.tree)?, &self.computed);
         if tree == current.tree {
-            return Ok((false, current));
+            return Ok((current, false));
         }
         let changed = Arc::new(Snapshot { tree, generation: current.generation + 1 });
         self.sender.send_replace(Arc::clone(&changed));
-        Ok((true, changed))
+        Ok((changed, true))
     }
 }
 
@@ -215,6 +215,16 @@ mod tests {
         assert!(publisher.remove("project/none").is_err());
         assert!(publisher.set("project/project-id/below", 1).is_err());
         assert_eq!(publisher.reader().snapshot().generation(), 0);
+    }
+
+    #[test]
+    fn an_edit_returns_the_state_that_it_has_published() {
+        let publisher = Publisher::new(tree("a"));
+        let edit = |id: &str| {
+            let snapshot = publisher.edit(|tree| tree.with("project/project-id", &id.into())).unwrap();
+            (snapshot.tree().text("project/project-id").unwrap().to_owned(), snapshot.generation())
+        };
+        assert_eq!((edit("b"), edit("b"), edit("c")), (("b".into(), 1), ("b".into(), 1), ("c".into(), 2)));
     }
 
     #[test]

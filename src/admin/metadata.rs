@@ -31,7 +31,7 @@ pub(super) async fn put_root(call: Call) -> Outcome {
     let metadata = ConfigDocument::from_json(document);
     let metadata = metadata.map_err(|error| Problem::unprocessable(error.to_string()).at(pointer(error.path())))?;
     let tree = call.admin.vm.overridden(metadata.metadata).tree();
-    let edited = edit(&call, |_| Ok(tree.clone()))?;
+    let edited = edit(&call, |_| Ok(tree))?;
     done(&call, &edited, StatusCode::NO_CONTENT)
 }
 
@@ -73,7 +73,8 @@ pub(super) async fn reset(call: Call) -> Outcome {
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-/// Edits the tree, if the conditions of the request hold. One edit is one snapshot: waiting requests wake once.
+/// Edits the tree, if the conditions of the request hold, and returns the state after the edit. One edit is one snapshot: waiting
+/// requests wake once.
 fn edit(call: &Call, change: impl FnOnce(&Tree) -> Result<Tree, Problem>) -> Result<Arc<Snapshot>, Problem> {
     call.admin.vm.publisher().edit(|tree| {
         check_conditions(call, tag(tree, &call.parameter).as_ref())?;
@@ -100,10 +101,18 @@ fn matches(list: &HeaderValue, tag: Option<&HeaderValue>) -> bool {
     list.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
-/// The guests' entity tag of a node, in quotes. `None` if the config has no such node.
+/// The entity tag of a node, in quotes: that of guests if they see the same value. Guests don't see OS Login, nor guest attributes and
+/// private keys in a directory above them; values with these have a tag of their own, so that each change of a value changes its tag.
+/// `None` if the config has no such node.
 fn tag(tree: &Tree, path: &str) -> Option<HeaderValue> {
-    tree.config_json(path)?;
-    let tag = entity_tag(&tree.get(path)?.json());
+    let value = tree.config_json(path)?;
+    let of_guests = tree.get(path)?.json();
+    let has_os_login = path.is_empty() && tree.os_login_config().is_some();
+    let is_same = !has_os_login && serde_json::from_slice(&of_guests).is_ok_and(|seen: Value| seen == value);
+    let tag = match is_same {
+        true => entity_tag(&of_guests),
+        false => entity_tag(shown_json(tree, path)?.to_string().as_bytes()),
+    };
     HeaderValue::from_str(&format!("\"{}\"", tag.to_str().ok()?)).ok()
 }
 
@@ -114,9 +123,12 @@ fn set_tag(answer: &mut Answer, tag: &HeaderValue, snapshot: &Snapshot) {
 
 /// 200 with the JSON of the node at this path, or of the document.
 fn shown(snapshot: &Snapshot, path: &str) -> Outcome {
-    let json = if path.is_empty() { Some(document(snapshot.tree())) } else { snapshot.tree().config_json(path) };
-    let json = json.ok_or_else(|| not_found(path))?;
+    let json = shown_json(snapshot.tree(), path).ok_or_else(|| not_found(path))?;
     Ok(with_type(StatusCode::OK, JSON, json.to_string()))
+}
+
+fn shown_json(tree: &Tree, path: &str) -> Option<Value> {
+    if path.is_empty() { Some(document(tree)) } else { tree.config_json(path) }
 }
 
 /// The config document of a tree: what a config file with this metadata has.
@@ -147,16 +159,17 @@ fn below_v1(patch: Value) -> Result<Value, Problem> {
     }
 }
 
-/// The answer to a successful edit, which led to this state: with `Prefer: return=representation` the new value.
-fn done(call: &Call, snapshot: &Snapshot, status: StatusCode) -> Outcome {
+/// The answer to an edit that led to this state: with `Prefer: return=representation` the new value. The current state may be that of
+/// a later edit, whose tag would let the client overwrite a value that it has not seen.
+fn done(call: &Call, edited: &Snapshot, status: StatusCode) -> Outcome {
     let is_wanted = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("return=representation"));
     let mut answer = if call.headers.get_all("prefer").iter().any(is_wanted) {
-        shown(snapshot, &call.parameter)?
+        shown(edited, &call.parameter)?
     } else {
         empty(status)
     };
-    if let Some(tag) = tag(snapshot.tree(), &call.parameter) {
-        set_tag(&mut answer, &tag, snapshot);
+    if let Some(tag) = tag(edited.tree(), &call.parameter) {
+        set_tag(&mut answer, &tag, edited);
     }
     Ok(answer)
 }
@@ -165,7 +178,24 @@ fn not_found(path: &str) -> Problem {
     Problem::not_found(format!("{path}: the metadata has no such value"))
 }
 
-/// The JSON pointer (RFC 6901) of the path of an error.
+/// The JSON pointer (RFC 6901) of the path of an error, in which the index of a list is in brackets.
 fn pointer(path: &[String]) -> String {
-    path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+    let index = |key: &str| key.strip_prefix('[')?.strip_suffix(']')?.parse::<usize>().ok();
+    let token = |key: &str| match index(key) {
+        Some(index) => index.to_string(),
+        None => key.replace('~', "~0").replace('/', "~1"),
+    };
+    path.iter().map(|key| format!("/{}", token(key))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_pointer_has_indices_without_brackets_and_escaped_keys() {
+        let path = ["osLogin", "loginProfiles", "[0]", "a/b~c", "[x]"].map(str::to_owned);
+        assert_eq!(pointer(&path), "/osLogin/loginProfiles/0/a~1b~0c/[x]");
+        assert_eq!(pointer(&[]), "");
+    }
 }

@@ -56,8 +56,8 @@ fn shell(source: &str, server: &Server) -> String {
     lines
 }
 
-/// The addresses as `HOST:PORT`, the URL of the admin API and the process ID, as a JSON object on one line. Listeners that the server does not have are
-/// absent.
+/// The addresses as `HOST:PORT`, the URL of the admin API and the process ID, as a JSON object on one line. Listeners that the server
+/// does not have, and Unix sockets, are absent.
 fn json(server: &Server) -> String {
     let address = |address: Option<&Address>| Some(Value::from(address?.reachable()?.to_string()));
     let members = [

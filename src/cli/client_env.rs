@@ -19,7 +19,7 @@ pub(super) struct Variable {
     pub(super) readers: &'static [Client],
 }
 
-/// What is done with a variable.
+/// The change of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// Set to `HOST:PORT` of the server.

@@ -100,12 +100,70 @@ async fn exchange(
         Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answered);
-    tokio::select! {
-        answered = &mut answered => answered,
-        // The connection ends first if the server closes it after the answer, or without one.
-        closed = connection => match closed {
-            Ok(()) => answered.await,
-            Err(error) => Err(error.into()),
-        },
+    let closed = tokio::select! {
+        answered = &mut answered => return answered,
+        closed = connection => closed,
+    };
+    // The connection ends first if the server closes or resets it after the answer, or without one.
+    match (answered.await, closed) {
+        (Err(_), Err(error)) => Err(error.into()),
+        (answered, _) => answered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+    use tokio::io::ReadBuf;
+
+    /// A server that sends a whole answer to the request, and then resets the connection.
+    struct Resetting {
+        answer: Option<&'static [u8]>,
+        is_asked: bool,
+        reader: Option<Waker>,
+    }
+
+    impl AsyncRead for Resetting {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if !self.is_asked {
+                self.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let Some(answer) = self.answer.take() else {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            };
+            buffer.put_slice(answer);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Resetting {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.is_asked = true;
+            self.reader.take().into_iter().for_each(Waker::wake);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_answer_counts_although_the_server_resets_the_connection() {
+        // `select!` polls in random order.
+        for _ in 0..50 {
+            let answer = b"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno";
+            let server = Resetting { answer: Some(answer), is_asked: false, reader: None };
+            let request = Request::get("/").header("host", "localhost").body(Bytes::new()).unwrap();
+            let answer = exchange(server, request).await.unwrap();
+            assert_eq!((answer.status().as_u16(), &answer.body()[..]), (413, &b"no"[..]));
+        }
     }
 }

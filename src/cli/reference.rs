@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference-cli.md");
 
-/// What is above this line is written by hand.
+/// The text above this line is written by hand.
 const MARKER: &str = "<!-- Rendered from the options: UPDATE_DOCS=1 cargo test --all-features reference -->\n";
 
 #[test]

@@ -1,4 +1,4 @@
-//! What stops the program: signals and the end of its parent. The drain that follows.
+//! The signals that stop the program, the end of its parent, which stops it too, and the drain that follows.
 
 use super::parent::{self, ParentEnd};
 use gce_metadata_server::Server;

@@ -64,7 +64,7 @@ pub(super) async fn start_with(
     }
 }
 
-/// What a start does with the limit on open files: each connection needs a file descriptor.
+/// How a start treats the limit on open files: each connection needs a file descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenFiles {
     /// Raises the limit to the hard limit, and warns if that does not allow all connections.

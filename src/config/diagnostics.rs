@@ -78,7 +78,7 @@ impl ConfigFile {
         diagnostics
     }
 
-    /// Logs one line if `check-config` has something to say about this content of the file.
+    /// Logs the number of warnings and notices of `check-config` for this content of the file, unless there are none.
     pub(crate) fn log_findings(&self, bytes: &[u8]) {
         let diagnostics = self.check_content(bytes);
         let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();

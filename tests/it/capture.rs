@@ -210,12 +210,15 @@ async fn redacted_answers_contain_no_secret_in_any_form() {
 
 #[tokio::test]
 async fn existing_files_are_not_replaced() {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let server = serve(json!({"instance": {"name": "vm"}})).await;
     let folder = tempfile::tempdir().unwrap();
     assert!(capture(&server, folder.path(), &["-o", "vm.json", "--answers", "answers"]).status.success());
     let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("vm.json"), mode("answers")), (0o600, 0o700));
+    std::fs::DirBuilder::new().mode(0o755).create(folder.path().join("shared")).unwrap();
+    assert!(capture(&server, folder.path(), &["--answers", "shared"]).status.success());
+    assert_eq!((mode("shared/0000"), mode("shared/index.json")), (0o600, 0o600), "others can read the folder");
     for (args, error) in [
         (["-o", "vm.json"], "error: vm.json already exists: remove it, or choose another file\n"),
         (["--answers", "answers"], "error: answers is not empty: choose another folder\n"),

@@ -1,4 +1,4 @@
-//! What token sources and the log learn of a request for a token.
+//! The data of a request for a token that token sources and the log get.
 
 use crate::support::get;
 use gce_metadata_server::routes::token::{AccessToken, AccessTokenRequest, TokenError};

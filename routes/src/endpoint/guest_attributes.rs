@@ -52,7 +52,7 @@ impl WritableAttributes {
         };
         let (publisher, save) = (self.publisher.clone(), self.save.clone());
         if call.head.method() == Method::DELETE {
-            let outcome = publisher.edit(|tree| removed(tree, &namespace, &key)).map(drop);
+            let outcome = publisher.edit(|tree| removed(tree, &namespace, &key)).map(|_| ());
             return match save {
                 Some(save) => Reply::later(saved(outcome, Some(save))),
                 None => outcome.map(|()| Answer::text("")).into(),
@@ -61,7 +61,7 @@ impl WritableAttributes {
         Reply::later(async move {
             let body = call.body.read(GuestAttributes::MAX_VALUE_BYTES).await?;
             let value = std::str::from_utf8(&body).map_err(|_| NO_TEXT)?.to_owned();
-            let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value)).map(drop);
+            let outcome = publisher.edit(|tree| written(tree, &namespace, &key, value)).map(|_| ());
             // Published: the body is not in flight any more, and saving may take long.
             drop(body);
             saved(outcome, save).await

@@ -1,4 +1,4 @@
-//! Tests of metadata from JSON, and of its changes.
+//! Tests of metadata: reading, errors, and the methods that set values.
 
 use super::*;
 use serde_json::json;

@@ -7,14 +7,18 @@ use anyhow::{Context, bail};
 use gce_metadata_server::routes::V1;
 use http::header::{CONTENT_TYPE, ETAG};
 use serde_json::{Value, json};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Names of files have at most this many characters of the path.
 const MAX_NAME: usize = 100;
 
-/// Creates the folder, readable by its owner only. It may exist if it is empty.
+/// The mode of the files. A folder that existed before may be readable by others.
+const MODE: u32 = 0o600;
+
+/// Creates the folder, readable by its owner only. It may exist if it is empty; its mode is kept then.
 pub(super) fn create(folder: &Path) -> anyhow::Result<()> {
     let context = || folder.display().to_string();
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(context)?;
@@ -40,8 +44,7 @@ pub(super) fn write(
         let file = format!("{number:04}{}", file_name(path));
         let body = if redact { redacted(path, answer, captured) } else { answer.body().to_vec() };
         let is_changed = body != **answer.body();
-        let write = || fs::write(folder.join(&file), &body);
-        write().with_context(|| folder.join(&file).display().to_string())?;
+        write_file(&folder.join(&file), &body)?;
         let headers: serde_json::Map<_, _> =
             headers.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
         index.push(json!({
@@ -58,8 +61,13 @@ pub(super) fn write(
         "capturedBy": concat!("gce-metadata-server ", env!("CARGO_PKG_VERSION")),
         "answers": index,
     });
-    let file = folder.join("index.json");
-    fs::write(&file, serde_json::to_string_pretty(&index)? + "\n").with_context(|| file.display().to_string())
+    write_file(&folder.join("index.json"), (serde_json::to_string_pretty(&index)? + "\n").as_bytes())
+}
+
+/// Creates a file that only its owner can read: answers may contain secrets.
+fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let file = File::options().write(true).create_new(true).mode(MODE).open(path);
+    file.and_then(|mut file| file.write_all(content)).with_context(|| path.display().to_string())
 }
 
 /// The headers in their order. The entity tag of a redacted value is a hash of the secret, so its digits are replaced.

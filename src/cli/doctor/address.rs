@@ -75,7 +75,7 @@ fn missing(facts: &Facts, name: &'static str) -> Option<Finding> {
     Some(Finding::warning(format!("{name} is not set: {why}"), readers).remedy(remedy).or(EXEC))
 }
 
-/// What is wrong with the syntax of an address. The value is not quoted in messages, because it may contain a password.
+/// A fault in the syntax of an address. The value is not quoted in messages, because it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Scheme,

@@ -132,6 +132,31 @@ async fn conditions_are_checked_with_the_edit() {
     assert_eq!(admin.send("PUT", absent, &[("if-none-match", "*")], "1").await.status, 201);
 }
 
+/// Guests don't see OS Login, nor guest attributes in the recursion over a directory above them.
+#[tokio::test]
+async fn a_change_of_values_that_guests_do_not_see_changes_the_entity_tag() {
+    let (_server, mut admin) = start().await;
+    let document = |users: Value| {
+        let v1 = json!({"instance": {"id": 7, "name": "vm", "attributes": {"enable-oslogin": "TRUE"}}});
+        json!({"computeMetadata": {"v1": v1}, "osLogin": {"loginProfiles": users}})
+    };
+    admin.expect(204, "PUT", "metadata", document(json!([]))).await;
+    let root = admin.get("metadata").await.etag().to_owned();
+    let ada = json!({"name": "ada@example.com", "posixAccounts": [{"username": "ada", "uid": "2001"}]});
+    admin.expect(204, "PUT", "metadata", document(json!([ada]))).await;
+    let changed = admin.send("GET", "metadata", &[("if-none-match", &root)], "").await;
+    assert!(changed.status == 200 && changed.body.contains("ada@example.com"), "{}", changed.body);
+
+    let before = [admin.get("metadata").await, admin.get("metadata/instance").await];
+    admin.expect(201, "PUT", "metadata/instance/guest-attributes/a/b", "guest").await;
+    for (path, before) in ["metadata", "metadata/instance"].into_iter().zip(before) {
+        let condition = [("if-match", before.etag())];
+        let patch = admin.send("PATCH", path, &condition, r#"{"instance": {"id": 8}}"#).await;
+        problem(&patch, 412);
+        assert_ne!(admin.get(path).await.etag(), before.etag(), "{path}");
+    }
+}
+
 /// Of many clients that read a value and write it back changed, each succeeds once for each of its turns.
 #[tokio::test]
 async fn concurrent_edits_with_conditions_lose_no_update() {

@@ -51,7 +51,7 @@ fn without_the_admin_api_the_command_has_no_address() {
     let mut command = shell(&["--no-admin"], "echo \"${GCE_METADATA_ADMIN-unset} ${GCE_METADATA_ADMIN_TOKEN-unset}\"");
     command.env("GCE_METADATA_ADMIN", "http://127.0.0.1:1").env("GCE_METADATA_ADMIN_TOKEN", "made-up");
     assert_eq!(super::ok(command), "unset unset\n", "the inherited address is that of another server");
-    let refused = super::error(shell(&["--no-admin", "--admin", "0"], "true"), 1);
+    let refused = super::error(shell(&["--no-admin", "--admin", "0"], "true"), 2);
     assert!(refused.contains("cannot be used with '--admin"), "{refused}");
 }
 

@@ -1,4 +1,4 @@
-//! What the tests read of a Markdown page: its anchors, links and code blocks.
+//! The parts of a Markdown page that the tests read: its anchors, links and code blocks.
 
 use crate::support::repository;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(super) struct Block {
     pub(super) line: usize,
     pub(super) language: String,
     pub(super) text: String,
-    /// What the comment before the block says.
+    /// The instruction in the comment before the block.
     pub(super) note: Option<Note>,
 }
 

@@ -16,7 +16,7 @@ trap 'status=$?; export -p >"$STATE/environment"; exit $status' EXIT
 pub(super) struct Reader {
     /// The current folder of all commands.
     folder: tempfile::TempDir,
-    /// What the shell and the stand-in remember.
+    /// The state of the shell and of the stand-in.
     state: tempfile::TempDir,
 }
 

@@ -5,6 +5,7 @@ use super::{folder, program};
 use crate::support::program::Program;
 use crate::support::repository;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 #[test]
 fn version_and_help_go_to_standard_output() {
@@ -123,7 +124,10 @@ fn a_start_and_a_reload_log_that_check_config_has_findings() {
     assert!(running.get("instance/odd").contains("404"));
     std::fs::write(&file, r#"{"instance": {"name": "a", "odd": 1, "even": 2}}"#).unwrap();
     running.signal("-HUP");
-    while running.get(path).contains("404") {}
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while running.get(path).contains("404") {
+        assert!(Instant::now() < deadline, "not reloaded");
+    }
     let (_, log) = running.stop("-TERM");
     for text in
         [" WARN ", "vm.json: 1 warning: run check-config vm.json", "vm.json: 2 notices: run check-config vm.json"]

@@ -1,4 +1,4 @@
-//! Tests of the section `osLogin`.
+//! Tests of reading the section `osLogin`: its errors, and the config without secrets.
 
 use super::*;
 

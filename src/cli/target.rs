@@ -6,6 +6,7 @@ use clap::Args;
 use gce_metadata_server::Environment;
 use http::Uri;
 use http::uri::Authority;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -55,7 +56,8 @@ impl Target {
     /// From the value of `GCE_METADATA_HOST`.
     pub(super) fn from_variable(host: &str) -> anyhow::Result<Self> {
         let target = Self::from_host(host);
-        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{host}` is not HOST or HOST:PORT"))
+        let shown = without_user(host);
+        target.with_context(|| format!("environment variable GCE_METADATA_HOST: `{shown}` is not HOST or HOST:PORT"))
     }
 
     /// The fixed address of the metadata server on a VM.
@@ -108,9 +110,23 @@ impl fmt::Display for Target {
     }
 }
 
+/// An address as an error may quote it: without a user name and password.
+pub(super) fn without_user(address: &str) -> Cow<'_, str> {
+    match address.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}").into(),
+        None => address.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quoted_address_has_no_password() {
+        assert_eq!(without_user("http://user:made-up@127.0.0.1:80"), "…@127.0.0.1:80");
+        assert_eq!(without_user("127.0.0.1:80"), "127.0.0.1:80");
+    }
 
     #[test]
     fn a_target_is_a_host_with_or_without_port() {

@@ -1,6 +1,7 @@
 //! The client of the admin API: the options that name the server, requests, and errors in the words of the API.
 
 use super::url::AdminUrl;
+use crate::cli::target::without_user;
 use crate::cli::usage_error::UsageError;
 use crate::cli::{file, http_client};
 use anyhow::{Context, bail};
@@ -74,7 +75,7 @@ impl AdminApi {
         let url = environment.admin_url.as_deref().ok_or_else(|| UsageError(NO_URL.to_owned()))?;
         let parsed = url.parse();
         Ok(parsed.map_err(|error: String| {
-            UsageError(format!("environment variable GCE_METADATA_ADMIN: `{url}`: {error}"))
+            UsageError(format!("environment variable GCE_METADATA_ADMIN: `{}`: {error}", without_user(url)))
         })?)
     }
 

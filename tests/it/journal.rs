@@ -1,5 +1,7 @@
 //! The journal of requests, over sockets: the admin API's routes, the library, and a load of many connections.
 
+#[cfg(feature = "cli")]
+mod clients;
 mod library;
 mod load;
 #[cfg(feature = "cli")]

@@ -1,0 +1,29 @@
+//! WireMock's own clients read the journal.
+
+use crate::support::repository;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a program by `exec`, which passes it the address of the admin API.
+fn run(interpreter: &Path, program: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+        .args(["exec", "--"])
+        .arg(interpreter)
+        .arg(repository("tests/clients").join(program))
+        .env("NODE_PATH", repository("target/clients/node/node_modules"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn python_wiremock_reads_the_journal() {
+    run(&repository("target/clients/venv/bin/python"), "python/journal.py");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn node_wiremock_captain_reads_the_journal() {
+    run(Path::new("node"), "node/journal.js");
+}

@@ -52,9 +52,21 @@ fn kill(process: u32, signal: &str) {
     assert!(Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status().unwrap().success());
 }
 
+/// Runs the command with signals that a shell or `nohup` above this test may ignore. `env` replaces itself by the command, so the number
+/// of the process is that of the command. Without coreutils the command is run unchanged.
+fn with_default_signals(command: Command) -> Command {
+    if !cfg!(target_os = "linux") {
+        return command;
+    }
+    let mut outer = Command::new("env");
+    outer.arg("--default-signal=HUP,INT,QUIT").arg(command.get_program()).args(command.get_args());
+    outer.env_clear().env("PATH", env!("PATH")).stdin(Stdio::null()).stdout(Stdio::piped());
+    outer
+}
+
 #[test]
 fn without_a_terminal_each_signal_is_passed_on_once() {
-    let mut running = Running::start(exec(&[], &["perl", "-e", PRINT_SIGNALS]));
+    let mut running = Running::start(with_default_signals(exec(&[], &["perl", "-e", PRINT_SIGNALS])));
     running.line();
     let process = running.child.id();
     for signal in ["INT", "QUIT", "HUP", "USR1", "USR2", "CONT"] {
@@ -75,7 +87,7 @@ fn signals_of_the_terminal_are_not_passed_on() {
     let terminal = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
     let mut controller = File::from(controller);
 
-    let inner = exec(&[], &["perl", "-e", PRINT_SIGNALS]);
+    let inner = with_default_signals(exec(&[], &["perl", "-e", PRINT_SIGNALS]));
     let mut outer = Command::new("setsid");
     // `setsid` replaces itself by its command, so the number of the process is that of `exec`.
     outer.arg("--ctty").arg(inner.get_program()).args(inner.get_args());

@@ -9,6 +9,7 @@
 
 mod admin;
 mod announce;
+mod block_on;
 mod capture;
 mod certs;
 mod check_config;
@@ -31,6 +32,7 @@ mod reference;
 mod schema;
 mod scratch;
 mod serve;
+mod shell;
 mod signals;
 mod start;
 mod target;

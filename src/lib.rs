@@ -77,6 +77,7 @@ mod files;
 mod guest_attributes;
 mod hosts;
 mod journal;
+mod json_pointer;
 mod metrics;
 mod rate_limits;
 mod reload;

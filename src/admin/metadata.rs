@@ -3,6 +3,7 @@
 use super::call::{Answer, Call, JSON, Outcome, empty, with_type};
 use super::problem::Problem;
 use crate::config::ConfigDocument;
+use crate::json_pointer::child;
 use gce_metadata_layers::entity_tag;
 use gce_metadata_routes::{Snapshot, Tree};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -181,11 +182,10 @@ fn not_found(path: &str) -> Problem {
 /// The JSON pointer (RFC 6901) of the path of an error, in which the index of a list is in brackets.
 fn pointer(path: &[String]) -> String {
     let index = |key: &str| key.strip_prefix('[')?.strip_suffix(']')?.parse::<usize>().ok();
-    let token = |key: &str| match index(key) {
-        Some(index) => index.to_string(),
-        None => key.replace('~', "~0").replace('/', "~1"),
-    };
-    path.iter().map(|key| format!("/{}", token(key))).collect()
+    path.iter().fold(String::new(), |pointer, key| match index(key) {
+        Some(index) => child(&pointer, &index.to_string()),
+        None => child(&pointer, key),
+    })
 }
 
 #[cfg(test)]

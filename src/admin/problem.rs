@@ -2,9 +2,11 @@
 
 use super::call::{Answer, with_type};
 use crate::journal::PatternError;
+use crate::json_pointer::child;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use serde_path_to_error::Segment;
 use std::error::Error;
 
 pub(super) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -59,9 +61,11 @@ impl Problem {
 
     /// 422: a member of the body has a wrong name, type or value.
     pub(super) fn wrong_member(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let path = error.path().to_string();
-        let pointer =
-            if path == "." { String::new() } else { format!("/{}", path.replace(['.', '['], "/").replace(']', "")) };
+        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => child(&pointer, &index.to_string()),
+            Segment::Map { key } => child(&pointer, key),
+            Segment::Enum { .. } | Segment::Unknown => pointer,
+        });
         Self::unprocessable(error.inner().to_string()).at(pointer)
     }
 

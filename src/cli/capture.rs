@@ -11,6 +11,7 @@ mod redact;
 mod replay;
 mod walk;
 
+use super::block_on::block_on;
 use super::target::Target;
 use super::values::http_url;
 use anyhow::{Context, anyhow};
@@ -63,8 +64,7 @@ impl Capture {
         if let Some(folder) = &self.answers {
             answers::create(folder)?;
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.capture(environment))
+        block_on(self.capture(environment))?
     }
 
     async fn capture(self, environment: &Environment) -> anyhow::Result<()> {

@@ -17,10 +17,10 @@ mod probe;
 mod proxy;
 mod server;
 
+use super::block_on::block_on;
 use super::client::Client;
 use super::client_env::PROXIED;
 use super::target::{Target, TargetOption};
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use facts::{Facts, Machine};
 use finding::{Finding, Severity};
@@ -97,11 +97,7 @@ const CHECKS: &[Check] = &[
 
 impl Doctor {
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-        let facts = runtime.block_on(self.facts(environment));
-        // Does not wait for a name resolver that blocks.
-        runtime.shutdown_background();
+        let facts = block_on(self.facts(environment))?;
         let findings = examine(&facts);
         let output = match self.format {
             Format::Text => findings.iter().map(|(check, finding)| finding.line(check) + "\n").collect(),

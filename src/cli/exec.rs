@@ -6,6 +6,7 @@ mod signals;
 mod summary;
 mod wiring;
 
+use super::block_on::block_on;
 use super::http_client;
 use super::logging;
 use super::options::ServeOptions;
@@ -116,12 +117,7 @@ impl Exec {
     /// Runs the command and returns its exit status.
     pub(super) fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         logging::start_at(Level::WARN, &self.serve.logging, environment.log_filter.as_deref())?;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-        let status = runtime.block_on(self.execute(environment));
-        // Does not wait for threads that a file system or TPM blocks.
-        runtime.shutdown_background();
-        status.map(ExitCode::from)
+        block_on(self.execute(environment))?.map(ExitCode::from)
     }
 
     async fn execute(self, mut environment: Environment) -> anyhow::Result<u8> {

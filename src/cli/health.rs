@@ -1,8 +1,9 @@
 //! `health` asks a running server whether it answers. It is for container images without a shell or curl.
 
+use super::block_on::block_on;
 use super::http_client;
 use super::target::{Target, TargetOption};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use gce_metadata_server::Environment;
 use std::time::Duration;
@@ -29,12 +30,7 @@ pub(crate) struct Health {
 impl Health {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         let target = self.target.target(environment)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("can't start the runtime")?;
-        let checked = runtime.block_on(check(&target));
-        // Does not wait for a host name that is still being resolved.
-        runtime.shutdown_background();
-        checked
+        block_on(check(&target))?
     }
 }
 

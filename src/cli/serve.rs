@@ -1,6 +1,7 @@
 //! `serve`, the default command: a server that reloads on SIGHUP and drains on SIGTERM or SIGINT.
 
 use super::announce::{Announce, announce};
+use super::block_on::block_on;
 use super::go;
 use super::logging;
 use super::options::{MISC, ServeOptions};
@@ -34,12 +35,7 @@ impl Serve {
     pub(super) fn run(self, environment: Environment) -> anyhow::Result<()> {
         logging::start(&self.options.logging, environment.log_filter.as_deref())?;
         // Runs everything but connections, which have their own threads.
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-        let served = runtime.block_on(serve(self, environment));
-        // Does not wait for threads that a file system or TPM blocks.
-        runtime.shutdown_background();
-        served
+        block_on(serve(self, environment))?
     }
 }
 

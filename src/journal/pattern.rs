@@ -2,7 +2,8 @@
 
 use super::entry::Entry;
 use super::near::distance;
-use super::string_pattern::{StringPattern, child, object, string, whole_regex};
+use super::string_pattern::{StringPattern, object, string, whole_regex};
+use crate::json_pointer::child;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::borrow::Cow;

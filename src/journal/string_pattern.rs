@@ -2,6 +2,7 @@
 
 use super::near::distance;
 use super::pattern::PatternError;
+use crate::json_pointer::child;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -121,11 +122,6 @@ pub(super) fn object<'a>(value: &'a Value, pointer: &str) -> Result<&'a Map<Stri
 
 pub(super) fn string<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, PatternError> {
     value.as_str().ok_or_else(|| PatternError::new(pointer, "a string is expected"))
-}
-
-/// The JSON pointer (RFC 6901) of a member.
-pub(super) fn child(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The client of the admin API: the options that name the server, requests, and errors in the words of the API.
 
 use super::url::AdminUrl;
+use crate::cli::block_on::block_on;
 use crate::cli::target::without_user;
 use crate::cli::usage_error::UsageError;
 use crate::cli::{file, http_client};
@@ -60,11 +61,7 @@ impl AdminApi {
             bearer.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, bearer);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("can't start the runtime")?;
-        let answer = runtime.block_on(http_client::send(url.peer(), request, ANSWER_LIMIT));
-        // Does not wait for a host name that is still being resolved.
-        runtime.shutdown_background();
+        let answer = block_on(http_client::send(url.peer(), request, ANSWER_LIMIT))?;
         checked(&url, answer.context("the admin API does not answer")?)
     }
 

@@ -1,6 +1,7 @@
 //! A finding of `doctor`: the problem, why it matters, and the remedy; as a line of text or as JSON.
 
 use crate::cli::client::Client;
+use crate::cli::shell::single_quoted;
 use serde_json::{Value, json};
 
 /// How bad a finding is.
@@ -99,7 +100,7 @@ pub(super) fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(is_plain) {
         return value.to_owned();
     }
-    format!("'{}'", value.replace('\'', r"'\''"))
+    single_quoted(value)
 }
 
 /// The command that sets a variable.

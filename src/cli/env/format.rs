@@ -1,6 +1,7 @@
 //! The formats of `env`: shells, and files that other tools read.
 
 use crate::cli::client_env::{ClientEnvironment, empty_is_unset};
+use crate::cli::shell::single_quoted;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -61,7 +62,7 @@ impl Format {
             (Self::Fish, None) => format!("set -e {name}"),
             (Self::Powershell, Some(value)) => format!("$env:{name} = '{}'", value.replace('\'', "''")),
             (Self::Powershell, None) => format!("Remove-Item -ErrorAction Ignore Env:{name}"),
-            (_, Some(value)) => format!("export {name}='{}'", value.replace('\'', r"'\''")),
+            (_, Some(value)) => format!("export {name}={}", single_quoted(value)),
             (_, None) => format!("unset {name}"),
         }
     }

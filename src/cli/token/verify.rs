@@ -2,6 +2,7 @@
 
 use super::jwks::{Place, Problem, Verified};
 use super::jwt::{Decoded, printable};
+use crate::cli::block_on::block_on;
 use crate::cli::file::STDIN;
 use crate::cli::target::TargetOption;
 use crate::cli::values::secret;
@@ -64,8 +65,7 @@ impl Verify {
         let token = token.trim();
         let (decoded, now) = (Decoded::from_token(token)?, SystemTime::now());
         print(&decoded.describe(now));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let loaded = runtime.context("can't start the runtime")?.block_on(place.load());
+        let loaded = block_on(place.load())?;
         let keys = loaded.context("the signature is not verified")?;
         match keys.verify(token, &decoded, self.audience.as_deref(), now) {
             Verified::Valid(key) => {

@@ -13,25 +13,28 @@ mod requests;
 mod serve_event;
 mod string_pattern;
 mod times;
+mod verification;
 
 pub(crate) use entry::Entry;
 pub(crate) use expectation::Expectation;
 pub use matching::Matching;
-pub(crate) use near::{NearMiss, near_misses, nearest_keys};
+pub(crate) use near::{NearMiss, near_misses, nearest_keys, nearest_keys_of};
 pub(crate) use pattern::Pattern;
 pub use pattern::PatternError;
 pub use requests::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, UnmetExpectation};
 pub(crate) use serve_event::{logged_request, serve_event};
 pub use times::Times;
+pub(crate) use verification::Verification;
+pub use verification::{Expectations, ExpectationsError};
 
 use crossbeam_queue::ArrayQueue;
 use entry::Answer;
 use gce_metadata_layers::record_requests::{BegunRequest, EndedRequest, RecordAnswer, RecordRequest};
-use gce_metadata_routes::Reader;
+use gce_metadata_routes::{Reader, Snapshot};
 use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -46,6 +49,8 @@ struct Shared {
     /// The number of [`Changes`]. Without any, a request notifies nothing, because `Notify` takes a lock.
     followers: AtomicUsize,
     added: Notify,
+    /// The number of entries that were dropped to make room, since the journal was cleared.
+    lost: AtomicU64,
     /// What [`Server::verify`](crate::Server::verify) checks.
     expected: Mutex<Vec<Expectation>>,
     /// Tells the generation of the metadata.
@@ -67,6 +72,7 @@ impl Journal {
             taken: Mutex::default(),
             followers: AtomicUsize::new(0),
             added: Notify::new(),
+            lost: AtomicU64::new(0),
             expected: Mutex::default(),
             reader,
         }))
@@ -109,6 +115,19 @@ impl Journal {
     /// Removes all entries.
     pub(crate) fn clear(&self) {
         self.taken().entries.clear();
+        self.0.lost.store(0, Ordering::Relaxed);
+    }
+
+    /// The number of entries that were dropped to make room, since the journal was cleared.
+    pub(crate) fn lost(&self) -> u64 {
+        // Entries that a reader takes over may drop older ones.
+        drop(self.taken());
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// The current metadata.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.reader.snapshot()
     }
 
     /// A signal for each new entry.
@@ -139,12 +158,15 @@ impl Journal {
         }
         let surplus = taken.entries.len().saturating_sub(self.0.ended.capacity());
         taken.entries.drain(..surplus);
+        self.0.lost.fetch_add(u64::try_from(surplus).unwrap_or(u64::MAX), Ordering::Relaxed);
         taken
     }
 
     fn add(&self, mut entry: Box<Entry>) {
         entry.generation = self.0.reader.snapshot().generation();
-        self.0.ended.force_push(entry);
+        if self.0.ended.force_push(entry).is_some() {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        }
         // Orders the push before the load: a follower looks for entries after it has counted itself.
         fence(Ordering::SeqCst);
         if self.0.followers.load(Ordering::SeqCst) > 0 {

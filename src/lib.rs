@@ -103,7 +103,8 @@ pub use gce_metadata_tokens::{
 };
 pub use guest_attributes::GuestAttributesError;
 pub use journal::{
-    ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
+    ExpectationGuard, Expectations, ExpectationsError, Matching, MatchingRequests, PatternError, ReceivedRequest,
+    Requests, Times, UnmetExpectation,
 };
 pub use reload::ReloadCounts;
 pub use server::{

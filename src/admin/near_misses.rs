@@ -2,7 +2,7 @@
 
 use super::call::{Call, Outcome, json};
 use super::requests::{entries, pattern};
-use crate::journal::{Entry, NearMiss, Pattern, logged_request, near_misses, nearest_keys};
+use crate::journal::{Entry, NearMiss, Pattern, logged_request, near_misses, nearest_keys, nearest_keys_of};
 use gce_metadata_routes::Tree;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ pub(super) async fn of_pattern(call: Call) -> Outcome {
     let near = json_of(&near_misses(&pattern, &entries(&call)), &pattern);
     let mut answer = json!({"nearMisses": near});
     let snapshot = call.admin.vm.reader().snapshot();
-    if let Some(keys) = keys_of(snapshot.tree(), &pattern) {
+    if let Some(keys) = nearest_keys_of(snapshot.tree(), &pattern) {
         answer["metadataServer"] = json!({"nearestKeys": keys});
     }
     json(&answer)
@@ -55,10 +55,4 @@ pub(super) fn json_of(near: &[NearMiss], pattern: &Pattern) -> Vec<Value> {
         })
     };
     near.iter().map(json).collect()
-}
-
-/// The keys nearest to that of the pattern; `None` if the pattern names no key, or one that exists.
-pub(super) fn keys_of(tree: &Tree, pattern: &Pattern) -> Option<Vec<String>> {
-    let key = pattern.key().filter(|key| tree.get(key.trim_matches('/')).is_none())?;
-    Some(nearest_keys(tree, key).into_iter().map(|(key, _)| key).collect())
 }

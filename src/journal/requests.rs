@@ -3,11 +3,13 @@
 use super::entry::Entry;
 use super::expectation::{Expectation, Unmet};
 use super::matching::Matching;
+use super::serve_event::serve_event;
 use super::times::Times;
-use super::{Journal, Pattern};
+use super::{Expectations, Journal, Pattern};
 use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};
+use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
@@ -54,6 +56,22 @@ impl Requests {
     /// Removes all requests from the journal.
     pub fn clear(&self) {
         self.0.clear();
+    }
+
+    /// The number of requests that were dropped from the journal to make room for later ones, since it was cleared.
+    pub fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+
+    /// The requests in JSON, the oldest first: the entries of `GET /__admin/requests`.
+    pub fn serve_events(&self) -> Vec<Value> {
+        let snapshot = self.0.snapshot();
+        self.0.entries().iter().map(|entry| serve_event(entry, snapshot.tree())).collect()
+    }
+
+    /// Expects these requests at the time of [`Server::verify`](crate::Server::verify).
+    pub fn expect(&self, expectations: &Expectations) {
+        expectations.0.iter().for_each(|expectation| self.0.expect(expectation.clone()));
     }
 }
 

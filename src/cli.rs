@@ -13,6 +13,7 @@ mod block_on;
 mod capture;
 mod certs;
 mod check_config;
+mod child;
 mod client;
 mod client_env;
 mod completions;

@@ -69,9 +69,12 @@ impl Requests {
         self.0.entries().iter().map(|entry| serve_event(entry, snapshot.tree())).collect()
     }
 
-    /// Expects these requests at the time of [`Server::verify`](crate::Server::verify).
-    pub fn expect(&self, expectations: &Expectations) {
-        expectations.0.iter().for_each(|expectation| self.0.expect(expectation.clone()));
+    /// Verifies these expectations now.
+    ///
+    /// # Errors
+    /// If an expectation does not hold. The error prints what was asked instead.
+    pub fn verify(&self, expectations: &Expectations) -> Result<(), UnmetExpectation> {
+        UnmetExpectation::check(&expectations.0, &self.0)
     }
 }
 
@@ -169,9 +172,13 @@ impl Drop for ExpectationGuard {
 pub struct UnmetExpectation(Vec<Unmet>);
 
 impl UnmetExpectation {
-    /// Checks all expectations.
+    /// Checks the expectations of [`MatchingRequests::expect`].
     pub(crate) fn verify(journal: &Journal) -> Result<(), Self> {
-        let unmet: Vec<_> = journal.expected().iter().filter_map(|it| it.check(journal).err()).collect();
+        Self::check(&journal.expected(), journal)
+    }
+
+    fn check(expectations: &[Expectation], journal: &Journal) -> Result<(), Self> {
+        let unmet: Vec<_> = expectations.iter().filter_map(|it| it.check(journal).err()).collect();
         if unmet.is_empty() { Ok(()) } else { Err(Self(unmet)) }
     }
 }

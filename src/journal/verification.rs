@@ -80,8 +80,7 @@ impl TimesDocument {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let expected: Expectations = r#"[{"request": {"path": "instance/id"}, "times": {"atMost": 2}}]"#.parse()?;
 /// let server = Server::builder().simulate().start().await?;
-/// server.requests().expect(&expected);
-/// server.verify()?;
+/// server.requests().verify(&expected)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]

@@ -112,6 +112,10 @@ pub(crate) enum Command {
 
     Export(admin::Export),
 
+    Requests(admin::Requests),
+
+    Verify(admin::Verify),
+
     Capture(capture::Capture),
 
     /// Create certificates for HTTPS
@@ -187,9 +191,10 @@ const FAILURE: u8 = 1;
 /// The exit status for a wrong command line of the commands in [`WITH_USAGE_STATUS`].
 const USAGE: u8 = 2;
 
-/// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request.
-const WITH_USAGE_STATUS: [&str; 10] =
-    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export"];
+/// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request, an
+/// expectation does not hold.
+const WITH_USAGE_STATUS: [&str; 12] =
+    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify"];
 
 /// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -217,6 +222,8 @@ impl Command {
             Self::Unset(unset) => unset.run(&environment)?,
             Self::Reset(reset) => reset.run(&environment)?,
             Self::Export(export) => export.run(&environment)?,
+            Self::Requests(requests) => requests.run(&environment)?,
+            Self::Verify(verify) => verify.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),

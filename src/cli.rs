@@ -50,7 +50,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const SHORT_ABOUT: &str =
-    "An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
+    "An emulator of Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
 
 const ABOUT: &str = "\
 An emulator of Google Compute Engine's metadata server.

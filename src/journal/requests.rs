@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::expectation::{Expectation, Unmet};
 use super::matching::Matching;
+use super::near::nearest_keys;
 use super::serve_event::serve_event;
 use super::times::Times;
 use super::{Expectations, Journal, Pattern};
@@ -67,6 +68,11 @@ impl Requests {
     pub fn serve_events(&self) -> Vec<Value> {
         let snapshot = self.0.snapshot();
         self.0.entries().iter().map(|entry| serve_event(entry, snapshot.tree())).collect()
+    }
+
+    /// The keys of the metadata whose paths are nearest to this one below `/computeMetadata/v1/`, at most three, the nearest first.
+    pub fn nearest_keys(&self, path: &str) -> Vec<String> {
+        nearest_keys(self.0.snapshot().tree(), path).into_iter().map(|(key, _)| key).collect()
     }
 
     /// Verifies these expectations now.

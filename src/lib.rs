@@ -73,6 +73,8 @@ mod blocking;
 mod captured_log;
 pub mod certs;
 mod config;
+mod date;
+mod events;
 mod files;
 mod guest_attributes;
 mod hosts;

@@ -2,8 +2,9 @@
 
 use super::{builder, error, ok, program};
 use crate::support::{Client, get, request};
-use gce_metadata_server::Server;
+use gce_metadata_server::{AdminOptions, Server};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 
 /// A server that was asked for an id, a token, and a key that does not exist.
 async fn asked() -> Server {
@@ -54,6 +55,41 @@ async fn requests_prints_their_number() {
         assert_eq!(ok(program(&server, args)), count, "{args:?}");
     }
     assert!(error(program(&server, &["requests", "--count", "--follow"]), 2).contains("--follow"));
+}
+
+#[tokio::test]
+async fn follow_prints_the_journal_and_each_new_request_until_the_server_stops() {
+    let server = asked().await;
+    let mut following = program(&server, &["requests", "--follow", "--path", "instance/*"]).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    assert_eq!(targets(&lines.next().unwrap().unwrap()), [pair("id", "200")]);
+    assert_eq!(targets(&lines.next().unwrap().unwrap()), [pair("preemptd", "404 (unmatched)")]);
+    get(&server, "project/project-id").await;
+    get(&server, "instance/name").await;
+    assert_eq!(targets(&lines.next().unwrap().unwrap()), [pair("name", "200")]);
+    server.shutdown().await;
+    assert!(lines.next().is_none());
+    let ended = following.wait_with_output().unwrap();
+    assert_eq!((&*String::from_utf8(ended.stderr).unwrap(), ended.status.code()), ("", Some(0)));
+}
+
+#[tokio::test]
+async fn follow_prints_entries_in_json_and_reports_errors_of_the_admin_api() {
+    let server = asked().await;
+    let args = ["requests", "--follow", "--unmatched", "--format", "json"];
+    let mut following = program(&server, &args).spawn().unwrap();
+    let line = BufReader::new(following.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["metadataServer"]["path"], "instance/preemptd");
+    server.shutdown().await;
+    following.wait().unwrap();
+
+    let with_token = Server::builder().admin(AdminOptions::loopback().token("made-up")).start().await.unwrap();
+    let refused = error(program(&with_token, &["requests", "--follow"]), 1);
+    assert!(refused.contains("GCE_METADATA_ADMIN_TOKEN"), "{refused}");
+    let mut other = program(&with_token, &["requests", "--follow"]);
+    other.args(["--admin-url", &with_token.url().unwrap()]);
+    assert!(error(other, 1).contains("this is not an admin API"));
 }
 
 #[tokio::test]

@@ -89,13 +89,9 @@ pub(super) fn isolated(events: &[Value]) -> Finding {
                     answers, it sent no request";
         return Finding::warning(what, &[]).or("see whether the command finds other credentials first, or needs none");
     };
-    let hosts: Vec<_> = hosts.into_iter().collect();
-    let what = format!(
-        "the command asks {} in spite of the variables: {} (the first of {})",
-        hosts.join(" and "),
-        target(first),
-        requests(events.len()),
-    );
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join(" and ");
+    let what =
+        format!("the command asks {hosts} in spite of the variables: {}, {}", requests(events.len()), target(first));
     let finding = Finding::error(what, &[]).remedy(SERVE);
     finding.or("run the program with gce-metadata-server exec --via-proxy, if it uses HTTP_PROXY")
 }
@@ -159,8 +155,7 @@ mod tests {
     #[test]
     fn a_request_in_the_namespace_names_the_host() {
         let found = isolated(&[event("/v1/a", 200), event("/v1/b", 200)]).line("run");
-        let expected =
-            "error: the command asks 169.254.169.254 in spite of the variables: GET /v1/a (the first of 2 requests)";
+        let expected = "error: the command asks 169.254.169.254 in spite of the variables: 2 requests, GET /v1/a";
         assert!(found.starts_with(expected), "{found}");
         assert!(
             isolated(&[]).line("run").starts_with("warning: the command does not ask 169.254.169.254 or metadata.")

@@ -50,9 +50,3 @@ pub(super) fn json_of(near: &[NearMiss], pattern: &Pattern, tree: &Tree) -> Vec<
     };
     near.iter().map(json).collect()
 }
-
-/// The keys nearest to that of the pattern; `None` if the pattern names no key, or one that exists.
-pub(super) fn keys_of(tree: &Tree, pattern: &Pattern) -> Option<Vec<String>> {
-    let key = pattern.key().filter(|key| tree.get(key.trim_matches('/')).is_none())?;
-    Some(nearest_keys(tree, key).into_iter().map(|(key, _)| key).collect())
-}

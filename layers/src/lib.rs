@@ -109,5 +109,5 @@ pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
 pub use require_host::{RequireHost, RequireHostLayer};
 pub use require_peer::{AllowedPeers, PeerPolicy, RequirePeer, RequirePeerLayer};
 pub use response_future::ResponseFuture;
-pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
+pub use set_server_headers::{OwnHeaders, SetServerHeaders, SetServerHeadersLayer};
 pub use wait_for_change::{WaitEnd, WaitForChange, WaitForChangeLayer, Waited, Waiters};

@@ -6,24 +6,19 @@
 
 mod entry;
 mod expectation;
-mod matching;
 mod near;
-mod pattern;
 mod requests;
 mod serve_event;
-mod string_pattern;
 mod times;
 
 pub(crate) use entry::Entry;
 pub(crate) use expectation::Expectation;
-pub use matching::Matching;
 pub(crate) use near::{NearMiss, near_misses, nearest_keys};
-pub(crate) use pattern::Pattern;
-pub use pattern::PatternError;
 pub use requests::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, UnmetExpectation};
 pub(crate) use serve_event::{logged_request, serve_event};
 pub use times::Times;
 
+use crate::request_pattern::Pattern;
 use crossbeam_queue::ArrayQueue;
 use entry::Answer;
 use gce_metadata_layers::record_requests::{BegunRequest, EndedRequest, RecordAnswer, RecordRequest};
@@ -90,7 +85,7 @@ impl Journal {
 
     /// The entries that match, the oldest first.
     pub(crate) fn matching(&self, pattern: &Pattern) -> Vec<Arc<Entry>> {
-        self.entries().into_iter().filter(|entry| pattern.matches(entry)).collect()
+        self.entries().into_iter().filter(|entry| pattern.matches(&**entry)).collect()
     }
 
     /// The entry with this number.
@@ -221,4 +216,4 @@ impl Drop for Begun {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

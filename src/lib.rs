@@ -81,6 +81,7 @@ mod json_pointer;
 mod metrics;
 mod rate_limits;
 mod reload;
+mod request_pattern;
 mod server;
 mod stack;
 mod trace;
@@ -102,10 +103,9 @@ pub use gce_metadata_tokens::{
     Token, TokenControl, TokenEvents, TokenOutcome, TokenRequest,
 };
 pub use guest_attributes::GuestAttributesError;
-pub use journal::{
-    ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
-};
+pub use journal::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, Times, UnmetExpectation};
 pub use reload::ReloadCounts;
+pub use request_pattern::{Matching, PatternError};
 pub use server::{
     Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
 };

@@ -1,13 +1,12 @@
 //! One request in the journal, as it is recorded: copied bytes and clocks. Everything else is made when the entry is read.
 
-use gce_metadata_layers::{CapturedBody, Connection, MetadataPath, PathLabel, PeerIdentity, Query, Waited};
+use crate::request_pattern::RequestView;
+use gce_metadata_layers::{CapturedBody, Connection, PathLabel, PeerIdentity, Query, Waited};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-const V1: &str = "/computeMetadata/v1";
 
 /// The first part of an id; the rest is the entry's number in hex. The form is that of a UUID, which WireMock's clients parse.
 const ID_PREFIX: &str = "00000000-0000-4000-8000-";
@@ -105,31 +104,9 @@ impl Entry {
         self.number
     }
 
-    /// The path and the query, as the client sent them.
-    pub(crate) fn url(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.bytes[..self.target_end])
-    }
-
-    /// The path, as the client sent it.
-    pub(crate) fn url_path(&self) -> String {
-        let url = self.url();
-        url.split_once('?').map_or(&*url, |(path, _)| path).to_owned()
-    }
-
     /// The query without its `?`.
     pub(crate) fn query(&self) -> Option<String> {
         self.url().split_once('?').map(|(_, query)| query.to_owned())
-    }
-
-    /// The parameters of the query, decoded.
-    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
-        let query = self.query().unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
-    }
-
-    /// The path below `/computeMetadata/v1/`, without runs of slashes; `None` if the request has another path.
-    pub(crate) fn key(&self) -> Option<String> {
-        MetadataPath::new(&self.url_path()).below(V1).map(str::to_owned)
     }
 
     /// The headers of the request. Credentials are redacted.
@@ -147,11 +124,6 @@ impl Entry {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The address of the client, without its port; `None` on a Unix socket.
-    pub(crate) fn client_ip(&self) -> Option<String> {
-        self.remote.map(|remote| remote.ip().to_canonical().to_string())
-    }
-
     /// Whether the path names something.
     pub(crate) fn is_matched(&self) -> bool {
         self.answer.is_none_or(|answer| answer.is_matched)
@@ -160,6 +132,26 @@ impl Entry {
     /// What the request waits for; `None` if it is no long poll.
     pub(crate) fn long_poll(&self) -> Option<Query> {
         Some(Query::parse(self.query().as_deref())).filter(|query| query.wait_for_change)
+    }
+}
+
+impl RequestView for Entry {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn url(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes[..self.target_end])
+    }
+
+    /// Credentials are redacted.
+    fn headers_named(&self, name: &str) -> Vec<Cow<'_, str>> {
+        let named = self.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value).collect()
+    }
+
+    fn client_ip(&self) -> Option<String> {
+        self.remote.map(|remote| remote.ip().to_canonical().to_string())
     }
 }
 

@@ -1,10 +1,10 @@
 //! The journal for tests in Rust, with the names of wiremock-rs where it has the same.
 
+use super::Journal;
 use super::entry::Entry;
 use super::expectation::{Expectation, Unmet};
-use super::matching::Matching;
 use super::times::Times;
-use super::{Journal, Pattern};
+use crate::request_pattern::{Matching, Pattern, RequestView};
 use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};

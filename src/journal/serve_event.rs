@@ -1,6 +1,7 @@
 //! The JSON of an entry: WireMock's `ServeEvent`, with the member `metadataServer` for what WireMock has no name for.
 
 use super::entry::Entry;
+use crate::request_pattern::RequestView;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gce_metadata_layers::{PeerIdentity, WaitEnd};

@@ -1,7 +1,8 @@
 //! Tests of the ring, its numbers and its followers.
 
-use super::entry::tests::entry;
+pub(crate) use super::entry::tests::entry;
 use super::*;
+use crate::request_pattern::RequestView;
 use gce_metadata_routes::{Metadata, Publisher};
 use http::Request;
 use std::thread::Builder;

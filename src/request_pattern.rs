@@ -258,7 +258,7 @@ fn strings(value: &Value, pointer: &str) -> Result<Vec<(String, StringPattern)>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::tests::entry;
+    use crate::journal::test_entry as entry;
     use gce_metadata_layers::Connection;
     use http::Request;
 

@@ -99,7 +99,7 @@ impl From<Matching> for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::tests::entry;
+    use crate::journal::test_entry as entry;
     use http::Request;
 
     #[test]

@@ -76,6 +76,7 @@ mod config;
 #[cfg_attr(not(test), expect(unused_imports, reason = "nothing reads events yet"))]
 #[expect(dead_code, reason = "nothing reports or reads events yet")]
 mod events;
+mod faults;
 mod files;
 mod guest_attributes;
 mod hosts;
@@ -94,6 +95,7 @@ pub use admin::AdminOptions;
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };
+pub use faults::{Fault, FaultError, FaultGuard, FaultStatus, Faults};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};

@@ -32,8 +32,10 @@
 //! [`FailAbortedLayer`] outside of this layer.
 
 mod action;
+mod delay;
 
 pub use action::FaultAction;
+pub use delay::FaultDelay;
 
 #[cfg(doc)]
 use crate::{AbortConnection, BodyFault, CloseConnection, FailAbortedLayer};
@@ -194,7 +196,7 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ResBody: From<Bytes>,
 {
-    action.delay(&stop).await;
+    action.wait(&stop).await;
     let (outcome, marks) = action.into_outcome();
     let mut response = match outcome {
         Outcome::PassOn => inner.call(request).await?,

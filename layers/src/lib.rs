@@ -94,7 +94,7 @@ pub use body_fault::{BodyFault, FaultableBody, apply_body_fault};
 pub use capture_body::{CaptureBody, CapturedBody};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
-pub use inject_faults::{FaultAction, FaultPlan, FaultRequest, InjectFaults, InjectFaultsLayer};
+pub use inject_faults::{FaultAction, FaultDelay, FaultPlan, FaultRequest, InjectFaults, InjectFaultsLayer};
 #[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};

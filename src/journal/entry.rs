@@ -1,7 +1,10 @@
 //! One request in the journal, as it is recorded: copied bytes and clocks. Everything else is made when the entry is read.
 
+use crate::faults::InjectedFault;
 use crate::request_pattern::RequestView;
-use gce_metadata_layers::{CapturedBody, Connection, PathLabel, PeerIdentity, Query, Waited};
+use gce_metadata_layers::{
+    AbortConnection, CapturedBody, CloseConnection, Connection, PathLabel, PeerIdentity, Query, Waited,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -46,11 +49,13 @@ pub(crate) struct Entry {
 }
 
 /// The head of an answer, without its headers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    /// The path names something.
+    /// `None` if a fault has ended the connection instead of answering.
+    pub(crate) status: Option<StatusCode>,
+    /// The path names something, or a fault has answered.
     pub(crate) is_matched: bool,
+    pub(crate) fault: Option<InjectedFault>,
     pub(crate) waited: Option<Waited>,
 }
 
@@ -130,9 +135,14 @@ impl Entry {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Whether the path names something.
+    /// The fault that was injected, if the request has an answer or a fault has ended its connection.
+    pub(crate) fn fault(&self) -> Option<&InjectedFault> {
+        self.answer.as_ref().and_then(|answer| answer.fault.as_ref())
+    }
+
+    /// Whether the path names something, or a fault has answered.
     pub(crate) fn is_matched(&self) -> bool {
-        self.answer.is_none_or(|answer| answer.is_matched)
+        self.answer.as_ref().is_none_or(|answer| answer.is_matched)
     }
 
     /// What the request waits for; `None` if it is no long poll.
@@ -164,8 +174,11 @@ impl RequestView for Entry {
 impl Answer {
     pub(super) fn new(status: StatusCode, extensions: &http::Extensions) -> Self {
         // A layer that refuses a request looks no path up. A label above the path says nothing about the path.
-        let is_matched = status != StatusCode::NOT_FOUND || extensions.get() == Some(&PathLabel::AsRequested);
-        Self { status, is_matched, waited: extensions.get().copied() }
+        let is_found = status != StatusCode::NOT_FOUND || extensions.get() == Some(&PathLabel::AsRequested);
+        let fault: Option<InjectedFault> = extensions.get().cloned();
+        let is_matched = is_found || fault.as_ref().is_some_and(|fault| fault.is_answer);
+        let is_sent = extensions.get::<AbortConnection>().is_none() && extensions.get::<CloseConnection>().is_none();
+        Self { status: is_sent.then_some(status), is_matched, fault, waited: extensions.get().copied() }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
+use gce_metadata_layers::{AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,7 @@ pub(super) fn run(
         .record(record)
         .journal(journal.clone().map(record_requests))
         .hosts(hosts)
+        .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();

@@ -1,5 +1,6 @@
 //! What a fault does to one request.
 
+use super::FaultDelay;
 use crate::abort::{AbortConnection, CloseConnection};
 use crate::body_fault::BodyFault;
 use bytes::Bytes;
@@ -12,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 ///
 /// ```
 /// use bytes::Bytes;
-/// use gce_metadata_layers::{BodyFault, FaultAction};
+/// use gce_metadata_layers::{BodyFault, FaultAction, FaultDelay};
 /// use http::Response;
 /// use std::time::Duration;
 ///
-/// let late = FaultAction::pass_on().after(Duration::from_secs(2));
+/// let late = FaultAction::pass_on().delay(FaultDelay::time(Duration::from_secs(2)));
 /// let unavailable = FaultAction::answer(Response::builder().status(503).body(Bytes::new()).unwrap());
 /// let truncated = FaultAction::pass_on().body(BodyFault::new().cut_after(12));
 /// # drop((late, unavailable, truncated));
@@ -24,17 +25,10 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 #[must_use = "an action has no effect until a plan returns it"]
 pub struct FaultAction {
-    delay: Delay,
+    delay: FaultDelay,
     outcome: Outcome,
     body: Option<BodyFault>,
     marks: Extensions,
-    ended: CancellationToken,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Delay {
-    For(Duration),
-    Forever,
 }
 
 #[derive(Debug)]
@@ -45,8 +39,7 @@ pub(super) enum Outcome {
 
 impl FaultAction {
     fn new(outcome: Outcome) -> Self {
-        let (marks, ended) = (Extensions::new(), CancellationToken::new());
-        Self { delay: Delay::For(Duration::ZERO), outcome, body: None, marks, ended }
+        Self { delay: FaultDelay::time(Duration::ZERO), outcome, body: None, marks: Extensions::new() }
     }
 
     /// Passes the request on, to be answered as usual.
@@ -69,19 +62,9 @@ impl FaultAction {
         Self::answer(unsent()).mark(CloseConnection)
     }
 
-    /// Waits for this time first.
-    pub fn after(self, delay: Duration) -> Self {
-        Self { delay: Delay::For(delay), ..self }
-    }
-
-    /// Waits until the client leaves, or until the token of [`until`](Self::until) is cancelled.
-    pub fn forever(self) -> Self {
-        Self { delay: Delay::Forever, ..self }
-    }
-
-    /// Ends the delay when this token is cancelled, such as when the fault is removed.
-    pub fn until(self, ended: CancellationToken) -> Self {
-        Self { ended, ..self }
+    /// Waits first.
+    pub fn delay(self, delay: FaultDelay) -> Self {
+        Self { delay, ..self }
     }
 
     /// Changes the body of the answer.
@@ -95,19 +78,11 @@ impl FaultAction {
         self
     }
 
-    /// Completes after the delay, or earlier if the delay is ended.
-    pub(super) async fn delay(&self, stop: &CancellationToken) {
-        let delay = async {
-            match self.delay {
-                Delay::For(Duration::ZERO) => {}
-                Delay::For(delay) => tokio::time::sleep(delay).await,
-                Delay::Forever => std::future::pending().await,
-            }
-        };
+    /// Completes after the delay, or when the server stops.
+    pub(super) async fn wait(&self, stop: &CancellationToken) {
         tokio::select! {
             biased;
-            () = delay => {}
-            () = self.ended.cancelled() => {}
+            () = self.delay.wait() => {}
             () = stop.cancelled() => {}
         }
     }

@@ -32,7 +32,7 @@ fn running() -> CancellationToken {
 #[tokio::test(start_paused = true)]
 async fn a_delayed_request_is_answered_as_usual() {
     let start = Instant::now();
-    let response = answer(|| FaultAction::pass_on().after(Duration::from_secs(2)), running()).await;
+    let response = answer(|| FaultAction::pass_on().delay(FaultDelay::time(Duration::from_secs(2))), running()).await;
     assert_eq!((start.elapsed().as_secs(), body(response).await), (2, "usual".into()));
 }
 
@@ -40,14 +40,15 @@ async fn a_delayed_request_is_answered_as_usual() {
 async fn a_delayed_answer_comes_after_its_delay() {
     let start = Instant::now();
     let made = || Response::builder().status(503).header("retry-after", "1").body("made".into()).unwrap();
-    let response = answer(move || FaultAction::answer(made()).after(Duration::from_secs(2)), running()).await;
+    let response =
+        answer(move || FaultAction::answer(made()).delay(FaultDelay::time(Duration::from_secs(2))), running()).await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert_eq!((start.elapsed().as_secs(), body(response).await), (2, "made".into()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_hangs_gets_no_answer() {
-    let hangs = answer(|| FaultAction::pass_on().forever(), running());
+    let hangs = answer(|| FaultAction::pass_on().delay(FaultDelay::forever()), running());
     assert!(timeout(DAY, hangs).await.is_err());
 }
 
@@ -55,12 +56,12 @@ async fn a_request_that_hangs_gets_no_answer() {
 async fn a_request_that_hangs_is_answered_when_its_fault_or_the_server_ends() {
     let ended = CancellationToken::new();
     let of_fault = ended.clone();
-    let hangs = answer(move || FaultAction::pass_on().forever().until(of_fault.clone()), running());
+    let hangs = answer(move || FaultAction::pass_on().delay(FaultDelay::forever().until(of_fault.clone())), running());
     let (response, ()) = tokio::join!(hangs, async { ended.cancel() });
     assert_eq!(body(response).await, "usual");
 
     let stop = CancellationToken::new();
-    let hangs = answer(|| FaultAction::pass_on().after(DAY), stop.clone());
+    let hangs = answer(|| FaultAction::pass_on().delay(FaultDelay::time(DAY)), stop.clone());
     let (start, (response, ())) = (Instant::now(), tokio::join!(hangs, async { stop.cancel() }));
     assert_eq!((body(response).await, start.elapsed()), ("usual".into(), Duration::ZERO));
 }

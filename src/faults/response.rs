@@ -26,7 +26,8 @@ pub(super) fn parse(value: &Value, pointer: &str) -> Result<Effect, FaultError> 
     members.finish("the response of a fault")?;
     let conflict =
         |name: &str, with: &str| FaultError::new(pointer, format!("`{name}` can't be combined with `{with}`"));
-    let answers = status.is_some() || headers.is_some() || body.is_some();
+    // WireMock's clients for Java and Go always send a status, 200 by default.
+    let answers = status.is_some_and(|status| status != StatusCode::OK) || headers.is_some() || body.is_some();
     if let Some(outcome) = fault {
         if answers || body_fault.is_some() || proxied.is_some() {
             return Err(conflict("fault", "other members than a delay"));
@@ -203,6 +204,7 @@ mod tests {
     #[test]
     fn faults_of_connections_and_of_the_usual_body() {
         let effect = |response: Value| parse(&response, "/response").unwrap();
+        assert_eq!(effect(json!({"fault": "CONNECTION_RESET_BY_PEER", "status": 200})).outcome, Outcome::Reset);
         assert_eq!(effect(json!({"fault": "CONNECTION_RESET_BY_PEER"})).outcome, Outcome::Reset);
         let late = effect(json!({"fault": "EMPTY_RESPONSE", "fixedDelayMilliseconds": 5}));
         assert_eq!((late.outcome, late.delay), (Outcome::Close, Delay::fixed(Duration::from_millis(5))));

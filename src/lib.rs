@@ -64,6 +64,10 @@
 struct EmbeddingExamples;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/faults.md")]
+struct FaultExamples;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
 

@@ -2,8 +2,16 @@
 
 use super::call::{Call, Outcome, json};
 use super::metadata::document;
+use crate::faults::Faults;
+use serde_json::json;
 
-/// `GET`: the config document of the current metadata.
+/// `GET`: the config document of the current metadata, and the faults if there are any.
 pub(super) async fn get(call: Call) -> Outcome {
-    json(&document(call.admin.vm.reader().snapshot().tree()))
+    let vm = &call.admin.vm;
+    let mut document = document(vm.reader().snapshot().tree());
+    let faults = vm.faults().map(Faults::export).unwrap_or_default();
+    if !faults.is_empty() {
+        document["simulation"] = json!({"version": 1, "faults": faults});
+    }
+    json(&document)
 }

@@ -36,6 +36,9 @@ pub(super) async fn reset(call: Call) -> Outcome {
     let reset = vm.reset(true).await;
     vm.tokens().clear_all();
     vm.settings().reset();
+    if let Some(faults) = vm.faults() {
+        faults.reset();
+    }
     if let Some(journal) = &call.admin.journal {
         journal.clear();
     }

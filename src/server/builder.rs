@@ -296,8 +296,8 @@ impl ServerBuilder {
         Self { admin: Some(options), ..self }
     }
 
-    /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests). A server with an admin listener keeps one
-    /// too.
+    /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), and injects
+    /// [faults](super::Server::faults). A server with an admin listener does so too.
     pub fn simulate(self) -> Self {
         Self { simulates: true, ..self }
     }

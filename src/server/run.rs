@@ -16,7 +16,7 @@ use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
+use gce_metadata_layers::{AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,6 +69,7 @@ pub(super) fn run(
         .record(record)
         .journal(journal.clone().map(record_requests))
         .hosts(hosts)
+        .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();

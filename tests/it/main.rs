@@ -10,6 +10,7 @@ mod default_account;
 mod docs;
 mod dump;
 mod events;
+mod faults;
 mod guest_attributes;
 mod journal;
 mod listing_walk;

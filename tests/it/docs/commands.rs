@@ -34,6 +34,7 @@ pages! {
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",
     the_commands_of_doctor_work: "docs/doctor.md",
+    the_commands_of_faults_work: "docs/faults.md",
     the_commands_of_exec_work: "docs/exec.md",
     the_commands_of_deploy_work: "docs/deploy.md",
     the_commands_of_journal_work: "docs/journal.md",

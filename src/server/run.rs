@@ -12,6 +12,7 @@ use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
+use crate::scenarios::Scenarios;
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
@@ -54,6 +55,11 @@ pub(super) fn run(
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
     let log = vm.events().log().filter(|_| layers.keeps_journal);
     let journal = log.map(|log| Journal::new(log.clone(), vm.reader()));
+    let simulates = vm.events().log().is_some();
+    let scenarios = simulates.then(|| Scenarios::new(vm.publisher().clone(), journal.clone(), vm.events().clone()));
+    if let Some(scenarios) = &scenarios {
+        lifecycle.spawn(scenarios.clone().drive());
+    }
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm
@@ -95,7 +101,18 @@ pub(super) fn run(
     }
     advice.log();
     spawn_tasks(tasks, lifecycle);
-    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, journal, running, drain }
+    Server {
+        address,
+        metrics_address,
+        tls_address,
+        admin_address,
+        shutdown_requested,
+        vm,
+        journal,
+        scenarios,
+        running,
+        drain,
+    }
 }
 
 fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// What [`parse`] accepts, for the text of an error.
-pub const EXPECTED: &str = "a number of seconds is expected, such as 10, or numbers with a unit: 10s, 5m, 1h, 1m30s, 250ms";
+pub const EXPECTED: &str =
+    "a number of seconds is expected, such as 10, or numbers with a unit: 10s, 5m, 1h, 1m30s, 250ms";
 
 /// The units, the largest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -16,7 +17,8 @@ pub fn parse(text: &str) -> Option<Duration> {
     let (mut rest, mut milliseconds) = (text, 0_u64);
     while !rest.is_empty() {
         let (digits, after) = rest.split_at(rest.find(|character: char| !character.is_ascii_digit())?);
-        let (unit, after) = after.split_at(after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len()));
+        let (unit, after) =
+            after.split_at(after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len()));
         let (_, size) = UNITS.iter().find(|(name, _)| *name == unit)?;
         milliseconds = milliseconds.checked_add(number(digits)?.checked_mul(*size)?)?;
         rest = after;
@@ -61,9 +63,22 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in
-            ["", "s", "ten", "-1", "+1", "1.5", "10 s", "1w", "1m30", "m1", "\u{e9}", "1\u{e9}", "99999999999999999999", "18446744073709551615h"]
-        {
+        for text in [
+            "",
+            "s",
+            "ten",
+            "-1",
+            "+1",
+            "1.5",
+            "10 s",
+            "1w",
+            "1m30",
+            "m1",
+            "\u{e9}",
+            "1\u{e9}",
+            "99999999999999999999",
+            "18446744073709551615h",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

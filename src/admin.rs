@@ -14,6 +14,7 @@ mod options;
 mod problem;
 mod requests;
 mod router;
+mod scenarios;
 mod service;
 mod settings;
 mod tokens;
@@ -23,6 +24,7 @@ pub use options::AdminOptions;
 pub(crate) use service::service;
 
 use crate::journal::Journal;
+use crate::scenarios::Scenarios;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -35,6 +37,7 @@ pub(crate) struct Admin {
     pub(crate) vm: Vm,
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
+    pub(crate) scenarios: Scenarios,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -74,9 +74,9 @@ pub(super) fn run(
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    if let Some((bound, security)) = sockets.admin.zip(admin) {
+    if let Some(((bound, security), scenarios)) = sockets.admin.zip(admin).zip(scenarios.clone()) {
         let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
-        let admin = Admin { vm, journal, started: Instant::now(), shutdown };
+        let admin = Admin { vm, journal, scenarios, started: Instant::now(), shutdown };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());

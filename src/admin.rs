@@ -23,6 +23,7 @@ pub use options::AdminOptions;
 pub(crate) use service::service;
 
 use crate::journal::Journal;
+use crate::server::Readiness;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -35,6 +36,7 @@ pub(crate) struct Admin {
     pub(crate) vm: Vm,
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
+    pub(crate) readiness: Readiness,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -107,7 +107,8 @@ pub use journal::{
 };
 pub use reload::ReloadCounts;
 pub use server::{
-    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,
+    ServerBuilder, StartError, TlsError,
 };
 pub use stack::{InnerService, Stack, metadata_stack};
 pub use vm::{Vm, VmBuilder, VmTasks};

@@ -25,6 +25,7 @@ pub(crate) use service::service;
 
 use crate::journal::Journal;
 use crate::scenarios::Scenarios;
+use crate::server::Readiness;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -38,6 +39,7 @@ pub(crate) struct Admin {
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
     pub(crate) scenarios: Scenarios,
+    pub(crate) readiness: Readiness,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

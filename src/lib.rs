@@ -110,11 +110,10 @@ pub use journal::{
     ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
 };
 pub use reload::ReloadCounts;
-pub use scenarios::{
-    EndReason, Reachability, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal,
-};
+pub use scenarios::{EndReason, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal};
 pub use server::{
-    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,
+    ServerBuilder, StartError, TlsError,
 };
 pub use stack::{InnerService, Stack, metadata_stack};
 pub use vm::{Vm, VmBuilder, VmTasks};

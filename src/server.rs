@@ -6,8 +6,10 @@ mod bind;
 mod body;
 mod builder;
 mod connection;
+mod entrance;
 mod listener;
 mod open_connections;
+mod readiness;
 mod run;
 mod socket;
 mod start;
@@ -20,6 +22,7 @@ pub use body::IncomingBody;
 pub use builder::ServerBuilder;
 pub use listener::Address;
 pub(crate) use open_connections::OpenConnections;
+pub use readiness::{NotReady, Readiness, ReadinessError};
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
@@ -67,6 +70,8 @@ pub struct Server {
     journal: Option<Journal>,
     /// `None` without a simulation.
     scenarios: Option<Scenarios>,
+    /// `None` if the server is always ready.
+    readiness: Option<Readiness>,
     running: Running,
     drain: Duration,
 }
@@ -221,6 +226,31 @@ impl Server {
     /// If an expectation does not hold. The error prints what was asked instead.
     pub fn verify(&self) -> Result<(), UnmetExpectation> {
         self.journal.as_ref().map_or(Ok(()), UnmetExpectation::verify)
+    }
+
+    /// The readiness of this server, which makes it refuse its clients, answer 503 or hang, and then serve them again.
+    ///
+    /// ```
+    /// use gce_metadata_server::{NotReady, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start().await?;
+    /// server.readiness().set_not_ready(NotReady::Refuse).await?;
+    /// let address = server.address().reachable().ok_or("no TCP")?;
+    /// assert!(std::net::TcpStream::connect(address).is_err());
+    /// server.readiness().set_ready().await?;
+    /// assert!(std::net::TcpStream::connect(address).is_ok());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server is always ready: start it with [`simulate`](ServerBuilder::simulate), [`admin`](ServerBuilder::admin) or
+    /// [`ready_after`](ServerBuilder::ready_after).
+    pub fn readiness(&self) -> &Readiness {
+        match &self.readiness {
+            Some(readiness) => readiness,
+            None => panic!("this server is always ready: start it with `ServerBuilder::simulate`"),
+        }
     }
 
     /// The virtual machine of this server.

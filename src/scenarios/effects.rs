@@ -1,44 +1,27 @@
-//! The effects of a state other than metadata, as ports: the engine knows neither how faults are injected nor how a listener refuses
-//! connections.
+//! The effects of a state other than metadata: whether clients reach the server, and faults, through a port.
 
+use crate::server::NotReady;
 use serde_json::Value;
 use std::fmt;
 
-/// Whether clients reach the metadata server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reachability {
-    /// The server answers.
-    #[default]
-    Reachable,
-    /// New connections are refused, and open ones are reset.
-    Refused,
-    /// Each request is answered 503.
-    Unavailable,
-    /// Connections are accepted and never answered.
-    Hanging,
+/// Parses the member `reachable`: `true`, `false` (as `"refuse"`), or the manner in which the server is not ready. `None` for anything else.
+pub(super) fn reachable(value: &Value) -> Option<Option<NotReady>> {
+    Some(match value {
+        Value::Bool(true) => None,
+        Value::Bool(false) => Some(NotReady::Refuse),
+        Value::String(word) if word == "refuse" => Some(NotReady::Refuse),
+        Value::String(word) if word == "503" => Some(NotReady::Unavailable),
+        Value::String(word) if word == "hang" => Some(NotReady::Hang),
+        _ => return None,
+    })
 }
 
-impl Reachability {
-    /// Parses `true`, `false` (as `"refuse"`), `"refuse"`, `"503"` or `"hang"`; `None` for anything else.
-    pub(super) fn parse(value: &Value) -> Option<Self> {
-        Some(match value {
-            Value::Bool(true) => Self::Reachable,
-            Value::Bool(false) => Self::Refused,
-            Value::String(word) if word == "refuse" => Self::Refused,
-            Value::String(word) if word == "503" => Self::Unavailable,
-            Value::String(word) if word == "hang" => Self::Hanging,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn json(self) -> Value {
-        match self {
-            Self::Reachable => true.into(),
-            Self::Refused => false.into(),
-            Self::Unavailable => "503".into(),
-            Self::Hanging => "hang".into(),
-        }
+/// The member `reachable` of a server that is not ready.
+pub(super) fn reachable_json(not_ready: NotReady) -> Value {
+    match not_ready {
+        NotReady::Refuse => false.into(),
+        NotReady::Unavailable => "503".into(),
+        NotReady::Hang => "hang".into(),
     }
 }
 

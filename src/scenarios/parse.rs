@@ -1,7 +1,7 @@
 //! Reads definitions from JSON by hand, so that an error has the pointer of its member.
 
 use super::definition::{Definition, STARTED, State};
-use super::effects::Reachability;
+use super::effects::reachable;
 use super::error::ScenarioError;
 use super::placeholders;
 use super::signal::Signal;
@@ -78,7 +78,7 @@ fn state(value: &Value, pointer: &str) -> Result<State, ScenarioError> {
             "reachable" => {
                 let expected =
                     || ScenarioError::invalid(&pointer, "expected true, false, \"refuse\", \"503\" or \"hang\"");
-                state.reachable = Reachability::parse(value).ok_or_else(expected)?;
+                state.not_ready = reachable(value).ok_or_else(expected)?;
             }
             _ => return Err(unknown(&pointer, "state, after, patch, faults, signal or reachable")),
         }

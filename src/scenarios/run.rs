@@ -1,11 +1,12 @@
 //! One run of a scenario: the states that it has entered, and what it has changed.
 
 use super::definition::{Definition, STARTED};
-use super::effects::{FaultGuard, InjectFaults, Reachability};
+use super::effects::{FaultGuard, InjectFaults};
 use super::placeholders::expanded;
 use super::signal::Signal;
 use super::timeline::{Progression, Timeline};
 use super::touched::Touched;
+use crate::server::NotReady;
 use gce_metadata_routes::{EditError, Publisher};
 use gce_metadata_support::duration::to_text;
 use serde_json::{Map, Value, json};
@@ -67,8 +68,9 @@ impl Run {
         self.timeline.jump(self.offsets[index], now);
     }
 
-    pub(super) fn reachable(&self) -> Reachability {
-        self.entered.checked_sub(1).map_or(Reachability::Reachable, |index| self.definition.states[index].reachable)
+    /// How clients are to be treated in the current state; `None` if they reach the server.
+    pub(super) fn not_ready(&self) -> Option<NotReady> {
+        self.definition.states[self.entered.checked_sub(1)?].not_ready
     }
 
     /// Enters a state, with one snapshot of the metadata. States that are passed are applied too, without their faults and signals; for

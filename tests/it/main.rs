@@ -27,6 +27,7 @@ mod oslogin;
 mod prometheus;
 mod protocol;
 mod rate_limits;
+mod readiness;
 mod reload;
 mod sample_keys;
 mod support;

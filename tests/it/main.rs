@@ -30,6 +30,7 @@ mod rate_limits;
 mod readiness;
 mod reload;
 mod sample_keys;
+mod scenarios;
 mod support;
 mod threads;
 mod token_requests;

@@ -76,6 +76,7 @@ mod config;
 #[cfg_attr(not(test), expect(unused_imports, reason = "nothing reads events yet"))]
 #[expect(dead_code, reason = "nothing reports or reads events yet")]
 mod events;
+mod faults;
 mod files;
 mod guest_attributes;
 mod hosts;
@@ -84,6 +85,7 @@ mod json_pointer;
 mod metrics;
 mod rate_limits;
 mod reload;
+mod request_pattern;
 mod scenarios;
 mod server;
 mod stack;
@@ -94,6 +96,7 @@ pub use admin::AdminOptions;
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };
+pub use faults::{Fault, FaultError, FaultGuard, FaultStatus, Faults};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};
@@ -106,10 +109,9 @@ pub use gce_metadata_tokens::{
     Token, TokenControl, TokenEvents, TokenOutcome, TokenRequest,
 };
 pub use guest_attributes::GuestAttributesError;
-pub use journal::{
-    ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
-};
+pub use journal::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, Times, UnmetExpectation};
 pub use reload::ReloadCounts;
+pub use request_pattern::{Matching, PatternError};
 pub use scenarios::{EndReason, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal};
 pub use server::{
     Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,

@@ -28,7 +28,6 @@ mod timeline;
 mod touched;
 
 pub(crate) use definition::Definition;
-pub(crate) use effects::NoFaults;
 pub(crate) use engine::Ports;
 pub use engine::Scenarios;
 pub use error::ScenarioError;

@@ -27,6 +27,7 @@ pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
 use crate::config::ConfigError;
+use crate::faults::Faults;
 use crate::journal::{Journal, Requests, UnmetExpectation};
 use crate::reload::ReloadCounts;
 use crate::scenarios::{ScenarioBuilder, Scenarios};
@@ -220,12 +221,24 @@ impl Server {
         }
     }
 
-    /// Verifies the expectations of [`MatchingRequests::expect`](crate::MatchingRequests::expect).
+    /// The faults of this server.
+    ///
+    /// # Panics
+    /// If no faults can be injected: start the server with [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn faults(&self) -> &Faults {
+        match self.vm.faults() {
+            Some(faults) => faults,
+            None => panic!("this server injects no faults: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// Verifies the expectations of [`MatchingRequests::expect`](crate::MatchingRequests::expect) and of
+    /// [`Fault::expect`](crate::Fault::expect).
     ///
     /// # Errors
     /// If an expectation does not hold. The error prints what was asked instead.
     pub fn verify(&self) -> Result<(), UnmetExpectation> {
-        self.journal.as_ref().map_or(Ok(()), UnmetExpectation::verify)
+        UnmetExpectation::verify(self.journal.as_ref(), self.vm.faults())
     }
 
     /// The readiness of this server, which makes it refuse its clients, answer 503 or hang, and then serve them again.

@@ -1,8 +1,8 @@
 //! Errors of the admin API: problem details (RFC 9457), which also have WireMock's list of errors.
 
 use super::call::{Answer, with_type};
-use crate::journal::PatternError;
 use crate::json_pointer::child;
+use crate::request_pattern::PatternError;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};

@@ -3,7 +3,8 @@
 use super::call::{Call, JSON, Outcome, with_type};
 use super::near_misses::{json_of, keys_of};
 use super::problem::Problem;
-use crate::journal::{Expectation, Pattern, Times, near_misses};
+use crate::journal::{Expectation, Times, near_misses};
+use crate::request_pattern::Pattern;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
 //! The journal for tests in Rust, with the names of wiremock-rs where it has the same.
 
+use super::Journal;
 use super::entry::Entry;
-use super::expectation::{Expectation, Unmet};
-use super::matching::Matching;
+use super::expectation::Expectation;
 use super::times::Times;
-use super::{Journal, Pattern};
+use crate::faults::Faults;
+use crate::request_pattern::{Matching, Pattern, RequestView};
 use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};
@@ -86,7 +87,7 @@ impl MatchingRequests {
         time: Duration,
     ) -> Result<Vec<ReceivedRequest>, UnmetExpectation> {
         let entries = self.expectation(times).wait(&self.journal, time).await;
-        entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet]))
+        entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet.to_string()]))
     }
 
     /// Waits as [`wait_for`](Self::wait_for) does, and blocks the calling thread meanwhile: for callers without a runtime.
@@ -106,7 +107,7 @@ impl MatchingRequests {
             // Without a runtime nothing can wait: the number so far counts.
             Err(_) => {
                 let entries = self.expectation(times).check(&self.journal);
-                entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet]))
+                entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet.to_string()]))
             }
         }
     }
@@ -148,12 +149,16 @@ impl Drop for ExpectationGuard {
 
 /// The expectations that do not hold, and what was asked instead.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-pub struct UnmetExpectation(Vec<Unmet>);
+pub struct UnmetExpectation(Vec<String>);
 
 impl UnmetExpectation {
-    /// Checks all expectations.
-    pub(crate) fn verify(journal: &Journal) -> Result<(), Self> {
-        let unmet: Vec<_> = journal.expected().iter().filter_map(|it| it.check(journal).err()).collect();
+    /// Checks all expectations: those of the journal and those of faults.
+    pub(crate) fn verify(journal: Option<&Journal>, faults: Option<&Faults>) -> Result<(), Self> {
+        let unmet = |journal: &Journal| -> Vec<_> {
+            journal.expected().iter().filter_map(|it| it.check(journal).err()).map(|it| it.to_string()).collect()
+        };
+        let mut unmet = journal.map(unmet).unwrap_or_default();
+        unmet.extend(faults.map(Faults::unmet).unwrap_or_default());
         if unmet.is_empty() { Ok(()) } else { Err(Self(unmet)) }
     }
 }
@@ -230,19 +235,24 @@ impl ReceivedRequest {
         self.0.peer.as_deref()
     }
 
-    /// The status of the answer; `None` if the client left before.
+    /// The status of the answer; `None` if the client left before, or a fault has ended the connection.
     pub fn status(&self) -> Option<StatusCode> {
-        self.0.answer.map(|answer| answer.status)
+        self.0.answer.as_ref().and_then(|answer| answer.status)
     }
 
-    /// Whether the path names something.
+    /// The id of the fault that was injected into the request.
+    pub fn fault(&self) -> Option<&str> {
+        self.0.fault().map(|fault| &*fault.id)
+    }
+
+    /// Whether the path names something, or a fault has answered.
     pub fn is_matched(&self) -> bool {
         self.0.is_matched()
     }
 
     /// How long the request waited for a change, and how the wait ended; `None` if it did not wait.
     pub fn waited(&self) -> Option<Waited> {
-        self.0.answer.and_then(|answer| answer.waited)
+        self.0.answer.as_ref().and_then(|answer| answer.waited)
     }
 
     /// The generation of the metadata when the answer was made: [`Snapshot::generation`](crate::routes::Snapshot::generation).

@@ -1,6 +1,7 @@
 //! The JSON of an entry: WireMock's `ServeEvent`, with the member `metadataServer` for what WireMock has no name for.
 
 use super::entry::Entry;
+use crate::request_pattern::RequestView;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gce_metadata_layers::{PeerIdentity, WaitEnd};
@@ -13,9 +14,9 @@ use time::format_description::well_known::Rfc3339;
 
 /// The whole entry.
 pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
-    let status = entry.answer.map(|answer| answer.status.as_u16());
+    let status = entry.answer.as_ref().and_then(|answer| answer.status).map(|status| status.as_u16());
     let milliseconds = milliseconds(entry.duration);
-    json!({
+    let mut event = json!({
         "id": entry.id(),
         "request": logged_request(entry),
         "responseDefinition": {"status": status},
@@ -23,7 +24,14 @@ pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
         "wasMatched": entry.is_matched(),
         "timing": {"addedDelay": 0, "processTime": milliseconds, "responseSendTime": 0, "serveTime": milliseconds, "totalTime": milliseconds},
         "metadataServer": extension(entry, tree),
-    })
+    });
+    if let Some(fault) = entry.fault() {
+        event["stubMapping"] = json!({"id": &*fault.id, "uuid": &*fault.id});
+        if let Some(name) = &fault.name {
+            event["stubMapping"]["name"] = (**name).into();
+        }
+    }
+    event
 }
 
 /// The request alone, as `find` and near misses have it.
@@ -146,8 +154,8 @@ fn token(kind: &str, parameters: &[(String, String)]) -> Value {
 /// What a long poll waited for, and how the wait ended.
 fn waited(entry: &Entry) -> Option<Value> {
     let query = entry.long_poll()?;
-    let waited = entry.answer.and_then(|answer| answer.waited);
-    let (time, ended_by) = match (entry.answer, waited) {
+    let waited = entry.answer.as_ref().and_then(|answer| answer.waited);
+    let (time, ended_by) = match (&entry.answer, waited) {
         (None, _) => (entry.duration, "client"),
         (_, None) => (Duration::ZERO, "none"),
         (_, Some(waited)) => (

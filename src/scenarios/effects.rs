@@ -1,5 +1,6 @@
 //! The effects of a state other than metadata: whether clients reach the server, and faults, through a port.
 
+use crate::faults::{Definition, FaultError, Faults};
 use crate::server::NotReady;
 use serde_json::Value;
 use std::fmt;
@@ -26,38 +27,48 @@ pub(super) fn reachable_json(not_ready: NotReady) -> Value {
 }
 
 /// Where runs install the faults of their states.
-pub(crate) trait InjectFaults: fmt::Debug + Send + Sync {
+pub(crate) trait FaultPort: fmt::Debug + Send + Sync {
     /// Checks a stub mapping.
     ///
     /// # Errors
     /// If it can't be used.
-    fn check(&self, mapping: &Value) -> Result<(), RefusedFault>;
+    fn check(&self, mapping: &Value) -> Result<(), FaultError>;
 
-    /// Adds these faults, which [`check`](Self::check) has accepted. Dropping the guard removes them.
-    fn add(&self, mappings: &[Value]) -> FaultGuard;
+    /// Adds these faults. Dropping the guard removes them.
+    ///
+    /// # Errors
+    /// If a fault can't be used, or if there are too many. None is added then.
+    fn add(&self, mappings: &[Value]) -> Result<FaultGuard, FaultError>;
 }
 
 /// Faults that are in force until this is dropped.
 pub(crate) type FaultGuard = Box<dyn Send>;
 
-/// Why a stub mapping can't be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RefusedFault {
-    /// JSON pointer of the wrong member, within the mapping.
-    pub(crate) pointer: String,
-    pub(crate) detail: String,
-}
-
-/// The port of a server that has no fault injection.
-#[derive(Debug)]
-pub(crate) struct NoFaults;
-
-impl InjectFaults for NoFaults {
-    fn check(&self, _: &Value) -> Result<(), RefusedFault> {
-        Err(RefusedFault { pointer: String::new(), detail: "this server can't inject faults".to_owned() })
+impl FaultPort for Faults {
+    fn check(&self, mapping: &Value) -> Result<(), FaultError> {
+        Definition::parse(mapping, "").map(|_| ())
     }
 
-    fn add(&self, _: &[Value]) -> FaultGuard {
-        Box::new(())
+    fn add(&self, mappings: &[Value]) -> Result<FaultGuard, FaultError> {
+        let mut added = Added { faults: self.clone(), ids: Vec::new() };
+        for mapping in mappings {
+            let document = self.insert(Definition::parse(mapping, "")?)?;
+            added.ids.extend(document["id"].as_str().map(str::to_owned));
+        }
+        Ok(Box::new(added))
+    }
+}
+
+/// Removes faults when it is dropped.
+struct Added {
+    faults: Faults,
+    ids: Vec<String>,
+}
+
+impl Drop for Added {
+    fn drop(&mut self) {
+        for id in &self.ids {
+            self.faults.remove(id);
+        }
     }
 }

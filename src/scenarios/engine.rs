@@ -6,7 +6,7 @@
 use super::catalog::Catalog;
 use super::definition::{Definition, STARTED};
 use super::driver::Driver;
-use super::effects::InjectFaults;
+use super::effects::FaultPort;
 use super::error::ScenarioError;
 use super::event::{EndReason, ScenarioEvent};
 use super::facts::Facts;
@@ -58,7 +58,7 @@ pub(super) struct Shared {
 /// The parts of a server that runs act on.
 pub(crate) struct Ports {
     pub(crate) publisher: Publisher,
-    pub(crate) faults: Arc<dyn InjectFaults>,
+    pub(crate) faults: Arc<dyn FaultPort>,
     /// `None` if the server is always ready.
     pub(crate) readiness: Option<Readiness>,
     /// `None` without a journal.
@@ -275,7 +275,7 @@ impl Scenarios {
                 let (scenario, state) = (name.to_owned(), run.state().to_owned());
                 self.emit(ScenarioEvent::Entered { scenario, state, signal });
             }
-            Err(error) => self.finish(state, name, EndReason::Aborted(error.to_string())),
+            Err(error) => self.finish(state, name, EndReason::Aborted(error)),
         }
     }
 

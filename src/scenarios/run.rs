@@ -1,7 +1,7 @@
 //! One run of a scenario: the states that it has entered, and what it has changed.
 
 use super::definition::{Definition, STARTED};
-use super::effects::{FaultGuard, InjectFaults};
+use super::effects::{FaultGuard, FaultPort};
 use super::placeholders::expanded;
 use super::signal::Signal;
 use super::timeline::{Progression, Timeline};
@@ -79,24 +79,28 @@ impl Run {
         &mut self,
         index: usize,
         publisher: &Publisher,
-        injector: &dyn InjectFaults,
-    ) -> Result<Option<Signal>, EditError> {
+        faults: &dyn FaultPort,
+    ) -> Result<Option<Signal>, String> {
         let state = &self.definition.states[index];
         // Before the metadata, so that a program that the metadata wakes meets the faults.
-        let faults = (!state.faults.is_empty()).then(|| injector.add(&state.faults));
+        let faults = match &state.faults[..] {
+            [] => None,
+            mappings => Some(faults.add(mappings).map_err(|error| format!("its faults can't be added: {error}"))?),
+        };
         let is_back = index < self.entered;
         let passed = &self.definition.states[if is_back { 0 } else { self.entered }..=index];
         let patches: Vec<_> = passed.iter().filter_map(|state| state.patch.as_ref()).collect();
         if is_back || !patches.is_empty() {
             let (now, mut touched) = (SystemTime::now(), self.touched.clone());
-            publisher.edit(|tree| {
+            let edited = publisher.edit(|tree| {
                 let mut tree = tree.clone();
                 if is_back {
                     tree = touched.restored(&tree, |_| false).0;
                     touched.clear();
                 }
                 patches.iter().try_fold(tree, |tree, patch| touched.apply(&tree, &expanded(patch, now)))
-            })?;
+            });
+            edited.map_err(|error: EditError| error.to_string())?;
             self.touched = touched;
         }
         self.faults = faults;

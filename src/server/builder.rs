@@ -299,8 +299,9 @@ impl ServerBuilder {
         Self { admin: Some(options), ..self }
     }
 
-    /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), and lets
-    /// [`Server::readiness`](super::Server::readiness) change. A server with an admin listener does both too.
+    /// Simulates: keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), injects
+    /// [faults](super::Server::faults), runs [scenarios](super::Server::scenario), and lets
+    /// [`Server::readiness`](super::Server::readiness) change. A server with an admin listener does so too.
     pub fn simulate(self) -> Self {
         Self { simulates: true, ..self }
     }

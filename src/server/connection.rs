@@ -8,7 +8,10 @@ use super::socket::Socket;
 use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
-use gce_metadata_layers::{AbortConnection, Connection, ConnectionError, Query, Rejection, RequestHead};
+use gce_metadata_layers::{
+    AbortConnection, CloseConnection, Connection, ConnectionError, FaultableBody, Query, Rejection, RequestHead,
+    apply_body_fault,
+};
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
@@ -31,6 +34,9 @@ use tower::{BoxError, Service};
 
 /// How long a stopping server waits for the rest of a partial request.
 const PARTIAL_REQUEST: Duration = Duration::from_secs(1);
+
+/// How long a client that has closed its sending side is assumed to wait for its answer.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
 
 /// Limits on the connections of a listener.
 #[derive(Debug, Clone)]
@@ -240,6 +246,9 @@ enum Unanswered {
     /// A layer aborts the connection.
     #[error("the connection is aborted by a layer")]
     Aborted,
+    /// A layer closes the connection.
+    #[error("the connection is closed by a layer")]
+    Closed,
 }
 
 /// Answers a request. If the client disconnects, or is no longer trusted, before the answer is ready, the request is dropped. If
@@ -252,7 +261,7 @@ async fn answer<S, B, P>(
     service: Arc<Mutex<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> Result<Response<Either<B, Full<Bytes>>>, Unanswered>
+) -> Result<Response<Either<FaultableBody<B>, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
@@ -262,7 +271,8 @@ where
     }
     // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
     // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
-    // otherwise the request could keep its waiter slot for ever.
+    // otherwise the request could keep its waiter slot for ever. Other requests are dropped some time after a FIN, because a fault
+    // may delay their answers for ever.
     let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
     socket.set_answering(true);
     // Pinned in place, because it is large.
@@ -274,9 +284,8 @@ where
     });
     let mut outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(answer.map(Either::Left)),
-        () = socket.read_closed(), if is_long_poll => Err(Unanswered::ClientLeft),
-        () = socket.reset(), if !is_long_poll => Err(Unanswered::ClientLeft),
+        Ok(answer) = &mut answering => Ok(apply_body_fault(answer).map(Either::Left)),
+        () = client_left(&socket, is_long_poll) => Err(Unanswered::ClientLeft),
         () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
     if trusted.is_none()
@@ -284,14 +293,25 @@ where
     {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Ok(answer) = &outcome
-        && answer.extensions().get::<AbortConnection>().is_some()
-    {
-        socket.reset_on_close();
-        outcome = Err(Unanswered::Aborted);
+    if let Ok(answer) = &outcome {
+        if answer.extensions().get::<AbortConnection>().is_some() {
+            socket.reset_on_close();
+            outcome = Err(Unanswered::Aborted);
+        } else if answer.extensions().get::<CloseConnection>().is_some() {
+            outcome = Err(Unanswered::Closed);
+        }
     }
     socket.set_answering(false);
     outcome
+}
+
+/// Completes when the client has disconnected, or is assumed to have.
+async fn client_left(socket: &Socket, is_long_poll: bool) {
+    socket.read_closed().await;
+    if !is_long_poll {
+        // A reset is certain; a FIN is not.
+        let _ = timeout(HALF_CLOSED, socket.reset()).await;
+    }
 }
 
 /// Whether the response body aborted the connection after a part of the response was sent.

@@ -14,11 +14,13 @@ use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
-use crate::scenarios::{NoFaults, Ports, Scenarios};
+use crate::scenarios::{Ports, Scenarios};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters};
+use gce_metadata_layers::{
+    AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+};
 use http_body_util::Full;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,11 +66,10 @@ pub(super) fn run(
     let stop = lifecycle.stop.clone();
     let (mut switcher, readiness) = layers.readiness.map(Switcher::new).unzip();
     let outage = switcher.as_ref().map(|switcher| SimulateOutageLayer::new(switcher.outage()).until(stop.clone()));
-    let simulates = vm.events().log().is_some();
-    let scenarios = simulates.then(|| {
+    let scenarios = vm.faults().map(|faults| {
         let (scenarios, driver) = Scenarios::new(Ports {
             publisher: vm.publisher().clone(),
-            faults: Arc::new(NoFaults),
+            faults: Arc::new(faults.clone()),
             readiness: readiness.clone(),
             journal: journal.clone(),
             events: vm.events().clone(),
@@ -88,6 +89,7 @@ pub(super) fn run(
         .journal(journal.clone().map(record_requests))
         .outage(outage)
         .hosts(hosts)
+        .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();

@@ -51,7 +51,8 @@ impl ServerBuilder {
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
         let (events, readiness) = (self.events(), self.start_readiness());
-        let vm = VmBuilder { has_switches: self.admin.is_some(), events, ..self.vm };
+        let has_faults = self.simulates || self.admin.is_some();
+        let vm = VmBuilder { has_switches: self.admin.is_some(), events, has_faults, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();

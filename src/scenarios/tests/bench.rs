@@ -1,7 +1,8 @@
 //! Scenarios without a server, whose faults are recorded.
 
 use crate::events::Events;
-use crate::scenarios::effects::{FaultGuard, InjectFaults, RefusedFault};
+use crate::faults::FaultError;
+use crate::scenarios::effects::{FaultGuard, FaultPort};
 use crate::scenarios::{Definition, Ports, RunOptions, ScenarioError, ScenarioEvent, Scenarios};
 use crate::server::NotReady;
 use gce_metadata_routes::{Metadata, Publisher, Tree};
@@ -19,16 +20,16 @@ impl FakeFaults {
     }
 }
 
-impl InjectFaults for FakeFaults {
-    fn check(&self, mapping: &Value) -> Result<(), RefusedFault> {
-        let refused = || RefusedFault { pointer: "/name".to_owned(), detail: "a name is expected".to_owned() };
+impl FaultPort for FakeFaults {
+    fn check(&self, mapping: &Value) -> Result<(), FaultError> {
+        let refused = || FaultError { pointer: "/name".to_owned(), detail: "a name is expected".to_owned() };
         mapping["name"].as_str().map(|_| ()).ok_or_else(refused)
     }
 
-    fn add(&self, mappings: &[Value]) -> FaultGuard {
+    fn add(&self, mappings: &[Value]) -> Result<FaultGuard, FaultError> {
         let names: Vec<_> = mappings.iter().map(|mapping| mapping["name"].as_str().unwrap().to_owned()).collect();
         self.0.lock().unwrap().extend(names.clone());
-        Box::new(Installed { faults: self.clone(), names })
+        Ok(Box::new(Installed { faults: self.clone(), names }))
     }
 }
 

@@ -126,6 +126,36 @@ async fn the_readiness_before_a_run_is_put_back_unless_it_was_changed_meanwhile(
 }
 
 #[tokio::test]
+async fn a_blip_answers_503_to_each_request() {
+    let server = start().await;
+    let run = server.scenario("mds-blip").manual().run().await.unwrap();
+    for path in ["instance/id", "instance/service-accounts/default/token"] {
+        assert_eq!(get(&server, path).await.status, 503);
+    }
+    run.advance(Duration::from_millis(800)).await.unwrap();
+    assert_eq!(get(&server, "instance/id").await.status, 200);
+    assert!(server.faults().list().is_empty());
+}
+
+#[tokio::test]
+async fn tokens_are_refused_or_throttled_and_other_values_are_not() {
+    let server = start().await;
+    for (name, status) in [("token-outage", 503), ("token-throttle", 429)] {
+        let run = server.scenario(name).param("times", 2).manual().run().await.unwrap();
+        assert_eq!(get(&server, "instance/id").await.status, 200);
+        for (path, expected) in [("token", status), ("identity?audience=a", status), ("token", 200)] {
+            assert_eq!(get(&server, &format!("instance/service-accounts/default/{path}")).await.status, expected);
+        }
+        run.stop().await.unwrap();
+    }
+    let run = server.scenario("token-outage").manual().run().await.unwrap();
+    run.advance(Duration::from_secs(29)).await.unwrap();
+    assert_eq!(get(&server, "instance/service-accounts/default/token").await.status, 503);
+    run.advance(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(get(&server, "instance/service-accounts/default/token").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_strict_migration_is_announced_only_to_programs_that_have_asked() {
     let server = start().await;
     let migrate = async || {

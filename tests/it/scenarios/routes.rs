@@ -150,7 +150,18 @@ async fn wrong_members_are_422_with_their_pointers_and_change_nothing() {
     for (method, path, body, expected) in [
         ("PUT", "scenarios/a", json!({}), "/states"),
         ("PUT", "scenarios/a", json!({"states": [{"state": "On", "after": "soon"}]}), "/states/0/after"),
-        ("PUT", "scenarios/a", json!({"states": [{"state": "On", "patch": {"instance": 1}}]}), "/states/0/patch/instance"),
+        (
+            "PUT",
+            "scenarios/a",
+            json!({"states": [{"state": "On", "patch": {"instance": 1}}]}),
+            "/states/0/patch/instance",
+        ),
+        (
+            "PUT",
+            "scenarios/a",
+            json!({"states": [{"state": "On", "faults": [{"request": {}, "response": {"status": "x"}}]}]}),
+            "/states/0/faults/0/response/status",
+        ),
         ("POST", "scenarios/preemption/run", json!({"notice": 120}), "/notice"),
         ("POST", "scenarios/preemption/run", json!({"parameters": {"notice": 60}}), "/parameters/notice"),
         ("POST", "scenarios/preemption/run", json!({"speed": -1}), "/speed"),
@@ -173,7 +184,9 @@ async fn a_reset_leaves_nothing_behind() {
     };
     let before = seen(&mut admin).await;
     admin.expect(201, "PUT", "scenarios/my-color", color()).await;
-    for name in ["my-color", "live-migration", "preemption", "graceful-shutdown", "upcoming-maintenance", "reset"] {
+    for name in
+        ["my-color", "live-migration", "preemption", "graceful-shutdown", "upcoming-maintenance", "mds-blip", "reset"]
+    {
         admin.expect(202, "POST", &format!("scenarios/{name}/run"), json!({"keep": name == "my-color"})).await;
     }
     admin.expect(200, "POST", "reset", Value::Null).await;

@@ -1,7 +1,6 @@
 //! Conditions on requests, for tests in Rust.
 
-use super::pattern::{Pattern, PatternError, UrlPattern};
-use super::string_pattern::{StringPattern, regex_of};
+use super::{Pattern, PatternError, StringPattern, UrlPattern};
 use serde_json::{Value, json};
 
 /// A condition on requests. All its parts must hold.
@@ -24,20 +23,9 @@ impl Matching {
 
     /// Requests for this path, with any query. A path that does not begin with a slash is one below `/computeMetadata/v1/`; a segment `*`
     /// in it stands for any name, and a slash at its end does not matter.
-    #[expect(clippy::expect_used, reason = "the text is escaped, and names of a path are short")]
     pub fn path(path: impl AsRef<str>) -> Self {
         let path = path.as_ref();
-        let key = path.trim_matches('/');
-        let url = if path.starts_with('/') {
-            UrlPattern::UrlPath(path.to_owned())
-        } else if key.split('/').any(|segment| segment == "*") {
-            let segment = |segment| if segment == "*" { "[^/]+".to_owned() } else { regex::escape(segment) };
-            let text = key.split('/').map(segment).collect::<Vec<_>>().join("/");
-            regex_of(&text).map(UrlPattern::KeyRegex).expect("an escaped path is a regular expression")
-        } else {
-            UrlPattern::Key(key.to_owned())
-        };
-        Self(Pattern { url, json: json!({"path": path}), ..Pattern::any() })
+        Self(Pattern { url: UrlPattern::path(path), json: json!({"path": path}), ..Pattern::any() })
     }
 
     /// Requests whose path matches this regular expression as a whole, with any query.
@@ -110,8 +98,8 @@ impl From<Matching> for Pattern {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::tests::entry;
     use super::*;
+    use crate::journal::test_entry as entry;
     use http::Request;
 
     #[test]

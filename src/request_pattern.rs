@@ -1,13 +1,52 @@
-//! Request patterns: the subset of WireMock's that the journal understands. Any other member is an error.
+//! Request patterns: the conditions on requests of the journal and of faults. They are a subset of WireMock's, with the member `path`.
+//! Any other member is an error.
 
-use super::entry::Entry;
-use super::near::distance;
-use super::string_pattern::{StringPattern, object, string, whole_regex};
+mod distance;
+mod matching;
+mod string_pattern;
+
+pub(crate) use distance::distance;
+pub use matching::Matching;
+pub(crate) use string_pattern::{StringPattern, object, string};
+
 use crate::json_pointer::child;
+use gce_metadata_layers::MetadataPath;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
+use string_pattern::{regex_of, whole_regex};
+
+const V1: &str = "/computeMetadata/v1";
+
+/// A request that patterns are compared with: an entry of the journal, or a request before its answer.
+pub(crate) trait RequestView {
+    fn method(&self) -> &str;
+    /// The path and the query, as the client sent them.
+    fn url(&self) -> Cow<'_, str>;
+    /// The values of the headers with this name, which is compared without case.
+    fn headers_named(&self, name: &str) -> Vec<Cow<'_, str>>;
+    /// The address of the client, without its port; `None` on a Unix socket.
+    fn client_ip(&self) -> Option<String>;
+
+    /// The path, as the client sent it.
+    fn url_path(&self) -> String {
+        let url = self.url();
+        url.split_once('?').map_or(&*url, |(path, _)| path).to_owned()
+    }
+
+    /// The parameters of the query, decoded.
+    fn parameters(&self) -> Vec<(String, String)> {
+        let url = self.url();
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// The path below `/computeMetadata/v1/`, without runs of slashes; `None` if the request has another path.
+    fn key(&self) -> Option<String> {
+        MetadataPath::new(&self.url_path()).below(V1).map(str::to_owned)
+    }
+}
 
 /// A condition on requests. All its parts must hold.
 #[derive(Debug, Clone)]
@@ -46,7 +85,7 @@ pub struct PatternError {
 }
 
 impl PatternError {
-    pub(super) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
@@ -91,10 +130,12 @@ impl Pattern {
                 "urlPath" => UrlPattern::UrlPath(string(value, &pointer)?.to_owned()),
                 "urlPattern" => UrlPattern::UrlRegex(whole_regex(value, &pointer)?),
                 "urlPathPattern" => UrlPattern::UrlPathRegex(whole_regex(value, &pointer)?),
+                "path" => UrlPattern::path(string(value, &pointer)?),
                 _ => return Err(PatternError::new(pointer, "request patterns of this server have no such member")),
             };
             if !matches!(std::mem::replace(&mut pattern.url, url), UrlPattern::Any) {
-                let detail = "one of url, urlPath, urlPattern and urlPathPattern is expected, and this is the second";
+                let detail =
+                    "one of url, urlPath, urlPattern, urlPathPattern and path is expected, and this is the second";
                 return Err(PatternError::new(pointer, detail));
             }
         }
@@ -102,21 +143,21 @@ impl Pattern {
     }
 
     /// Whether a request matches.
-    pub(crate) fn matches(&self, entry: &Entry) -> bool {
-        self.method.as_deref().is_none_or(|method| method == entry.method.as_str())
-            && self.url.matches(entry)
-            && self.parameters_with(entry).all(|(pattern, values)| pattern.matches(values.into_iter()))
-            && self.headers_with(entry).all(|(pattern, values)| pattern.matches(values.into_iter()))
-            && self.client_ip.as_ref().is_none_or(|ip| ip.matches(entry.client_ip().map(Cow::Owned).into_iter()))
+    pub(crate) fn matches(&self, request: &dyn RequestView) -> bool {
+        self.method.as_deref().is_none_or(|method| method == request.method())
+            && self.url.matches(request)
+            && self.parameters_with(request).all(|(pattern, values)| pattern.matches(values.into_iter()))
+            && self.headers_with(request).all(|(pattern, values)| pattern.matches(values.into_iter()))
+            && self.client_ip.as_ref().is_none_or(|ip| ip.matches(request.client_ip().map(Cow::Owned).into_iter()))
     }
 
     /// How far a request is from a match: the mean over the parts of the pattern, from 0 (a match) to 1.
-    pub(super) fn distance(&self, entry: &Entry) -> f64 {
-        let method = self.method.as_deref().map(|method| f64::from(u8::from(method != entry.method.as_str())));
-        let ip = self.client_ip.as_ref().map(|ip| ip.distance(entry.client_ip().map(Cow::Owned).into_iter()));
-        let parameters = self.parameters_with(entry).map(|(pattern, values)| pattern.distance(values.into_iter()));
-        let headers = self.headers_with(entry).map(|(pattern, values)| pattern.distance(values.into_iter()));
-        let parts = method.into_iter().chain(self.url.distance(entry)).chain(parameters).chain(headers).chain(ip);
+    pub(crate) fn distance(&self, request: &dyn RequestView) -> f64 {
+        let method = self.method.as_deref().map(|method| f64::from(u8::from(method != request.method())));
+        let ip = self.client_ip.as_ref().map(|ip| ip.distance(request.client_ip().map(Cow::Owned).into_iter()));
+        let parameters = self.parameters_with(request).map(|(pattern, values)| pattern.distance(values.into_iter()));
+        let headers = self.headers_with(request).map(|(pattern, values)| pattern.distance(values.into_iter()));
+        let parts = method.into_iter().chain(self.url.distance(request)).chain(parameters).chain(headers).chain(ip);
         let (sum, count) = parts.fold((0.0, 0.0), |(sum, count), part| (sum + part, count + 1.0));
         if count == 0.0 { 0.0 } else { sum / count }
     }
@@ -143,20 +184,20 @@ impl Pattern {
 
     fn parameters_with<'a>(
         &'a self,
-        entry: &Entry,
+        request: &dyn RequestView,
     ) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'static, str>>)> + use<'a> {
-        let given = if self.parameters.is_empty() { Vec::new() } else { entry.parameters() };
+        let given = if self.parameters.is_empty() { Vec::new() } else { request.parameters() };
         self.parameters.iter().map(move |(name, pattern)| {
             let values = given.iter().filter(|(known, _)| known == name);
             (pattern, values.map(|(_, value)| Cow::Owned(value.clone())).collect())
         })
     }
 
-    fn headers_with<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'a, str>>)> {
-        self.headers.iter().map(|(name, pattern)| {
-            let values = entry.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-            (pattern, values.map(|(_, value)| value).collect())
-        })
+    fn headers_with<'a>(
+        &'a self,
+        request: &'a dyn RequestView,
+    ) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'a, str>>)> {
+        self.headers.iter().map(|(name, pattern)| (pattern, request.headers_named(name)))
     }
 }
 
@@ -168,26 +209,42 @@ impl fmt::Display for Pattern {
 }
 
 impl UrlPattern {
-    fn matches(&self, entry: &Entry) -> bool {
+    /// A path with any query. A path that does not begin with a slash is one below `/computeMetadata/v1/`; a segment `*` in it stands
+    /// for any name, and a slash at its end does not matter.
+    #[expect(clippy::expect_used, reason = "the text is escaped, and names of a path are short")]
+    fn path(path: &str) -> Self {
+        let key = path.trim_matches('/');
+        if path.starts_with('/') {
+            Self::UrlPath(path.to_owned())
+        } else if key.split('/').any(|segment| segment == "*") {
+            let segment = |segment| if segment == "*" { "[^/]+".to_owned() } else { regex::escape(segment) };
+            let text = key.split('/').map(segment).collect::<Vec<_>>().join("/");
+            regex_of(&text).map(Self::KeyRegex).expect("an escaped path is a regular expression")
+        } else {
+            Self::Key(key.to_owned())
+        }
+    }
+
+    fn matches(&self, request: &dyn RequestView) -> bool {
         match self {
             Self::Any => true,
-            Self::Url(url) => entry.url() == url.as_str(),
-            Self::UrlPath(path) => entry.url_path() == *path,
-            Self::UrlRegex(regex) => regex.is_match(&entry.url()),
-            Self::UrlPathRegex(regex) => regex.is_match(&entry.url_path()),
-            Self::Key(key) => entry.key().is_some_and(|it| it.trim_matches('/') == key),
-            Self::KeyRegex(regex) => entry.key().is_some_and(|it| regex.is_match(it.trim_matches('/'))),
+            Self::Url(url) => request.url() == url.as_str(),
+            Self::UrlPath(path) => request.url_path() == *path,
+            Self::UrlRegex(regex) => regex.is_match(&request.url()),
+            Self::UrlPathRegex(regex) => regex.is_match(&request.url_path()),
+            Self::Key(key) => request.key().is_some_and(|it| it.trim_matches('/') == key),
+            Self::KeyRegex(regex) => request.key().is_some_and(|it| regex.is_match(it.trim_matches('/'))),
         }
     }
 
     /// `None` without a condition.
-    fn distance(&self, entry: &Entry) -> Option<f64> {
+    fn distance(&self, request: &dyn RequestView) -> Option<f64> {
         Some(match self {
             Self::Any => return None,
-            _ if self.matches(entry) => 0.0,
-            Self::Url(url) => distance(url, &entry.url()),
-            Self::UrlPath(path) => distance(path, &entry.url_path()),
-            Self::Key(key) => entry.key().map_or(1.0, |it| distance(key, it.trim_matches('/'))),
+            _ if self.matches(request) => 0.0,
+            Self::Url(url) => distance(url, &request.url()),
+            Self::UrlPath(path) => distance(path, &request.url_path()),
+            Self::Key(key) => request.key().map_or(1.0, |it| distance(key, it.trim_matches('/'))),
             Self::UrlRegex(_) | Self::UrlPathRegex(_) | Self::KeyRegex(_) => 1.0,
         })
     }
@@ -200,12 +257,12 @@ fn strings(value: &Value, pointer: &str) -> Result<Vec<(String, StringPattern)>,
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::tests::entry;
     use super::*;
+    use crate::journal::test_entry as entry;
     use gce_metadata_layers::Connection;
     use http::Request;
 
-    fn asked() -> Entry {
+    fn asked() -> impl RequestView {
         let request = Request::get("/computeMetadata/v1/instance/id?alt=json&scopes=a%20b&scopes=c");
         let connection = Connection::from_remote(([10, 0, 0, 7], 9).into());
         entry(request.header("Metadata-Flavor", "Google").extension(connection), 200)
@@ -230,6 +287,9 @@ mod tests {
             (json!({"headers": {"metadata-FLAVOR": {"equalTo": "Google"}}, "clientIp": {"equalTo": "10.0.0.7"}}), true),
             (json!({"headers": {"X-Forwarded-For": {"matches": ".*"}}}), false),
             (json!({"clientIp": {"matches": "10\\..*"}}), true),
+            (json!({"path": "instance/*"}), true),
+            (json!({"path": "instance/id/"}), true),
+            (json!({"path": "/computeMetadata/v1/instance"}), false),
         ] {
             let parsed = Pattern::parse(&pattern, "").unwrap();
             assert_eq!(parsed.matches(&asked()), expected, "{pattern}");
@@ -243,6 +303,7 @@ mod tests {
             (json!({"bodyPatterns": []}), "/request/bodyPatterns"),
             (json!({"urlPath": 1}), "/request/urlPath"),
             (json!({"url": "/a", "urlPath": "/b"}), "/request/urlPath"),
+            (json!({"path": "a", "urlPath": "/b"}), "/request/urlPath"),
             (json!({"headers": {"a": {"equalToJson": "{}"}}}), "/request/headers/a/equalToJson"),
             (json!({"method": {}}), "/request/method"),
             (json!([]), "/request"),

@@ -67,6 +67,10 @@ struct EmbeddingExamples;
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/scenarios.md")]
+struct ScenarioExamples;
+
 mod admin;
 mod blocking;
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn patch(value: &Value, pointer: &str) -> Result<Value, ScenarioError> {
         let detail = "a patch has the keys below v1, such as {\"instance\": {\"preempted\": \"TRUE\"}}";
         return Err(ScenarioError::invalid(child(pointer, "computeMetadata"), detail));
     }
-    for (name, value) in members.iter().filter(|(_, value)| !value.is_object()) {
+    if let Some((name, value)) = members.iter().find(|(_, value)| !value.is_object()) {
         let what = if value.is_null() { "can't be removed" } else { "is an object" };
         return Err(ScenarioError::invalid(child(pointer, name), format!("`{name}` {what}")));
     }

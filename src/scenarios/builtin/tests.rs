@@ -3,7 +3,6 @@
 use super::super::tests::Bench;
 use super::super::{ScenarioEvent, Signal};
 use super::ALL;
-use crate::server::NotReady;
 use gce_metadata_routes::{Metadata, Tree};
 use serde_json::{Value, json};
 use std::time::SystemTime;

@@ -113,65 +113,47 @@ impl Scenarios {
     /// Starts a run of a scenario, and returns its number and its JSON.
     pub(crate) fn run(&self, name: &str, options: &RunOptions) -> Result<(u64, Value), ScenarioError> {
         options.check("")?;
-        let mut state = self.lock();
-        self.start(&mut state, name, options)?;
+        let (mut state, now) = (self.lock(), self.now());
+        self.start(&mut state, name, options, now)?;
         self.enter_due(&mut state);
-        Ok((state.last_number, self.report(&state, name)))
+        Ok((state.last_number, state.report(name, now)))
     }
 
     /// Enters the next state of a run, or ends a run that is in its last state. Returns its JSON.
     pub(crate) fn step(&self, name: &str, number: Option<u64>) -> Result<Value, ScenarioError> {
-        let now = self.now();
-        self.change(name, number, |run| {
-            let next = run.next_state();
-            if let Some(index) = next {
-                run.jump(index, now);
-            }
-            true
-        })
+        let (mut state, now) = (self.lock(), self.now());
+        let run = state.run_mut(name, number)?;
+        if let Some(index) = run.next_state() {
+            run.jump(index, now);
+        }
+        self.enter_next(&mut state, name);
+        self.enter_due(&mut state);
+        Ok(state.report(name, now))
     }
 
     /// Moves the timeline of a run ahead, and enters the states that it passes. Returns the JSON of the run.
     pub(crate) fn advance(&self, name: &str, number: Option<u64>, by: Duration) -> Result<Value, ScenarioError> {
-        let now = self.now();
-        self.change(name, number, |run| {
-            run.timeline.advance(by, now);
-            false
-        })
-    }
-
-    /// Changes a run, and enters its next state if `change` returns true.
-    fn change(
-        &self,
-        name: &str,
-        number: Option<u64>,
-        change: impl FnOnce(&mut Run) -> bool,
-    ) -> Result<Value, ScenarioError> {
-        let mut state = self.lock();
-        let steps = change(state.run_mut(name, number)?);
-        if steps {
-            self.enter_next(&mut state, name);
-        }
+        let (mut state, now) = (self.lock(), self.now());
+        state.run_mut(name, number)?.timeline.advance(by, now);
         self.enter_due(&mut state);
-        Ok(self.report(&state, name))
+        Ok(state.report(name, now))
     }
 
     /// Puts a scenario into this state: moves its run, or starts one that only moves by hand. `Started` ends the run.
-    pub(crate) fn set_state(&self, name: &str, to: &str) -> Result<Value, ScenarioError> {
-        let mut state = self.lock();
+    pub(crate) fn set_state(&self, name: &str, to: &str) -> Result<(), ScenarioError> {
+        let (mut state, now) = (self.lock(), self.now());
         state.catalog.check(name)?;
         if to.is_empty() || to == STARTED {
             self.finish(&mut state, name, EndReason::Stopped);
-            return Ok(self.report(&state, name));
+            return Ok(());
         }
         if !state.runs.contains_key(name) {
             // Checked before the run is started.
             let definition = state.definition(name, &RunOptions::default(), self.0.ports.journal.as_ref())?;
             position(&definition, to)?;
             let options = RunOptions { progression: Progression::Manual, ..RunOptions::default() };
-            self.start(&mut state, name, &options)?;
+            self.start(&mut state, name, &options, now)?;
         }
-        let now = self.now();
         let run = state.run_mut(name, None)?;
         let index = position(&run.definition, to)?;
         run.jump(index, now);
@@ -179,7 +161,7 @@ impl Scenarios {
             self.enter(&mut state, name, index);
         }
         self.enter_due(&mut state);
-        Ok(self.report(&state, name))
+        Ok(())
     }
 
     /// Ends a run and puts its values back. Returns whether there was one.
@@ -208,14 +190,14 @@ impl Scenarios {
     }
 
     /// Adds a run, which has entered no state yet.
-    fn start(&self, state: &mut State, name: &str, options: &RunOptions) -> Result<(), ScenarioError> {
+    fn start(&self, state: &mut State, name: &str, options: &RunOptions, now: Instant) -> Result<(), ScenarioError> {
         let definition = state.definition(name, options, self.0.ports.journal.as_ref())?;
         if state.runs.contains_key(name) {
             return Err(ScenarioError::Running { name: name.to_owned() });
         }
         state.check_conflicts(&definition)?;
         self.check_states(&definition)?;
-        let (lead, now) = (options.lead(SystemTime::now()), self.now());
+        let lead = options.lead(SystemTime::now());
         state.last_number += 1;
         let timeline = Timeline::new(options.progression, now, lead, options.speed);
         state.runs.insert(name.to_owned(), Run::new(state.last_number, definition, timeline, options.keep));
@@ -309,11 +291,6 @@ impl Scenarios {
         let _ = self.0.subscribers.send(event);
     }
 
-    /// The JSON of a run; of a scenario in its first state if it is over.
-    fn report(&self, state: &State, name: &str) -> Value {
-        state.runs.get(name).map_or_else(|| report::no_run(name), |run| run.json(name, self.now()))
-    }
-
     /// The time by the clock of the server's runtime, also on threads outside of it.
     pub(super) fn now(&self) -> Instant {
         let _context = self.0.runtime.enter();
@@ -341,6 +318,11 @@ impl State {
         self.catalog.check(name)?;
         let run = self.runs.get_mut(name).filter(|run| number.is_none_or(|number| run.number == number));
         run.ok_or_else(|| ScenarioError::NotRunning { name: name.to_owned() })
+    }
+
+    /// The JSON of a run at this time; of a scenario that does not run if it is over.
+    fn report(&self, name: &str, now: Instant) -> Value {
+        self.runs.get(name).map_or_else(|| report::no_run(name), |run| run.json(name, now))
     }
 
     /// Refuses a run that changes a value that another run changes.

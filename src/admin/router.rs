@@ -81,7 +81,10 @@ pub(super) const ROUTES: &[Route] = &[
     (
         "/__admin/scenarios/reset",
         &[
-            (Method::GET, |call| Box::pin(scenarios::get_reset(call))),
+            // The path of the built-in scenario `reset` too.
+            (Method::GET, |call| Box::pin(scenarios::get(named(call, "reset")))),
+            (Method::PUT, |call| Box::pin(scenarios::put(named(call, "reset")))),
+            (Method::DELETE, |call| Box::pin(scenarios::delete(named(call, "reset")))),
             (Method::POST, |call| Box::pin(scenarios::reset(call))),
         ],
     ),
@@ -105,6 +108,11 @@ pub(super) const ROUTES: &[Route] = &[
     ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),
     ("/__admin/openapi.json", &[(Method::GET, |call| Box::pin(lifecycle::openapi(call)))]),
 ];
+
+/// The call with this parameter, for a path that is also another path's with a parameter.
+fn named(call: Call, parameter: &str) -> Call {
+    Call { parameter: parameter.to_owned(), ..call }
+}
 
 /// The path that needs no token.
 pub(super) const HEALTH: &str = "/__admin/health";

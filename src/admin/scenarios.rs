@@ -40,11 +40,6 @@ pub(super) async fn get(call: Call) -> Outcome {
     json(&call.admin.scenarios.get(&call.parameter)?)
 }
 
-/// `GET` of the scenario `reset`, whose path is also that of the reset of all scenarios.
-pub(super) async fn get_reset(call: Call) -> Outcome {
-    json(&call.admin.scenarios.get("reset")?)
-}
-
 /// `PUT /__admin/scenarios/NAME`: adds or replaces a definition.
 pub(super) async fn put(call: Call) -> Outcome {
     let definition = Definition::parse(&call.value()?, "")?;

@@ -138,8 +138,10 @@ async fn own_scenarios_are_defined_run_exported_and_removed() {
     for method in ["GET", "DELETE"] {
         problem(&admin.expect(404, method, "scenarios/my-color", Value::Null).await, 404);
     }
-    problem(&admin.expect(409, "PUT", "scenarios/preemption", color()).await, 409);
-    problem(&admin.expect(409, "DELETE", "scenarios/preemption", Value::Null).await, 409);
+    for built_in in ["preemption", "reset"] {
+        problem(&admin.expect(409, "PUT", &format!("scenarios/{built_in}"), color()).await, 409);
+        problem(&admin.expect(409, "DELETE", &format!("scenarios/{built_in}"), Value::Null).await, 409);
+    }
     assert_eq!(admin.get("export").await.json().get("simulation"), None);
 }
 

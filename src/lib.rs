@@ -75,6 +75,10 @@ struct FaultExamples;
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/scenarios.md")]
+struct ScenarioExamples;
+
 mod admin;
 mod blocking;
 #[cfg(test)]
@@ -93,6 +97,7 @@ mod metrics;
 mod rate_limits;
 mod reload;
 mod request_pattern;
+mod scenarios;
 mod server;
 mod stack;
 mod trace;
@@ -121,8 +126,10 @@ pub use journal::{
 };
 pub use reload::ReloadCounts;
 pub use request_pattern::{Matching, PatternError};
+pub use scenarios::{EndReason, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal};
 pub use server::{
-    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,
+    ServerBuilder, StartError, TlsError,
 };
 pub use stack::{InnerService, Stack, metadata_stack};
 pub use vm::{Vm, VmBuilder, VmTasks};

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use gce_metadata_layers::{
     AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InjectFaultsLayer, InvalidHost, InvalidMountPath,
     LimitRateLayer, MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer, RequireFlavorLayer,
-    RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, SimulateOutageLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
@@ -94,6 +94,7 @@ pub struct Stack<ReqBody, ResBody = ReqBody> {
     waiters: Waiters,
     record: Option<SharedRecord>,
     journal: Option<RecordRequestsLayer<Journal, ReqBody>>,
+    outage: Option<SimulateOutageLayer>,
     proxied: Option<AnswerProxyRequestsLayer>,
     hosts: AllowedHosts,
     faults: Option<InjectFaultsLayer<Faults>>,
@@ -111,6 +112,7 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             waiters: self.waiters.clone(),
             record: self.record.clone(),
             journal: self.journal.clone(),
+            outage: self.outage.clone(),
             proxied: self.proxied.clone(),
             hosts: self.hosts.clone(),
             faults: self.faults.clone(),
@@ -133,6 +135,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             waiters,
             record: None,
             journal: None,
+            outage: None,
             proxied: None,
             hosts,
             faults: None,
@@ -179,6 +182,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// If it is not a host name.
     pub fn allow_host(self, name: &str) -> Result<Self, InvalidHost> {
         Ok(Self { hosts: self.hosts.allow(name)?, ..self })
+    }
+
+    pub(crate) fn outage(self, layer: Option<SimulateOutageLayer>) -> Self {
+        Self { outage: layer, ..self }
     }
 
     pub(crate) fn answer_proxy_requests(self, layer: Option<AnswerProxyRequestsLayer>) -> Self {
@@ -261,6 +268,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .option_layer(self.journal)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // An outage has no regard for the request. Only where one can be simulated.
+            .option_layer(self.outage)
             // Names the proxy as the reason, where `RequireHost` would name DNS rebinding. Only where asked for.
             .option_layer(self.proxied)
             // Before any work is done: prevents DNS rebinding.

@@ -8,6 +8,7 @@
 //! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
 //! | [`RecordRequests`] | tells a journal about each request and its answer | refusals are recorded too |
 //! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
+//! | [`SimulateOutage`] | answers 503, or not at all, during an outage | an outage has no regard for the request |
 //! | [`AnswerProxyRequests`] | answers proxy requests for the metadata server, refuses all others | the refusal names the proxy, not DNS rebinding |
 //! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
 //! | [`InjectFaults`] | delays, refuses, resets or damages what a plan says | a fault precedes the checks of the client, as a front end's does |
@@ -85,6 +86,7 @@ pub mod require_flavor;
 pub mod require_host;
 pub mod require_peer;
 pub mod set_server_headers;
+pub mod simulate_outage;
 pub mod wait_for_change;
 
 pub use abort::{AbortConnection, CloseConnection, ConnectionError, FailAborted, FailAbortedLayer};
@@ -110,4 +112,5 @@ pub use require_host::{RequireHost, RequireHostLayer};
 pub use require_peer::{AllowedPeers, PeerPolicy, RequirePeer, RequirePeerLayer};
 pub use response_future::ResponseFuture;
 pub use set_server_headers::{OwnHeaders, SetServerHeaders, SetServerHeadersLayer};
+pub use simulate_outage::{Outage, SimulateOutage, SimulateOutageLayer};
 pub use wait_for_change::{WaitEnd, WaitForChange, WaitForChangeLayer, Waited, Waiters};

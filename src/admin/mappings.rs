@@ -1,4 +1,4 @@
-//! `/__admin/mappings`: faults, as WireMock's stub mappings. `/__admin/scenarios`: empty, because WireMock's clients reset them.
+//! `/__admin/mappings`: faults, as WireMock's stub mappings.
 
 use super::call::{Call, JSON, Outcome, json, with_type};
 use super::problem::Problem;
@@ -105,14 +105,4 @@ fn faults(call: &Call) -> Result<&Faults, Problem> {
 
 fn missing(call: &Call) -> Problem {
     Problem::not_found(format!("{}: there is no fault with this id", call.parameter))
-}
-
-/// `GET /__admin/scenarios`.
-pub(super) async fn list_scenarios(_: Call) -> Outcome {
-    json(&json!({"scenarios": []}))
-}
-
-/// `POST /__admin/scenarios/reset`.
-pub(super) async fn reset_scenarios(_: Call) -> Outcome {
-    json(&json!({}))
 }

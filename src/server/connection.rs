@@ -3,7 +3,7 @@
 use super::Lifecycle;
 use super::body::IncomingBody;
 use super::ends_with_client::{EndsWithClient, UntilClientLeaves};
-use super::listener::Listener;
+use super::entrance::{Entrance, Resets};
 use super::open_connections::OpenConnections;
 use super::socket::Socket;
 use super::threads::ConnectionThreads;
@@ -50,7 +50,7 @@ pub(super) struct ConnectionLimits {
 
 /// Accepts and serves connections until the server stops.
 pub(super) fn spawn<S, B>(
-    listener: Listener,
+    entrance: Entrance,
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
@@ -61,11 +61,11 @@ pub(super) fn spawn<S, B>(
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    lifecycle.tasks.spawn(accept(listener, tls, service, limits, threads, lifecycle.clone()));
+    lifecycle.tasks.spawn(accept(entrance, tls, service, limits, threads, lifecycle.clone()));
 }
 
 async fn accept<S, B>(
-    listener: Listener,
+    mut entrance: Entrance,
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
@@ -89,7 +89,7 @@ async fn accept<S, B>(
     let server = Arc::new(Connections { http, tls, header_timeout, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = entrance.accept() => accepted,
             () = lifecycle.stop.cancelled() => return,
         };
         let (accepted, connection) = match accepted {
@@ -106,15 +106,23 @@ async fn accept<S, B>(
         // At the limit no connection is accepted: further clients wait in the kernel's accept queue.
         let permit = tokio::select! {
             permit = connections.acquire() => permit,
+            () = entrance.refused() => {
+                accepted.reset();
+                continue;
+            }
             () = lifecycle.stop.cancelled() => return,
         };
-        let (server, service) = (Arc::clone(&server), service.clone());
+        let (server, service, resets) = (Arc::clone(&server), service.clone(), entrance.resets());
         threads.spawn(async move {
             match accepted.open() {
-                Ok(socket) => server.serve(socket, connection, service).await,
+                Ok(socket) => tokio::select! {
+                    biased;
+                    () = server.serve(socket.clone(), connection, service) => {}
+                    () = Resets::reset(resets.as_ref(), &socket) => {}
+                },
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
             }
-            drop(permit);
+            drop((resets, permit));
         });
     }
 }

@@ -43,6 +43,7 @@ pages! {
     the_commands_of_mtls_work: "docs/mtls.md",
     the_commands_of_oslogin_work: "docs/oslogin.md",
     the_commands_of_reference_http_work: "docs/reference-http.md",
+    the_commands_of_scenarios_work: "docs/scenarios.md",
     the_commands_of_security_work: "docs/security.md",
     the_commands_of_testing_work: "docs/testing.md",
     the_commands_of_tokens_work: "docs/tokens.md",

@@ -5,7 +5,9 @@ mod bench;
 pub(super) use bench::Bench;
 
 use super::*;
+use crate::events::{Events, Log, LogStream, Record};
 use crate::server::NotReady;
+use gce_metadata_routes::Metadata;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -132,6 +134,27 @@ async fn a_value_that_was_changed_during_a_run_stays_and_the_event_says_so() {
     }
     let Some(ScenarioEvent::Ended { kept, reason, .. }) = ended else { panic!("{ended:?}") };
     assert_eq!((kept, reason), (vec!["instance/attributes/a".to_owned()], EndReason::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_reported_to_the_streams_of_the_admin_api() {
+    let log = Log::new(10);
+    let bench = Bench::reporting(Metadata::sample().tree(), Events::new(Some(log.clone())));
+    let stream = LogStream::new(&log, None).unwrap();
+    bench.run("preemption", json!({"progression": "manual"})).unwrap();
+    bench.publisher.set("instance/preempted", "FALSE").unwrap();
+    bench.scenarios.stop("preemption", None).unwrap();
+    let data = |record: &Record| match record {
+        Record::Event(event) => event.data.clone(),
+        other => panic!("{other:?}"),
+    };
+    let reported: Vec<_> = stream.next(10).await.iter().map(|item| data(&item.record)).collect();
+    let expected = [
+        json!({"scenario": "preemption", "event": "started"}),
+        json!({"scenario": "preemption", "event": "entered", "state": "Preempted", "signal": "TERM"}),
+        json!({"scenario": "preemption", "event": "stopped", "signal": null, "kept": ["instance/preempted"]}),
+    ];
+    assert_eq!(reported, expected);
 }
 
 #[tokio::test(start_paused = true)]

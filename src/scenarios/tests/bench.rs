@@ -59,6 +59,10 @@ impl Bench {
     }
 
     pub(crate) fn with(before: Tree) -> Self {
+        Self::reporting(before, Events::default())
+    }
+
+    pub(crate) fn reporting(before: Tree, events: Events) -> Self {
         let (publisher, faults) = (Publisher::new(before.clone()), FakeFaults::default());
         let port = Arc::new(faults.clone());
         let (scenarios, driver) = Scenarios::new(Ports {
@@ -66,7 +70,7 @@ impl Bench {
             faults: port,
             readiness: None,
             journal: None,
-            events: Events::default(),
+            events,
         });
         tokio::spawn(driver.run());
         let events = scenarios.subscribe();

@@ -67,7 +67,12 @@ struct EmbeddingExamples;
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/readiness.md")]
+struct ReadinessExamples;
+
 mod admin;
+mod answer_delay;
 mod blocking;
 #[cfg(test)]
 mod captured_log;
@@ -87,6 +92,7 @@ mod trace;
 mod vm;
 
 pub use admin::AdminOptions;
+pub use answer_delay::{AnswerDelay, AnswerDelays, DelayDistribution};
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };

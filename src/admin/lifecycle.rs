@@ -36,6 +36,7 @@ pub(super) async fn reset(call: Call) -> Outcome {
     let reset = vm.reset(true).await;
     vm.tokens().clear_all();
     vm.settings().reset();
+    call.admin.readiness.reset().await.map_err(Problem::unready)?;
     if let Some(journal) = &call.admin.journal {
         journal.clear();
     }

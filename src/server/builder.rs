@@ -1,8 +1,10 @@
 //! The settings of a server.
 
+mod readiness;
+
 use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
-use super::readiness::{NotReady, StartReadiness};
+use super::readiness::StartReadiness;
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::admin::AdminOptions;
@@ -299,7 +301,8 @@ impl ServerBuilder {
     }
 
     /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), and lets
-    /// [`Server::readiness`](super::Server::readiness) change. A server with an admin listener does both too.
+    /// [`Server::readiness`](super::Server::readiness) and [`Server::answer_delays`](super::Server::answer_delays) change. A server with an
+    /// admin listener does all of that too.
     pub fn simulate(self) -> Self {
         Self { simulates: true, ..self }
     }
@@ -312,26 +315,7 @@ impl ServerBuilder {
 
     /// The number of requests in the journal; `None` without a journal.
     pub(super) fn journal(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(self.journal_entries).filter(|_| self.simulates || self.admin.is_some())
-    }
-
-    /// Starts the server not ready, and makes it ready after this time, which begins with the end of the start. Until then, clients are
-    /// refused, or treated as [`not_ready`](Self::not_ready) says.
-    pub fn ready_after(mut self, time: Duration) -> Self {
-        self.readiness.ready_after = Some(time);
-        self
-    }
-
-    /// Sets how a server that is not ready treats its clients. The default is [`NotReady::Refuse`].
-    pub fn not_ready(mut self, manner: NotReady) -> Self {
-        self.readiness.manner = manner;
-        self
-    }
-
-    /// The readiness at the start; `None` if the server is always ready.
-    pub(super) fn start_readiness(&self) -> Option<StartReadiness> {
-        let can_change = self.simulates || self.admin.is_some() || self.readiness.ready_after.is_some();
-        can_change.then_some(self.readiness)
+        NonZeroUsize::new(self.journal_entries).filter(|_| self.has_simulation())
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

@@ -17,7 +17,9 @@ use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters};
+use gce_metadata_layers::{
+    AnswerProxyRequestsLayer, DelayAnswersLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+};
 use http_body_util::Full;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -36,6 +38,7 @@ pub(super) struct OptionalLayers {
     pub(super) answers_proxy_requests: bool,
     /// `None` without a journal.
     pub(super) journal_entries: Option<NonZeroUsize>,
+    pub(super) has_delays: bool,
     /// `None` if the server is always ready.
     pub(super) readiness: Option<StartReadiness>,
 }
@@ -63,6 +66,7 @@ pub(super) fn run(
     let stop = lifecycle.stop.clone();
     let (mut switcher, readiness) = layers.readiness.map(Switcher::new).unzip();
     let outage = switcher.as_ref().map(|switcher| SimulateOutageLayer::new(switcher.outage()).until(stop.clone()));
+    let delays = layers.has_delays.then(|| vm.settings().answer_delays().clone());
     let mut entrance = |listener| match &mut switcher {
         Some(switcher) => Entrance::switched(listener, switcher.listener()),
         None => Entrance::always(listener),
@@ -73,6 +77,7 @@ pub(super) fn run(
         .waiters(waiters.clone())
         .record(record)
         .journal(journal.clone().map(record_requests))
+        .delays(delays.clone().map(|delays| DelayAnswersLayer::until(delays, stop.clone())))
         .outage(outage)
         .hosts(hosts)
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
@@ -110,7 +115,7 @@ pub(super) fn run(
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
         let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
-        let monitored = Monitored { metrics, state, guest_attributes, stop };
+        let monitored = Monitored { metrics, state, guest_attributes, readiness: readiness.clone(), stop };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }
     if let Some(switcher) = switcher {
@@ -127,6 +132,7 @@ pub(super) fn run(
         vm,
         journal,
         readiness,
+        delays,
         running,
         drain,
     }

@@ -50,7 +50,7 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let (journal_entries, readiness) = (self.journal(), self.start_readiness());
+        let (journal_entries, has_delays, readiness) = (self.journal(), self.has_simulation(), self.start_readiness());
         let vm = VmBuilder { has_switches: self.admin.is_some(), ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
@@ -61,6 +61,7 @@ impl ServerBuilder {
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
             journal_entries,
+            has_delays,
             readiness,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;

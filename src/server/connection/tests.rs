@@ -1,6 +1,7 @@
 //! Tests of connections that a layer or a body aborts.
 
 use super::*;
+use crate::server::listener::Listener;
 use crate::server::tls::{self, Certificates, MdsFolder};
 use gce_metadata_routes::{Metadata, Publisher};
 use http_body::Frame;
@@ -41,7 +42,8 @@ fn serve(listener: Listener, tls: Option<Tls>) -> Lifecycle {
         header_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(60),
     };
-    spawn(listener, tls, service_fn(faulty), limits, ConnectionThreads::current(&lifecycle.tasks), &lifecycle);
+    let (entrance, threads) = (Entrance::always(listener), ConnectionThreads::current(&lifecycle.tasks));
+    spawn(entrance, tls, service_fn(faulty), limits, threads, &lifecycle);
     lifecycle
 }
 

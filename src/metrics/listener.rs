@@ -3,6 +3,7 @@
 use super::tokens::has_account;
 use super::{Metrics, State};
 use crate::guest_attributes::GuestAttributesStore;
+use crate::server::Readiness;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -33,6 +34,8 @@ pub(crate) struct Monitored {
     pub(crate) metrics: Metrics,
     pub(crate) state: State,
     pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
+    /// `None` if the server is always ready.
+    pub(crate) readiness: Option<Readiness>,
     /// Cancelled when the server begins to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -120,9 +123,11 @@ impl Monitored {
     fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
         let snapshot = self.state.reader.snapshot();
         let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
+        let is_set_ready = self.readiness.as_ref().is_none_or(Readiness::is_ready);
         let unsaved = self.guest_attributes.as_ref().and_then(|store| store.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
+            (!is_set_ready, "the server is set not ready"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
             (!is_source_ready, "the token source failed when it was last asked"),
         ]

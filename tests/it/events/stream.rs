@@ -21,7 +21,7 @@ async fn a_long_poll_is_waiting_then_woken_by_a_change_and_then_a_request() {
     assert_eq!(after[0].data["paths"], json!(["instance/preempted"]));
     assert_eq!((&after[1].data["endedBy"], &after[1].data["client"]), (&"change".into(), &waiting.data["client"]));
     assert_eq!(after[2].url(), format!("{V1}/instance/preempted?wait_for_change=true"));
-    assert_eq!(after[2].data["metadataServer"]["generation"], after[0].data["generation"]);
+    assert_eq!(after[2].data["request"]["metadataServer"]["generation"], after[0].data["generation"]);
     assert!(after.iter().map(|event| event.id).eq(waiting.id + 1..=waiting.id + 3), "{after:?}");
     let dates = [&waiting, &after[0], &after[1]].map(|event| event.data["date"].as_str().unwrap().len());
     assert_eq!(dates, ["2026-11-28T12:00:00.000Z".len(); 3]);
@@ -62,7 +62,7 @@ async fn a_client_continues_after_the_last_event_that_it_has() {
         (received[0].url(), received[1].url()),
         (&*format!("{V1}/instance/name"), &*format!("{V1}/instance/zone"))
     );
-    assert_eq!(received[0].data["metadataServer"]["number"], 2);
+    assert_eq!(received[0].data["request"]["metadataServer"]["number"], 2);
     drop(events);
     server.publisher().set("instance/preempted", true).unwrap();
     let mut events = EventStream::open(&server, "", &[("last-event-id", &received[1].id.to_string())]).await;

@@ -2,7 +2,9 @@
 
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
-use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify};
+use super::{
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify, waiters,
+};
 use bytes::Bytes;
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
@@ -68,6 +70,8 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     ),
     ("/__admin/near-misses/request-pattern", &[(Method::POST, |call| Box::pin(near_misses::of_pattern(call)))]),
+    ("/__admin/events", &[(Method::GET, |call| Box::pin(events::get(call)))]),
+    ("/__admin/waiters", &[(Method::GET, |call| Box::pin(waiters::list(call)))]),
     (
         "/__admin/mappings",
         &[

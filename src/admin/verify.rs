@@ -57,7 +57,7 @@ pub(super) async fn post(call: Call) -> Outcome {
         Err(unmet) => {
             let pattern = expectation.pattern();
             let snapshot = call.admin.vm.reader().snapshot();
-            let near = json_of(&near_misses(pattern, &journal.entries()), pattern);
+            let near = json_of(&near_misses(pattern, &journal.entries()), pattern, snapshot.tree());
             let expected = json!({"request": pattern.json(), "times": times_json(times)});
             let mut problem = Problem::new(StatusCode::NOT_ACCEPTABLE, unmet.summary())
                 .member("count", unmet.count())

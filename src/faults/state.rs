@@ -1,12 +1,12 @@
 //! The faults in the order in which they are tried, with what each has done.
 
 use super::FaultStatus;
-use super::definition::Definition;
+use super::definition::{COUNTERS, Definition};
 use super::error::FaultError;
 use super::schedule::Progress;
 use crate::journal::Times;
 use fastrand::Rng;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -87,11 +87,9 @@ impl Stored {
     pub(super) fn document(&self) -> Value {
         let status = self.status();
         let mut document: Map<String, Value> = self.definition.document(&self.id);
-        document.extend([
-            ("matched".to_owned(), status.matched.into()),
-            ("injected".to_owned(), status.injected.into()),
-            ("completed".to_owned(), status.is_completed.into()),
-        ]);
+        let FaultStatus { matched, injected, is_completed, .. } = status;
+        let metadata = document.entry("metadata").or_insert_with(|| json!({}));
+        metadata[COUNTERS] = json!({"matched": matched, "injected": injected, "completed": is_completed});
         document.into()
     }
 

@@ -2,6 +2,7 @@
 
 use super::Lifecycle;
 use super::body::IncomingBody;
+use super::ends_with_client::{EndsWithClient, UntilClientLeaves};
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::socket::Socket;
@@ -253,10 +254,11 @@ async fn answer<S, B, P>(
     service: Arc<Mutex<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> Result<Response<Either<FaultableBody<B>, Full<Bytes>>>, Unanswered>
+) -> Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
+    B: Body,
 {
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
@@ -276,7 +278,7 @@ where
     });
     let mut outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(apply_body_fault(answer).map(Either::Left)),
+        Ok(answer) = &mut answering => Ok(apply_body_fault(until_client_leaves(answer, &socket)).map(Either::Left)),
         () = client_left(&socket, is_long_poll) => Err(Unanswered::ClientLeft),
         () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
@@ -304,6 +306,16 @@ async fn client_left(socket: &Socket, is_long_poll: bool) {
         // A reset is certain; a FIN is not.
         let _ = timeout(HALF_CLOSED, socket.reset()).await;
     }
+}
+
+/// A body that may end when the client leaves.
+type MaybeStream<B> = Either<B, UntilClientLeaves<B>>;
+
+/// Ends the body when the client leaves, if the response asks for that.
+fn until_client_leaves<B: Body>(answer: Response<B>, socket: &Socket) -> Response<MaybeStream<B>> {
+    let ends = answer.extensions().get::<EndsWithClient>().is_some();
+    answer
+        .map(|body| if ends { Either::Right(UntilClientLeaves::new(body, socket.clone())) } else { Either::Left(body) })
 }
 
 /// Whether the response body aborted the connection after a part of the response was sent.

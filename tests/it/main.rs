@@ -9,6 +9,7 @@ mod conformance;
 mod default_account;
 mod docs;
 mod dump;
+mod events;
 mod faults;
 mod guest_attributes;
 mod journal;

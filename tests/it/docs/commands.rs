@@ -66,7 +66,7 @@ fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
     let is_program = |block: &Block| block.language == language && !matches!(block.note, Some(Note::Copy(_)));
     for (page, block) in super::blocks().into_iter().filter(|(_, block)| is_program(block)) {
         let reader = Reader::new();
-        let exports = reader.run("gce-metadata-server").unwrap();
+        let exports = reader.run("gce-metadata-server --admin 0").unwrap();
         reader.run(&exports).unwrap();
         let program = reader.write(&format!("program.{extension}"), &block.text);
         let modules = repository("target/clients/node/node_modules");

@@ -29,6 +29,7 @@ use crate::events::{Log, Waits};
 use crate::journal::Journal;
 use crate::scenarios::Scenarios;
 use crate::server::Readiness;
+use crate::simulation::SimulationControl;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -46,6 +47,8 @@ pub(crate) struct Admin {
     pub(crate) waits: Waits,
     pub(crate) scenarios: Scenarios,
     pub(crate) readiness: Readiness,
+    /// `None` without a simulation at the start.
+    pub(crate) simulation: Option<SimulationControl>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -1,6 +1,7 @@
 //! The command line: [`parse`] turns the arguments into a [`Command`], and [`Command::run`] runs it.
 //!
-//! Each command is a file of this folder. A new command needs a module, a variant of [`Command`] and an arm of [`Command::run`].
+//! Each command is a file of this folder. A new command needs a module, a variant of [`Command`], an arm of [`Command::run`] and a
+//! word in the groups of the help (`help.rs`).
 //! `serve` is the default command: `gce-metadata-server --port 80` means `gce-metadata-server serve --port 80`. Its options are
 //! [`ServeOptions`], which other commands can flatten into their own.
 //!
@@ -23,6 +24,7 @@ mod exec;
 mod file;
 mod go;
 mod health;
+mod help;
 mod http_client;
 mod log_fields;
 mod logging;
@@ -116,13 +118,21 @@ pub(crate) enum Command {
 
     Verify(admin::Verify),
 
+    /// Inject faults into the answers of a running server
+    #[command(subcommand, arg_required_else_help = false)]
+    Fault(admin::Fault),
+
+    /// Run scenarios on a running server, such as a preemption
+    #[command(subcommand, arg_required_else_help = false)]
+    Scenario(admin::Scenario),
+
     Capture(capture::Capture),
 
     /// Create certificates for HTTPS
     #[command(subcommand, arg_required_else_help = false)]
     Certs(certs::Certs),
 
-    /// Check a config file
+    /// Check config and simulation files
     CheckConfig(check_config::CheckConfig),
 
     /// Print a JSON Schema, by which editors complete keys and values
@@ -160,6 +170,7 @@ fn with_help() -> clap::Command {
         command.after_help(options::SHORT_HELP).after_long_help(options::LONG_HELP)
     };
     let program = Cli::command().disable_help_subcommand(false).about(SHORT_ABOUT).long_about(ABOUT);
+    let program = help::with_groups(program);
     short(program).mut_subcommand("serve", short).mut_subcommand("exec", |exec| exec.mut_args(options::in_short_help))
 }
 
@@ -193,8 +204,10 @@ const USAGE: u8 = 2;
 
 /// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request, an
 /// expectation does not hold.
-const WITH_USAGE_STATUS: [&str; 12] =
-    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify"];
+const WITH_USAGE_STATUS: [&str; 14] = [
+    "exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify", "fault",
+    "scenario",
+];
 
 /// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -224,6 +237,8 @@ impl Command {
             Self::Export(export) => export.run(&environment)?,
             Self::Requests(requests) => requests.run(&environment)?,
             Self::Verify(verify) => verify.run(&environment)?,
+            Self::Fault(fault) => fault.run(&environment)?,
+            Self::Scenario(scenario) => scenario.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),

@@ -11,6 +11,7 @@ mod schema;
 mod variables;
 
 pub use diagnostics::Diagnostic;
+pub(crate) use diagnostics::duplicate_keys_of;
 pub use document::ConfigDocument;
 pub use env::{Environment, EnvironmentError, Overrides};
 pub use file::{ConfigError, ConfigFile};

@@ -25,6 +25,7 @@ pub(crate) use definition::Definition;
 pub use error::FaultError;
 pub use guard::FaultGuard;
 pub(crate) use injected::InjectedFault;
+pub(crate) use state::MAX_FAULTS;
 pub(crate) use store::Duplicates;
 pub use store::{FaultStatus, Faults};
 

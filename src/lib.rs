@@ -104,6 +104,7 @@ mod reload;
 mod request_pattern;
 mod scenarios;
 mod server;
+mod simulation;
 mod stack;
 mod trace;
 mod vm;
@@ -137,5 +138,6 @@ pub use server::{
     Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,
     ServerBuilder, StartError, TlsError,
 };
+pub use simulation::{ReloadError, Simulation, SimulationError, SimulationFile};
 pub use stack::{InnerService, Stack, metadata_stack};
 pub use vm::{Vm, VmBuilder, VmTasks};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The number of reloads of the config file, by outcome.
+/// The number of reloads of a server's files of one kind, by outcome: of the config file, or of its simulation files.
 #[derive(Debug, Default)]
 pub struct ReloadCounts {
     good: AtomicU64,
@@ -23,7 +23,7 @@ impl ReloadCounts {
         self.good.load(Ordering::Relaxed)
     }
 
-    /// Reloads that failed: the file could not be read or was invalid, and the metadata stayed as it was.
+    /// Reloads that failed: the file could not be read or was invalid, and what was served before stayed.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
     }
@@ -33,7 +33,7 @@ impl ReloadCounts {
         !self.last_was_bad.load(Ordering::Relaxed)
     }
 
-    fn count(&self, good: bool) {
+    pub(crate) fn count(&self, good: bool) {
         let counter = if good { &self.good } else { &self.bad };
         counter.fetch_add(1, Ordering::Relaxed);
         self.last_was_bad.store(!good, Ordering::Relaxed);

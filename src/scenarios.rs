@@ -6,6 +6,7 @@
 
 mod builtin;
 mod catalog;
+mod check;
 mod definition;
 mod driver;
 mod effects;
@@ -27,6 +28,7 @@ mod tests;
 mod timeline;
 mod touched;
 
+pub(crate) use check::check_run;
 pub(crate) use definition::Definition;
 pub(crate) use engine::Ports;
 pub use engine::Scenarios;

@@ -11,6 +11,7 @@ mod entrance;
 mod listener;
 mod open_connections;
 mod readiness;
+mod reload;
 mod run;
 mod socket;
 mod start;
@@ -29,11 +30,10 @@ pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
 use crate::answer_delay::AnswerDelays;
-use crate::config::ConfigError;
 use crate::faults::Faults;
 use crate::journal::{Journal, Requests, UnmetExpectation};
-use crate::reload::ReloadCounts;
 use crate::scenarios::{ScenarioBuilder, Scenarios};
+use crate::simulation::SimulationControl;
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
 use std::time::Duration;
@@ -74,6 +74,8 @@ pub struct Server {
     journal: Option<Journal>,
     /// `None` without a simulation.
     scenarios: Option<Scenarios>,
+    /// `None` without a simulation at the start.
+    simulation: Option<SimulationControl>,
     /// `None` if the server is always ready.
     readiness: Option<Readiness>,
     /// `None` without the layer that delays answers.
@@ -301,19 +303,6 @@ impl Server {
     /// The publisher, which edits the metadata: see [`Vm::publisher`].
     pub fn publisher(&self) -> &Publisher {
         self.vm.publisher()
-    }
-
-    /// The number of reloads of the config file.
-    pub fn reloads(&self) -> &ReloadCounts {
-        self.vm.reloads()
-    }
-
-    /// Reloads the config file, and returns whether the metadata changed: see [`Vm::reload`].
-    ///
-    /// # Errors
-    /// If the file can't be read or is invalid; the metadata stays as it is.
-    pub async fn reload(&self) -> Result<bool, ConfigError> {
-        self.vm.reload().await
     }
 
     /// Environment variables, as names and values, that direct Google's client libraries and gcloud to this server. Empty for a

@@ -12,7 +12,7 @@ pub use builder::VmBuilder;
 pub(crate) use builder::{Served, Tokens};
 pub(crate) use load::LoadedVm;
 pub(crate) use monitoring::Monitoring;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, SettingsBaseline};
 
 use crate::config::{ConfigError, Overrides};
 use crate::events::Events;

@@ -4,12 +4,14 @@ use super::call::{Call, Outcome, json};
 use super::metadata::document;
 use crate::faults::Faults;
 use crate::scenarios::Definition;
+use crate::simulation::CurrentSettings;
 use serde_json::{Map, Value, json};
 
 /// The section of what is simulated.
 const SIMULATION: &str = "simulation";
 
-/// `GET`: the config document of the current metadata, the faults, and the scenarios that are not built in.
+/// `GET`: the config document of the current metadata, and a simulation document of the faults, the scenarios that are not built in, and
+/// the settings.
 pub(super) async fn get(call: Call) -> Outcome {
     let vm = &call.admin.vm;
     let mut exported = document(vm.reader().snapshot().tree());
@@ -22,6 +24,10 @@ pub(super) async fn get(call: Call) -> Outcome {
     if !own.is_empty() {
         let scenarios: Map<_, _> = own.iter().map(|(name, it)| (name.clone(), Definition::json(it))).collect();
         simulation.insert("scenarios".to_owned(), Value::Object(scenarios));
+    }
+    let settings = CurrentSettings::of(vm.settings(), &call.admin.readiness).changed();
+    if !settings.is_empty() {
+        simulation.insert("settings".to_owned(), settings.into());
     }
     if !simulation.is_empty() {
         simulation.insert("version".to_owned(), json!(1));

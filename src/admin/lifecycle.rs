@@ -30,8 +30,15 @@ pub(super) async fn shutdown(call: Call) -> Outcome {
     json(&json!({}))
 }
 
-/// `POST /__admin/reset`: undoes all that was set at run time.
+/// `POST /__admin/reset`: undoes all that was set at run time, and restores what the simulation files say.
 pub(super) async fn reset(call: Call) -> Outcome {
+    let (restoring, read) = match &call.admin.simulation {
+        Some(simulation) => {
+            let (restoring, read) = simulation.read().await;
+            (Some(restoring), read)
+        }
+        None => (None, Ok(())),
+    };
     // Before the metadata: a run puts its values back.
     call.admin.scenarios.clear();
     call.admin.scenarios.settled().await;
@@ -46,7 +53,13 @@ pub(super) async fn reset(call: Call) -> Outcome {
     if let Some(journal) = &call.admin.journal {
         journal.clear();
     }
+    let restored = match restoring {
+        Some(restoring) => restoring.finish().await,
+        None => Ok(()),
+    };
     reset.map_err(|error| Problem::unprocessable(format!("the config file: {error}")))?;
+    let simulated = read.and(restored);
+    simulated.map_err(|error| Problem::unprocessable(format!("the simulation: {error}")))?;
     json(&json!({}))
 }
 

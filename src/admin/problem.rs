@@ -5,6 +5,7 @@ use crate::faults::FaultError;
 use crate::json_pointer;
 use crate::request_pattern::PatternError;
 use crate::server::ReadinessError;
+use crate::simulation::Mistake;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -150,6 +151,12 @@ impl Problem {
 impl From<FaultError> for Problem {
     fn from(error: FaultError) -> Self {
         Self::unprocessable(error.detail).at(error.pointer)
+    }
+}
+
+impl From<Mistake> for Problem {
+    fn from(mistake: Mistake) -> Self {
+        Self::unprocessable(mistake.detail).at(mistake.pointer)
     }
 }
 

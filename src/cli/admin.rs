@@ -1,17 +1,21 @@
 //! The commands that read and change a running server by its admin API. Each sends one request and prints the answer.
 
 mod client;
+mod fault;
 mod metadata;
 mod request_line;
 mod requests;
+mod scenario;
 mod server;
 mod token_status;
 mod tokens;
 mod url;
 mod verify;
 
+pub(super) use fault::Fault;
 pub(super) use metadata::{Get, Patch, Set, Unset};
 pub(super) use requests::Requests;
+pub(super) use scenario::Scenario;
 pub(super) use server::{Export, Reset};
 pub(super) use tokens::{TokenClear, TokenRotate, TokenSet, TokenStatus};
 pub(super) use verify::Verify;

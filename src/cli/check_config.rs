@@ -1,9 +1,9 @@
-//! `check-config FILE` prints the diagnostics of a config file: errors, and differences from what GCE serves.
+//! `check-config FILE` prints the diagnostics of a config or simulation file: errors, and differences from what GCE serves.
 
 use anyhow::{Context, bail};
 use clap::Args;
 use gce_metadata_server::routes::Severity;
-use gce_metadata_server::{ConfigFile, Diagnostic, Overrides};
+use gce_metadata_server::{ConfigFile, Diagnostic, Overrides, SimulationFile};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,12 +22,12 @@ const STDIN: &str = "-";
 /// The size limit of standard input: that of a config file.
 const MAX_STDIN: u64 = 64 * 1024 * 1024;
 
-/// Prints the diagnostics of config files, one per line, as FILE:LINE:COLUMN: error|warning|notice: at PATH: MESSAGE, and `ok` for a file
+/// Prints the diagnostics of config and simulation files, one per line, as FILE:LINE:COLUMN: error|warning|notice: at PATH: MESSAGE, and `ok` for a file
 /// without any
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct CheckConfig {
-    /// Config file, or a dump of a VM's ?recursive=true; - is standard input
+    /// Config file, a dump of a VM's ?recursive=true, or a simulation file, which has a member `version`; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -66,15 +66,20 @@ impl CheckConfig {
 /// The diagnostics of a file, or of standard input.
 fn diagnostics(path: &Path) -> anyhow::Result<Vec<Diagnostic>> {
     let file = ConfigFile::new(shown(path), Overrides::default());
-    if path != Path::new(STDIN) {
-        return Ok(file.check()?);
-    }
+    let content = if path == Path::new(STDIN) { read_stdin()? } else { file.read()? };
+    Ok(match SimulationFile::is_like(&content) {
+        true => SimulationFile::new(shown(path)).check_content(&content),
+        false => file.check_content(&content),
+    })
+}
+
+fn read_stdin() -> anyhow::Result<Vec<u8>> {
     let mut content = Vec::new();
     std::io::stdin().take(MAX_STDIN + 1).read_to_end(&mut content).context("standard input")?;
     if content.len() as u64 > MAX_STDIN {
         bail!("standard input: larger than 64 MiB, the limit of a config");
     }
-    Ok(file.check_content(&content))
+    Ok(content)
 }
 
 /// The path in messages.

@@ -152,6 +152,7 @@ impl Exec {
         if outcome.needs_journal() {
             options.admin.keep_journal()?;
         }
+        let has_scenarios = options.has_scenarios();
         let admin_token = environment.admin_token.as_ref().map(|token| OsString::from(token.expose()));
         let Some(server) = start_server(*options, environment, self.via_proxy, ignored, &summary).await? else {
             return Ok(TERMINATED);
@@ -160,6 +161,11 @@ impl Exec {
         let mut changes = wiring.environment(&url, &inherited, &scratch)?;
         changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
         changes.set("GCE_METADATA_ADMIN_TOKEN", admin_token.filter(|_| server.admin_url().is_some()));
+        if has_scenarios {
+            // Before the runs start, so that the command gets the signal of a state that is entered at once.
+            signals.follow(server.scenarios().subscribe());
+        }
+        server.start_runs().await?;
         let requests = outcome.needs_journal().then(|| server.requests());
         let command = command(&self.command, &changes).run(&mut signals);
         tokio::pin!(command);
@@ -205,7 +211,7 @@ async fn start_server(
     let mut stop = Stop::listen_except(ignored)?;
     let record = summary.clone();
     start_with(options, environment, &mut stop, OpenFiles::Kept, move |builder| {
-        let builder = builder.expect_offline_tokens().record(record);
+        let builder = builder.expect_offline_tokens().record(record).defer_runs();
         if via_proxy { builder.answer_proxy_requests() } else { builder }
     })
     .await

@@ -37,6 +37,7 @@ use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Server, ServerBuilder};
 use monitoring::Monitoring;
 use simulation::Simulation;
+pub(super) use simulation::words as instruction_words;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -251,6 +252,11 @@ impl ServeOptions {
     /// Whether the server issues client certificates to a folder of the clients.
     pub(super) fn issues_client_certificates(&self) -> bool {
         self.tls.issues_client_certificates()
+    }
+
+    /// Whether the server runs scenarios.
+    pub(super) fn has_scenarios(&self) -> bool {
+        self.simulation.is_given() || self.admin.simulates()
     }
 
     /// The number of threads that serve connections.

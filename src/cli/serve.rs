@@ -58,8 +58,8 @@ async fn serve(serve: Serve, environment: Environment) -> anyhow::Result<()> {
             () = server.shutdown_requested() => break,
             _ = hang_up.recv() => {
                 // In a task, since a blocked disk must not delay a stop. The outcome is logged and counted by the reload.
-                let vm = server.vm().clone();
-                tokio::spawn(async move { vm.reload().await.map(drop) });
+                let reload = server.reload();
+                tokio::spawn(async move { reload.await.map(drop) });
             }
         }
     }

@@ -100,6 +100,18 @@ pub(super) fn address(option: &str, name: &str, port: u16) -> anyhow::Result<Soc
     found.next().with_context(|| format!("{option} {name}: the host name has no address"))
 }
 
+/// A header: `NAME: VALUE`.
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    pair(text, ':').ok_or_else(|| "a header is 'NAME: VALUE', such as 'Metadata-Flavor: Google'".to_owned())
+}
+
+/// A name and a value. Blanks around the value of a header are removed.
+pub(super) fn pair(text: &str, separator: char) -> Option<(String, String)> {
+    let (name, value) = text.split_once(separator)?;
+    let value = if separator == ':' { value.trim() } else { value };
+    Some((name.to_owned(), value.to_owned())).filter(|(name, _)| !name.is_empty())
+}
+
 /// A secret. Its `Debug` output is redacted.
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(text.into())

@@ -95,6 +95,11 @@ impl ConfigFile {
     }
 }
 
+/// The paths of duplicate keys in the content of a file: keys, and indices as `[0]`.
+pub(crate) fn duplicate_keys_of(bytes: &[u8]) -> Vec<Vec<String>> {
+    duplicate_keys(utf8(bytes).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::{ConfigFile, Overrides};

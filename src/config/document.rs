@@ -13,6 +13,8 @@ const OS_LOGIN: &str = "osLogin";
 /// The key that names the JSON Schema of a document for editors.
 const SCHEMA: &str = "$schema";
 
+const SIMULATION: &str = "simulation";
+
 /// The sections besides `computeMetadata`.
 const OTHER_SECTIONS: [&str; 1] = [OS_LOGIN];
 
@@ -78,6 +80,8 @@ impl ConfigDocument {
         if let Some(section) = others.remove(OS_LOGIN) {
             metadata = walk.below(OS_LOGIN, |walk| with_os_login(metadata, section, walk));
         }
+        // The section of an exported document that `--simulation` reads.
+        others.remove(SIMULATION);
         for (key, _) in others {
             let section = OTHER_SECTIONS.into_iter().find(|section| key.eq_ignore_ascii_case(section));
             walk.below(key, |walk| match section {

@@ -75,8 +75,11 @@ impl ConfigFile {
         self.parse(&self.read()?)
     }
 
-    /// Reads the file, up to its size limit.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
+    /// Reads the content of the file, up to its size limit.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn read(&self) -> Result<Vec<u8>, ConfigError> {
         files::read(&self.path, Limit::CONFIG)
             .map_err(|error| ConfigError::Unreadable { path: self.path.clone(), error })
     }

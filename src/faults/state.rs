@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The limit on the number of faults, because a request is compared with each of them.
-const MAX_FAULTS: usize = 1000;
+pub(crate) const MAX_FAULTS: usize = 1000;
 
 #[derive(Default)]
 pub(super) struct State {

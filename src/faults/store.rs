@@ -212,7 +212,6 @@ impl Faults {
     }
 
     /// Sets the faults that a reset restores. They replace the former ones; faults that were added at run time stay.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the faults of a file are its caller"))]
     pub(crate) fn set_baseline(&self, definitions: Vec<Definition>) {
         let mut state = self.lock();
         state.faults.retain(|fault| !fault.is_baseline);

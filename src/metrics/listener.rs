@@ -124,11 +124,14 @@ impl Monitored {
         let snapshot = self.state.reader.snapshot();
         let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
         let is_set_ready = self.readiness.as_ref().is_none_or(Readiness::is_ready);
+        let simulation = self.state.simulation_reloads.as_ref();
+        let has_outdated_simulation = simulation.is_some_and(|reloads| !reloads.last_was_good());
         let unsaved = self.guest_attributes.as_ref().and_then(|store| store.problem());
         [
             (self.stop.is_cancelled(), "the server is stopping"),
             (!is_set_ready, "the server is set not ready"),
             (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
+            (has_outdated_simulation, "a simulation file has a mistake, an older state of it is in force"),
             (!is_source_ready, "the token source failed when it was last asked"),
         ]
         .into_iter()

@@ -3,6 +3,7 @@
 use super::tokens;
 use crate::reload::ReloadCounts;
 use crate::server::OpenConnections;
+use crate::simulation::SimulationControl;
 use crate::vm::Vm;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -22,14 +23,22 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     pub(crate) connections: OpenConnections,
     pub(crate) reloads: Arc<ReloadCounts>,
+    /// `None` without a simulation at the start.
+    pub(crate) simulation_reloads: Option<Arc<ReloadCounts>>,
     pub(crate) info: SourceInfo,
 }
 
 impl State {
     /// The state of a server for this VM.
-    pub(crate) fn new(vm: &Vm, waiters: Waiters, connections: OpenConnections) -> Self {
+    pub(crate) fn new(
+        vm: &Vm,
+        simulation: Option<&SimulationControl>,
+        waiters: Waiters,
+        connections: OpenConnections,
+    ) -> Self {
+        let simulation_reloads = simulation.map(|simulation| Arc::clone(simulation.counts()));
         let (reader, reloads, info) = (vm.reader(), Arc::clone(&vm.reloads), vm.source.clone());
-        Self { reader, waiters, connections, reloads, info }
+        Self { reader, waiters, connections, reloads, simulation_reloads, info }
     }
 
     /// The gauges in Prometheus' text format. Each scrape uses a new recorder, so that no series survives it.
@@ -79,6 +88,14 @@ impl State {
         );
         counter!("metadata_reloads_total", "outcome" => "good").absolute(self.reloads.good());
         counter!("metadata_reloads_total", "outcome" => "bad").absolute(self.reloads.bad());
+        if let Some(reloads) = &self.simulation_reloads {
+            describe_counter!(
+                "metadata_simulation_reloads_total",
+                "Reloads of the simulation files, partitioned by whether they succeeded."
+            );
+            counter!("metadata_simulation_reloads_total", "outcome" => "good").absolute(reloads.good());
+            counter!("metadata_simulation_reloads_total", "outcome" => "bad").absolute(reloads.bad());
+        }
         describe_gauge!("metadata_snapshot_generation", "Changes of the metadata since the start.");
         gauge!("metadata_snapshot_generation").set(as_f64(self.reader.snapshot().generation()));
         describe_gauge!("metadata_waiters", "Requests that are waiting for a change.");

@@ -16,7 +16,10 @@ const MAX_NAME: usize = 100;
 /// The scenarios of a server.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
+    /// Those of the simulation files, and those that were added or replaced at run time.
     own: BTreeMap<String, Definition>,
+    /// Those of the simulation files, which a reset restores.
+    baseline: BTreeMap<String, Definition>,
 }
 
 impl Catalog {
@@ -48,10 +51,7 @@ impl Catalog {
 
     /// Adds or replaces a scenario. Returns whether it is new.
     pub(super) fn define(&mut self, name: &str, definition: Definition) -> Result<bool, ScenarioError> {
-        check_name(name)?;
-        if builtin::named(name).is_some() {
-            return Err(ScenarioError::BuiltIn { name: name.to_owned() });
-        }
+        check_own_name(name)?;
         if self.own.len() >= MAX_OWN && !self.own.contains_key(name) {
             return Err(ScenarioError::TooMany { limit: MAX_OWN });
         }
@@ -66,9 +66,20 @@ impl Catalog {
         self.own.remove(name).map(|_| ()).ok_or_else(|| self.unknown(name))
     }
 
-    /// Removes all scenarios that are not built in.
+    /// Removes all scenarios that are not built in, and adds those of the simulation files again.
     pub(super) fn clear(&mut self) {
-        self.own.clear();
+        self.own = self.baseline.clone();
+    }
+
+    /// Sets the scenarios of the simulation files. A change at run time stays, unless the files change the same scenario. Returns the names
+    /// of the scenarios that are removed.
+    pub(super) fn set_baseline(&mut self, new: BTreeMap<String, Definition>) -> Vec<String> {
+        let old = std::mem::replace(&mut self.baseline, new);
+        let new = &self.baseline;
+        let changed = new.iter().filter(|(name, definition)| old.get(*name) != Some(definition));
+        self.own.extend(changed.map(|(name, definition)| (name.clone(), definition.clone())));
+        let removed = old.into_keys().filter(|name| !new.contains_key(name));
+        removed.filter(|name| self.own.remove(name).is_some()).collect()
     }
 
     /// The scenarios that are not built in.
@@ -91,6 +102,21 @@ impl Catalog {
     fn unknown(&self, name: &str) -> ScenarioError {
         let nearest = nearest(name, self.names()).map(str::to_owned);
         ScenarioError::Unknown { name: name.to_owned(), nearest }
+    }
+}
+
+impl From<BTreeMap<String, Definition>> for Catalog {
+    fn from(own: BTreeMap<String, Definition>) -> Self {
+        Self { own, ..Self::default() }
+    }
+}
+
+/// Checks the name of a scenario that is not built in.
+pub(super) fn check_own_name(name: &str) -> Result<(), ScenarioError> {
+    check_name(name)?;
+    match builtin::named(name) {
+        Some(_) => Err(ScenarioError::BuiltIn { name: name.to_owned() }),
+        None => Ok(()),
     }
 }
 

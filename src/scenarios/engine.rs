@@ -183,7 +183,7 @@ impl Scenarios {
         runs.iter().for_each(|(_, name)| self.finish(&mut state, name, EndReason::Stopped));
     }
 
-    /// Ends all runs, and removes the scenarios that are not built in.
+    /// Ends all runs, and removes the scenarios that are neither built in nor in a simulation file.
     pub(crate) fn clear(&self) {
         self.reset();
         self.lock().catalog.clear();
@@ -309,7 +309,7 @@ impl State {
         options: &RunOptions,
         journal: Option<&Journal>,
     ) -> Result<Definition, ScenarioError> {
-        let facts = Facts { journal, last_maintenance: self.last_maintenance };
+        let facts = Facts { journal, last_maintenance: self.last_maintenance, is_unknown: false };
         self.catalog.definition(name, &options.parameters, &facts)
     }
 

@@ -12,14 +12,24 @@ pub(super) struct Facts<'a> {
     pub(super) journal: Option<&'a Journal>,
     /// The end of the last run that changed `instance/maintenance-event`; `None` before the first.
     pub(super) last_maintenance: Option<SystemTime>,
+    /// Whether there is no server yet: its journal is not asked.
+    pub(super) is_unknown: bool,
 }
 
 impl Facts<'_> {
+    /// The facts of a server that is yet to be started.
+    pub(super) fn unknown() -> Self {
+        Facts { journal: None, last_maintenance: None, is_unknown: true }
+    }
+
     /// Whether a program has asked for `instance/maintenance-event` since the last maintenance event, alone or by recursion.
     ///
     /// # Errors
     /// If the server keeps no journal.
     pub(super) fn maintenance_was_asked(&self) -> Result<bool, ScenarioError> {
+        if self.is_unknown {
+            return Ok(true);
+        }
         let Some(journal) = self.journal else {
             let detail = "this needs the journal of requests, which is off: --journal-entries is 0";
             return Err(ScenarioError::invalid("/parameters/strict", detail));

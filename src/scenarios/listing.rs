@@ -12,15 +12,16 @@ use std::collections::BTreeMap;
 impl Scenarios {
     /// Adds or replaces a scenario. Returns whether it is new. A run goes on with the old definition.
     pub(crate) fn define(&self, name: &str, definition: Definition) -> Result<bool, ScenarioError> {
-        for (index, state) in definition.states.iter().enumerate() {
-            for (fault, mapping) in state.faults.iter().enumerate() {
-                self.0.ports.faults.check(mapping).map_err(|refused| {
-                    let pointer = format!("/states/{index}/faults/{fault}{}", refused.pointer);
-                    ScenarioError::invalid(pointer, refused.detail)
-                })?;
-            }
-        }
+        definition.check_faults("", &*self.0.ports.faults)?;
         self.lock().catalog.define(name, definition)
+    }
+
+    /// Sets the scenarios of the simulation files, which a reset restores, and ends the runs of those that are removed.
+    pub(crate) fn set_baseline(&self, definitions: BTreeMap<String, Definition>) {
+        let mut state = self.lock();
+        for name in state.catalog.set_baseline(definitions) {
+            self.finish(&mut state, &name, EndReason::Stopped);
+        }
     }
 
     /// Removes a scenario that is not built in, and ends its run.

@@ -1,6 +1,7 @@
 //! The settings of a server.
 
 mod readiness;
+mod simulation;
 
 use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
@@ -10,6 +11,7 @@ use super::tls::MtlsOptions;
 use crate::admin::AdminOptions;
 use crate::config::Overrides;
 use crate::events::{Events, Log};
+use crate::simulation::Source;
 use crate::stack::{InnerService, OwnLayers, SharedRecord};
 use crate::vm::VmBuilder;
 use bytes::Bytes;
@@ -51,6 +53,8 @@ pub struct ServerBuilder {
     pub(super) admin: Option<AdminOptions>,
     /// Keeps a journal without an admin listener too.
     pub(super) simulates: bool,
+    pub(super) simulations: Vec<Source>,
+    pub(super) defers_runs: bool,
     pub(super) journal_entries: usize,
     pub(super) readiness: StartReadiness,
     pub(super) limits: Limits,
@@ -82,6 +86,8 @@ impl Default for ServerBuilder {
             metrics_path: None,
             admin: None,
             simulates: false,
+            simulations: Vec::new(),
+            defers_runs: false,
             journal_entries: Self::JOURNAL_ENTRIES,
             readiness: StartReadiness::default(),
             limits: Limits {

@@ -16,6 +16,7 @@ use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
 use crate::scenarios::{Ports, Scenarios};
+use crate::simulation::{self, SimulationControl};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub(super) struct OptionalLayers {
     pub(super) has_delays: bool,
     /// `None` if the server is always ready.
     pub(super) readiness: Option<StartReadiness>,
+    /// `None` without a simulation at the start.
+    pub(super) simulation: Option<simulation::Loaded>,
 }
 
 pub(super) fn run(
@@ -83,6 +86,14 @@ pub(super) fn run(
         lifecycle.spawn(driver.run());
         scenarios
     });
+    // A server that simulates has faults, scenarios and a readiness.
+    let parts = vm.faults().zip(scenarios.as_ref()).zip(readiness.as_ref());
+    let simulation = layers.simulation.zip(parts).map(|(loaded, ((faults, scenarios), readiness))| {
+        let (faults, scenarios, settings) = (faults.clone(), scenarios.clone(), vm.settings().clone());
+        let control = SimulationControl::install(loaded, faults, scenarios, settings, readiness.clone());
+        lifecycle.spawn(control.clone().follow());
+        control
+    });
     let delays = layers.has_delays.then(|| vm.settings().answer_delays().clone());
     let mut entrance = |listener| match &mut switcher {
         Some(switcher) => Entrance::switched(listener, switcher.listener()),
@@ -109,7 +120,8 @@ pub(super) fn run(
         let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
         let stop = running.monitoring.stop.clone();
         let started = Instant::now();
-        let admin = Admin { vm, journal, log, waits, readiness, scenarios, started, shutdown, stop };
+        let simulation = simulation.clone();
+        let admin = Admin { vm, journal, log, waits, readiness, scenarios, simulation, started, shutdown, stop };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -135,7 +147,7 @@ pub(super) fn run(
         );
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
-        let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
+        let (state, guest_attributes) = (State::new(&vm, simulation.as_ref(), waiters, connections), vm.guest_attributes.clone());
         let monitored = Monitored { metrics, state, guest_attributes, readiness: readiness.clone(), stop };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }
@@ -153,6 +165,7 @@ pub(super) fn run(
         vm,
         journal,
         scenarios,
+        simulation,
         readiness,
         delays,
         running,

@@ -17,6 +17,7 @@ use crate::blocking::blocking;
 use crate::events::ReportTokens;
 use crate::hosts;
 use crate::metrics::{Metrics, Pages};
+use crate::simulation::{self, Source};
 use crate::vm::{LoadedVm, Monitoring, VmBuilder};
 use gce_metadata_layers::AllowedHosts;
 use std::sync::Arc;
@@ -51,10 +52,13 @@ impl ServerBuilder {
     }
 
     /// Runs the server in the current runtime.
-    pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let (events, readiness) = (self.events(), self.start_readiness());
+    pub(super) async fn start_here(mut self) -> Result<Server, StartError> {
         let simulates = self.has_simulation();
-        let vm = VmBuilder { has_switches: self.admin.is_some(), events, has_faults: simulates, ..self.vm };
+        self.simulates = simulates;
+        let simulation = load_simulation(std::mem::take(&mut self.simulations)).await?;
+        let readiness = self.start_readiness(simulation.as_ref().map(simulation::Loaded::settings));
+        let has_switches = self.admin.is_some() || simulation.is_some();
+        let vm = VmBuilder { has_switches, events: self.events(), has_faults: simulates, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
@@ -66,6 +70,7 @@ impl ServerBuilder {
             keeps_journal: self.journal_entries > 0,
             has_delays: simulates,
             readiness,
+            simulation,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;
         let mut sockets = Sockets::bind(addresses).await?;
@@ -74,8 +79,21 @@ impl ServerBuilder {
         }
         let admin = check_admin(security, sockets.admin.as_ref())?;
         let assembled = assemble(loaded, self.mtls, self.threads).await?;
-        Ok(run(assembled, sockets, self.limits, layers, admin, self.drain))
+        let server = run(assembled, sockets, self.limits, layers, admin, self.drain);
+        if !self.defers_runs {
+            server.start_runs().await.inspect_err(|_| server.vm().remove_new_files())?;
+        }
+        Ok(server)
     }
+}
+
+/// Reads the simulations; `None` without any.
+async fn load_simulation(sources: Vec<Source>) -> Result<Option<simulation::Loaded>, StartError> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let loaded = blocking(move || simulation::Loaded::load(sources)).await.map_err(StartError::Blocking)?;
+    Ok(Some(loaded?))
 }
 
 /// Adds the address of the admin listener, and returns its checks of requests.

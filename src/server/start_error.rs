@@ -3,6 +3,7 @@
 use super::tls::TlsError;
 use crate::config::ConfigError;
 use crate::guest_attributes::GuestAttributesError;
+use crate::simulation::SimulationError;
 use gce_metadata_layers::InvalidHost;
 use gce_metadata_routes::RouteConflict;
 use gce_metadata_tokens::SourceError;
@@ -15,6 +16,9 @@ pub enum StartError {
     /// The config file can't be read or is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A simulation can't be used, or a run of it can't be started.
+    #[error("simulation: {0}")]
+    Simulation(SimulationError),
     /// The file of guest attributes can't be read or written.
     #[error("guest attributes: {0}")]
     GuestAttributes(GuestAttributesError),
@@ -69,6 +73,12 @@ pub enum StartError {
 }
 
 // Written out because `#[from]` would set a source, and a printed chain of errors would say it twice.
+impl From<SimulationError> for StartError {
+    fn from(error: SimulationError) -> Self {
+        Self::Simulation(error)
+    }
+}
+
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)

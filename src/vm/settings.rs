@@ -2,8 +2,8 @@
 
 use crate::answer_delay::{AnswerDelay, AnswerDelays};
 use gce_metadata_routes::{NoMaintenance, SharedNoMaintenance};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Settings that can be changed while the machine runs. Clones share them.
 #[derive(Debug, Clone)]
@@ -11,8 +11,17 @@ pub(crate) struct Settings {
     rate_limits: Arc<AtomicBool>,
     no_maintenance: SharedNoMaintenance,
     answer_delays: AnswerDelays,
-    /// The values at the start.
+    /// The values of the options.
     initial: (bool, NoMaintenance),
+    baseline: Arc<Mutex<SettingsBaseline>>,
+}
+
+/// The values of simulation files, which a reset restores. A value that they do not have is that of the options.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SettingsBaseline {
+    pub(crate) rate_limits: Option<bool>,
+    pub(crate) no_maintenance: Option<NoMaintenance>,
+    pub(crate) delay: AnswerDelay,
 }
 
 impl Settings {
@@ -23,6 +32,7 @@ impl Settings {
             no_maintenance,
             answer_delays: AnswerDelays::none(),
             initial,
+            baseline: Arc::default(),
         }
     }
 
@@ -52,11 +62,29 @@ impl Settings {
         &self.answer_delays
     }
 
-    /// Sets the values of the start again.
+    /// Sets the values that a reset restores, and puts those in force that have changed.
+    pub(crate) fn set_baseline(&self, baseline: SettingsBaseline) {
+        let before = std::mem::replace(&mut *self.baseline(), baseline.clone());
+        if before.rate_limits != baseline.rate_limits {
+            self.enforce_rate_limits(baseline.rate_limits.unwrap_or(self.initial.0));
+        }
+        if before.no_maintenance != baseline.no_maintenance {
+            self.set_no_maintenance(baseline.no_maintenance.unwrap_or(self.initial.1));
+        }
+        if before.delay != baseline.delay {
+            self.answer_delays.set(baseline.delay);
+        }
+    }
+
+    /// Sets the values of the simulation files and of the options again.
     pub(crate) fn reset(&self) {
-        let (enforces_rate_limits, no_maintenance) = self.initial;
-        self.enforce_rate_limits(enforces_rate_limits);
-        self.set_no_maintenance(no_maintenance);
-        self.answer_delays.set(AnswerDelay::default());
+        let SettingsBaseline { rate_limits, no_maintenance, delay } = self.baseline().clone();
+        self.enforce_rate_limits(rate_limits.unwrap_or(self.initial.0));
+        self.set_no_maintenance(no_maintenance.unwrap_or(self.initial.1));
+        self.answer_delays.set(delay);
+    }
+
+    fn baseline(&self) -> MutexGuard<'_, SettingsBaseline> {
+        self.baseline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

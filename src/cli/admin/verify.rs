@@ -2,7 +2,7 @@
 
 use super::client::AdminApi;
 use crate::cli::usage_error::UsageError;
-use crate::cli::values::{duration, number};
+use crate::cli::values::{duration, header as header_value, number, pair};
 use anyhow::bail;
 use clap::Args;
 use gce_metadata_server::Environment;
@@ -40,7 +40,7 @@ pub(crate) struct Verify {
     query: Vec<(String, String)>,
 
     /// Only requests with this header; may be repeated
-    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header_value)]
     header: Vec<(String, String)>,
 
     /// Expect this number of requests or more [default: 1]
@@ -142,14 +142,4 @@ fn unmet(problem: &Value) -> String {
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     pair(text, '=').ok_or_else(|| "a parameter is NAME=VALUE, such as audience=https://example.com".to_owned())
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    pair(text, ':').ok_or_else(|| "a header is 'NAME: VALUE', such as 'Metadata-Flavor: Google'".to_owned())
-}
-
-fn pair(text: &str, separator: char) -> Option<(String, String)> {
-    let (name, value) = text.split_once(separator)?;
-    let value = if separator == ':' { value.trim() } else { value };
-    Some((name.to_owned(), value.to_owned())).filter(|(name, _)| !name.is_empty())
 }

@@ -67,6 +67,11 @@ impl Admin {
         self.admin.is_some() || self.admin_socket.is_some()
     }
 
+    /// Whether these options alone make the server simulate.
+    pub(super) fn simulates(&self) -> bool {
+        self.is_enabled() || self.is_journal_read
+    }
+
     /// Opens the listener at a free port of 127.0.0.1, unless an option names another place.
     pub(in crate::cli) fn enable(&mut self) {
         if self.admin_socket.is_none() {

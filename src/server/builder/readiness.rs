@@ -2,6 +2,7 @@
 
 use crate::server::ServerBuilder;
 use crate::server::readiness::{NotReady, StartReadiness};
+use crate::simulation::SettingsDocument;
 use std::time::Duration;
 
 impl ServerBuilder {
@@ -18,14 +19,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether faults, delays and the like may be simulated while the server runs.
-    pub(in crate::server) fn has_simulation(&self) -> bool {
-        self.simulates || self.admin.is_some()
-    }
-
-    /// The readiness at the start; `None` if the server is always ready.
-    pub(in crate::server) fn start_readiness(&self) -> Option<StartReadiness> {
-        let can_change = self.has_simulation() || self.readiness.ready_after.is_some();
-        can_change.then_some(self.readiness)
+    /// The readiness at the start, which simulations may set; `None` if the server is always ready.
+    pub(in crate::server) fn start_readiness(&self, simulated: Option<&SettingsDocument>) -> Option<StartReadiness> {
+        let mut readiness = self.readiness;
+        if let Some(settings) = simulated {
+            readiness.manner = settings.not_ready().unwrap_or(readiness.manner);
+            if settings.ready() == Some(false) {
+                // Not ready until it is switched.
+                readiness.ready_after = Some(Duration::MAX);
+            }
+        }
+        let can_change = self.has_simulation() || readiness.ready_after.is_some();
+        can_change.then_some(readiness)
     }
 }

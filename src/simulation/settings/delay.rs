@@ -1,7 +1,7 @@
 //! The JSON of a delay's distribution, which is WireMock's.
 
-use crate::admin::problem::Problem;
 use crate::answer_delay::DelayDistribution;
+use crate::simulation::Mistake;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use std::time::Duration;
 const MAX_MILLISECONDS: u32 = 24 * 3600 * 1000;
 
 /// A delay at this JSON pointer.
-pub(super) fn milliseconds(delay: u64, pointer: &str) -> Result<Duration, Problem> {
+pub(super) fn milliseconds(delay: u64, pointer: &str) -> Result<Duration, Mistake> {
     if delay > MAX_MILLISECONDS.into() {
-        return Err(Problem::unprocessable("a delay is 0 to 86400000 milliseconds").at(pointer));
+        return Err(Mistake::new(pointer, "a delay is 0 to 86400000 milliseconds"));
     }
     Ok(Duration::from_millis(delay))
 }
@@ -21,7 +21,7 @@ fn pointer(member: &str) -> String {
 }
 
 /// A distribution of delays, in milliseconds.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Distribution {
     LogNormal { median: f64, sigma: f64 },
@@ -30,8 +30,8 @@ pub(super) enum Distribution {
 
 impl Distribution {
     /// The distribution, if its numbers make sense.
-    pub(super) fn checked(self) -> Result<DelayDistribution, Problem> {
-        let wrong = |text, member: &str| Problem::unprocessable(text).at(pointer(member));
+    pub(super) fn checked(self) -> Result<DelayDistribution, Mistake> {
+        let wrong = |text: &str, member: &str| Mistake::new(pointer(member), text);
         match self {
             Self::LogNormal { median, .. } if !(0.0..=f64::from(MAX_MILLISECONDS)).contains(&median) => {
                 Err(wrong("the median is 0 to 86400000 milliseconds", "median"))

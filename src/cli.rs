@@ -205,8 +205,8 @@ const USAGE: u8 = 2;
 /// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request, an
 /// expectation does not hold.
 const WITH_USAGE_STATUS: [&str; 14] = [
-    "exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify", "fault",
-    "scenario",
+    "exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify",
+    "fault", "scenario",
 ];
 
 /// The exit status for arguments that [`parse`] refuses.

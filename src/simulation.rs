@@ -12,9 +12,6 @@ mod schema;
 mod settings;
 mod sources;
 
-#[cfg(test)]
-mod tests;
-
 pub use check::SimulationFile;
 pub(crate) use control::SimulationControl;
 pub use document::Simulation;

@@ -9,7 +9,10 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Commands", &["serve", "exec", "env", "doctor", "check-config", "capture"]),
     (
         "Commands for a Running Server",
-        &["get", "set", "patch", "unset", "reset", "export", "requests", "verify", "fault", "scenario", "token", "health"],
+        &[
+            "get", "set", "patch", "unset", "reset", "export", "requests", "verify", "fault", "scenario", "token",
+            "health",
+        ],
     ),
     ("Other Commands", &["certs", "tpm", "schema", "completions", "man", "help"]),
 ];
@@ -72,7 +75,10 @@ mod tests {
         let (long, short) = (program.clone().render_long_help().to_string(), program.clone().render_help().to_string());
         for command in program.get_subcommands() {
             let (name, about) = (command.get_name(), command.get_about().unwrap().to_string());
-            assert!(long.lines().any(|line| line.starts_with(&format!("  {name} ")) && line.ends_with(&about)), "{long}");
+            assert!(
+                long.lines().any(|line| line.starts_with(&format!("  {name} ")) && line.ends_with(&about)),
+                "{long}"
+            );
             assert!(short.contains(name), "{name}: {short}");
         }
     }

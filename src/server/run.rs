@@ -147,7 +147,8 @@ pub(super) fn run(
         );
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
-        let (state, guest_attributes) = (State::new(&vm, simulation.as_ref(), waiters, connections), vm.guest_attributes.clone());
+        let (state, guest_attributes) =
+            (State::new(&vm, simulation.as_ref(), waiters, connections), vm.guest_attributes.clone());
         let monitored = Monitored { metrics, state, guest_attributes, readiness: readiness.clone(), stop };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }

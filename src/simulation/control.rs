@@ -73,7 +73,7 @@ impl SimulationControl {
     async fn start(&self, simulation: &Simulation) -> Result<(), SimulationError> {
         for run in &simulation.runs {
             let started = self.0.scenarios.run(&run.scenario, &run.options);
-            started.map_err(|error| SimulationError::invalid(&run.place, error.to_string()))?;
+            started.map_err(|error| run.wrong(error.into()))?;
         }
         self.0.scenarios.settled().await;
         Ok(())

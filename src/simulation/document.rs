@@ -41,8 +41,10 @@ pub struct Simulation {
 /// A run that starts with the server.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedRun {
-    /// The place in the document, for errors.
+    /// The place in the document, or the name of the simulation, for errors.
     pub(super) place: String,
+    /// Whether the place is a name.
+    is_named: bool,
     pub(super) scenario: String,
     pub(super) options: RunOptions,
 }
@@ -67,7 +69,9 @@ impl Simulation {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.runs.iter_mut().for_each(|run| run.place.clone_from(&name));
+        for run in &mut self.runs {
+            (run.place, run.is_named) = (name.clone(), true);
+        }
         Self { name: Some(name), ..self }
     }
 
@@ -80,7 +84,9 @@ impl Simulation {
     /// Reads what can be used, with all mistakes in the order of the members. An exported document has the simulation in a member.
     pub(super) fn read(document: &Value) -> (Self, Vec<Mistake>) {
         match document.get(EXPORTED) {
-            Some(exported) if document.get("computeMetadata").is_some() => Self::read_at(exported, &child("", EXPORTED)),
+            Some(exported) if document.get("computeMetadata").is_some() => {
+                Self::read_at(exported, &child("", EXPORTED))
+            }
             _ => Self::read_at(document, ""),
         }
     }
@@ -164,6 +170,18 @@ impl Simulation {
     }
 }
 
+impl PlannedRun {
+    /// The error for a mistake in this run.
+    pub(super) fn wrong(&self, Mistake { pointer, detail }: Mistake) -> SimulationError {
+        let place = match (self.is_named, pointer.trim_start_matches("/parameters/")) {
+            (true, "") => self.place.clone(),
+            (true, parameter) => format!("{}: {parameter}", self.place),
+            (false, _) => format!("{}{pointer}", self.place),
+        };
+        SimulationError::invalid(place, detail)
+    }
+}
+
 /// The items of a list, with their pointers.
 fn items<'a>(value: &'a Value, pointer: &str, mistakes: &mut Vec<Mistake>) -> Vec<(&'a Value, String)> {
     let Value::Array(items) = value else {
@@ -183,5 +201,5 @@ fn planned_run(value: &Value, pointer: &str) -> Result<PlannedRun, Mistake> {
         None => return Err(Mistake::new(pointer, "`scenario` is missing: it names the scenario to run")),
     };
     let options = RunOptions::parse(&Value::Object(options), pointer)?;
-    Ok(PlannedRun { place: pointer.to_owned(), scenario, options })
+    Ok(PlannedRun { place: pointer.to_owned(), is_named: false, scenario, options })
 }

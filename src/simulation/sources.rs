@@ -56,10 +56,7 @@ fn read(source: &Source) -> Result<Vec<u8>, SimulationError> {
     }
 }
 
-fn combined(
-    sources: &[Source],
-    read: Vec<Result<Vec<u8>, SimulationError>>,
-) -> Result<Simulation, SimulationError> {
+fn combined(sources: &[Source], read: Vec<Result<Vec<u8>, SimulationError>>) -> Result<Simulation, SimulationError> {
     let mut all = Simulation::default();
     let mut parsed: Vec<(String, Simulation)> = Vec::new();
     for (source, bytes) in sources.iter().zip(read) {
@@ -81,9 +78,7 @@ fn combined(
         return Err(SimulationError::invalid("the simulation files", detail));
     }
     match all.wrong_runs().into_iter().next() {
-        Some((run, mistake)) => {
-            Err(SimulationError::invalid(format!("{}{}", run.place, mistake.pointer), mistake.detail))
-        }
+        Some((run, mistake)) => Err(run.wrong(mistake)),
         None => Ok(all),
     }
 }

@@ -2,9 +2,11 @@
 
 mod connection;
 mod exec;
+mod faults;
 mod journal;
 mod metadata;
 mod options;
+mod scenarios;
 mod tokens;
 
 use gce_metadata_server::{AdminOptions, Server, ServerBuilder};

@@ -4,6 +4,7 @@ mod clients;
 mod environment;
 mod journal;
 mod signals;
+mod simulation;
 
 use std::process::{Command, Output, Stdio};
 

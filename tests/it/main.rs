@@ -33,6 +33,7 @@ mod readiness;
 mod reload;
 mod sample_keys;
 mod scenarios;
+mod simulation;
 mod support;
 mod threads;
 mod token_requests;

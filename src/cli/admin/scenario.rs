@@ -158,9 +158,7 @@ impl Scenario {
         match self {
             Self::List(list) => list.run(environment),
             Self::Run(run) => run.run(environment),
-            Self::Step(Step { name, api }) => {
-                print_state(&post(api, environment, &url(name, "step"), None)?)
-            }
+            Self::Step(Step { name, api }) => print_state(&post(api, environment, &url(name, "step"), None)?),
             Self::Advance(Advance { name, by, api }) => {
                 print_state(&post(api, environment, &url(name, "advance"), Some(&json!({"by": by})))?)
             }
@@ -205,11 +203,14 @@ impl Run {
         set("at", self.start_at.as_deref().map(Value::from));
         set("speed", self.speed.map(Value::from));
         set("keep", self.keep.then_some(true.into()));
-        set("progression", match self.progression {
-            Progression::Time => None,
-            Progression::Manual => Some("manual".into()),
-            Progression::Immediate => Some("immediate".into()),
-        });
+        set(
+            "progression",
+            match self.progression {
+                Progression::Time => None,
+                Progression::Manual => Some("manual".into()),
+                Progression::Immediate => Some("immediate".into()),
+            },
+        );
         let notice = self.notice.iter().map(|notice| ("notice".to_owned(), notice.as_str().into()));
         let others = self.param.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
         let parameters: Map<String, Value> = notice.chain(others).collect();

@@ -62,7 +62,7 @@ pub(super) fn run() -> Value {
             "in": {"$ref": "#/$defs/duration"},
             "at": {
                 "type": "string",
-                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
             },
             "progression": {"enum": ["time", "manual", "immediate"]},
             "speed": {"type": "number", "minimum": 0.001, "maximum": 1_000_000},

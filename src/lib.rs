@@ -80,6 +80,10 @@ struct JournalExamples;
 struct ScenarioExamples;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/simulation-file.md")]
+struct SimulationFileExamples;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/readiness.md")]
 struct ReadinessExamples;
 

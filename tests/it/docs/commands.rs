@@ -46,6 +46,7 @@ pages! {
     the_commands_of_reference_http_work: "docs/reference-http.md",
     the_commands_of_scenarios_work: "docs/scenarios.md",
     the_commands_of_security_work: "docs/security.md",
+    the_commands_of_simulation_file_work: "docs/simulation-file.md",
     the_commands_of_testing_work: "docs/testing.md",
     the_commands_of_tokens_work: "docs/tokens.md",
     the_commands_of_tpm_work: "docs/tpm.md",

@@ -1,7 +1,7 @@
 //! A real Prometheus scrapes the server, and each query of the Grafana dashboard returns data.
 
 use crate::support::{Client, ask_metrics, eventually, get, repository, request};
-use gce_metadata_server::{Address, Server};
+use gce_metadata_server::{Address, Server, Simulation};
 use serde_json::Value;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 async fn server() -> Server {
-    let server = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics").start().await.unwrap();
+    let builder = Server::builder().metrics((Ipv4Addr::LOCALHOST, 0), "/metrics");
+    let server = builder.simulation(Simulation::default()).start().await.unwrap();
     traffic(&server).await;
     server
 }

@@ -91,7 +91,7 @@ fn check_content_lists_all_mistakes_by_line() {
         "s.json:2:12: error: at /faults/0/response: ",
         "s.json:2:34: error: at /faults/1/instructions/0: expected return-STATUS",
         "s.json:3:9: warning: at /run/0: there is no scenario \"mine\"",
-        "s.json:4:43: error: at /run/1/parameters/notice: ",
+        "s.json:4:53: error: at /run/1/parameters/notice: ",
         "s.json:5:23: error: at /settings/ready: ",
         "s.json:6:12: warning: at /version: duplicate key",
     ];

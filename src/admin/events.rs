@@ -159,6 +159,7 @@ mod tests {
             vm,
             journal: None,
             readiness: Readiness::detached(),
+            simulation: None,
             scenarios,
             log,
             waits: Waits::new(Events::default()),

@@ -129,3 +129,32 @@ fn check_name(name: &str) -> Result<(), ScenarioError> {
     let detail = format!("the name of a scenario has 1 to {MAX_NAME} letters, digits, hyphens, underscores and dots");
     Err(ScenarioError::invalid("", detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios::definition::State;
+
+    fn named(state: &str) -> Definition {
+        Definition { states: vec![State::named(state)], ..Definition::default() }
+    }
+
+    fn of<const N: usize>(scenarios: [(&str, &str); N]) -> BTreeMap<String, Definition> {
+        scenarios.into_iter().map(|(name, state)| (name.to_owned(), named(state))).collect()
+    }
+
+    #[test]
+    fn a_scenario_of_run_time_stays_unless_the_files_change_the_same_one() {
+        let mut catalog = Catalog::default();
+        assert_eq!(catalog.set_baseline(of([("a", "1"), ("b", "1"), ("c", "1")])), Vec::<String>::new());
+        catalog.define("a", named("edited")).unwrap();
+        catalog.define("mine", named("1")).unwrap();
+        catalog.remove("c").unwrap();
+        assert_eq!(catalog.set_baseline(of([("a", "1"), ("c", "1")])), ["b"]);
+        assert_eq!(*catalog.own(), of([("a", "edited"), ("mine", "1")]));
+        catalog.set_baseline(of([("a", "2")]));
+        assert_eq!(*catalog.own(), of([("a", "2"), ("mine", "1")]));
+        catalog.clear();
+        assert_eq!(*catalog.own(), of([("a", "2")]));
+    }
+}

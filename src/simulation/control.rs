@@ -99,10 +99,8 @@ impl SimulationControl {
         }
     }
 
-    /// Reads the files again, for [`restore`](Restoring::finish). What is in force does not change until then.
-    ///
-    /// # Errors
-    /// If a file can't be used.
+    /// Reads the files again, for [`Restoring::finish`]; what is in force does not change until then. If a file can't be used, the error is
+    /// the second value, and `finish` restores the former documents.
     pub(crate) async fn read(&self) -> (Restoring<'_>, Result<(), SimulationError>) {
         let mut state = self.0.state.lock().await;
         let (contents, loaded) = self.load().await;

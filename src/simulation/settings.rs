@@ -85,8 +85,8 @@ impl SettingsDocument {
         self.not_ready.map(NotReady::from)
     }
 
-    /// The names of the members that both documents have.
-    pub(crate) fn members_of_both(&self, other: &Self) -> Option<&'static str> {
+    /// A member that both documents have.
+    pub(crate) fn member_of_both(&self, other: &Self) -> Option<&'static str> {
         [
             ("rateLimits", self.rate_limits.is_some() && other.rate_limits.is_some()),
             ("withoutMaintenance", self.without_maintenance.is_some() && other.without_maintenance.is_some()),

@@ -43,7 +43,11 @@ impl Loaded {
 /// Reads all sources, and combines them.
 pub(super) fn load(sources: &[Source]) -> (Vec<Content>, Result<Simulation, SimulationError>) {
     let read: Vec<_> = sources.iter().map(read).collect();
-    let contents = read.iter().map(|read| read.as_ref().map(Vec::clone).map_err(ToString::to_string)).collect();
+    let content = |read: &Result<Vec<u8>, SimulationError>| match read {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(error) => Err(error.to_string()),
+    };
+    let contents = read.iter().map(content).collect();
     (contents, combined(sources, read))
 }
 
@@ -123,7 +127,7 @@ fn collision(first: &Simulation, other: &Simulation) -> Option<String> {
     let id = other.faults.iter().filter_map(faults::Definition::id);
     let mut ids = id.filter(|id| first.faults.iter().any(|fault| fault.id() == Some(id)));
     let mut names = other.scenarios.keys().filter(|name| first.scenarios.contains_key(*name));
-    let setting = || first.settings.members_of_both(&other.settings).map(|name| format!("the setting {name}"));
+    let setting = || first.settings.member_of_both(&other.settings).map(|name| format!("the setting {name}"));
     let scenario = names.next().map(|name| format!("the scenario {name}"));
     scenario.or_else(|| ids.next().map(|id| format!("the fault {id}"))).or_else(setting)
 }

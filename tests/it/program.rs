@@ -8,6 +8,7 @@ mod hosts;
 mod log;
 mod parent;
 mod refused;
+mod simulation;
 mod threads;
 mod token_verify;
 mod tokens;

@@ -19,14 +19,20 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
 
 const HELP: &str = "Print this message, or the help of a command";
 
-/// Without clap's own list of commands.
-const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}{options}{after-help}";
+/// The list of commands is the text before the help of the options.
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}";
 
-/// Replaces the list of commands by the groups.
-pub(super) fn with_groups(program: Command) -> Command {
+const USAGE: &str = "gce-metadata-server [OPTIONS]\n       gce-metadata-server <COMMAND>";
+
+/// Replaces clap's list of commands by the groups.
+pub(super) fn with_groups(mut program: Command) -> Command {
     let (short, long) = (groups(&program, |group| group == 0), groups(&program, |_| true));
-    // A blank line separates the list from the headings of the options.
-    program.help_template(TEMPLATE).before_help(short).before_long_help(long)
+    let names: Vec<_> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        program = program.mut_subcommand(name, |command| command.hide(true));
+    }
+    // Without commands to list, clap's own usage would not name them.
+    program.help_template(TEMPLATE).override_usage(USAGE).before_help(short).before_long_help(long)
 }
 
 /// The groups as text. Of a group that is not described, only the names are listed.

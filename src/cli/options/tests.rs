@@ -82,7 +82,7 @@ fn errors_of_numbers_say_what_is_expected() {
         ("-v high", "--v [<LEVEL>]': a number is expected"),
         (
             "--drain-timeout soon",
-            "--drain-timeout <SECONDS>': a number of seconds is expected, such as 10, or a number with a unit",
+            "--drain-timeout <SECONDS>': a number of seconds is expected, such as 10, or numbers with a unit",
         ),
         ("--offline-token-lifetime 0", "--offline-token-lifetime <SECONDS>': 1 to 43200 seconds are allowed"),
         ("certs init certs --days 0", "--days <NUMBER>': a number of days from 1 to 3650 is expected"),

@@ -11,18 +11,22 @@ mod mappings;
 mod metadata;
 mod near_misses;
 mod options;
+mod page;
 mod problem;
 mod requests;
 mod router;
 mod service;
 mod settings;
+mod status;
 mod tokens;
+mod tree;
 mod verify;
 
 pub use options::AdminOptions;
 pub(crate) use service::service;
 
 use crate::journal::Journal;
+use crate::readiness::Readiness;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -35,6 +39,9 @@ pub(crate) struct Admin {
     pub(crate) vm: Vm,
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
+    pub(crate) readiness: Readiness,
+    /// The variables that direct clients to this server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

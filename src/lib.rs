@@ -80,6 +80,7 @@ mod journal;
 mod json_pointer;
 mod metrics;
 mod rate_limits;
+mod readiness;
 mod reload;
 mod server;
 mod stack;

@@ -8,12 +8,14 @@ mod changes;
 mod edit;
 mod guest_attributes;
 mod merge;
+mod outline;
 mod rebase;
 pub(crate) mod represent;
 
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
+pub use outline::OutlineNode;
 
 use crate::accounts::Accounts;
 use crate::depth;

@@ -2,7 +2,9 @@
 
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
-use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify};
+use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree,
+    verify,
+};
 use bytes::Bytes;
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
@@ -32,6 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
             (Method::DELETE, |call| Box::pin(metadata::delete(call))),
         ],
     ),
+    ("/__admin/tree", &[(Method::GET, |call| Box::pin(tree::get(call)))]),
     ("/__admin/tokens", &[(Method::GET, |call| Box::pin(tokens::list(call)))]),
     (
         "/__admin/tokens/{account}",
@@ -81,6 +84,7 @@ pub(super) const ROUTES: &[Route] = &[
     ("/__admin/scenarios/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
     ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
     ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
+    ("/__admin/status", &[(Method::GET, |call| Box::pin(status::get(call)))]),
     (HEALTH, &[(Method::GET, |call| Box::pin(lifecycle::health(call)))]),
     ("/__admin/version", &[(Method::GET, |call| Box::pin(lifecycle::version(call)))]),
     ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),

@@ -5,6 +5,7 @@ use super::bind::Sockets;
 use super::body::IncomingBody;
 use super::builder::{Limits, ServerBuilder};
 use super::connection::{self, ConnectionLimits};
+use super::environment;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::threads::ConnectionThreads;
@@ -12,6 +13,7 @@ use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
+use crate::readiness::Readiness;
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
@@ -68,10 +70,12 @@ pub(super) fn run(
         .own_layers(layers.own);
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
+    let readiness = Readiness::new(&vm, stop.clone());
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
     if let Some((bound, security)) = sockets.admin.zip(admin) {
-        let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
-        let admin = Admin { vm, journal, started: Instant::now(), shutdown };
+        let (journal, shutdown, readiness) = (journal.clone(), shutdown_requested.clone(), readiness.clone());
+        let environment = environment::shown(&address, &bound.address, sockets.tls.is_none() && https.is_some());
+        let admin = Admin { vm: vm.clone(), journal, readiness, environment, started: Instant::now(), shutdown };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -90,8 +94,8 @@ pub(super) fn run(
         connection::spawn(bound.listener, None, stack.service(), limits.per(&connections), threads, lifecycle);
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
-        let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
-        let monitored = Monitored { metrics, state, guest_attributes, stop };
+        let state = State::new(&vm, waiters, connections);
+        let monitored = Monitored { metrics, state, readiness };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }
     advice.log();

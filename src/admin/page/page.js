@@ -75,6 +75,12 @@ function seconds(count) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** Parses JSON. A number that JavaScript can't represent, such as the ID of a VM, stays its text. */
+const parseJson = (text) =>
+  JSON.parse(text, (_, value, context) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value,
+  );
+
 /** The text of a value: a string as it is, another value as JSON. */
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
@@ -143,7 +149,7 @@ async function call(method, path, options) {
   const answer = await send(method, path, options);
   const text = await answer.text();
   if (!answer.ok) throw new ApiError(answer.status, detail(text) ?? `${answer.status} ${answer.statusText}`);
-  return { value: text ? JSON.parse(text) : null, tag: answer.headers.get("ETag") };
+  return { value: text ? parseJson(text) : null, tag: answer.headers.get("ETag") };
 }
 
 /** The detail of a problem document. */
@@ -299,7 +305,10 @@ function refreshAll() {
 
 const status = new Resource(async () => {
   const now = await get("status");
-  for (const name of ["project", "instance", "account"]) setText(byId(name), now[name] ?? "none");
+  for (const name of ["project", "instance", "account"]) {
+    setText(byId(name), now[name] ?? "none");
+    byId(name).title = now[name] ?? "";
+  }
   document.title = `${now.instance ?? "Metadata server"} · Metadata server`;
   const ready = byId("ready");
   setText(ready, now.ready ? "Ready" : `Not ready: ${now.reasons.join("; ")}`);
@@ -577,7 +586,7 @@ function valueEditor(node) {
     problem.textContent = "";
     try {
       await known;
-      const body = json.checked ? JSON.parse(input.value) : input.value;
+      const body = json.checked ? parseJson(input.value) : input.value;
       await call("PUT", metadataPath(path), { body, headers: condition ?? (tag ? { "If-Match": tag } : { "If-None-Match": "*" }) });
       say(`Saved ${path}`);
       const item = form.closest("li");
@@ -660,7 +669,7 @@ async function addKey(event) {
   problem.textContent = "";
   try {
     const wanted = path.value.trim().replace(/^\/?(computeMetadata\/v1\/)?/, "");
-    const body = json.checked ? JSON.parse(value.value) : value.value;
+    const body = json.checked ? parseJson(value.value) : value.value;
     await call("PUT", metadataPath(wanted), { body, headers: { "If-None-Match": "*" } });
     hideAddForm();
     say(`Added ${wanted}`);

@@ -184,7 +184,8 @@ impl ReceivedRequest {
         entries.into_iter().map(Self).collect()
     }
 
-    /// The position in the journal, from 1, in the order of the answers.
+    /// The number of the request, which is larger than those of earlier answers. Other events take numbers too while a client of the admin
+    /// API follows them.
     pub fn number(&self) -> u64 {
         self.0.number()
     }

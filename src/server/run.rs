@@ -19,7 +19,6 @@ use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +33,7 @@ pub(super) struct OptionalLayers {
     pub(super) own: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
-    /// `None` without a journal.
-    pub(super) journal_entries: Option<NonZeroUsize>,
+    pub(super) keeps_journal: bool,
 }
 
 pub(super) fn run(
@@ -56,7 +54,8 @@ pub(super) fn run(
         None => layers.record,
     };
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
-    let journal = layers.journal_entries.map(|entries| Journal::new(entries, vm.reader()));
+    let log = vm.events().log().filter(|_| layers.keeps_journal);
+    let journal = log.map(|log| Journal::new(log.clone(), vm.reader()));
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm

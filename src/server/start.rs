@@ -49,8 +49,8 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let journal_entries = self.journal();
-        let vm = VmBuilder { has_switches: self.admin.is_some(), ..self.vm };
+        let events = self.events();
+        let vm = VmBuilder { has_switches: self.admin.is_some(), events, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
@@ -59,7 +59,7 @@ impl ServerBuilder {
             own: self.own_layers,
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
-            journal_entries,
+            keeps_journal: self.journal_entries > 0,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;
         let sockets = Sockets::bind(addresses).await?;

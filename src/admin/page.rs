@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn the_files_load_nothing_else_and_put_no_data_into_markup() {
         for file in &FILES {
-            for forbidden in ["http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
+            for forbidden in
+                ["http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
             {
                 assert!(!file.text.contains(forbidden), "{}: {forbidden}", file.path);
             }

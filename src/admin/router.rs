@@ -2,8 +2,8 @@
 
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
-use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree,
-    verify,
+use super::{
+    Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree, verify,
 };
 use bytes::Bytes;
 use http::{Method, request};

@@ -24,7 +24,9 @@ fn nodes(tree: &Tree, of_config: &Tree) -> Vec<Value> {
     // A change that concerns no node of the tree: the node was removed, or is a value where the config has a directory.
     let mut removed: Vec<_> = changed.into_iter().filter_map(|(path, of_config)| Some((path, of_config?))).collect();
     removed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    nodes.extend(removed.into_iter().map(|(path, of_config)| json!({"path": path, "kind": "removed", "config": of_config})));
+    nodes.extend(
+        removed.into_iter().map(|(path, of_config)| json!({"path": path, "kind": "removed", "config": of_config})),
+    );
     nodes
 }
 

@@ -19,8 +19,7 @@ pub(super) fn admin_url(address: &Address) -> Option<String> {
 
 /// The variables that the admin API shows. A server that serves only HTTPS is at no address that Google's libraries accept in a variable.
 pub(super) fn shown(main: &Address, admin: &Address, is_https: bool) -> Vec<(&'static str, String)> {
-    let mut variables =
-        if is_https { vec![("GCE_METADATA_MTLS_MODE", "strict".to_owned())] } else { of_clients(main) };
+    let mut variables = if is_https { vec![("GCE_METADATA_MTLS_MODE", "strict".to_owned())] } else { of_clients(main) };
     variables.extend(admin_url(admin).map(|url| ("GCE_METADATA_ADMIN", url)));
     variables
 }

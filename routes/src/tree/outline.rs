@@ -48,7 +48,8 @@ fn add_children<'a>(node: &'a Node, path: &str, above: State, outline: &mut Vec<
         Node::Dir(Dir { entries, .. }) => {
             for (name, entry) in entries {
                 let state = State {
-                    is_default: (above.is_default || entry.visibility == Visibility::Nowhere) && !entry.node.is_filled(),
+                    is_default: (above.is_default || entry.visibility == Visibility::Nowhere)
+                        && !entry.node.is_filled(),
                     is_addressable: above.is_addressable && entry.visibility != Visibility::RecursionOnly,
                 };
                 add(&entry.node, format!("{path}{name}"), state, outline);

@@ -434,14 +434,13 @@ function badgesOf(node) {
 
 /** Selects a node; closes its directory, or opens it. */
 function onRow(path) {
-  const wasSelected = selected === path;
   select(path);
   const node = nodes.get(path);
   if (isDirectory(node)) {
     if (!open.delete(path)) open.add(path);
     drawTree();
-  } else if (!wasSelected) {
-    showEditor(path, { focus: false });
+  } else {
+    showEditor(path, { focus: true });
   }
 }
 
@@ -639,8 +638,8 @@ function valueEditor(node) {
       "div",
       { class: "buttons" },
       el("button", { type: "submit", class: "primary" }, "Save"),
-      ...nodeActions(node),
       el("label", { class: "check" }, json, "JSON"),
+      ...nodeActions(node),
     ),
   );
   return form;
@@ -817,7 +816,7 @@ let waiting = [];
 
 const waiters = new Resource(async () => {
   const { waiters } = await get("waiters");
-  waiting = waiters.map((waiter) => ({ ...waiter, since: Date.parse(waiter.since) }));
+  waiting = waiters.map((waiter) => ({ ...waiter, start: Date.now() - waiter.milliseconds }));
   drawWaiting();
 });
 
@@ -825,9 +824,9 @@ function drawWaiting() {
   const drawn = waiting.slice(0, MAX_ROWS);
   const key = (waiter) => `${waiter.client} ${waiter.path} ${waiter.since}`;
   reconcile(byId("waiting-rows"), drawn, key, waiterRow, (row, waiter) => {
-    const age = (Date.now() - waiter.since) / 1000;
+    const age = (Date.now() - waiter.start) / 1000;
     setText(row.children[2], seconds(age));
-    setText(row.children[3], waiter.timeout_sec ? seconds(waiter.timeout_sec - age) : "never");
+    setText(row.children[3], waiter.timeoutSec ? seconds(waiter.timeoutSec - age) : "never");
   });
   setText(document.querySelector("#tab-waiting .count"), String(waiting.length));
   setText(byId("waiting-note"), !waiting.length ? "No program waits for a change now." : waiting.length > drawn.length ? `The first ${MAX_ROWS} of ${waiting.length} are shown.` : "");
@@ -904,20 +903,133 @@ function countDown() {
 // ---------------------------------------------------------------- scenarios
 
 const scenarios = new Resource(async () => {
-  await get("scenarios");
+  const { scenarios } = await get("scenarios?details=true");
+  const loaded = Date.now();
+  // Running ones come first.
+  scenarios.sort((a, b) => Boolean(b.run) - Boolean(a.run));
+  reconcile(byId("scenario-list"), scenarios, (it) => it.name, scenarioCard, (card, it) => updateScenario(card, it, loaded));
+  setText(document.querySelector("#tab-scenarios .count"), String(scenarios.filter((it) => it.run).length || ""));
 });
+
+/** The seconds of a duration such as `1m30s`. */
+function duration(text) {
+  const units = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
+  return [...String(text).matchAll(/([\d.]+)(ms|[smhd])/g)].reduce((sum, [, count, unit]) => sum + count * units[unit], 0);
+}
+
+function scenarioCard({ name, definition, parameters }) {
+  const form = el("form", { class: "fields", "aria-label": `Run ${name}` });
+  const field = (label, input, hint) => form.append(el("label", { title: hint ?? "" }, label, input));
+  for (const { name, type, values, default: preset = "", description } of parameters) {
+    const choices = values ?? (type === "boolean" ? ["false", "true"] : null);
+    const input = choices ? el("select", {}, ...choices.map((value) => el("option", {}, value))) : el("input", { placeholder: preset });
+    input.name = `parameter ${name}`;
+    field(name, input, description);
+  }
+  field("speed", el("input", { name: "speed", type: "number", min: 1, value: 1 }), "60: an hour passes in a minute");
+  form.append(el("label", { class: "check" }, el("input", { type: "checkbox", name: "manual" }), "by hand"));
+  form.append(el("button", { type: "submit", class: "primary" }, "Run"));
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const given = [...form.elements].filter((input) => input.name.startsWith("parameter ") && input.value);
+    const parameters = Object.fromEntries(given.map((input) => [input.name.slice(10), input.value]));
+    const body = { parameters, speed: Number(form.elements.speed.value) || 1, progression: form.elements.manual.checked ? "manual" : "time" };
+    change(`${name} runs`, "run", body);
+  };
+  const path = `scenarios/${encodeURIComponent(name)}`;
+  const change = (done, action, body) => attempt(done, () => call("POST", `${path}/${action}`, { body })).then(() => scenarios.refresh());
+  const actions = [button("Step", () => change("", "step")), button("Stop", () => change(`${name} has ended`, "stop"), { class: "danger" })];
+  const head = el("div", { class: "head" }, el("h3", {}, name), el("span", { class: "next", role: "status" }));
+  return el("div", { class: "card" }, head, el("p", { class: "hint" }, definition.description ?? ""), el("ol", { class: "timeline" }), form, el("div", { class: "buttons" }, ...actions));
+}
+
+function updateScenario(card, { definition, run, state }, loaded) {
+  const [head, , timeline, form, actions] = card.children;
+  card.classList.toggle("running", Boolean(run));
+  form.hidden = Boolean(run);
+  actions.hidden = timeline.hidden = !run;
+  const next = head.querySelector(".next");
+  if (!run) return next.replaceChildren();
+  let at = 0;
+  const steps = definition.states.map((step) => ({ name: step.state, at: (at += duration(step.after)) }));
+  if (definition.end) steps.push({ name: "end", at: at + duration(definition.end) });
+  const current = steps.findIndex((step) => step.name === state);
+  reconcile(timeline, steps, (step) => `${step.name} ${step.at}`, (step) => el("li", {}, step.name, el("small", {}, `at ${seconds(step.at)}`)), (item, step) => {
+    const index = steps.indexOf(step);
+    item.className = index < current ? "past" : index === current ? "now" : "";
+    if (index === current) item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
+  });
+  if (!run.next) return next.replaceChildren("the last state: stop it to put the metadata back");
+  const name = run.next.state === "Started" ? "end" : run.next.state;
+  if (run.progression !== "time") return next.replaceChildren(`${name} is next, by a step`);
+  const left = (duration(run.next.at) - duration(run.elapsed)) / run.speed + duration(run.startsIn ?? "");
+  next.replaceChildren(`${name} in `, el("span", { "data-end": String(loaded + left * 1000), "aria-live": "off" }));
+  countDown();
+}
 
 // ---------------------------------------------------------------- faults
 
+/** The kinds of faults in the form, as responses of stub mappings. */
+const FAULTS = {
+  "503 Service Unavailable": { status: 503 },
+  "429 Too Many Requests": { status: 429, headers: { "Retry-After": "1" } },
+  "500 Internal Server Error": { status: 500 },
+  "404 Not Found": { status: 404 },
+  "Answers 2 s late": { proxyBaseUrl: "http:\/\/metadata.google.internal", fixedDelayMilliseconds: 2000 },
+  "Never answers": { fixedDelayMilliseconds: 86400000 },
+  "Resets the connection": { fault: "CONNECTION_RESET_BY_PEER" },
+  "Closes without an answer": { fault: "EMPTY_RESPONSE" },
+};
+
 const faults = new Resource(async () => {
-  await get("mappings");
+  const { mappings } = await get("mappings");
+  reconcile(byId("fault-list"), mappings, (fault) => fault.id, faultCard, updateFault);
+  setText(document.querySelector("#tab-faults .count"), String(mappings.length));
+  setText(byId("fault-note"), mappings.length ? "" : "No faults: every request is answered as usual.");
 });
+
+function faultCard(fault) {
+  const path = `mappings/${fault.id}`;
+  const change = (done, method, body) => attempt(done, () => call(method, path, { body })).then(() => faults.refresh());
+  const { request, response, instructions } = fault;
+  const target = request.urlPath ?? request.urlPathPattern ?? request.url ?? request.urlPattern ?? "every path";
+  const buttons = el("div", { class: "buttons" }, button("Remove", () => change("The fault is removed", "DELETE"), { class: "danger" }));
+  return el("li", { class: "card" }, el("h3", {}, fault.name ?? target), el("code", {}, target), el("code", {}, JSON.stringify(instructions ?? response)), el("p", { class: "hint" }), buttons);
+}
+
+function updateFault(card, fault) {
+  const { matched = 0, injected = 0, completed } = fault;
+  setText(card.querySelector(".hint"), `${matched} requests matched, ${injected} got the fault${completed ? "; it is used up" : ""}`);
+}
 
 function prepareFault(path) {
   showTab("faults");
   const form = byId("fault-form");
   form.elements.path.value = path;
   form.elements.kind.focus();
+}
+
+/** Adds the fault of the form. A star in the path stands for a part between slashes. */
+async function addFault(event) {
+  event.preventDefault();
+  const form = event.target;
+  const { path, kind, times } = form.elements;
+  const name = path.value.trim().replace(/^\/?(computeMetadata\/v1\/)?/, "");
+  const pattern = name.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join("[^/]+");
+  const request = name.includes("*") ? { urlPathPattern: `/computeMetadata/v1/${pattern}` } : { urlPath: `/computeMetadata/v1/${name}` };
+  const body = { name: `${name}: ${kind.value}`, request, response: FAULTS[kind.value] };
+  if (times.value) body.failRequestCount = Number(times.value);
+  const problem = form.querySelector(".problem");
+  problem.textContent = "";
+  try {
+    await call("POST", "mappings", { body });
+    form.reset();
+    say(`Fault added: ${body.name}`);
+    faults.refresh();
+  } catch (error) {
+    problem.textContent = error.message;
+  }
 }
 
 // ---------------------------------------------------------------- tabs
@@ -953,6 +1065,8 @@ function listen() {
   byId("add-form").addEventListener("submit", addKey);
   byId("add-form").elements.cancel.addEventListener("click", hideAddForm);
 
+  byId("fault-form").addEventListener("submit", addFault);
+  byId("fault-form").elements.kind.append(...Object.keys(FAULTS).map((kind) => el("option", {}, kind)));
   byId("request-filter").addEventListener("input", redrawRequests);
   byId("only-unmatched").addEventListener("change", drawRequests);
   byId("pause").addEventListener("click", () => setPaused(!isPaused));

@@ -4,6 +4,7 @@
 //! the layers around them; the checks of a request are the files of `guard/`.
 
 mod call;
+mod events;
 mod export;
 mod guard;
 mod lifecycle;
@@ -21,10 +22,12 @@ mod status;
 mod tokens;
 mod tree;
 mod verify;
+mod waiters;
 
 pub use options::AdminOptions;
 pub(crate) use service::service;
 
+use crate::events::{Log, Waits};
 use crate::journal::Journal;
 use crate::readiness::Readiness;
 use crate::vm::Vm;
@@ -42,9 +45,14 @@ pub(crate) struct Admin {
     pub(crate) readiness: Readiness,
     /// The variables that direct clients to this server.
     pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) log: Log,
+    /// The requests that wait for a change.
+    pub(crate) waits: Waits,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled when this listener stops, after the last request to the others.
+    pub(crate) stop: CancellationToken,
 }
 
 /// The checks of requests.

@@ -1,13 +1,19 @@
 //! Events: what happens on a server, for streams of the admin API.
 //!
-//! Each part of the server that reports events has an [`Events`] handle. Requests and events are records of one [`Log`], so that they have
+//! Each part of the server that reports events has an [`Events`] handle, for example from `Vm::events`. Requests and events are records of one [`Log`], so that they have
 //! one numbering; the journal is the log's requests.
 
 mod log;
+mod metadata;
 mod stream;
+mod token_events;
+mod waits;
 
 pub(crate) use log::{Changes, Log};
+pub(crate) use metadata::report_metadata;
 pub(crate) use stream::{LogStream, Record};
+pub(crate) use token_events::ReportTokens;
+pub(crate) use waits::{Waits, end_name};
 
 use serde_json::Value;
 use std::time::SystemTime;
@@ -32,16 +38,22 @@ pub(crate) enum EventKind {
 }
 
 impl EventKind {
-    /// All kinds, with their names in a stream.
-    pub(crate) const NAMES: [(&str, Self); 7] = [
-        ("request", Self::Request),
-        ("waiting", Self::Waiting),
-        ("woken", Self::Woken),
-        ("metadata", Self::Metadata),
-        ("token", Self::Token),
-        ("scenario", Self::Scenario),
-        ("fault", Self::Fault),
-    ];
+    /// All kinds.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Request, Self::Waiting, Self::Woken, Self::Metadata, Self::Token, Self::Scenario, Self::Fault];
+
+    /// The type in a stream.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Waiting => "waiting",
+            Self::Woken => "woken",
+            Self::Metadata => "metadata",
+            Self::Token => "token",
+            Self::Scenario => "scenario",
+            Self::Fault => "fault",
+        }
+    }
 }
 
 /// Something that happened, other than a request.
@@ -75,11 +87,28 @@ impl Events {
     /// Reports an event. `data` makes its JSON object, and is called only while events are recorded: without a stream, the cost is one
     /// relaxed load.
     pub(crate) fn emit(&self, kind: EventKind, data: impl FnOnce() -> Value) {
-        if let Some(log) = &self.0
-            && log.is_recording()
-        {
-            log.add_event(Event { kind, time: SystemTime::now(), data: data() });
+        if let Some(event) = self.prepare(kind, data) {
+            event.emit();
         }
+    }
+
+    /// Makes an event that is reported later; `None` if events are not recorded.
+    pub(crate) fn prepare(&self, kind: EventKind, data: impl FnOnce() -> Value) -> Option<Prepared> {
+        let log = self.0.as_ref().filter(|log| log.is_recording())?;
+        Some(Prepared { log: log.clone(), event: Event { kind, time: SystemTime::now(), data: data() } })
+    }
+}
+
+/// An event that is not reported yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    log: Log,
+    event: Event,
+}
+
+impl Prepared {
+    pub(crate) fn emit(self) {
+        self.log.add_event(self.event);
     }
 }
 

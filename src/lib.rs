@@ -73,8 +73,7 @@ mod blocking;
 mod captured_log;
 pub mod certs;
 mod config;
-#[cfg_attr(not(test), expect(unused_imports, reason = "nothing reads events yet"))]
-#[expect(dead_code, reason = "nothing reports or reads events yet")]
+mod date;
 mod events;
 mod files;
 mod guest_attributes;

@@ -3,7 +3,8 @@
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
 use super::{
-    Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree, verify,
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree,
+    verify, waiters,
 };
 use bytes::Bytes;
 use http::{Method, request};
@@ -71,6 +72,8 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     ),
     ("/__admin/near-misses/request-pattern", &[(Method::POST, |call| Box::pin(near_misses::of_pattern(call)))]),
+    ("/__admin/events", &[(Method::GET, |call| Box::pin(events::get(call)))]),
+    ("/__admin/waiters", &[(Method::GET, |call| Box::pin(waiters::list(call)))]),
     (
         "/__admin/mappings",
         &[

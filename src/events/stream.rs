@@ -60,11 +60,15 @@ impl LogStream {
         Some(Self { log: log.clone(), changes, number, _place: place })
     }
 
-    /// The next `max` records that the log has, once it has any. They count as read when [`read`](Self::read) says so: a caller that drops
-    /// the future loses none.
+    /// Waits for records, and returns at most `max` and their gaps. They count as read when [`read`](Self::read) says so: a caller that
+    /// drops the future loses none.
     pub(crate) async fn next(&self, max: usize) -> Vec<Item> {
-        let found = self.changes.until(|| Some(self.log.after(self.number, max)).filter(|items| !items.is_empty()));
-        self.with_gaps(found.await)
+        self.changes.until(|| Some(self.available(max)).filter(|items| !items.is_empty())).await
+    }
+
+    /// The records that the log has now, without waiting.
+    pub(crate) fn available(&self, max: usize) -> Vec<Item> {
+        self.with_gaps(self.log.after(self.number, max))
     }
 
     /// Sets the last number that was read.

@@ -1,15 +1,15 @@
 //! The JSON of an entry: WireMock's `ServeEvent`, with the member `metadataServer` for what WireMock has no name for.
 
 use super::entry::Entry;
+use crate::date::rfc3339;
+use crate::events::end_name;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gce_metadata_layers::{PeerIdentity, WaitEnd};
+use gce_metadata_layers::PeerIdentity;
 use gce_metadata_routes::Tree;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// The whole entry.
 pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
@@ -52,7 +52,7 @@ pub(crate) fn logged_request(entry: &Entry) -> Value {
         "body": String::from_utf8_lossy(&body),
         "bodyAsBase64": STANDARD.encode(&body),
         "loggedDate": milliseconds(since_epoch),
-        "loggedDateString": date(since_epoch),
+        "loggedDateString": rfc3339(entry.received),
     });
     if let Some(ip) = entry.client_ip() {
         request["clientIp"] = ip.into();
@@ -85,14 +85,6 @@ fn title_case(name: &str) -> String {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// RFC 3339, with milliseconds.
-fn date(since_epoch: Duration) -> String {
-    let whole = Duration::from_millis(milliseconds(since_epoch));
-    let nanoseconds = i128::try_from(whole.as_nanos()).unwrap_or_default();
-    let date = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok().and_then(|date| date.format(&Rfc3339).ok());
-    date.unwrap_or_default()
 }
 
 /// What only a metadata server knows of a request.
@@ -148,16 +140,9 @@ fn waited(entry: &Entry) -> Option<Value> {
     let query = entry.long_poll()?;
     let waited = entry.answer.and_then(|answer| answer.waited);
     let (time, ended_by) = match (entry.answer, waited) {
-        (None, _) => (entry.duration, "client"),
+        (None, _) => (entry.duration, end_name(None)),
         (_, None) => (Duration::ZERO, "none"),
-        (_, Some(waited)) => (
-            waited.time,
-            match waited.ended_by {
-                WaitEnd::Change => "change",
-                WaitEnd::Timeout => "timeout",
-                _ => "stop",
-            },
-        ),
+        (_, Some(waited)) => (waited.time, end_name(Some(waited.ended_by))),
     };
     let mut json = json!({"milliseconds": milliseconds(time), "endedBy": ended_by});
     if let Some(tag) = query.last_etag {
@@ -206,11 +191,6 @@ mod tests {
         assert_eq!(event["response"], json!({"status": 200, "headers": {"Etag": "tag"}}));
         assert_eq!((&event["wasMatched"], &event["timing"]["totalTime"]), (&true.into(), &5.into()));
         assert_eq!(event["metadataServer"]["path"], "instance/id");
-    }
-
-    #[test]
-    fn dates_have_milliseconds() {
-        assert_eq!(date(Duration::from_nanos(1_700_000_000_123_456_789)), "2023-11-14T22:13:20.123Z");
     }
 
     #[test]

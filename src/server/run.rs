@@ -11,6 +11,7 @@ use super::open_connections::OpenConnections;
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
+use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
 use crate::readiness::Readiness;
@@ -19,6 +20,7 @@ use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -47,15 +49,19 @@ pub(super) fn run(
     let Assembled { vm, tasks, https, threads, running, hosts, metrics, advice } = assembled;
     let lifecycle = &running.lifecycle;
     let connections = OpenConnections::at_most(limits.max_connections);
-    let waiters = limits.waiters(&connections);
+    let waits = Waits::new(vm.events().clone());
+    let mut waiters = limits.waiters(&connections);
+    if vm.events().log().is_some() {
+        waiters = waiters.record(Arc::new(waits.clone()));
+    }
     let counted = metrics.as_ref().map(|(metrics, _)| SharedRecord::new(metrics.clone()));
     let record = match counted {
         Some(counted) => Some(counted.and(layers.record)),
         None => layers.record,
     };
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
-    let log = vm.events().log().filter(|_| layers.keeps_journal);
-    let journal = log.map(|log| Journal::new(log.clone(), vm.reader()));
+    let log = vm.events().log().cloned();
+    let journal = log.clone().filter(|_| layers.keeps_journal).map(|log| Journal::new(log, vm.reader()));
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm
@@ -71,10 +77,13 @@ pub(super) fn run(
     let shutdown_requested = CancellationToken::new();
     let readiness = Readiness::new(&vm, stop.clone());
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    if let Some((bound, security)) = sockets.admin.zip(admin) {
-        let (journal, shutdown, readiness) = (journal.clone(), shutdown_requested.clone(), readiness.clone());
+    // A server with an admin listener has a log.
+    if let Some(((bound, security), log)) = sockets.admin.zip(admin).zip(log) {
+        let (vm, journal, shutdown, readiness) =
+            (vm.clone(), journal.clone(), shutdown_requested.clone(), readiness.clone());
         let environment = environment::shown(&address, &bound.address, sockets.tls.is_none() && https.is_some());
-        let admin = Admin { vm: vm.clone(), journal, readiness, environment, started: Instant::now(), shutdown };
+        let (started, stop) = (Instant::now(), running.monitoring.stop.clone());
+        let admin = Admin { vm, journal, log, waits, readiness, environment, started, shutdown, stop };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());

@@ -13,10 +13,12 @@ use super::threads::on_own_thread;
 use super::tls::MtlsOptions;
 use crate::admin::{AdminOptions, Security};
 use crate::blocking::blocking;
+use crate::events::ReportTokens;
 use crate::hosts;
 use crate::metrics::{Metrics, Pages};
 use crate::vm::{LoadedVm, Monitoring, VmBuilder};
 use gce_metadata_layers::AllowedHosts;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 impl ServerBuilder {
@@ -112,7 +114,10 @@ async fn load(
         }
         None => None,
     };
-    let monitoring = metrics.as_ref().map_or_else(Monitoring::default, |(metrics, _)| metrics.clone().into());
+    let mut monitoring = metrics.as_ref().map_or_else(Monitoring::default, |(metrics, _)| metrics.clone().into());
+    if settings.events.log().is_some() {
+        monitoring.tokens = Arc::new(ReportTokens::new(settings.events.clone(), monitoring.tokens));
+    }
     let (runtime, computed) = (Handle::current(), mtls.and_then(MtlsOptions::computed_path));
     // A disk or a TPM may block.
     let load = move || {

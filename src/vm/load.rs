@@ -4,7 +4,7 @@
 use super::builder::{Served, Tokens, VmBuilder};
 use super::{Monitoring, Settings, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
-use crate::events::Events;
+use crate::events::{Events, report_metadata};
 use crate::guest_attributes::{self, GuestAttributesStore, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -65,8 +65,12 @@ impl LoadedVm {
             Some((_, path)) => guest_attributes::restored(path, &of_config)?,
             None => of_config.clone(),
         };
+        let publisher = Publisher::with_computed(tree, computed);
+        if settings.events.log().is_some() {
+            report_metadata(&publisher, settings.events.clone());
+        }
         Ok(Self {
-            publisher: Publisher::with_computed(tree, computed),
+            publisher,
             of_config,
             followed,
             credentials,

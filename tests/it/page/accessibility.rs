@@ -33,7 +33,7 @@ async fn axe_finds_nothing_serious_in_any_tab() {
         check(tab).await;
     }
     page.press("#metadata", "Add key").await;
-    page.click("#connect-program").await;
+    page.click("#connect").await;
     check("a form and a dialog are open").await;
     page.close().await;
 }

@@ -55,7 +55,7 @@ async fn the_top_line_names_the_machine_and_how_programs_find_it() {
     }
     page.wait_for_text("#account", "vm-1@sample-project").await;
     page.wait_for_text("#ready", "Ready").await;
-    page.click("#connect-program").await;
+    page.click("#connect").await;
     for (name, value) in server.env() {
         page.wait_for_text("#exports", &format!("export {name}={value}\n")).await;
     }

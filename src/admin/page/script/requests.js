@@ -1,0 +1,113 @@
+// The requests of programs.
+
+/** The requests, the newest first: text until they are drawn, then objects. */
+let requests = [];
+let hasJournal = true;
+let isPaused = false;
+let expanded = null;
+
+const journal = new Resource(async () => {
+  requests = (await get(`requests?limit=${MAX_REQUESTS}`)).requests;
+  drawRequests();
+});
+
+function addRequest(data) {
+  requests.unshift(data);
+  if (requests.length > MAX_REQUESTS * 1.2) requests.length = MAX_REQUESTS;
+  if (!isPaused) redrawRequests();
+}
+
+/** The request at this index, parsed. */
+function requestAt(index) {
+  if (typeof requests[index] === "string") requests[index] = JSON.parse(requests[index]);
+  return requests[index];
+}
+
+function drawRequests() {
+  const words = byId("request-filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const onlyUnmatched = byId("only-unmatched").checked;
+  const [found, ids] = [[], new Set()];
+  for (let index = 0; index < requests.length && found.length < MAX_ROWS; index++) {
+    const event = requestAt(index);
+    if (ids.has(event.id) || (onlyUnmatched && event.wasMatched)) continue;
+    const { url, method, clientIp } = event.request;
+    const text = `${url} ${method} ${event.response.status ?? ""} ${clientIp ?? ""}`.toLowerCase();
+    if (!words.every((word) => text.includes(word))) continue;
+    ids.add(event.id);
+    found.push(event);
+  }
+  const rows = found.flatMap((event) => (event.id === expanded ? [event, { id: `${event.id}-details`, event }] : [event]));
+  reconcile(byId("request-rows"), rows, (row) => row.id, (row) => (row.event ? detailsRow(row.event) : requestRow(row)), (element, row) => {
+    if (!row.event) element.querySelector("button").setAttribute("aria-expanded", String(row.id === expanded));
+  });
+  setCount("requests", requests.length < MAX_REQUESTS ? requests.length : `${MAX_REQUESTS}+`);
+  const texts = {
+    off: "This server keeps no journal of requests (--journal-entries 0).",
+    none: "No requests yet. “Connect a program” at the top shows how a program finds this server.",
+    unfound: "No request matches the filter.",
+    bounded: `The newest ${MAX_ROWS} are shown. The filter searches the last ${MAX_REQUESTS}.`,
+  };
+  const note = !hasJournal ? "off" : !requests.length ? "none" : !found.length ? "unfound" : found.length === MAX_ROWS ? "bounded" : null;
+  setText(byId("request-note"), note ? texts[note] : "");
+}
+const redrawRequests = redrawer(drawRequests);
+
+function requestRow(event) {
+  const { request, response, metadataServer: extra = {} } = event;
+  const [path, query] = withoutPrefix(request.url).split(/\?(.*)/s);
+  const date = new Date(request.loggedDate);
+  const time = `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  const status = response.status ?? "left";
+  const style = status === "left" || status >= 500 ? "bad" : status >= 400 ? "warning" : "good";
+  const toggle = button("", () => expand(event.id), { class: "link path", "aria-expanded": "false" });
+  toggle.append(path || "/", query === undefined ? "" : el("span", { class: "query" }, `?${query}`));
+  return tableRow(
+    numberCell(time),
+    request.clientIp ?? "socket",
+    request.method,
+    el("td", { class: "path" }, toggle),
+    el("span", { class: `badge ${style}` }, String(status)),
+    numberCell(`${event.timing.totalTime} ms`),
+    el("td", { class: "notes" }, notesOf(event, extra)),
+  );
+}
+
+/** What is remarkable about a request. */
+function notesOf(event, { waited, clientLeft }) {
+  const notes = [];
+  if (event.stubMapping) notes.push(`fault: ${event.stubMapping.name ?? event.stubMapping.id}`);
+  if (!event.wasMatched) notes.push("not found");
+  if (waited) notes.push(`waited ${seconds(waited.milliseconds / 1000)}, ended by ${waited.endedBy}`);
+  if (clientLeft && !waited) notes.push("client left");
+  return notes.join("; ");
+}
+
+function expand(id) {
+  expanded = expanded === id ? null : id;
+  if (expanded) setPaused(true);
+  drawRequests();
+}
+
+/** The details of a request: what can be done with it, and its headers. */
+function detailsRow(event) {
+  const { request, response, metadataServer: extra = {} } = event;
+  const path = extra.path ?? withoutPrefix(request.url).split("?")[0];
+  const list = (headers) => el("dl", {}, ...Object.entries(headers).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, [value].flat().join(", "))]));
+  const actions = el("div", { class: "buttons" });
+  if (!event.wasMatched && path) actions.append(button("Add this key", () => showAddForm(path)));
+  if (event.wasMatched && path) actions.append(button("Show in the tree", () => reveal(path)));
+  actions.append(button("Fault this path", () => prepareFault(path)));
+  const answer = [el("h3", {}, "Answer"), list(response.headers ?? {})];
+  const body = request.body && el("pre", {}, request.body);
+  return tableRow(el("td", { class: "details", colSpan: 7 }, actions, el("h3", {}, "Request"), list(request.headers), body, ...answer));
+}
+
+function setPaused(paused) {
+  isPaused = paused;
+  byId("pause").setAttribute("aria-pressed", String(paused));
+  setText(byId("pause"), paused ? "Resume" : "Pause");
+  if (!paused) {
+    expanded = null;
+    drawRequests();
+  }
+}

@@ -1,0 +1,64 @@
+// The tabs, and what is done when the page is loaded.
+
+const TABS = ["requests", "waiting", "tokens", "scenarios", "faults"];
+
+function showTab(name) {
+  for (const tab of TABS) {
+    const button = byId(`tab-${tab}`);
+    button.setAttribute("aria-selected", String(tab === name));
+    button.tabIndex = tab === name ? 0 : -1;
+    byId(tab).hidden = tab !== name;
+    byId(tab).tabIndex = 0;
+  }
+}
+
+function onTabKey(event) {
+  const index = TABS.indexOf(event.target.id?.replace("tab-", ""));
+  const next = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: TABS.length - 1 }[event.key];
+  if (index < 0 || next === undefined) return;
+  event.preventDefault();
+  const name = TABS[(next + TABS.length) % TABS.length];
+  showTab(name);
+  byId(`tab-${name}`).focus();
+}
+
+function listen() {
+  for (const input of document.querySelectorAll("input, textarea")) [input.autocomplete, input.spellcheck] = ["off", false];
+  byId("tree").addEventListener("keydown", onTreeKey);
+  byId("tree-filter").addEventListener("input", redrawer(() => ((treeLimit = MAX_TREE_ROWS), drawTree())));
+  byId("tree-changed").addEventListener("change", drawTree);
+  byId("add").addEventListener("click", () => showAddForm("instance/attributes/"));
+  byId("add-form").addEventListener("submit", addKey);
+  byId("add-form").elements.cancel.addEventListener("click", hideAddForm);
+
+  byId("fault-form").addEventListener("submit", addFault);
+  byId("fault-form").elements.kind.append(...Object.keys(FAULTS).map((kind) => el("option", {}, kind)));
+  byId("request-filter").addEventListener("input", redrawRequests);
+  byId("only-unmatched").addEventListener("change", drawRequests);
+  byId("pause").addEventListener("click", () => setPaused(!isPaused));
+  byId("clear").addEventListener("click", () => attempt("The journal is empty", () => call("DELETE", "requests")).then(() => journal.refresh()));
+
+  for (const tab of TABS) byId(`tab-${tab}`).addEventListener("click", () => showTab(tab));
+  document.querySelector(".tabs").addEventListener("keydown", onTabKey);
+
+  for (const close of document.querySelectorAll("[data-close]")) close.addEventListener("click", () => close.closest("dialog").close());
+  for (const id of ["connect", "reset"]) byId(id).addEventListener("click", () => byId(`${id}-dialog`).showModal());
+  byId("copy-exports").addEventListener("click", () => copy(byId("exports").textContent, "lines for a shell"));
+  for (const [id, path, done] of [
+    ["reset-metadata", "metadata/reset", "The metadata is that of the config file"],
+    ["reset-all", "reset", "The server is as after its start"],
+  ]) {
+    byId(id).addEventListener("click", () => {
+      byId("reset-dialog").close();
+      attempt(done, () => call("POST", path)).then(refreshAll);
+    });
+  }
+  setInterval(() => {
+    countDown();
+    if (!byId("waiting").hidden) drawWaiting();
+  }, 1000);
+}
+
+listen();
+showTab("requests");
+follow();

@@ -1,0 +1,18 @@
+// The top line: the machine, whether it is ready, and the lines for a shell.
+
+const status = new Resource(async () => {
+  const now = await get("status");
+  for (const name of ["project", "instance", "account"]) {
+    setText(byId(name), now[name] ?? "none");
+    byId(name).title = now[name] ?? "";
+  }
+  document.title = `${now.instance ?? "Metadata server"} · Metadata server`;
+  const ready = byId("ready");
+  setText(ready, now.ready ? "Ready" : `Not ready: ${now.reasons.join("; ")}`);
+  ready.className = `pill ${now.ready ? "good" : "bad"}`;
+  setText(byId("exports"), Object.entries(now.environment).map(([name, value]) => `export ${name}=${quoted(value)}\n`).join(""));
+  hasJournal = now.journal;
+});
+
+/** A word for a shell. */
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

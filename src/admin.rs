@@ -16,6 +16,7 @@ mod page;
 mod problem;
 mod requests;
 mod router;
+mod scenarios;
 mod service;
 mod settings;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) use service::service;
 use crate::events::{Log, Waits};
 use crate::journal::Journal;
 use crate::readiness::Readiness;
+use crate::scenarios::Scenarios;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -48,6 +50,7 @@ pub(crate) struct Admin {
     pub(crate) log: Log,
     /// The requests that wait for a change.
     pub(crate) waits: Waits,
+    pub(crate) scenarios: Scenarios,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

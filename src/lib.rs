@@ -84,6 +84,7 @@ mod metrics;
 mod rate_limits;
 mod readiness;
 mod reload;
+mod scenarios;
 mod server;
 mod stack;
 mod trace;
@@ -109,6 +110,9 @@ pub use journal::{
     ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
 };
 pub use reload::ReloadCounts;
+pub use scenarios::{
+    EndReason, Reachability, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal,
+};
 pub use server::{
     Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
 };

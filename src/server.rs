@@ -29,6 +29,7 @@ pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 use crate::config::ConfigError;
 use crate::journal::{Journal, Requests, UnmetExpectation};
 use crate::reload::ReloadCounts;
+use crate::scenarios::{ScenarioBuilder, Scenarios};
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct Server {
     vm: Vm,
     /// `None` without a journal.
     journal: Option<Journal>,
+    /// `None` without a simulation.
+    scenarios: Option<Scenarios>,
     running: Running,
     drain: Duration,
 }
@@ -174,6 +177,39 @@ impl Server {
             Some(journal) => Requests::new(journal.clone()),
             // An empty list would let an assertion about absent requests pass.
             None => panic!("this server keeps no journal of requests: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// A scenario of this name, to be run: one of the built-in ones of `docs/scenarios.md`, or one that the admin API has added.
+    ///
+    /// ```
+    /// use gce_metadata_server::Server;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start().await?;
+    /// let run = server.scenario("preemption").manual().run().await?;
+    /// // Here the program under test reads TRUE in `instance/preempted`.
+    /// run.advance(Duration::from_secs(30)).await?;
+    /// assert_eq!(run.state(), "Off");
+    /// run.stop().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server does not simulate: see [`scenarios`](Self::scenarios).
+    pub fn scenario(&self, name: impl Into<String>) -> ScenarioBuilder {
+        ScenarioBuilder::new(self.scenarios().clone(), name)
+    }
+
+    /// The scenarios of this server, and the events of their runs.
+    ///
+    /// # Panics
+    /// If the server does not simulate: start it with [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn scenarios(&self) -> &Scenarios {
+        match &self.scenarios {
+            Some(scenarios) => scenarios,
+            None => panic!("this server runs no scenarios: start it with `ServerBuilder::simulate`"),
         }
     }
 

@@ -11,6 +11,7 @@ mod merge;
 mod outline;
 mod rebase;
 pub(crate) mod represent;
+mod restore;
 
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;

@@ -1,4 +1,4 @@
-//! `/__admin/mappings` and `/__admin/scenarios`: empty, so that WireMock's clients, which reset both, can use the journal.
+//! `/__admin/mappings`: empty, so that WireMock's clients, which reset it, can use the journal.
 
 use super::call::{Call, Outcome, json};
 use super::problem::Problem;
@@ -15,12 +15,7 @@ pub(super) async fn add(call: Call) -> Outcome {
     Err(Problem::unprocessable("this server can't inject faults yet, so it has no stub mappings"))
 }
 
-/// `DELETE /__admin/mappings`, and the resets of mappings and scenarios.
+/// `DELETE /__admin/mappings`, and the reset of mappings.
 pub(super) async fn reset(_: Call) -> Outcome {
     json(&json!({}))
-}
-
-/// `GET /__admin/scenarios`.
-pub(super) async fn list_scenarios(_: Call) -> Outcome {
-    json(&json!({"scenarios": []}))
 }

@@ -26,11 +26,7 @@ static FILES: [File; 3] = [
         content_type: HeaderValue::from_static("text/css; charset=utf-8"),
         text: include_str!("page/page.css"),
     },
-    File {
-        path: "/page.js",
-        content_type: HeaderValue::from_static("text/javascript; charset=utf-8"),
-        text: SCRIPT,
-    },
+    File { path: "/page.js", content_type: HeaderValue::from_static("text/javascript; charset=utf-8"), text: SCRIPT },
 ];
 
 /// The script: one module, whose parts are files for their readers. A part uses the names of all others.

@@ -3,8 +3,8 @@
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
 use super::{
-    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, settings, status, tokens, tree,
-    verify, waiters,
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, scenarios, settings, status, tokens,
+    tree, verify, waiters,
 };
 use bytes::Bytes;
 use http::{Method, request};
@@ -83,8 +83,27 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     ),
     ("/__admin/mappings/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
-    ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(mappings::list_scenarios(call)))]),
-    ("/__admin/scenarios/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
+    ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(scenarios::list(call)))]),
+    (
+        "/__admin/scenarios/reset",
+        &[
+            (Method::GET, |call| Box::pin(scenarios::get_reset(call))),
+            (Method::POST, |call| Box::pin(scenarios::reset(call))),
+        ],
+    ),
+    (
+        "/__admin/scenarios/{name}",
+        &[
+            (Method::GET, |call| Box::pin(scenarios::get(call))),
+            (Method::PUT, |call| Box::pin(scenarios::put(call))),
+            (Method::DELETE, |call| Box::pin(scenarios::delete(call))),
+        ],
+    ),
+    ("/__admin/scenarios/{name}/state", &[(Method::PUT, |call| Box::pin(scenarios::put_state(call)))]),
+    ("/__admin/scenarios/{name}/run", &[(Method::POST, |call| Box::pin(scenarios::run(call)))]),
+    ("/__admin/scenarios/{name}/stop", &[(Method::POST, |call| Box::pin(scenarios::stop(call)))]),
+    ("/__admin/scenarios/{name}/step", &[(Method::POST, |call| Box::pin(scenarios::step(call)))]),
+    ("/__admin/scenarios/{name}/advance", &[(Method::POST, |call| Box::pin(scenarios::advance(call)))]),
     ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
     ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
     ("/__admin/status", &[(Method::GET, |call| Box::pin(status::get(call)))]),

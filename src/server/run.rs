@@ -15,6 +15,7 @@ use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
 use crate::readiness::Readiness;
+use crate::scenarios::Scenarios;
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
@@ -62,6 +63,11 @@ pub(super) fn run(
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
     let log = vm.events().log().cloned();
     let journal = log.clone().filter(|_| layers.keeps_journal).map(|log| Journal::new(log, vm.reader()));
+    let simulates = log.is_some();
+    let scenarios = simulates.then(|| Scenarios::new(vm.publisher().clone(), journal.clone(), vm.events().clone()));
+    if let Some(scenarios) = &scenarios {
+        lifecycle.spawn(scenarios.clone().drive());
+    }
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm
@@ -77,13 +83,13 @@ pub(super) fn run(
     let shutdown_requested = CancellationToken::new();
     let readiness = Readiness::new(&vm, stop.clone());
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    // A server with an admin listener has a log.
-    if let Some(((bound, security), log)) = sockets.admin.zip(admin).zip(log) {
+    // A server with an admin listener has a log, and with it scenarios.
+    if let Some((((bound, security), log), scenarios)) = sockets.admin.zip(admin).zip(log).zip(scenarios.clone()) {
         let (vm, journal, shutdown, readiness) =
             (vm.clone(), journal.clone(), shutdown_requested.clone(), readiness.clone());
         let environment = environment::shown(&address, &bound.address, sockets.tls.is_none() && https.is_some());
         let (started, stop) = (Instant::now(), running.monitoring.stop.clone());
-        let admin = Admin { vm, journal, log, waits, readiness, environment, started, shutdown, stop };
+        let admin = Admin { vm, journal, scenarios, log, waits, readiness, environment, started, shutdown, stop };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -108,7 +114,18 @@ pub(super) fn run(
     }
     advice.log();
     spawn_tasks(tasks, lifecycle);
-    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, journal, running, drain }
+    Server {
+        address,
+        metrics_address,
+        tls_address,
+        admin_address,
+        shutdown_requested,
+        vm,
+        journal,
+        scenarios,
+        running,
+        drain,
+    }
 }
 
 fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {

@@ -7,6 +7,7 @@ mod connection;
 mod load;
 mod metadata;
 mod requests;
+mod scenarios;
 mod tokens;
 
 use crate::admin;

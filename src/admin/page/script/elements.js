@@ -1,6 +1,10 @@
 // Elements of the page: makes them, and keeps a list of them equal to a list of data.
 
 const byId = (id) => document.getElementById(id);
+const on = (id, type, listener) => byId(id).addEventListener(type, listener);
+
+/** The words of a filter. */
+const wordsOf = (id) => byId(id).value.toLowerCase().split(/\s+/).filter(Boolean);
 
 /** Makes an element. `class`, `role` and names with a dash are attributes, names with `on` are listeners. Children are nodes or text. */
 function el(tag, properties = {}, ...children) {
@@ -10,7 +14,7 @@ function el(tag, properties = {}, ...children) {
     else if (name === "class" || name === "role" || name.includes("-")) element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.filter((child) => child || child === 0));
   return element;
 }
 
@@ -58,7 +62,7 @@ function seconds(count) {
 /** Parses JSON. A number that JavaScript can't represent, such as the ID of a VM, stays its text. */
 const parseJson = (text) =>
   JSON.parse(text, (_, value, context) =>
-    typeof value === "number" && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value,
+    Math.abs(value) > Number.MAX_SAFE_INTEGER && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value,
   );
 
 /** The text of a value: a string as it is, another value as JSON. */
@@ -77,11 +81,12 @@ function say(text, isError = false) {
   messageTimer = setTimeout(() => (message.textContent = ""), isError ? 10000 : 4000);
 }
 
-/** Runs a change and says what happened. */
-async function attempt(done, change) {
+/** Runs a change, says what happened, and fetches what has changed. */
+async function attempt(done, change, resource) {
   try {
     await change();
     if (done) say(done);
+    resource?.refresh();
   } catch (error) {
     say(error.message, true);
   }

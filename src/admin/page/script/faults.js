@@ -21,7 +21,7 @@ const faults = new Resource(async () => {
 
 function faultCard(fault) {
   const path = `mappings/${fault.id}`;
-  const change = (done, method, body) => attempt(done, () => call(method, path, { body })).then(() => faults.refresh());
+  const change = (done, method, body) => attempt(done, () => call(method, path, { body }), faults);
   const { request, response, instructions } = fault;
   const target = request.urlPath ?? request.urlPathPattern ?? request.url ?? request.urlPattern ?? "every path";
   const remove = button("Remove", () => change("The fault is removed", "DELETE"), { class: "danger" });

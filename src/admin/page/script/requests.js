@@ -3,7 +3,8 @@
 /** The requests, the newest first: text until they are drawn, then objects. */
 let requests = [];
 let hasJournal = true;
-let isPaused = false;
+/** The requests that are shown while the list is paused. */
+let paused = null;
 let expanded = null;
 
 const journal = new Resource(async () => {
@@ -14,21 +15,21 @@ const journal = new Resource(async () => {
 function addRequest(data) {
   requests.unshift(data);
   if (requests.length > MAX_REQUESTS * 1.2) requests.length = MAX_REQUESTS;
-  if (!isPaused) redrawRequests();
+  if (!paused) redrawRequests();
 }
 
-/** The request at this index, parsed. */
-function requestAt(index) {
-  if (typeof requests[index] === "string") requests[index] = JSON.parse(requests[index]);
-  return requests[index];
+/** Parses a request, if it is not parsed yet. */
+function parseAt(list, index) {
+  if (typeof list[index] === "string") list[index] = JSON.parse(list[index]);
+  return list[index];
 }
 
 function drawRequests() {
-  const words = byId("request-filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf("request-filter");
   const onlyUnmatched = byId("only-unmatched").checked;
-  const [found, ids] = [[], new Set()];
-  for (let index = 0; index < requests.length && found.length < MAX_ROWS; index++) {
-    const event = requestAt(index);
+  const [list, found, ids] = [paused ?? requests, [], new Set()];
+  for (let index = 0; index < list.length && found.length < MAX_ROWS; index++) {
+    const event = parseAt(list, index);
     if (ids.has(event.id) || (onlyUnmatched && event.wasMatched)) continue;
     const { url, method, clientIp } = event.request;
     const text = `${url} ${method} ${event.response.status ?? ""} ${clientIp ?? ""}`.toLowerCase();
@@ -84,8 +85,7 @@ function notesOf(event, { waited, clientLeft }) {
 
 function expand(id) {
   expanded = expanded === id ? null : id;
-  if (expanded) setPaused(true);
-  drawRequests();
+  setPaused(Boolean(expanded || paused));
 }
 
 /** The details of a request: what can be done with it, and its headers. */
@@ -93,21 +93,17 @@ function detailsRow(event) {
   const { request, response, metadataServer: extra = {} } = event;
   const path = extra.path ?? withoutPrefix(request.url).split("?")[0];
   const list = (headers) => el("dl", {}, ...Object.entries(headers).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, [value].flat().join(", "))]));
-  const actions = el("div", { class: "buttons" });
-  if (!event.wasMatched && path) actions.append(button("Add this key", () => showAddForm(path)));
-  if (event.wasMatched && path) actions.append(button("Show in the tree", () => reveal(path)));
-  actions.append(button("Fault this path", () => prepareFault(path)));
+  const found = event.wasMatched ? button("Show in the tree", () => reveal(path)) : button("Add this key", () => showAddForm(path));
+  const actions = el("div", { class: "buttons" }, path && found, button("Fault this path", () => prepareFault(path)));
   const answer = [el("h3", {}, "Answer"), list(response.headers ?? {})];
   const body = request.body && el("pre", {}, request.body);
   return tableRow(el("td", { class: "details", colSpan: 7 }, actions, el("h3", {}, "Request"), list(request.headers), body, ...answer));
 }
 
-function setPaused(paused) {
-  isPaused = paused;
-  byId("pause").setAttribute("aria-pressed", String(paused));
-  setText(byId("pause"), paused ? "Resume" : "Pause");
-  if (!paused) {
-    expanded = null;
-    drawRequests();
-  }
+function setPaused(isPaused) {
+  paused = isPaused ? (paused ?? requests.slice()) : null;
+  byId("pause").setAttribute("aria-pressed", String(isPaused));
+  setText(byId("pause"), isPaused ? "Resume" : "Pause");
+  if (!isPaused) expanded = null;
+  drawRequests();
 }

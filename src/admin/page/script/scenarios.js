@@ -26,7 +26,7 @@ function scenarioCard({ name, definition, parameters }) {
   fields.append(el("label", { title: "60: an hour passes in a minute" }, "speed", el("input", { name: "speed", type: "number", min: 1, value: 1 })));
   fields.append(el("label", { class: "check" }, el("input", { type: "checkbox", name: "manual" }), "step by hand"));
   const path = `scenarios/${encodeURIComponent(name)}`;
-  const change = (done, action, body) => attempt(done, () => call("POST", `${path}/${action}`, { body })).then(() => scenarios.refresh());
+  const change = (done, action, body) => attempt(done, () => call("POST", `${path}/${action}`, { body }), scenarios);
   const onsubmit = (event) => {
     event.preventDefault();
     const { elements } = event.target;

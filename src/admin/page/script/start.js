@@ -24,33 +24,33 @@ function onTabKey(event) {
 
 function listen() {
   for (const input of document.querySelectorAll("input, textarea")) [input.autocomplete, input.spellcheck] = ["off", false];
-  byId("tree").addEventListener("keydown", onTreeKey);
-  byId("tree-filter").addEventListener("input", redrawer(() => ((treeLimit = MAX_TREE_ROWS), drawTree())));
-  byId("tree-changed").addEventListener("change", drawTree);
-  byId("add").addEventListener("click", () => showAddForm("instance/attributes/"));
-  byId("add-form").addEventListener("submit", addKey);
+  on("tree", "keydown", onTreeKey);
+  on("tree-filter", "input", redrawer(() => ((treeLimit = MAX_TREE_ROWS), drawTree())));
+  on("tree-changed", "change", drawTree);
+  on("add", "click", () => showAddForm("instance/attributes/"));
+  on("add-form", "submit", addKey);
   byId("add-form").elements.cancel.addEventListener("click", hideAddForm);
 
-  byId("fault-form").addEventListener("submit", addFault);
+  on("fault-form", "submit", addFault);
   byId("fault-form").elements.kind.append(...Object.keys(FAULTS).map((kind) => el("option", {}, kind)));
-  byId("request-filter").addEventListener("input", redrawRequests);
-  byId("only-unmatched").addEventListener("change", drawRequests);
-  byId("pause").addEventListener("click", () => setPaused(!isPaused));
-  byId("clear").addEventListener("click", () => attempt("The journal is empty", () => call("DELETE", "requests")).then(() => journal.refresh()));
+  on("request-filter", "input", redrawRequests);
+  on("only-unmatched", "change", drawRequests);
+  on("pause", "click", () => setPaused(!paused));
+  on("clear", "click", () => attempt("The journal is empty", () => call("DELETE", "requests"), journal));
 
-  for (const tab of TABS) byId(`tab-${tab}`).addEventListener("click", () => showTab(tab));
+  for (const tab of TABS) on(`tab-${tab}`, "click", () => showTab(tab));
   document.querySelector(".tabs").addEventListener("keydown", onTabKey);
 
   for (const close of document.querySelectorAll("[data-close]")) close.addEventListener("click", () => close.closest("dialog").close());
-  for (const id of ["connect", "reset"]) byId(id).addEventListener("click", () => byId(`${id}-dialog`).showModal());
-  byId("copy-exports").addEventListener("click", () => copy(byId("exports").textContent, "lines for a shell"));
+  for (const id of ["connect", "reset"]) on(id, "click", () => byId(`${id}-dialog`).showModal());
+  on("copy-exports", "click", () => copy(byId("exports").textContent, "lines for a shell"));
   for (const [id, path, done] of [
     ["reset-metadata", "metadata/reset", "The metadata is that of the config file"],
     ["reset-all", "reset", "The server is as after its start"],
   ]) {
-    byId(id).addEventListener("click", () => {
+    on(id, "click", () => {
       byId("reset-dialog").close();
-      attempt(done, () => call("POST", path)).then(refreshAll);
+      attempt(done, () => call("POST", path), { refresh: refreshAll });
     });
   }
   setInterval(() => {

@@ -9,7 +9,7 @@ const tokens = new Resource(async () => {
 
 function accountCard({ account }) {
   const path = `tokens/${encodeURIComponent(account)}`;
-  const change = (done, method, suffix, body) => () => attempt(done, () => call(method, path + suffix, { body })).then(() => tokens.refresh());
+  const change = (done, method, suffix, body) => () => attempt(done, () => call(method, path + suffix, { body }), tokens);
   const tens = "New tokens of this account end in 10 s";
   return el(
     "div",

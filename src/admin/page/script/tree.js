@@ -29,7 +29,7 @@ const isChanged = (node) => node.changed || node.kind === "removed";
 
 /** The rows to draw: all nodes in open directories, or those that the filter finds with the directories above them. */
 function treeRows() {
-  const words = byId("tree-filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf("tree-filter");
   const onlyChanged = byId("tree-changed").checked;
   const rows = [];
   let found = null;

@@ -4,6 +4,7 @@
 mod accessibility;
 mod browser;
 mod connection;
+mod faults;
 mod load;
 mod metadata;
 mod requests;

@@ -44,7 +44,8 @@ async fn a_scenario_takes_parameters_and_is_stepped_by_hand() {
     page.run("document.querySelector('[data-key=preemption] [name=\"parameter notice\"]').value = '120'").await;
     page.click(&format!("{CARD} [name=manual]")).await;
     page.press(CARD, "Run").await;
-    for state in ["Preempted", "SoftOff", "Off"] {
+    page.wait_for_text(&format!("{CARD} .now"), "Preempted").await;
+    for state in ["SoftOff", "Off"] {
         page.press(CARD, "Step").await;
         page.wait_for_text(&format!("{CARD} .now"), state).await;
     }

@@ -23,7 +23,7 @@ async fn tokens_count_down_expire_in_ten_seconds_and_rotate_and_are_never_shown(
     assert!(third["expires_in"].as_u64().unwrap() <= 10, "{}", third["expires_in"]);
     page.wait_until(
         "the end of the token is counted down",
-        "return /^[0-9] s$/m.test(document.querySelector('#accounts').innerText)",
+        "return /\\b[0-9] s/.test(document.querySelector('#accounts').innerText)",
     )
     .await;
     let shown = page.run("return document.documentElement.outerHTML").await;

@@ -2,14 +2,16 @@
 
 /** Shows the panel of a node, in place of another one. */
 function showPanel(path, { focus = false } = {}) {
-  const [item, node] = [rowOf(path), nodes.get(path)];
-  byId("tree").querySelector(".editor")?.remove();
+  const [item, node] = [itemOf(path), nodes.get(path)];
+  closePanel();
   if (!item || !node) return;
   const panel = node.kind === "value" && !node.unaddressable ? valueEditor(node) : actionsPanel(node);
   panel.dataset.shown = JSON.stringify(node);
-  item.append(panel);
+  item.append(el("div", { class: "panel", role: "row" }, el("div", { role: "gridcell" }, panel)));
   if (focus) panel.querySelector("textarea, button").focus();
 }
+
+const closePanel = () => byId("tree").querySelector(".panel")?.remove();
 
 /** Makes the panel anew if the node has changed, unless the user is editing: then a save asks what to do. */
 function refreshPanel(item, node) {
@@ -17,7 +19,7 @@ function refreshPanel(item, node) {
   if (!panel || panel.dataset.shown === JSON.stringify(node) || panel.isDirty?.()) return;
   const hadFocus = panel.contains(document.activeElement);
   showPanel(node.path);
-  if (hadFocus) item.focus();
+  if (hadFocus) rowOf(node.path).focus();
 }
 
 /** What can be done with a node of any kind. */
@@ -57,7 +59,7 @@ function actionsPanel(node) {
     removed: "The config has this value. It was deleted while the server ran.",
   };
   const text = texts[node.kind] ?? odd;
-  return el("div", { class: "editor" }, text && el("p", { class: "hint" }, text), el("div", { class: "buttons" }, ...nodeActions(node)));
+  return div("editor", text && hint(text), div("buttons", ...nodeActions(node)));
 }
 
 /** The panel of a value: an editor that saves only if the server still has the value that was shown. */
@@ -85,7 +87,7 @@ function valueEditor(node) {
       await call("PUT", place, { body, headers: await condition });
       isSaved = true;
       say(`Saved ${path}`);
-      form.closest("li")?.focus();
+      rowOf(path)?.focus();
       tree.refresh();
     } catch (error) {
       if (error.status === 412) askWhichStays();
@@ -102,7 +104,7 @@ function valueEditor(node) {
     conflict.replaceChildren(
       el("p", {}, "This value has changed since you began to edit it. Nothing was saved."),
       el("dl", {}, el("dt", {}, "On the server now"), el("dd", {}, now.tag ? shown(now.value) : "(deleted)"), el("dt", {}, "Yours"), el("dd", {}, input.value)),
-      el("div", { class: "buttons" }, button("Overwrite with mine", () => save(overwrite), { class: "primary" }), button("Keep the server's", keep)),
+      div("buttons", button("Overwrite with mine", () => save(overwrite), { class: "primary" }), button("Keep the server's", keep)),
     );
     conflict.querySelector("button").focus();
   };
@@ -123,7 +125,7 @@ function valueEditor(node) {
     problem,
     conflict,
     node.changed && el("p", { class: "was" }, was),
-    el("div", { class: "buttons" }, ...actions),
+    div("buttons", ...actions),
   );
   form.isDirty = () => !isSaved && (input.value !== text || json.checked === isText);
   return form;

@@ -18,6 +18,8 @@ function el(tag, properties = {}, ...children) {
   return element;
 }
 
+const div = (name, ...children) => el("div", { class: name }, ...children);
+const hint = (text) => el("p", { class: "hint" }, text);
 const button = (text, onclick, properties = {}) => el("button", { type: "button", onclick, ...properties }, text);
 
 /** A row of a table. A text is a cell. */
@@ -30,8 +32,8 @@ const setCount = (tab, count) => setText(byId(`tab-${tab}`).lastElementChild, St
 /** Makes one child of `parent` per item, in the same order. The element of a key is kept, and with it the focus. */
 function reconcile(parent, items, key, make, update) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = items.map((item) => {
-    const name = String(key(item));
+  const wanted = items.map((item, index) => {
+    const name = String(key(item, index));
     const element = old.get(name) ?? make(item);
     old.delete(name);
     element.dataset.key = name;
@@ -44,6 +46,12 @@ function reconcile(parent, items, key, make, update) {
     if (element === next) next = next.nextElementSibling;
     else parent.insertBefore(element, next);
   }
+}
+
+/** Shows good or bad news. */
+function setPill(id, text, isGood) {
+  setText(byId(id), text);
+  byId(id).className = `pill ${isGood ? "good" : "bad"}`;
 }
 
 /** Sets text, if it differs: an equal text would be read aloud again. */

@@ -1,6 +1,6 @@
 // When resources are fetched and drawn.
 
-/** Resources that are fetched anew when an event says that they have changed: at most one request at a time, and one per `REFRESH`. */
+/** Something that is fetched again when an event says that it has changed: one request at a time, and one per `REFRESH`. */
 class Resource {
   constructor(load) {
     this.load = load;
@@ -36,9 +36,7 @@ function redrawer(draw) {
 
 /** Shows whether the page follows the server. */
 function showConnection(isLive) {
-  const pill = byId("connection");
-  setText(pill, isLive ? "Live" : "Connection lost");
-  pill.className = `pill ${isLive ? "good" : "bad"}`;
+  setPill("connection", isLive ? "Live" : "Connection lost", isLive);
   byId("lost").hidden = isLive;
 }
 

@@ -19,19 +19,30 @@ const faults = new Resource(async () => {
   setText(byId("fault-note"), mappings.length ? "" : "No faults: every request is answered as usual.");
 });
 
-function faultCard(fault) {
-  const path = `mappings/${fault.id}`;
-  const change = (done, method, body) => attempt(done, () => call(method, path, { body }), faults);
-  const { request, response, instructions } = fault;
+function faultCard({ id, name, request = {}, response, instructions }) {
+  const change = (done, method, body) => attempt(done, () => call(method, `mappings/${id}`, { body }), faults);
   const target = request.urlPath ?? request.urlPathPattern ?? request.url ?? request.urlPattern ?? "every path";
   const remove = button("Remove", () => change("The fault is removed", "DELETE"), { class: "danger" });
-  const head = el("div", { class: "head" }, el("h3", { class: "next" }, fault.name ?? target), remove);
-  return el("li", { class: "card" }, head, el("code", {}, `${target} ${JSON.stringify(instructions ?? response)}`), el("p", { class: "hint" }));
+  const turn = button("", () => change("", "PUT", turned(card.fault)));
+  const head = div("head", el("h3", { class: "next" }, name ?? target), turn, remove);
+  const card = el("li", { class: "card" }, head, el("code", {}, `${target} ${JSON.stringify(instructions ?? response)}`), hint(""));
+  return card;
 }
 
 function updateFault(card, fault) {
-  const { matched = 0, injected = 0, completed } = fault;
-  setText(card.querySelector(".hint"), `${matched} requests matched, ${injected} got the fault${completed ? "; it is used up" : ""}`);
+  card.fault = fault;
+  const { matched, injected, completed } = fault;
+  const state = isOff(fault) ? "; it is off" : completed ? "; it is used up" : "";
+  setText(card.querySelector(".hint"), `${matched} requests matched, ${injected} got the fault${state}`);
+  setText(card.querySelector("button"), isOff(fault) ? "Turn on" : "Turn off");
+}
+
+const isOff = (fault) => fault.probability === 0;
+
+/** The document of a fault that is turned off or on. A fault that is off has the probability 0, and keeps the former one aside. */
+function turned({ probability, metadata = {}, ...fault }) {
+  if (probability !== 0) return { ...fault, probability: 0, metadata: { ...metadata, probability } };
+  return { ...fault, probability: metadata.probability ?? 1, metadata };
 }
 
 function prepareFault(path) {

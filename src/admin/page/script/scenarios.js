@@ -3,8 +3,9 @@
 const scenarios = new Resource(async () => {
   const { scenarios } = await get("scenarios?details=true");
   const loaded = Date.now();
-  // Running ones come first.
-  scenarios.sort((a, b) => Boolean(b.run) - Boolean(a.run));
+  // Running ones come first, then those that most programs must survive.
+  const rank = (it) => (it.run ? 0 : ["preemption", "live-migration"].includes(it.name) ? 1 : 2);
+  scenarios.sort((a, b) => rank(a) - rank(b));
   reconcile(byId("scenario-list"), scenarios, (it) => it.name, scenarioCard, (card, it) => updateScenario(card, it, loaded));
   setCount("scenarios", scenarios.filter((it) => it.run).length || "");
 });
@@ -23,25 +24,25 @@ function scenarioCard({ name, definition, parameters }) {
     input.name = `parameter ${name}`;
     fields.append(el("label", { title: description }, name, input));
   }
-  fields.append(el("label", { title: "60: an hour passes in a minute" }, "speed", el("input", { name: "speed", type: "number", min: 1, value: 1 })));
-  fields.append(el("label", { class: "check" }, el("input", { type: "checkbox", name: "manual" }), "step by hand"));
+  const speed = el("input", { name: "speed", type: "number", min: 1, value: 1 });
+  const manual = el("input", { name: "manual", type: "checkbox" });
+  fields.append(el("label", { title: "60: an hour passes in a minute" }, "speed", speed), el("label", { class: "check" }, manual, "step by hand"));
   const path = `scenarios/${encodeURIComponent(name)}`;
   const change = (done, action, body) => attempt(done, () => call("POST", `${path}/${action}`, { body }), scenarios);
   const onsubmit = (event) => {
     event.preventDefault();
-    const { elements } = event.target;
-    const given = [...elements].filter((input) => input.name.startsWith("parameter ") && input.value);
+    const given = [...event.target.elements].filter((input) => input.name.startsWith("parameter ") && input.value);
     const parameters = Object.fromEntries(given.map((input) => [input.name.slice(10), input.value]));
-    const progression = elements.manual.checked ? "manual" : "time";
-    change(`${name} runs`, "run", { parameters, speed: Number(elements.speed.value) || 1, progression });
+    const progression = manual.checked ? "manual" : "time";
+    change(`${name} runs`, "run", { parameters, progression, speed: Number(speed.value) || 1 });
   };
   const run = el("button", { class: "primary", "aria-label": `Run ${name}` }, "Run");
   const actions = [button("Step", () => change("", "step")), button("Stop", () => change(`${name} has ended`, "stop"), { class: "danger" })];
   return el(
     "form",
     { class: "card", onsubmit, "aria-label": name },
-    el("div", { class: "head" }, el("h3", {}, name), el("span", { class: "next", role: "status" }), run, el("div", { class: "buttons" }, ...actions)),
-    el("p", { class: "hint" }, definition.description ?? ""),
+    div("head", el("h3", {}, name), el("span", { class: "next", role: "status" }), run, div("buttons", ...actions)),
+    hint(definition.description ?? ""),
     el("ol", { class: "timeline" }),
     el("details", {}, el("summary", {}, "Options"), fields),
   );

@@ -57,6 +57,8 @@ function listen() {
     countDown();
     if (!byId("waiting").hidden) drawWaiting();
   }, 1000);
+  // No event says that the server has become ready.
+  setInterval(() => byId("lost").hidden && status.refresh(), 5000);
 }
 
 listen();

@@ -7,9 +7,7 @@ const status = new Resource(async () => {
     byId(name).title = now[name] ?? "";
   }
   document.title = `${now.instance ?? "Metadata server"} · Metadata server`;
-  const ready = byId("ready");
-  setText(ready, now.ready ? "Ready" : `Not ready: ${now.reasons.join("; ")}`);
-  ready.className = `pill ${now.ready ? "good" : "bad"}`;
+  setPill("ready", now.ready ? "Ready" : `Not ready: ${now.reasons.join("; ")}`, now.ready);
   setText(byId("exports"), Object.entries(now.environment).map(([name, value]) => `export ${name}=${quoted(value)}\n`).join(""));
   hasJournal = now.journal;
 });

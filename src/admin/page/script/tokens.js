@@ -10,22 +10,14 @@ const tokens = new Resource(async () => {
 function accountCard({ account }) {
   const path = `tokens/${encodeURIComponent(account)}`;
   const change = (done, method, suffix, body) => () => attempt(done, () => call(method, path + suffix, { body }), tokens);
-  const tens = "New tokens of this account end in 10 s";
-  return el(
-    "div",
-    { class: "card" },
-    el("h3", {}, account),
-    el("p", { class: "hint" }),
-    el("table", {}, el("thead", {}, el("tr", {}, ...["Kind", "Scopes or audience", "Ends in"].map((name) => el("th", {}, name)))), el("tbody", {})),
-    el("p", { class: "problem" }),
-    el(
-      "div",
-      { class: "buttons" },
-      button("Rotate", change("The next request gets a new token", "POST", "/rotate")),
-      button("Expire in 10 s", change(tens, "PUT", "", { lifetime: 10 })),
-      button("Back to normal", change("The account's source answers as usual", "DELETE", "")),
-    ),
-  );
+  const head = el("thead", {}, el("tr", {}, ...["Kind", "Scopes or audience", "Ends in"].map((name) => el("th", {}, name))));
+  const buttons = [
+    button("Rotate", change("The next request gets a new token", "POST", "/rotate")),
+    button("Expire in 10 s", change("New tokens of this account end in 10 s", "PUT", "", { lifetime: 10 })),
+    button("Back to normal", change("The account's source answers as usual", "DELETE", "")),
+  ];
+  const table = el("table", {}, head, el("tbody"));
+  return div("card", el("h3", {}, account), hint(""), table, el("p", { class: "problem" }), div("buttons", ...buttons));
 }
 
 function updateAccount(card, account, loaded) {

@@ -23,7 +23,7 @@ const tree = new Resource(async () => {
 
 /** The path of the directory of a node. */
 const parentOf = (path) => path.replace(/[^/]+\/?$/, "");
-const nameOf = (path) => path.replace(/\/$/, "").split("/").pop();
+const nameOf = (path) => path.slice(parentOf(path).length);
 const isDirectory = (node) => node.kind === "directory" || node.kind === "list";
 const isChanged = (node) => node.changed || node.kind === "removed";
 
@@ -37,7 +37,7 @@ function treeRows() {
     found = new Set();
     for (const node of nodes.values()) {
       if (onlyChanged && !isChanged(node)) continue;
-      const text = node.kind === "value" ? `${node.path} ${shown(node.value)}`.toLowerCase() : node.path.toLowerCase();
+      const text = `${node.path} ${shown(node.value) ?? ""}`.toLowerCase();
       if (!words.every((word) => text.includes(word))) continue;
       for (let path = node.path; path && !found.has(path); path = parentOf(path)) found.add(path);
     }
@@ -59,10 +59,10 @@ function drawTree() {
   const list = byId("tree");
   const hadFocus = list.contains(document.activeElement);
   if (!drawn.some((node) => node.path === selected)) selected = null;
-  reconcile(list, drawn, (node) => node.path, makeRow, (row, node) => updateRow(row, node, isFiltered));
+  reconcile(list, drawn, (node) => node.path, makeItem, (item, node) => updateItem(item, node, isFiltered));
   // One row is in the order of the Tab key; the arrow keys reach the others.
   const focusable = selected ?? drawn[0]?.path;
-  for (const row of list.children) row.tabIndex = row.dataset.key === focusable ? 0 : -1;
+  for (const item of list.children) item.firstElementChild.tabIndex = item.dataset.key === focusable ? 0 : -1;
   if (hadFocus && !list.contains(document.activeElement)) list.querySelector('[tabindex="0"]')?.focus();
   const left = rows.length - drawn.length;
   const more = left ? [`${left} more rows. `, button("Show more", () => ((treeLimit += MAX_TREE_ROWS), drawTree()))] : [];
@@ -70,33 +70,28 @@ function drawTree() {
   setText(byId("changed-count"), String([...nodes.values()].filter(isChanged).length));
 }
 
-function makeRow(node) {
-  const row = el("div", { class: "row", onclick: () => activate(node.path) }, el("span", { class: "twisty", "aria-hidden": "true" }));
-  row.append(el("span", { class: "name" }), el("span", { class: "value" }), el("span", { class: "badges" }));
+/** An item has the row of a node, and the panel of the selected one. */
+function makeItem(node) {
   const level = node.path.split("/").filter(Boolean).length;
-  const item = el("li", { role: "treeitem", "aria-level": String(level), tabIndex: -1 }, row);
+  const row = el("div", { class: "row", role: "row", "aria-level": String(level), onclick: () => activate(node.path) });
+  row.append(el("span", { class: "twisty", "aria-hidden": "true" }), ...["name", "value", "badges"].map((name) => el("span", { class: name, role: "gridcell" })));
+  const item = el("li", { role: "none" }, row);
   item.style.setProperty("--level", level - 1);
   return item;
 }
 
-function updateRow(item, node, isFiltered) {
-  const isOpen = isDirectory(node) && (isFiltered || open.has(node.path));
-  item.className = `${isDirectory(node) ? "directory" : ""} ${node.changed ? "changed" : ""} ${node.kind}`;
-  if (isDirectory(node)) item.setAttribute("aria-expanded", String(isOpen));
-  else item.removeAttribute("aria-expanded");
-  item.setAttribute("aria-selected", String(node.path === selected));
+function updateItem(item, node, isFiltered) {
   refreshPanel(item, node);
-  const [row] = item.children;
+  const row = item.firstElementChild;
   const [twisty, name, value, badges] = row.children;
-  const text = node.kind === "value" ? shown(node.value) : node.kind === "removed" ? shown(node.config) : "";
+  row.ariaExpanded = isDirectory(node) ? String(isFiltered || open.has(node.path)) : null;
+  row.ariaSelected = String(node.path === selected);
+  item.className = `${isDirectory(node) ? "directory" : ""} ${node.changed ? "changed" : ""} ${node.kind}`;
+  const text = shown(node.kind === "removed" ? node.config : node.value) ?? "";
   setText(twisty, isDirectory(node) ? "▸" : "");
-  setText(name, nameOf(node.path) + (isDirectory(node) ? "/" : ""));
+  setText(name, nameOf(node.path));
   setText(value, text.length > 300 ? `${text.slice(0, 300)}…` : text);
-  const marks = badgesOf(node);
-  const spoken = `${nameOf(node.path)}${text ? `: ${text.slice(0, 100)}` : ""}${marks.map(([mark]) => `, ${mark}`).join("")}`;
-  if (item.getAttribute("aria-label") === spoken) return;
-  item.setAttribute("aria-label", spoken);
-  badges.replaceChildren(...marks.map(([mark, style]) => el("span", { class: `badge ${style}` }, mark)));
+  reconcile(badges, badgesOf(node), ([mark]) => mark, ([mark, style]) => el("span", { class: `badge ${style}` }, mark));
 }
 
 /** What is said about a node, with its style. */
@@ -125,13 +120,14 @@ function toggle(path) {
 }
 
 function select(path) {
-  if (selected !== path) byId("tree").querySelector(".editor")?.remove();
+  if (selected !== path) closePanel();
   selected = path;
   drawTree();
   rowOf(path)?.focus();
 }
 
-const rowOf = (path) => [...byId("tree").children].find((item) => item.dataset.key === path);
+const itemOf = (path) => [...byId("tree").children].find((item) => item.dataset.key === path);
+const rowOf = (path) => itemOf(path)?.firstElementChild;
 
 /** Shows a node of the tree, whatever the filter is. */
 function reveal(path) {
@@ -146,21 +142,21 @@ function reveal(path) {
 }
 
 function onTreeKey(event) {
-  const item = event.target.closest("[role=treeitem]");
-  if (!item) return;
-  if (event.target !== item) {
+  const item = event.target.closest("li");
+  const row = item?.firstElementChild;
+  if (event.target !== row) {
     // A key in the panel of a node. Escape leads back to the row.
-    if (event.key === "Escape") item.focus();
+    if (event.key === "Escape") row?.focus();
     return;
   }
   const node = nodes.get(item.dataset.key);
-  const isOpen = item.getAttribute("aria-expanded") === "true";
+  const isOpen = row.ariaExpanded === "true";
   const move = {
     ArrowDown: () => item.nextElementSibling,
     ArrowUp: () => item.previousElementSibling,
     Home: () => byId("tree").firstElementChild,
     End: () => byId("tree").lastElementChild,
-    ArrowLeft: () => (isOpen ? toggle(node.path) : rowOf(parentOf(node.path))),
+    ArrowLeft: () => (isOpen ? toggle(node.path) : itemOf(parentOf(node.path))),
     ArrowRight: () => (!isDirectory(node) ? null : isOpen ? item.nextElementSibling : toggle(node.path)),
     Enter: () => activate(node.path),
   }[event.key];

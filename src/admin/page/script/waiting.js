@@ -10,7 +10,8 @@ const waiters = new Resource(async () => {
 
 function drawWaiting() {
   const drawn = waiting.slice(0, MAX_ROWS);
-  const key = (waiter) => `${waiter.client} ${waiter.path} ${waiter.since}`;
+  // One client may wait twice for the same.
+  const key = (waiter, index) => `${index} ${waiter.url} ${waiter.since}`;
   reconcile(byId("waiting-rows"), drawn, key, waiterRow, (row, waiter) => {
     const age = (Date.now() - waiter.start) / 1000;
     setText(row.children[2], seconds(age));

@@ -19,14 +19,14 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
   const all = { ...headers };
   if (sent) all.Authorization = `Bearer ${sent}`;
   if (body !== undefined) all["Content-Type"] = "application/json";
-  const init = { method, headers: all, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) };
+  const init = { method, headers: all, signal, body: body === undefined ? undefined : JSON.stringify(body) };
   const answer = await fetch(`/__admin/${path}`, init);
   if (answer.status !== 401) return answer;
   await askForToken(sent);
   return send(method, path, { body, headers, signal });
 }
 
-/** The answer as JSON, with its entity tag; null without a body. Throws an `ApiError`. */
+/** The JSON of the answer, and its entity tag. Throws an `ApiError`. */
 async function call(method, path, options) {
   const answer = await send(method, path, options);
   const text = await answer.text();

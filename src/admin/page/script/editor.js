@@ -103,7 +103,7 @@ function valueEditor(node) {
     conflict.setAttribute("role", "alert");
     conflict.replaceChildren(
       el("p", {}, "This value has changed since you began to edit it. Nothing was saved."),
-      el("dl", {}, el("dt", {}, "On the server now"), el("dd", {}, now.tag ? shown(now.value) : "(deleted)"), el("dt", {}, "Yours"), el("dd", {}, input.value)),
+      pairs([["On the server now", now.tag ? shown(now.value) : "(deleted)"], ["Yours", input.value]]),
       div("buttons", button("Overwrite with mine", () => save(overwrite), { class: "primary" }), button("Keep the server's", keep)),
     );
     conflict.querySelector("button").focus();

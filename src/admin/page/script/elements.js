@@ -26,6 +26,9 @@ const button = (text, onclick, properties = {}) => el("button", { type: "button"
 const tableRow = (...cells) => el("tr", {}, ...cells.map((cell) => (cell instanceof HTMLTableCellElement ? cell : el("td", {}, cell))));
 const numberCell = (text = "") => el("td", { class: "number" }, text);
 
+/** A list of names and values. */
+const pairs = (all) => el("dl", {}, ...all.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+
 /** Shows the number at a tab. */
 const setCount = (tab, count) => setText(byId(`tab-${tab}`).lastElementChild, String(count));
 

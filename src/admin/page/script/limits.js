@@ -1,7 +1,7 @@
 // The page is a client of the admin API. The server joins the files of this folder to one module.
 //
-// Values of the metadata are text nodes, never markup. The token is in memory and in a header, never in a URL. What is drawn is bounded by
-// these limits, whose times are in milliseconds.
+// Values of the metadata are text nodes, never markup. The token is in memory and in a header, never in a URL. These limits bound what is
+// drawn; times are in milliseconds.
 
 /** The most rows of the tree that are drawn, until the user asks for more. */
 const MAX_TREE_ROWS = 400;

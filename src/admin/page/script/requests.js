@@ -92,12 +92,11 @@ function expand(id) {
 function detailsRow(event) {
   const { request, response, metadataServer: extra = {} } = event;
   const path = extra.path ?? withoutPrefix(request.url).split("?")[0];
-  const list = (headers) => el("dl", {}, ...Object.entries(headers).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, [value].flat().join(", "))]));
   const found = event.wasMatched ? button("Show in the tree", () => reveal(path)) : button("Add this key", () => showAddForm(path));
   const actions = div("buttons", path && found, button("Fault this path", () => prepareFault(path)));
-  const answer = [el("h3", {}, "Answer"), list(response.headers ?? {})];
-  const body = request.body && el("pre", {}, request.body);
-  return tableRow(el("td", { class: "details", colSpan: 7 }, actions, el("h3", {}, "Request"), list(request.headers), body, ...answer));
+  const headers = (of) => pairs(Object.entries(of.headers ?? {}).map(([name, value]) => [name, [value].flat().join(", ")]));
+  const asked = [el("h3", {}, "Request"), headers(request), request.body && el("pre", {}, request.body)];
+  return tableRow(el("td", { class: "details", colSpan: 7 }, actions, ...asked, el("h3", {}, "Answer"), headers(response)));
 }
 
 function setPaused(isPaused) {

@@ -10,7 +10,7 @@ const scenarios = new Resource(async () => {
   setCount("scenarios", scenarios.filter((it) => it.run).length || "");
 });
 
-/** The seconds of a duration such as `1m30s`. */
+/** The seconds of `1m30s`. */
 function duration(text) {
   const units = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
   return [...String(text).matchAll(/([\d.]+)(ms|[smhd])/g)].reduce((sum, [, count, unit]) => sum + count * units[unit], 0);

@@ -8,9 +8,6 @@ const status = new Resource(async () => {
   }
   document.title = `${now.instance ?? "Metadata server"} · Metadata server`;
   setPill("ready", now.ready ? "Ready" : `Not ready: ${now.reasons.join("; ")}`, now.ready);
-  setText(byId("exports"), Object.entries(now.environment).map(([name, value]) => `export ${name}=${quoted(value)}\n`).join(""));
+  setText(byId("exports"), Object.entries(now.environment).map(([name, value]) => `export ${name}=${value}\n`).join(""));
   hasJournal = now.journal;
 });
-
-/** A word for a shell. */
-const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

@@ -4,8 +4,8 @@ const scenarios = new Resource(async () => {
   const { scenarios } = await get("scenarios?details=true");
   const loaded = Date.now();
   // Running ones come first, then those that most programs must survive.
-  const rank = (it) => (it.run ? 0 : ["preemption", "live-migration"].includes(it.name) ? 1 : 2);
-  scenarios.sort((a, b) => rank(a) - rank(b));
+  const rank = (it) => (it.run ? 3 : ["live-migration", "preemption"].indexOf(it.name));
+  scenarios.sort((a, b) => rank(b) - rank(a));
   reconcile(byId("scenario-list"), scenarios, (it) => it.name, scenarioCard, (card, it) => updateScenario(card, it, loaded));
   setCount("scenarios", scenarios.filter((it) => it.run).length || "");
 });

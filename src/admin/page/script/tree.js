@@ -101,7 +101,7 @@ function badgesOf(node) {
   if (node.default) marks.push(["default", ""]);
   if (node.kind === "removed") marks.push(["removed", "bad"]);
   if (node.changed && node.config === undefined) marks.push(["added", "warning"]);
-  else if (node.changed && node.kind === "value") marks.push([`changed, was ${shown(node.config).slice(0, 40)}`, "warning"]);
+  else if (node.changed && node.kind === "value") marks.push([`changed, was ${shown(node.config).slice(0, 40) || '""'}`, "warning"]);
   else if (node.changed) marks.push(["changed", "warning"]);
   return marks;
 }

@@ -11,23 +11,26 @@ mod requests;
 mod serve_event;
 mod string_pattern;
 mod times;
+mod verification;
 
 pub(crate) use entry::Entry;
 #[cfg(test)]
 pub(crate) use entry::tests::entry as test_entry;
 pub(crate) use expectation::Expectation;
 pub use matching::Matching;
-pub(crate) use near::{NearMiss, near_misses, nearest_keys};
+pub(crate) use near::{NearMiss, near_misses, nearest_keys, nearest_keys_of};
 pub(crate) use pattern::Pattern;
 pub use pattern::PatternError;
 pub use requests::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, UnmetExpectation};
 pub(crate) use serve_event::{logged_request, serve_event};
 pub use times::Times;
+pub(crate) use verification::Verification;
+pub use verification::{Expectations, ExpectationsError};
 
 use crate::events::{Changes, Log};
 use entry::Answer;
 use gce_metadata_layers::record_requests::{BegunRequest, EndedRequest, RecordAnswer, RecordRequest};
-use gce_metadata_routes::Reader;
+use gce_metadata_routes::{Reader, Snapshot};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,7 +75,17 @@ impl Journal {
 
     /// Removes all entries.
     pub(crate) fn clear(&self) {
-        self.0.log.retain_requests(|_| false);
+        self.0.log.clear_requests();
+    }
+
+    /// The number of entries that were dropped to make room, since the journal was cleared.
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.log.lost_requests()
+    }
+
+    /// The current metadata.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.reader.snapshot()
     }
 
     /// A signal for each new entry.

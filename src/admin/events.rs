@@ -123,3 +123,50 @@ fn dated(data: &Value, time: SystemTime) -> Value {
     data["date"] = rfc3339(time).into();
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::admin::{Admin, Security, service};
+    use crate::events::{EventKind, Events, Log, Waits};
+    use crate::hosts;
+    use crate::vm::VmBuilder;
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use serde_json::json;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_outlives_the_time_limit_of_other_answers_and_has_heartbeats() {
+        let (log, stop) = (Log::new(0), CancellationToken::new());
+        let events = Events::new(Some(log.clone()));
+        let builder = VmBuilder { events: events.clone(), ..VmBuilder::default() };
+        let admin = Admin {
+            vm: builder.open().await.unwrap().0,
+            journal: None,
+            log,
+            waits: Waits::new(Events::default()),
+            started: std::time::Instant::now(),
+            shutdown: CancellationToken::new(),
+            stop: stop.clone(),
+        };
+        let service = service(admin, Security { hosts: hosts::allowed(), token: None, is_unix: false });
+        let request = Request::get("/__admin/events").body(Full::<Bytes>::default()).unwrap();
+        let mut body = service.oneshot(request).await.unwrap().into_body();
+        let mut next = async || body.frame().await.map(|frame| frame.unwrap().into_data().unwrap());
+        let start = Instant::now();
+        for heartbeats in 1..=2 {
+            assert_eq!(next().await.unwrap(), ": heartbeat\n\n");
+            assert_eq!(start.elapsed().as_secs(), heartbeats * 15);
+        }
+        events.emit(EventKind::Fault, || json!({"id": "a"}));
+        stop.cancel();
+        let last = String::from_utf8(next().await.unwrap().to_vec()).unwrap();
+        let (head, data) = last.split_once("data: ").unwrap();
+        assert_eq!(head, "id: 1\nevent: fault\n");
+        assert!(data.starts_with(r#"{"date":"2"#) && data.ends_with("Z\",\"id\":\"a\"}\n\n"), "{data}");
+        assert!(next().await.is_none());
+    }
+}

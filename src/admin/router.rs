@@ -6,6 +6,7 @@ use super::{
     Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, scenarios, settings, status, tokens,
     tree, verify, waiters,
 };
+use crate::journal::Verification;
 use bytes::Bytes;
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
@@ -138,7 +139,7 @@ impl Router {
 
     /// The limit on the time of an answer from this path.
     pub(super) fn time_limit(path: &str) -> Duration {
-        if path == VERIFY { verify::MAX_TIMEOUT + TIME_LIMIT } else { TIME_LIMIT }
+        if path == VERIFY { Verification::MAX_TIMEOUT + TIME_LIMIT } else { TIME_LIMIT }
     }
 
     /// Answers a request.

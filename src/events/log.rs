@@ -37,6 +37,8 @@ struct Shared {
     queued_events: AtomicUsize,
     /// The number of records that the queue has dropped since it was drained.
     dropped: AtomicU64,
+    /// The number of requests that were dropped to make room, since the requests were cleared.
+    lost_requests: AtomicU64,
     taken: Mutex<Taken>,
     /// Whether events are recorded. Requests always are.
     is_recording: AtomicBool,
@@ -70,6 +72,7 @@ impl Log {
             queue: ArrayQueue::new(max_requests + 2 * MAX_QUEUED_EVENTS),
             queued_events: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            lost_requests: AtomicU64::new(0),
             taken: Mutex::new(taken),
             is_recording: AtomicBool::new(false),
             unfollowed: AtomicUsize::new(0),
@@ -118,6 +121,19 @@ impl Log {
     /// Keeps the requests for which `keep` returns true.
     pub(crate) fn retain_requests(&self, keep: impl FnMut(&Arc<Entry>) -> bool) {
         self.taken().requests.retain(keep);
+    }
+
+    /// Removes all requests.
+    pub(crate) fn clear_requests(&self) {
+        self.taken().requests.clear();
+        self.0.lost_requests.store(0, Ordering::Relaxed);
+    }
+
+    /// The number of requests that were dropped to make room, since the requests were cleared.
+    pub(crate) fn lost_requests(&self) -> u64 {
+        // Requests that are taken over may drop older ones.
+        drop(self.taken());
+        self.0.lost_requests.load(Ordering::Relaxed)
     }
 
     /// The first `max` records after this number, the oldest first.
@@ -177,8 +193,9 @@ impl Log {
     fn push(&self, record: Queued) {
         if let Some(displaced) = self.0.queue.force_push(record) {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
-            if matches!(displaced, Queued::Event(_)) {
-                self.0.queued_events.fetch_sub(1, Ordering::Relaxed);
+            match displaced {
+                Queued::Request(_) => _ = self.0.lost_requests.fetch_add(1, Ordering::Relaxed),
+                Queued::Event(_) => _ = self.0.queued_events.fetch_sub(1, Ordering::Relaxed),
             }
         }
         // Orders the push before the load: a follower looks for records after it has counted itself.
@@ -218,14 +235,15 @@ impl Log {
                 }
             }
         }
-        trim(&mut taken.requests, taken.max_requests);
+        let lost = trim(&mut taken.requests, taken.max_requests);
+        self.0.lost_requests.fetch_add(u64::try_from(lost).unwrap_or(u64::MAX), Ordering::Relaxed);
         trim(&mut taken.events, MAX_EVENTS);
     }
 }
 
-/// Removes the oldest records above the limit.
-fn trim<T>(list: &mut VecDeque<T>, max: usize) {
-    list.drain(..list.len().saturating_sub(max));
+/// Removes the oldest records above the limit, and returns their number.
+fn trim<T>(list: &mut VecDeque<T>, max: usize) -> usize {
+    list.drain(..list.len().saturating_sub(max)).len()
 }
 
 impl fmt::Debug for Log {

@@ -77,3 +77,20 @@ fn no_entry_is_lost_while_threads_add_and_read() {
     assert_eq!(urls.len(), 4000);
     assert_eq!(journal.entries()[0].duration, Duration::from_millis(5));
 }
+
+#[test]
+fn entries_dropped_to_make_room_are_counted_until_the_journal_is_cleared() {
+    let journal = journal(2);
+    for path in ["/1", "/2", "/3"] {
+        add(&journal, path);
+    }
+    assert_eq!((journal.lost(), journal.entries().len()), (1, 2), "dropped from the list of the readers");
+    journal.remove(&journal.entries());
+    assert_eq!(journal.lost(), 1, "removed entries are not lost");
+    for _ in 0..1000 {
+        add(&journal, "/4");
+    }
+    assert_eq!((journal.lost(), journal.entries().len()), (999, 2), "dropped from the queue too");
+    journal.clear();
+    assert_eq!(journal.lost(), 0);
+}

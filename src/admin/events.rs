@@ -129,6 +129,8 @@ mod tests {
     use crate::admin::{Admin, Security, service};
     use crate::events::{EventKind, Events, Log, Waits};
     use crate::hosts;
+    use crate::readiness::Readiness;
+    use crate::scenarios::Scenarios;
     use crate::vm::VmBuilder;
     use bytes::Bytes;
     use http::Request;
@@ -143,9 +145,13 @@ mod tests {
         let (log, stop) = (Log::new(0), CancellationToken::new());
         let events = Events::new(Some(log.clone()));
         let builder = VmBuilder { events: events.clone(), ..VmBuilder::default() };
+        let vm = builder.open().await.unwrap().0;
         let admin = Admin {
-            vm: builder.open().await.unwrap().0,
             journal: None,
+            scenarios: Scenarios::new(vm.publisher().clone(), None, events.clone()),
+            readiness: Readiness::new(&vm, stop.clone()),
+            environment: Vec::new(),
+            vm,
             log,
             waits: Waits::new(Events::default()),
             started: std::time::Instant::now(),

@@ -15,7 +15,7 @@ async fn a_fault_is_added_counted_turned_off_and_on_and_removed() {
     page.press("#fault-form", "Add fault").await;
     page.wait_for_text("#fault-list", "instance/id: 503").await;
     assert_eq!(status().await, 503);
-    page.wait_for_text("#fault-list", "1 requests matched, 1 got the fault").await;
+    page.wait_for_text("#fault-list", "matched 1, injected 1").await;
     page.wait_for_text("#tab-faults", "1").await;
     for (button, expected) in [("Turn off", 200), ("Turn on", 503), ("Remove", 200)] {
         page.press("#fault-list", button).await;

@@ -56,5 +56,7 @@ async fn a_program_that_waits_is_shown_until_it_is_answered() {
     let (answer, ()) = tokio::join!(waiting, looking);
     assert_eq!(answer.body, "TRUE");
     page.wait_for_text("#waiting-note", "No program waits").await;
+    page.click("#tab-requests").await;
+    page.wait_for_text("#request-rows .notes", "ended by change").await;
     page.close().await;
 }

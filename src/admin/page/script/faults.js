@@ -21,7 +21,7 @@ const faults = new Resource(async () => {
 
 function faultCard({ id, name, request = {}, response, instructions }) {
   const change = (done, method, body) => attempt(done, () => call(method, `mappings/${id}`, { body }), faults);
-  const target = request.urlPath ?? request.urlPathPattern ?? request.url ?? request.urlPattern ?? "every path";
+  const target = request.path ?? request.urlPath ?? request.urlPathPattern ?? request.url ?? request.urlPattern ?? "every path";
   const remove = button("Remove", () => change("The fault is removed", "DELETE"), { class: "danger" });
   const turn = button("", () => change("", "PUT", turned(card.fault)));
   const head = div("head", el("h3", { class: "next" }, name ?? target), turn, remove);
@@ -33,7 +33,7 @@ function updateFault(card, fault) {
   card.fault = fault;
   const { matched, injected, completed } = fault;
   const state = isOff(fault) ? "; it is off" : completed ? "; it is used up" : "";
-  setText(card.querySelector(".hint"), `${matched} requests matched, ${injected} got the fault${state}`);
+  setText(card.querySelector(".hint"), `matched ${matched}, injected ${injected}${state}`);
   setText(card.querySelector("button"), isOff(fault) ? "Turn on" : "Turn off");
 }
 
@@ -52,15 +52,13 @@ function prepareFault(path) {
   form.elements.kind.focus();
 }
 
-/** Adds the fault of the form. A star in the path stands for a part between slashes. */
+/** Adds the fault of the form. A segment `*` of the path stands for any name. */
 async function addFault(event) {
   event.preventDefault();
   const form = event.target;
   const { path, kind, times } = form.elements;
   const name = withoutPrefix(path.value);
-  const pattern = name.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join("[^/]+");
-  const request = name.includes("*") ? { urlPathPattern: `/computeMetadata/v1/${pattern}` } : { urlPath: `/computeMetadata/v1/${name}` };
-  const body = { name: `${name}: ${kind.value}`, request, response: FAULTS[kind.value] };
+  const body = { name: `${name}: ${kind.value}`, request: { path: name }, response: FAULTS[kind.value] };
   if (times.value) body.failRequestCount = Number(times.value);
   const problem = form.querySelector(".problem");
   problem.textContent = "";

@@ -54,7 +54,7 @@ function drawRequests() {
 const redrawRequests = redrawer(drawRequests);
 
 function requestRow(event) {
-  const { request, response, metadataServer: extra = {} } = event;
+  const { request, response } = event;
   const [path, query] = withoutPrefix(request.url).split(/\?(.*)/s);
   const date = new Date(request.loggedDate);
   const time = `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
@@ -69,7 +69,7 @@ function requestRow(event) {
     el("td", { class: "path" }, toggle),
     el("span", { class: `badge ${style}` }, String(status)),
     numberCell(`${event.timing.totalTime} ms`),
-    el("td", { class: "notes" }, notesOf(event, extra)),
+    el("td", { class: "notes" }, notesOf(event, request.metadataServer)),
   );
 }
 
@@ -90,8 +90,8 @@ function expand(id) {
 
 /** The details of a request: what can be done with it, and its headers. */
 function detailsRow(event) {
-  const { request, response, metadataServer: extra = {} } = event;
-  const path = extra.path ?? withoutPrefix(request.url).split("?")[0];
+  const { request, response } = event;
+  const path = request.metadataServer.path ?? withoutPrefix(request.url).split("?")[0];
   const found = event.wasMatched ? button("Show in the tree", () => reveal(path)) : button("Add this key", () => showAddForm(path));
   const actions = div("buttons", path && found, button("Fault this path", () => prepareFault(path)));
   const headers = (of) => pairs(Object.entries(of.headers ?? {}).map(([name, value]) => [name, [value].flat().join(", ")]));

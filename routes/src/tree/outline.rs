@@ -82,7 +82,7 @@ mod tests {
         let instance = json!({"disks": [{"index": 0}], "serviceAccounts": account});
         let tree = Metadata::unfilled(json!({"instance": instance})).tree();
         let outline = tree.outline();
-        let node = |path: &str| &*outline.iter().find(|it| it.path == path).unwrap_or_else(|| panic!("{path}")).node;
+        let node = |path: &str| outline.iter().find(|it| it.path == path).unwrap_or_else(|| panic!("{path}")).node;
         assert!(matches!(node("instance/disks/"), Node::Array(_)));
         assert!(matches!(node("instance/disks/0/index"), Node::Leaf(_)));
         assert!(matches!(node("instance/service-accounts/default/token"), Node::Computed));

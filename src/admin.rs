@@ -30,8 +30,9 @@ pub(crate) use service::service;
 
 use crate::events::{Log, Waits};
 use crate::journal::Journal;
-use crate::readiness::Readiness;
+use crate::readiness_check::ReadinessCheck;
 use crate::scenarios::Scenarios;
+use crate::server::Readiness;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -44,13 +45,14 @@ pub(crate) struct Admin {
     pub(crate) vm: Vm,
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
-    pub(crate) readiness: Readiness,
-    /// The variables that direct clients to this server.
-    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) log: Log,
     /// The requests that wait for a change.
     pub(crate) waits: Waits,
     pub(crate) scenarios: Scenarios,
+    pub(crate) readiness: Readiness,
+    pub(crate) readiness_check: ReadinessCheck,
+    /// The variables that direct clients to this server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -128,14 +128,17 @@ fn dated(data: &Value, time: SystemTime) -> Value {
 mod tests {
     use crate::admin::{Admin, Security, service};
     use crate::events::{EventKind, Events, Log, Waits};
+    use crate::faults::Faults;
     use crate::hosts;
-    use crate::readiness::Readiness;
-    use crate::scenarios::Scenarios;
+    use crate::readiness_check::ReadinessCheck;
+    use crate::scenarios::{Ports, Scenarios};
+    use crate::server::Readiness;
     use crate::vm::VmBuilder;
     use bytes::Bytes;
     use http::Request;
     use http_body_util::{BodyExt, Full};
     use serde_json::json;
+    use std::sync::Arc;
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
@@ -146,10 +149,19 @@ mod tests {
         let events = Events::new(Some(log.clone()));
         let builder = VmBuilder { events: events.clone(), ..VmBuilder::default() };
         let vm = builder.open().await.unwrap().0;
+        let faults = Faults::new(vm.reader(), events.clone());
+        let ports = Ports {
+            publisher: vm.publisher().clone(),
+            faults: Arc::new(faults),
+            readiness: None,
+            journal: None,
+            events: events.clone(),
+        };
         let admin = Admin {
             journal: None,
-            scenarios: Scenarios::new(vm.publisher().clone(), None, events.clone()),
-            readiness: Readiness::new(&vm, stop.clone()),
+            scenarios: Scenarios::new(ports).0,
+            readiness: Readiness::of_no_server(),
+            readiness_check: ReadinessCheck::new(&vm, None, stop.clone()),
             environment: Vec::new(),
             vm,
             log,

@@ -80,15 +80,28 @@ pub(super) const ROUTES: &[Route] = &[
         &[
             (Method::GET, |call| Box::pin(mappings::list(call))),
             (Method::POST, |call| Box::pin(mappings::add(call))),
-            (Method::DELETE, |call| Box::pin(mappings::reset(call))),
+            (Method::DELETE, |call| Box::pin(mappings::clear(call))),
         ],
     ),
     ("/__admin/mappings/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
+    ("/__admin/mappings/import", &[(Method::POST, |call| Box::pin(mappings::import(call)))]),
+    ("/__admin/mappings/remove", &[(Method::POST, |call| Box::pin(mappings::remove(call)))]),
+    (
+        "/__admin/mappings/{id}",
+        &[
+            (Method::GET, |call| Box::pin(mappings::get(call))),
+            (Method::PUT, |call| Box::pin(mappings::put(call))),
+            (Method::DELETE, |call| Box::pin(mappings::delete(call))),
+        ],
+    ),
     ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(scenarios::list(call)))]),
     (
         "/__admin/scenarios/reset",
         &[
-            (Method::GET, |call| Box::pin(scenarios::get_reset(call))),
+            // The path of the built-in scenario `reset` too.
+            (Method::GET, |call| Box::pin(scenarios::get(named(call, "reset")))),
+            (Method::PUT, |call| Box::pin(scenarios::put(named(call, "reset")))),
+            (Method::DELETE, |call| Box::pin(scenarios::delete(named(call, "reset")))),
             (Method::POST, |call| Box::pin(scenarios::reset(call))),
         ],
     ),
@@ -113,6 +126,11 @@ pub(super) const ROUTES: &[Route] = &[
     ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),
     ("/__admin/openapi.json", &[(Method::GET, |call| Box::pin(lifecycle::openapi(call)))]),
 ];
+
+/// The call with this parameter, for a path that is also another path's with a parameter.
+fn named(call: Call, parameter: &str) -> Call {
+    Call { parameter: parameter.to_owned(), ..call }
+}
 
 /// The path that needs no token.
 pub(super) const HEALTH: &str = "/__admin/health";

@@ -31,17 +31,13 @@ pub(super) async fn list(call: Call) -> Outcome {
 /// `POST /__admin/scenarios/reset`: ends all runs.
 pub(super) async fn reset(call: Call) -> Outcome {
     call.admin.scenarios.reset();
+    call.admin.scenarios.settled().await;
     json(&json!({}))
 }
 
 /// `GET /__admin/scenarios/NAME`: the definition, the parameters and the run.
 pub(super) async fn get(call: Call) -> Outcome {
     json(&call.admin.scenarios.get(&call.parameter)?)
-}
-
-/// `GET` of the scenario `reset`, whose path is also that of the reset of all scenarios.
-pub(super) async fn get_reset(call: Call) -> Outcome {
-    json(&call.admin.scenarios.get("reset")?)
 }
 
 /// `PUT /__admin/scenarios/NAME`: adds or replaces a definition.
@@ -54,6 +50,7 @@ pub(super) async fn put(call: Call) -> Outcome {
 /// `DELETE /__admin/scenarios/NAME`: removes a definition, and ends its run.
 pub(super) async fn delete(call: Call) -> Outcome {
     call.admin.scenarios.remove(&call.parameter)?;
+    call.admin.scenarios.settled().await;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -61,6 +58,7 @@ pub(super) async fn delete(call: Call) -> Outcome {
 pub(super) async fn put_state(call: Call) -> Outcome {
     let state = if call.body.is_empty() { None } else { call.json::<StateDocument>()?.state };
     call.admin.scenarios.set_state(&call.parameter, &state.unwrap_or_default())?;
+    call.admin.scenarios.settled().await;
     json(&json!({}))
 }
 
@@ -68,18 +66,22 @@ pub(super) async fn put_state(call: Call) -> Outcome {
 pub(super) async fn run(call: Call) -> Outcome {
     let options = RunOptions::parse(&call.value()?, "")?;
     let (_, run) = call.admin.scenarios.run(&call.parameter, &options)?;
+    call.admin.scenarios.settled().await;
     Ok(with_type(StatusCode::ACCEPTED, JSON, run.to_string()))
 }
 
 /// `POST /__admin/scenarios/NAME/stop`. Does nothing if the scenario does not run.
 pub(super) async fn stop(call: Call) -> Outcome {
     let stopped = call.admin.scenarios.stop(&call.parameter, None)?;
+    call.admin.scenarios.settled().await;
     json(&json!({"stopped": stopped}))
 }
 
 /// `POST /__admin/scenarios/NAME/step`: enters the next state.
 pub(super) async fn step(call: Call) -> Outcome {
-    json(&call.admin.scenarios.step(&call.parameter, None)?)
+    let run = call.admin.scenarios.step(&call.parameter, None)?;
+    call.admin.scenarios.settled().await;
+    json(&run)
 }
 
 /// `POST /__admin/scenarios/NAME/advance`: moves the run ahead by a duration.
@@ -90,7 +92,9 @@ pub(super) async fn advance(call: Call) -> Outcome {
         _ => by.as_u64().map(Duration::from_secs),
     };
     let by = by.ok_or_else(|| Problem::unprocessable(duration::EXPECTED).at("/by"))?;
-    json(&call.admin.scenarios.advance(&call.parameter, None, by)?)
+    let run = call.admin.scenarios.advance(&call.parameter, None, by)?;
+    call.admin.scenarios.settled().await;
+    json(&run)
 }
 
 impl From<ScenarioError> for Problem {

@@ -10,7 +10,7 @@ pub(super) async fn get(call: Call) -> Outcome {
     let snapshot = admin.vm.reader().snapshot();
     let tree = snapshot.tree();
     let account = tree.service_account("default").map(|account| account.email.clone());
-    let reasons: Vec<Cow<'static, str>> = admin.readiness.failing().collect();
+    let reasons: Vec<Cow<'static, str>> = admin.readiness_check.failing().collect();
     let environment: Map<String, Value> =
         admin.environment.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
     json(&json!({

@@ -1,7 +1,7 @@
 //! The service of the metrics listener: metrics, liveness and readiness.
 
 use super::{Metrics, State};
-use crate::readiness::Readiness;
+use crate::readiness_check::ReadinessCheck;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -29,7 +29,7 @@ const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 pub(crate) struct Monitored {
     pub(crate) metrics: Metrics,
     pub(crate) state: State,
-    pub(crate) readiness: Readiness,
+    pub(crate) readiness_check: ReadinessCheck,
 }
 
 /// The paths of the listener.
@@ -104,7 +104,7 @@ impl Monitored {
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {
-        let failing: String = self.readiness.failing().map(|reason| format!("{reason}\n")).collect();
+        let failing: String = self.readiness_check.failing().map(|reason| format!("{reason}\n")).collect();
         match &*failing {
             "" => plain(StatusCode::OK, "ok\n"),
             _ => plain(StatusCode::SERVICE_UNAVAILABLE, failing),

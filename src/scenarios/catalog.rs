@@ -89,7 +89,7 @@ impl Catalog {
     }
 
     fn unknown(&self, name: &str) -> ScenarioError {
-        let nearest = nearest(name, self.names().into_iter()).map(str::to_owned);
+        let nearest = nearest(name, self.names()).map(str::to_owned);
         ScenarioError::Unknown { name: name.to_owned(), nearest }
     }
 }

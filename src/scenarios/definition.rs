@@ -1,7 +1,8 @@
 //! The definition of a scenario: its states in their order, and what a run puts back at its end.
 
-use super::effects::Reachability;
+use super::effects::reachable_json;
 use super::signal::Signal;
+use crate::server::NotReady;
 use gce_metadata_routes::Tree;
 use gce_metadata_support::duration;
 use serde_json::{Map, Value, json};
@@ -34,8 +35,8 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Value>,
     /// A signal to the child of `exec` when the state is entered.
     pub(crate) signal: Option<Signal>,
-    /// Whether the server can be reached while the scenario is in this state.
-    pub(crate) reachable: Reachability,
+    /// How the server treats its clients while the scenario is in this state; `None` if they reach it.
+    pub(crate) not_ready: Option<NotReady>,
 }
 
 impl Definition {
@@ -103,8 +104,8 @@ impl State {
         Self { signal: Some(signal), ..self }
     }
 
-    pub(crate) fn reachable(self, reachable: Reachability) -> Self {
-        Self { reachable, ..self }
+    pub(crate) fn not_ready(self, not_ready: NotReady) -> Self {
+        Self { not_ready: Some(not_ready), ..self }
     }
 
     fn json(&self) -> Value {
@@ -118,8 +119,8 @@ impl State {
         if let Some(signal) = self.signal {
             json["signal"] = signal.name().into();
         }
-        if self.reachable != Reachability::Reachable {
-            json["reachable"] = self.reachable.json();
+        if let Some(not_ready) = self.not_ready {
+            json["reachable"] = reachable_json(not_ready);
         }
         json
     }

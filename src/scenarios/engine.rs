@@ -1,11 +1,12 @@
 //! The engine: holds the runs, publishes their states, and drives them by tokio's clock.
 //!
 //! All changes happen under one lock, on the thread that asks for them, so that an answer to `run`, `step` or `advance` comes after its
-//! effects. One task, [`Scenarios::drive`], enters the states that time brings.
+//! effects. One task, the [`Driver`], enters the states that time brings.
 
 use super::catalog::Catalog;
 use super::definition::{Definition, STARTED};
-use super::effects::{InjectFaults, NoFaults, Reachability};
+use super::driver::Driver;
+use super::effects::FaultPort;
 use super::error::ScenarioError;
 use super::event::{EndReason, ScenarioEvent};
 use super::facts::Facts;
@@ -17,6 +18,7 @@ use super::timeline::{Progression, Timeline};
 use super::touched::Touched;
 use crate::events::Events;
 use crate::journal::Journal;
+use crate::server::{NotReady, Readiness};
 use gce_metadata_routes::Publisher;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The number of events that a slow subscriber may lag behind.
 const EVENTS: usize = 256;
@@ -35,84 +37,72 @@ const MAINTENANCE_EVENT: &str = "instance/maintenance-event";
 
 /// The scenarios of a server and their runs. Clones share them.
 #[derive(Clone)]
-pub struct Scenarios(Arc<Shared>);
+pub struct Scenarios(pub(super) Arc<Shared>);
 
-struct Shared {
-    publisher: Publisher,
+pub(super) struct Shared {
+    pub(super) ports: Ports,
     /// The runtime of the server, whose clock tests may pause.
     runtime: Handle,
-    journal: Option<Journal>,
-    faults: Arc<dyn InjectFaults>,
-    events: Events,
     subscribers: broadcast::Sender<ScenarioEvent>,
-    reachability: watch::Sender<Reachability>,
-    /// Wakes the task that drives the runs.
-    changed: Notify,
+    /// How clients are to be treated; `None` if the server is to be ready.
+    pub(super) not_ready: watch::Sender<Wanted>,
+    /// The number of the last [`Wanted`] that the driver has applied.
+    pub(super) settled: watch::Receiver<u64>,
+    /// Wakes the driver.
+    pub(super) changed: Notify,
     /// The number of changes, for those who wait for the end of a run.
     changes: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
+/// The parts of a server that runs act on.
+pub(crate) struct Ports {
+    pub(crate) publisher: Publisher,
+    pub(crate) faults: Arc<dyn FaultPort>,
+    /// `None` if the server is always ready.
+    pub(crate) readiness: Option<Readiness>,
+    /// `None` without a journal.
+    pub(crate) journal: Option<Journal>,
+    pub(crate) events: Events,
+}
+
+/// What the runs want the readiness of the server to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) number: u64,
+    pub(super) not_ready: Option<NotReady>,
+}
+
 #[derive(Default)]
-struct State {
-    catalog: Catalog,
+pub(super) struct State {
+    pub(super) catalog: Catalog,
     /// The runs that are not over, by their scenarios.
-    runs: BTreeMap<String, Run>,
+    pub(super) runs: BTreeMap<String, Run>,
     last_number: u64,
     /// The end of the last run that changed `instance/maintenance-event`.
     last_maintenance: Option<SystemTime>,
 }
 
 impl Scenarios {
-    /// Must be called in the runtime of the server.
-    pub(crate) fn new(publisher: Publisher, journal: Option<Journal>, events: Events) -> Self {
-        Self::with_faults(publisher, journal, events, Arc::new(NoFaults))
-    }
-
-    /// Runs whose states inject faults through this port.
-    pub(super) fn with_faults(
-        publisher: Publisher,
-        journal: Option<Journal>,
-        events: Events,
-        faults: Arc<dyn InjectFaults>,
-    ) -> Self {
-        Self(Arc::new(Shared {
-            publisher,
+    /// Returns the handle, and the driver, which the server must run. Must be called in the runtime of the server.
+    pub(crate) fn new(ports: Ports) -> (Self, Driver) {
+        let (applied, settled) = watch::channel(0);
+        let scenarios = Self(Arc::new(Shared {
+            ports,
             runtime: Handle::current(),
-            journal,
-            faults,
-            events,
             subscribers: broadcast::Sender::new(EVENTS),
-            reachability: watch::Sender::default(),
+            not_ready: watch::Sender::default(),
+            settled,
             changed: Notify::new(),
             changes: watch::Sender::default(),
             state: Mutex::default(),
-        }))
-    }
-
-    /// Enters the states that time brings. Runs until it is dropped.
-    pub(crate) async fn drive(self) {
-        loop {
-            let due = self.lock().runs.values().filter_map(Run::due).min();
-            let changed = self.0.changed.notified();
-            match due {
-                Some(due) => tokio::select! {
-                    () = sleep_until(due) => self.pass_due(),
-                    () = changed => {}
-                },
-                None => changed.await,
-            }
-        }
+        }));
+        (scenarios.clone(), Driver::new(scenarios, applied))
     }
 
     /// The events of all runs from now on. A subscriber that lags far behind loses the oldest ones.
     pub fn subscribe(&self) -> broadcast::Receiver<ScenarioEvent> {
         self.0.subscribers.subscribe()
-    }
-
-    /// Whether clients are to reach the server, as the latest run says whose state is about that.
-    pub fn reachability(&self) -> watch::Receiver<Reachability> {
-        self.0.reachability.subscribe()
     }
 
     /// A counter of changes of runs.
@@ -123,65 +113,47 @@ impl Scenarios {
     /// Starts a run of a scenario, and returns its number and its JSON.
     pub(crate) fn run(&self, name: &str, options: &RunOptions) -> Result<(u64, Value), ScenarioError> {
         options.check("")?;
-        let mut state = self.lock();
-        self.start(&mut state, name, options)?;
+        let (mut state, now) = (self.lock(), self.now());
+        self.start(&mut state, name, options, now)?;
         self.enter_due(&mut state);
-        Ok((state.last_number, self.report(&state, name)))
+        Ok((state.last_number, state.report(name, now)))
     }
 
     /// Enters the next state of a run, or ends a run that is in its last state. Returns its JSON.
     pub(crate) fn step(&self, name: &str, number: Option<u64>) -> Result<Value, ScenarioError> {
-        let now = self.now();
-        self.change(name, number, |run| {
-            let next = run.next_state();
-            if let Some(index) = next {
-                run.jump(index, now);
-            }
-            true
-        })
+        let (mut state, now) = (self.lock(), self.now());
+        let run = state.run_mut(name, number)?;
+        if let Some(index) = run.next_state() {
+            run.jump(index, now);
+        }
+        self.enter_next(&mut state, name);
+        self.enter_due(&mut state);
+        Ok(state.report(name, now))
     }
 
     /// Moves the timeline of a run ahead, and enters the states that it passes. Returns the JSON of the run.
     pub(crate) fn advance(&self, name: &str, number: Option<u64>, by: Duration) -> Result<Value, ScenarioError> {
-        let now = self.now();
-        self.change(name, number, |run| {
-            run.timeline.advance(by, now);
-            false
-        })
-    }
-
-    /// Changes a run, and enters its next state if `change` returns true.
-    fn change(
-        &self,
-        name: &str,
-        number: Option<u64>,
-        change: impl FnOnce(&mut Run) -> bool,
-    ) -> Result<Value, ScenarioError> {
-        let mut state = self.lock();
-        let steps = change(state.run_mut(name, number)?);
-        if steps {
-            self.enter_next(&mut state, name);
-        }
+        let (mut state, now) = (self.lock(), self.now());
+        state.run_mut(name, number)?.timeline.advance(by, now);
         self.enter_due(&mut state);
-        Ok(self.report(&state, name))
+        Ok(state.report(name, now))
     }
 
     /// Puts a scenario into this state: moves its run, or starts one that only moves by hand. `Started` ends the run.
-    pub(crate) fn set_state(&self, name: &str, to: &str) -> Result<Value, ScenarioError> {
-        let mut state = self.lock();
+    pub(crate) fn set_state(&self, name: &str, to: &str) -> Result<(), ScenarioError> {
+        let (mut state, now) = (self.lock(), self.now());
         state.catalog.check(name)?;
         if to.is_empty() || to == STARTED {
             self.finish(&mut state, name, EndReason::Stopped);
-            return Ok(self.report(&state, name));
+            return Ok(());
         }
         if !state.runs.contains_key(name) {
             // Checked before the run is started.
-            let definition = state.definition(name, &RunOptions::default(), self.0.journal.as_ref())?;
+            let definition = state.definition(name, &RunOptions::default(), self.0.ports.journal.as_ref())?;
             position(&definition, to)?;
             let options = RunOptions { progression: Progression::Manual, ..RunOptions::default() };
-            self.start(&mut state, name, &options)?;
+            self.start(&mut state, name, &options, now)?;
         }
-        let now = self.now();
         let run = state.run_mut(name, None)?;
         let index = position(&run.definition, to)?;
         run.jump(index, now);
@@ -189,7 +161,7 @@ impl Scenarios {
             self.enter(&mut state, name, index);
         }
         self.enter_due(&mut state);
-        Ok(self.report(&state, name))
+        Ok(())
     }
 
     /// Ends a run and puts its values back. Returns whether there was one.
@@ -217,72 +189,15 @@ impl Scenarios {
         self.lock().catalog.clear();
     }
 
-    /// Adds or replaces a scenario. Returns whether it is new. A run goes on with the old definition.
-    pub(crate) fn define(&self, name: &str, definition: Definition) -> Result<bool, ScenarioError> {
-        for (index, state) in definition.states.iter().enumerate() {
-            for (fault, mapping) in state.faults.iter().enumerate() {
-                self.0.faults.check(mapping).map_err(|refused| {
-                    let pointer = format!("/states/{index}/faults/{fault}{}", refused.pointer);
-                    ScenarioError::invalid(pointer, refused.detail)
-                })?;
-            }
-        }
-        self.lock().catalog.define(name, definition)
-    }
-
-    /// Removes a scenario that is not built in, and ends its run.
-    pub(crate) fn remove(&self, name: &str) -> Result<(), ScenarioError> {
-        let mut state = self.lock();
-        state.catalog.remove(name)?;
-        self.finish(&mut state, name, EndReason::Stopped);
-        Ok(())
-    }
-
-    /// The definitions of the scenarios that are not built in.
-    pub(crate) fn own(&self) -> BTreeMap<String, Definition> {
-        self.lock().catalog.own().clone()
-    }
-
-    /// All scenarios in the form of WireMock; with `details` also their definitions, parameters and runs.
-    pub(crate) fn list(&self, details: bool) -> Vec<Value> {
-        let state = self.lock();
-        let names = state.catalog.names().into_iter();
-        names.filter_map(|name| self.described(&state, name, details).ok()).collect()
-    }
-
-    /// A scenario with its definition, parameters and run.
-    pub(crate) fn get(&self, name: &str) -> Result<Value, ScenarioError> {
-        self.described(&self.lock(), name, true)
-    }
-
-    /// The state of a run; `Started` if it is over.
-    pub(super) fn state_of(&self, name: &str, number: u64) -> String {
-        self.lock().run_mut(name, Some(number)).map_or(STARTED, |run| run.state()).to_owned()
-    }
-
-    /// Whether time brings no more states to a run, because it is over or stays in its last state.
-    pub(super) fn is_settled(&self, name: &str, number: u64) -> bool {
-        self.lock().run_mut(name, Some(number)).map_or(true, |run| run.next_offset().is_none())
-    }
-
-    fn described(&self, state: &State, name: &str, details: bool) -> Result<Value, ScenarioError> {
-        let run = state.runs.get(name);
-        let definition = match run {
-            Some(run) => run.definition.clone(),
-            None => state.definition(name, &RunOptions::default(), None)?,
-        };
-        Ok(report::scenario(name, &definition, run, details.then(|| self.now())))
-    }
-
     /// Adds a run, which has entered no state yet.
-    fn start(&self, state: &mut State, name: &str, options: &RunOptions) -> Result<(), ScenarioError> {
-        let definition = state.definition(name, options, self.0.journal.as_ref())?;
+    fn start(&self, state: &mut State, name: &str, options: &RunOptions, now: Instant) -> Result<(), ScenarioError> {
+        let definition = state.definition(name, options, self.0.ports.journal.as_ref())?;
         if state.runs.contains_key(name) {
             return Err(ScenarioError::Running { name: name.to_owned() });
         }
         state.check_conflicts(&definition)?;
         self.check_states(&definition)?;
-        let (lead, now) = (options.lead(SystemTime::now()), self.now());
+        let lead = options.lead(SystemTime::now());
         state.last_number += 1;
         let timeline = Timeline::new(options.progression, now, lead, options.speed);
         state.runs.insert(name.to_owned(), Run::new(state.last_number, definition, timeline, options.keep));
@@ -292,7 +207,7 @@ impl Scenarios {
 
     /// Checks that all states can be entered with the current metadata, so that a run does not fail half way.
     fn check_states(&self, definition: &Definition) -> Result<(), ScenarioError> {
-        let mut tree = self.0.publisher.reader().snapshot().tree().clone();
+        let mut tree = self.0.ports.publisher.reader().snapshot().tree().clone();
         let (mut touched, now) = (Touched::default(), SystemTime::now());
         for state in &definition.states {
             let wrong = |error: &dyn fmt::Display| {
@@ -302,7 +217,7 @@ impl Scenarios {
                 tree = touched.apply(&tree, &expanded(patch, now)).map_err(|error| wrong(&error))?;
             }
             for mapping in &state.faults {
-                let checked = self.0.faults.check(mapping);
+                let checked = self.0.ports.faults.check(mapping);
                 checked.map_err(|refused| wrong(&format!("fault{}: {}", refused.pointer, refused.detail)))?;
             }
         }
@@ -310,7 +225,7 @@ impl Scenarios {
     }
 
     /// Enters the states that are due by the clock.
-    fn pass_due(&self) {
+    pub(super) fn pass_due(&self) {
         let mut state = self.lock();
         self.enter_due(&mut state);
     }
@@ -337,60 +252,58 @@ impl Scenarios {
 
     fn enter(&self, state: &mut State, name: &str, index: usize) {
         let Some(run) = state.runs.get_mut(name) else { return };
-        match run.enter(index, &self.0.publisher, &*self.0.faults) {
+        match run.enter(index, &self.0.ports.publisher, &*self.0.ports.faults) {
             Ok(signal) => {
                 let (scenario, state) = (name.to_owned(), run.state().to_owned());
                 self.emit(ScenarioEvent::Entered { scenario, state, signal });
             }
-            Err(error) => self.finish(state, name, EndReason::Aborted(error.to_string())),
+            Err(error) => self.finish(state, name, EndReason::Aborted(error)),
         }
     }
 
-    fn finish(&self, state: &mut State, name: &str, reason: EndReason) {
+    pub(super) fn finish(&self, state: &mut State, name: &str, reason: EndReason) {
         let Some(run) = state.runs.remove(name) else { return };
         if run.definition.paths().contains(MAINTENANCE_EVENT) {
             state.last_maintenance = Some(SystemTime::now());
         }
-        let (kept, signal) = run.put_back(&self.0.publisher);
+        let (kept, signal) = run.put_back(&self.0.ports.publisher);
         self.emit(ScenarioEvent::Ended { scenario: name.to_owned(), reason, kept, signal });
         self.after_change(state);
     }
 
     /// Publishes what follows from all runs together.
     fn after_change(&self, state: &State) {
-        let by_number = |run: &&Run| run.number;
-        let unreachable = state.runs.values().filter(|run| run.reachable() != Reachability::Reachable);
-        let reachability = unreachable.max_by_key(by_number).map_or(Reachability::Reachable, Run::reachable);
-        self.0.reachability.send_if_modified(|current| std::mem::replace(current, reachability) != reachability);
+        let not_ready = state.runs.values().filter_map(|run| Some((run.number, run.not_ready()?)));
+        let not_ready = not_ready.max_by_key(|(number, _)| *number).map(|(_, not_ready)| not_ready);
+        self.0.not_ready.send_if_modified(|wanted| {
+            let changes = wanted.not_ready != not_ready;
+            *wanted = Wanted { number: wanted.number + u64::from(changes), not_ready };
+            changes
+        });
         self.0.changes.send_modify(|changes| *changes += 1);
         self.0.changed.notify_one();
     }
 
     fn emit(&self, event: ScenarioEvent) {
         report::log(&event);
-        report::emit(&self.0.events, &event);
+        report::emit(&self.0.ports.events, &event);
         // Fails without subscribers.
         let _ = self.0.subscribers.send(event);
     }
 
-    /// The JSON of a run; of a scenario in its first state if it is over.
-    fn report(&self, state: &State, name: &str) -> Value {
-        state.runs.get(name).map_or_else(|| report::no_run(name), |run| run.json(name, self.now()))
-    }
-
     /// The time by the clock of the server's runtime, also on threads outside of it.
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         let _context = self.0.runtime.enter();
         Instant::now()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn definition(
+    pub(super) fn definition(
         &self,
         name: &str,
         options: &RunOptions,
@@ -401,10 +314,15 @@ impl State {
     }
 
     /// The run of a scenario, if it has this number.
-    fn run_mut(&mut self, name: &str, number: Option<u64>) -> Result<&mut Run, ScenarioError> {
+    pub(super) fn run_mut(&mut self, name: &str, number: Option<u64>) -> Result<&mut Run, ScenarioError> {
         self.catalog.check(name)?;
         let run = self.runs.get_mut(name).filter(|run| number.is_none_or(|number| run.number == number));
         run.ok_or_else(|| ScenarioError::NotRunning { name: name.to_owned() })
+    }
+
+    /// The JSON of a run at this time; of a scenario that does not run if it is over.
+    fn report(&self, name: &str, now: Instant) -> Value {
+        self.runs.get(name).map_or_else(|| report::no_run(name), |run| run.json(name, now))
     }
 
     /// Refuses a run that changes a value that another run changes.

@@ -2,6 +2,7 @@
 
 use super::error::ScenarioError;
 use crate::journal::Journal;
+use crate::request_pattern::RequestView;
 use std::time::SystemTime;
 
 /// Facts about the server when a run is started.

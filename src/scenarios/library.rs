@@ -68,6 +68,7 @@ impl ScenarioBuilder {
     /// If there is no such scenario, a parameter is wrong, or a run changes one of the same values.
     pub async fn run(self) -> Result<ScenarioRun, ScenarioError> {
         let (number, _) = self.scenarios.run(&self.name, &self.options)?;
+        self.scenarios.settled().await;
         Ok(ScenarioRun { scenarios: self.scenarios, name: self.name, number })
     }
 }
@@ -91,7 +92,9 @@ impl ScenarioRun {
     /// # Errors
     /// If the run is over.
     pub async fn advance(&self, by: Duration) -> Result<(), ScenarioError> {
-        self.scenarios.advance(&self.name, Some(self.number), by).map(|_| ())
+        self.scenarios.advance(&self.name, Some(self.number), by)?;
+        self.scenarios.settled().await;
+        Ok(())
     }
 
     /// Enters the next state at once; ends the run if it is in its last state.
@@ -99,7 +102,9 @@ impl ScenarioRun {
     /// # Errors
     /// If the run is over.
     pub async fn step(&self) -> Result<(), ScenarioError> {
-        self.scenarios.step(&self.name, Some(self.number)).map(|_| ())
+        self.scenarios.step(&self.name, Some(self.number))?;
+        self.scenarios.settled().await;
+        Ok(())
     }
 
     /// Ends the run and puts back the values that it has changed, except for those that were changed by others meanwhile. Does nothing if
@@ -108,7 +113,9 @@ impl ScenarioRun {
     /// # Errors
     /// If the scenario has been removed.
     pub async fn stop(&self) -> Result<(), ScenarioError> {
-        self.scenarios.stop(&self.name, Some(self.number)).map(|_| ())
+        self.scenarios.stop(&self.name, Some(self.number))?;
+        self.scenarios.settled().await;
+        Ok(())
     }
 
     /// Waits until time brings no more states: the run is over, or stays in its last state.

@@ -1,7 +1,7 @@
 //! Reads definitions from JSON by hand, so that an error has the pointer of its member.
 
 use super::definition::{Definition, STARTED, State};
-use super::effects::Reachability;
+use super::effects::reachable;
 use super::error::ScenarioError;
 use super::placeholders;
 use super::signal::Signal;
@@ -78,7 +78,7 @@ fn state(value: &Value, pointer: &str) -> Result<State, ScenarioError> {
             "reachable" => {
                 let expected =
                     || ScenarioError::invalid(&pointer, "expected true, false, \"refuse\", \"503\" or \"hang\"");
-                state.reachable = Reachability::parse(value).ok_or_else(expected)?;
+                state.not_ready = reachable(value).ok_or_else(expected)?;
             }
             _ => return Err(unknown(&pointer, "state, after, patch, faults, signal or reachable")),
         }
@@ -92,7 +92,7 @@ fn patch(value: &Value, pointer: &str) -> Result<Value, ScenarioError> {
         let detail = "a patch has the keys below v1, such as {\"instance\": {\"preempted\": \"TRUE\"}}";
         return Err(ScenarioError::invalid(child(pointer, "computeMetadata"), detail));
     }
-    for (name, value) in members.iter().filter(|(_, value)| !value.is_object()) {
+    if let Some((name, value)) = members.iter().find(|(_, value)| !value.is_object()) {
         let what = if value.is_null() { "can't be removed" } else { "is an object" };
         return Err(ScenarioError::invalid(child(pointer, name), format!("`{name}` {what}")));
     }

@@ -68,10 +68,7 @@ pub(super) fn log(event: &ScenarioEvent) {
             tracing::info!(scenario, state, signal, "a scenario has entered a state");
         }
         ScenarioEvent::Ended { scenario, reason: EndReason::Aborted(error), .. } => {
-            tracing::error!(
-                scenario,
-                "a scenario was aborted, because its next state does not fit the metadata: {error}"
-            );
+            tracing::error!(scenario, "a scenario was aborted, because its next state can't be entered: {error}");
         }
         ScenarioEvent::Ended { scenario, reason, kept, .. } => {
             tracing::info!(scenario, "a scenario is over: {}", word(reason));

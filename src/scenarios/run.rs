@@ -1,11 +1,12 @@
 //! One run of a scenario: the states that it has entered, and what it has changed.
 
 use super::definition::{Definition, STARTED};
-use super::effects::{FaultGuard, InjectFaults, Reachability};
+use super::effects::{FaultGuard, FaultPort};
 use super::placeholders::expanded;
 use super::signal::Signal;
 use super::timeline::{Progression, Timeline};
 use super::touched::Touched;
+use crate::server::NotReady;
 use gce_metadata_routes::{EditError, Publisher};
 use gce_metadata_support::duration::to_text;
 use serde_json::{Map, Value, json};
@@ -67,8 +68,9 @@ impl Run {
         self.timeline.jump(self.offsets[index], now);
     }
 
-    pub(super) fn reachable(&self) -> Reachability {
-        self.entered.checked_sub(1).map_or(Reachability::Reachable, |index| self.definition.states[index].reachable)
+    /// How clients are to be treated in the current state; `None` if they reach the server.
+    pub(super) fn not_ready(&self) -> Option<NotReady> {
+        self.definition.states[self.entered.checked_sub(1)?].not_ready
     }
 
     /// Enters a state, with one snapshot of the metadata. States that are passed are applied too, without their faults and signals; for
@@ -77,24 +79,28 @@ impl Run {
         &mut self,
         index: usize,
         publisher: &Publisher,
-        injector: &dyn InjectFaults,
-    ) -> Result<Option<Signal>, EditError> {
+        faults: &dyn FaultPort,
+    ) -> Result<Option<Signal>, String> {
         let state = &self.definition.states[index];
         // Before the metadata, so that a program that the metadata wakes meets the faults.
-        let faults = (!state.faults.is_empty()).then(|| injector.add(&state.faults));
+        let faults = match &state.faults[..] {
+            [] => None,
+            mappings => Some(faults.add(mappings).map_err(|error| format!("its faults can't be added: {error}"))?),
+        };
         let is_back = index < self.entered;
         let passed = &self.definition.states[if is_back { 0 } else { self.entered }..=index];
         let patches: Vec<_> = passed.iter().filter_map(|state| state.patch.as_ref()).collect();
         if is_back || !patches.is_empty() {
             let (now, mut touched) = (SystemTime::now(), self.touched.clone());
-            publisher.edit(|tree| {
+            let edited = publisher.edit(|tree| {
                 let mut tree = tree.clone();
                 if is_back {
                     tree = touched.restored(&tree, |_| false).0;
                     touched.clear();
                 }
                 patches.iter().try_fold(tree, |tree, patch| touched.apply(&tree, &expanded(patch, now)))
-            })?;
+            });
+            edited.map_err(|error: EditError| error.to_string())?;
             self.touched = touched;
         }
         self.faults = faults;

@@ -1,110 +1,16 @@
 //! Runs on a paused clock: timelines, restoration, conflicts, and effects through the ports.
 
-use super::effects::{FaultGuard, InjectFaults, Reachability, RefusedFault};
-use super::engine::Scenarios;
+mod bench;
+
+pub(super) use bench::Bench;
+
 use super::*;
-use crate::events::Events;
-use gce_metadata_routes::{Metadata, Publisher, Tree};
+use crate::events::{Events, Log, LogStream, Record};
+use crate::server::NotReady;
+use gce_metadata_routes::Metadata;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
-
-/// The faults in force, by their names. A fault without a name is refused.
-#[derive(Debug, Clone, Default)]
-pub(super) struct FakeFaults(Arc<Mutex<Vec<String>>>);
-
-impl FakeFaults {
-    pub(super) fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl InjectFaults for FakeFaults {
-    fn check(&self, mapping: &Value) -> Result<(), RefusedFault> {
-        let refused = || RefusedFault { pointer: "/name".to_owned(), detail: "a name is expected".to_owned() };
-        mapping["name"].as_str().map(|_| ()).ok_or_else(refused)
-    }
-
-    fn add(&self, mappings: &[Value]) -> FaultGuard {
-        let names: Vec<_> = mappings.iter().map(|mapping| mapping["name"].as_str().unwrap().to_owned()).collect();
-        self.0.lock().unwrap().extend(names.clone());
-        Box::new(Installed { faults: self.clone(), names })
-    }
-}
-
-struct Installed {
-    faults: FakeFaults,
-    names: Vec<String>,
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        self.faults.0.lock().unwrap().retain(|name| !self.names.contains(name));
-    }
-}
-
-/// Scenarios that are driven in the runtime of the test.
-pub(super) struct Bench {
-    pub(super) scenarios: Scenarios,
-    pub(super) publisher: Publisher,
-    pub(super) faults: FakeFaults,
-    pub(super) before: Tree,
-    pub(super) events: Receiver<ScenarioEvent>,
-}
-
-impl Bench {
-    pub(super) fn new() -> Self {
-        Self::with(Metadata::sample().with_attribute("a", "1").tree())
-    }
-
-    pub(super) fn with(before: Tree) -> Self {
-        let (publisher, faults) = (Publisher::new(before.clone()), FakeFaults::default());
-        let port = Arc::new(faults.clone());
-        let scenarios = Scenarios::with_faults(publisher.clone(), None, Events::default(), port);
-        tokio::spawn(scenarios.clone().drive());
-        let events = scenarios.subscribe();
-        Self { scenarios, publisher, faults, before, events }
-    }
-
-    fn define(&self, name: &str, definition: Value) {
-        self.scenarios.define(name, Definition::parse(&definition, "").unwrap()).unwrap();
-    }
-
-    pub(super) fn run(&self, name: &str, options: Value) -> Result<Value, ScenarioError> {
-        self.scenarios.run(name, &RunOptions::parse(&options, "").unwrap()).map(|(_, run)| run)
-    }
-
-    pub(super) fn tree(&self) -> Tree {
-        self.publisher.reader().snapshot().tree().clone()
-    }
-
-    fn attribute(&self) -> String {
-        self.tree().text("instance/attributes/a").unwrap()
-    }
-
-    fn generation(&self) -> u64 {
-        self.publisher.reader().snapshot().generation()
-    }
-
-    fn state(&self, name: &str) -> String {
-        self.scenarios.get(name).unwrap()["state"].as_str().unwrap().to_owned()
-    }
-
-    /// The states that were entered, and the ends, since the last call.
-    fn history(&mut self) -> Vec<String> {
-        let mut history = Vec::new();
-        while let Ok(event) = self.events.try_recv() {
-            match event {
-                ScenarioEvent::Started { .. } => {}
-                ScenarioEvent::Entered { state, .. } => history.push(state),
-                ScenarioEvent::Ended { reason, .. } => history.push(format!("{reason:?}")),
-            }
-        }
-        history
-    }
-}
 
 /// Sets the attribute `a` to 2 and to 3, with 10 s in between.
 fn two_states() -> Value {
@@ -231,6 +137,27 @@ async fn a_value_that_was_changed_during_a_run_stays_and_the_event_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_are_reported_to_the_streams_of_the_admin_api() {
+    let log = Log::new(10);
+    let bench = Bench::reporting(Metadata::sample().tree(), Events::new(Some(log.clone())));
+    let stream = LogStream::new(&log, None).unwrap();
+    bench.run("preemption", json!({"progression": "manual"})).unwrap();
+    bench.publisher.set("instance/preempted", "FALSE").unwrap();
+    bench.scenarios.stop("preemption", None).unwrap();
+    let data = |record: &Record| match record {
+        Record::Event(event) => event.data.clone(),
+        other => panic!("{other:?}"),
+    };
+    let reported: Vec<_> = stream.next(10).await.iter().map(|item| data(&item.record)).collect();
+    let expected = [
+        json!({"scenario": "preemption", "event": "started"}),
+        json!({"scenario": "preemption", "event": "entered", "state": "Preempted", "signal": "TERM"}),
+        json!({"scenario": "preemption", "event": "stopped", "signal": null, "kept": ["instance/preempted"]}),
+    ];
+    assert_eq!(reported, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn kept_values_stay() {
     let bench = Bench::new();
     let mut definition = two_states();
@@ -307,7 +234,6 @@ async fn a_state_that_does_not_fit_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn faults_and_reachability_last_as_long_as_their_state() {
     let bench = Bench::new();
-    let reachability = bench.scenarios.reachability();
     bench.define(
         "mine",
         ending(json!({"states": [
@@ -318,19 +244,19 @@ async fn faults_and_reachability_last_as_long_as_their_state() {
     );
     bench.run("mine", json!({"progression": "manual"})).unwrap();
     bench.run("reset", json!({"progression": "manual", "in": "1s"})).unwrap();
-    let seen = || (bench.faults.names(), *reachability.borrow());
-    assert_eq!(seen(), (vec!["slow".into(), "lost".into()], Reachability::Reachable));
+    let seen = || (bench.faults.names(), bench.not_ready());
+    assert_eq!(seen(), (vec!["slow".into(), "lost".into()], None));
     bench.scenarios.step("mine", None).unwrap();
-    assert_eq!(seen(), (vec!["worse".into()], Reachability::Hanging));
+    assert_eq!(seen(), (vec!["worse".into()], Some(NotReady::Hang)));
     bench.scenarios.step("reset", None).unwrap();
-    assert_eq!(seen().1, Reachability::Refused, "that of the latest run");
+    assert_eq!(seen().1, Some(NotReady::Refuse), "that of the latest run");
     bench.scenarios.stop("reset", None).unwrap();
-    assert_eq!(seen().1, Reachability::Hanging);
+    assert_eq!(seen().1, Some(NotReady::Hang));
     bench.scenarios.step("mine", None).unwrap();
-    assert_eq!(seen(), (vec![], Reachability::Reachable));
+    assert_eq!(seen(), (vec![], None));
     bench.scenarios.set_state("mine", "Worse").unwrap();
     bench.scenarios.clear();
-    assert_eq!(seen(), (vec![], Reachability::Reachable));
+    assert_eq!(seen(), (vec![], None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,7 +296,7 @@ async fn clear_leaves_nothing_behind() {
     assert_ne!(bench.tree(), bench.before);
     bench.scenarios.clear();
     assert_eq!((bench.tree(), bench.faults.names()), (bench.before.clone(), vec![]));
-    assert_eq!(*bench.scenarios.reachability().borrow(), Reachability::Reachable);
+    assert_eq!(bench.not_ready(), None);
     let left: Vec<_> = before.into_iter().filter(|scenario| scenario["name"] != "mine").collect();
     assert_eq!(bench.scenarios.list(true), left);
 }

@@ -5,21 +5,25 @@ use super::bind::Sockets;
 use super::body::IncomingBody;
 use super::builder::{Limits, ServerBuilder};
 use super::connection::{self, ConnectionLimits};
+use super::entrance::Entrance;
 use super::environment;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
+use super::readiness::{StartReadiness, Switcher};
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
 use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
-use crate::readiness::Readiness;
-use crate::scenarios::Scenarios;
+use crate::readiness_check::ReadinessCheck;
+use crate::scenarios::{Ports, Scenarios};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
+use gce_metadata_layers::{
+    AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+};
 use http_body_util::Full;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +41,8 @@ pub(super) struct OptionalLayers {
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
     pub(super) keeps_journal: bool,
+    /// `None` if the server is always ready.
+    pub(super) readiness: Option<StartReadiness>,
 }
 
 pub(super) fn run(
@@ -63,33 +69,61 @@ pub(super) fn run(
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
     let log = vm.events().log().cloned();
     let journal = log.clone().filter(|_| layers.keeps_journal).map(|log| Journal::new(log, vm.reader()));
-    let simulates = log.is_some();
-    let scenarios = simulates.then(|| Scenarios::new(vm.publisher().clone(), journal.clone(), vm.events().clone()));
-    if let Some(scenarios) = &scenarios {
-        lifecycle.spawn(scenarios.clone().drive());
-    }
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
+    let (mut switcher, readiness) = layers.readiness.map(Switcher::new).unzip();
+    let outage = switcher.as_ref().map(|switcher| SimulateOutageLayer::new(switcher.outage()).until(stop.clone()));
+    let scenarios = vm.faults().map(|faults| {
+        let (scenarios, driver) = Scenarios::new(Ports {
+            publisher: vm.publisher().clone(),
+            faults: Arc::new(faults.clone()),
+            readiness: readiness.clone(),
+            journal: journal.clone(),
+            events: vm.events().clone(),
+        });
+        lifecycle.spawn(driver.run());
+        scenarios
+    });
+    let mut entrance = |listener| match &mut switcher {
+        Some(switcher) => Entrance::switched(listener, switcher.listener()),
+        None => Entrance::always(listener),
+    };
     let stack = vm
         .stack_with_bodies()
         .until(stop.clone())
         .waiters(waiters.clone())
         .record(record)
         .journal(journal.clone().map(record_requests))
+        .outage(outage)
         .hosts(hosts)
+        .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
-    let readiness = Readiness::new(&vm, stop.clone());
+    let readiness_check = ReadinessCheck::new(&vm, readiness.clone(), stop.clone());
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    // A server with an admin listener has a log, and with it scenarios.
-    if let Some((((bound, security), log), scenarios)) = sockets.admin.zip(admin).zip(log).zip(scenarios.clone()) {
-        let (vm, journal, shutdown, readiness) =
-            (vm.clone(), journal.clone(), shutdown_requested.clone(), readiness.clone());
+    // A server with an admin listener has a log, a readiness and scenarios.
+    let simulated = log.zip(readiness.clone()).zip(scenarios.clone());
+    if let Some(((bound, security), ((log, readiness), scenarios))) = sockets.admin.zip(admin).zip(simulated) {
+        let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
+        let stop = running.monitoring.stop.clone();
+        let started = Instant::now();
         let environment = environment::shown(&address, &bound.address, sockets.tls.is_none() && https.is_some());
-        let (started, stop) = (Instant::now(), running.monitoring.stop.clone());
-        let admin = Admin { vm, journal, scenarios, log, waits, readiness, environment, started, shutdown, stop };
+        let readiness_check = readiness_check.clone();
+        let admin = Admin {
+            vm,
+            journal,
+            log,
+            waits,
+            readiness,
+            scenarios,
+            readiness_check,
+            environment,
+            started,
+            shutdown,
+            stop,
+        };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -101,16 +135,26 @@ pub(super) fn run(
     let tls_address = encrypted.as_ref().map(|bound| bound.address.clone());
     if let Some((bound, Https { tls, allowed })) = encrypted.zip(https) {
         let (service, threads) = (stack.clone().peers(allowed).service(), threads.for_tls());
-        connection::spawn(bound.listener, Some(tls), service, limits.per(&connections), threads, lifecycle);
+        connection::spawn(entrance(bound.listener), Some(tls), service, limits.per(&connections), threads, lifecycle);
     }
     if let Some(bound) = plain {
         advice.log_exposure(&address);
-        connection::spawn(bound.listener, None, stack.service(), limits.per(&connections), threads, lifecycle);
+        connection::spawn(
+            entrance(bound.listener),
+            None,
+            stack.service(),
+            limits.per(&connections),
+            threads,
+            lifecycle,
+        );
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
         let state = State::new(&vm, waiters, connections);
-        let monitored = Monitored { metrics, state, readiness };
+        let monitored = Monitored { metrics, state, readiness_check };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
+    }
+    if let Some(switcher) = switcher {
+        lifecycle.spawn(switcher.run());
     }
     advice.log();
     spawn_tasks(tasks, lifecycle);
@@ -123,6 +167,7 @@ pub(super) fn run(
         vm,
         journal,
         scenarios,
+        readiness,
         running,
         drain,
     }
@@ -131,14 +176,14 @@ pub(super) fn run(
 fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {
     let limits = limits.per(&OpenConnections::at_most(ADMIN_CONNECTIONS));
     let threads = ConnectionThreads::current(&lifecycle.tasks);
-    connection::spawn(listener, None, admin::service(admin, security), limits, threads, lifecycle);
+    connection::spawn(Entrance::always(listener), None, admin::service(admin, security), limits, threads, lifecycle);
 }
 
 fn serve_metrics(listener: Listener, pages: Pages, monitored: Monitored, limits: &Limits, lifecycle: &Lifecycle) {
     let metrics = monitored.metrics.clone();
     let limits = limits.per(&OpenConnections::at_most(METRICS_CONNECTIONS));
     let threads = ConnectionThreads::current(&lifecycle.tasks);
-    connection::spawn(listener, None, pages.service(monitored), limits, threads, lifecycle);
+    connection::spawn(Entrance::always(listener), None, pages.service(monitored), limits, threads, lifecycle);
     lifecycle.spawn(async move { metrics.run_upkeep().await });
 }
 

@@ -1,11 +1,11 @@
 //! A host error: the machine hangs until GCE notices, and is restarted on another host.
 
 use super::super::definition::State;
-use super::super::effects::Reachability;
 use super::super::parameters::{Kind, Parameter};
 use super::super::signal::Signal;
 use super::BuiltIn;
 use super::power::{BOOTING, restarted};
+use crate::server::NotReady;
 use std::time::Duration;
 
 pub(super) const SCENARIO: BuiltIn = BuiltIn {
@@ -21,8 +21,8 @@ pub(super) const SCENARIO: BuiltIn = BuiltIn {
         BOOTING,
     ],
     states: |given, _| {
-        let hung = State::named("Hung").reachable(Reachability::Hanging).signal(Signal::Stop);
+        let hung = State::named("Hung").not_ready(NotReady::Hang).signal(Signal::Stop);
         let restarting = State::named("Restarting").after(given.time("timeout")).signal(Signal::Kill);
-        Ok(restarted(vec![hung, restarting.reachable(Reachability::Refused)], given.time("boot")))
+        Ok(restarted(vec![hung, restarting.not_ready(NotReady::Refuse)], given.time("boot")))
     },
 };

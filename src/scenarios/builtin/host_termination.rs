@@ -7,7 +7,7 @@ use super::super::parameters::Parameter;
 use super::BuiltIn;
 use super::power::{BOOTING, hard_off, restarted, soft_off};
 use crate::scenarios::definition::Definition;
-use crate::scenarios::effects::Reachability;
+use crate::server::NotReady;
 use serde_json::json;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) const SCENARIO: BuiltIn = BuiltIn {
             ahead = given.time("notice");
         }
         states.push(soft_off(ahead));
-        states.push(hard_off(Duration::from_secs(90)).reachable(Reachability::Refused));
+        states.push(hard_off(Duration::from_secs(90)).not_ready(NotReady::Refuse));
         match given.flag("restart") {
             true => Ok(restarted(states, given.time("boot"))),
             false => Ok(Definition { states, ..Definition::default() }),

@@ -1,10 +1,10 @@
 //! The end of many scenarios: the machine is switched off, softly and then hard.
 
 use super::super::definition::{Definition, State};
-use super::super::effects::Reachability;
 use super::super::parameters::{Given, Parameter};
 use super::super::signal::Signal;
 use super::DRIFT_TOKEN;
+use crate::server::NotReady;
 use serde_json::json;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) fn hard_off(after: Duration) -> State {
 pub(super) fn switched_off(mut states: Vec<State>, given: &Given) -> Definition {
     let then = given.word("then");
     if let Some(off) = states.last_mut().filter(|_| then != "stay") {
-        off.reachable = Reachability::Refused;
+        off.not_ready = Some(NotReady::Refuse);
     }
     if then == "restart" {
         restarted(states, given.time("boot"))

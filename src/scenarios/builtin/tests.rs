@@ -1,6 +1,5 @@
 //! Each built-in scenario state by state, on a paused clock.
 
-use super::super::effects::Reachability;
 use super::super::tests::Bench;
 use super::super::{ScenarioEvent, Signal};
 use super::ALL;
@@ -30,8 +29,7 @@ async fn timeline_of(mut bench: Bench, name: &str, parameters: Value) -> Vec<Str
         let mut line = vec![start.elapsed().as_secs().to_string(), word.clone()];
         line.extend(changes(&bench.before, &bench.tree()));
         line.extend(signal.map(Signal::name).map(str::to_owned));
-        let reachability = *bench.scenarios.reachability().borrow();
-        line.extend(Some(format!("{reachability:?}")).filter(|_| reachability != Reachability::Reachable));
+        line.extend(bench.not_ready().map(|not_ready| format!("{not_ready:?}")));
         line.extend(bench.faults.names());
         lines.push(line.join(" "));
         // A state and the end may be due at the same time; the run is over then, and its end is the next event.
@@ -83,11 +81,11 @@ timelines! {
     a_preemption_with_a_notice_has_120_s_more: "preemption" {"notice": 120, "then": "stop"} => [
         "0 Preempted preempted=TRUE",
         "120 SoftOff preempted=TRUE TERM",
-        "150 Off preempted=TRUE KILL Refused",
+        "150 Off preempted=TRUE KILL Refuse",
     ];
     a_preempted_machine_starts_again_with_a_new_drift_token: "preemption" {"then": "restart", "boot": "20s"} => [
         "0 Preempted preempted=TRUE TERM",
-        "30 Off preempted=TRUE drift-token=random KILL Refused",
+        "30 Off preempted=TRUE drift-token=random KILL Refuse",
         "50 end drift-token=random",
     ];
     a_live_migration_is_announced_60_s_ahead: "live-migration" {} => [
@@ -104,12 +102,12 @@ timelines! {
     a_host_termination_is_announced_60_min_ahead: "host-termination" {} => [
         "0 Announced maintenance-event=TERMINATE_ON_HOST_MAINTENANCE",
         "3600 SoftOff maintenance-event=TERMINATE_ON_HOST_MAINTENANCE TERM",
-        "3690 Off maintenance-event=TERMINATE_ON_HOST_MAINTENANCE drift-token=random KILL Refused",
+        "3690 Off maintenance-event=TERMINATE_ON_HOST_MAINTENANCE drift-token=random KILL Refuse",
         "3700 end drift-token=random",
     ];
     a_host_termination_without_a_gpu_is_not_announced: "host-termination" {"gpu": false, "restart": false} => [
         "0 SoftOff TERM",
-        "90 Off KILL Refused",
+        "90 Off KILL Refuse",
     ];
     a_planned_maintenance_is_ongoing_in_its_window: "upcoming-maintenance" {} => [
         "0 Scheduled can_reschedule=true latest_window_start_time=+168h maintenance_reasons=[\"PLANNED_UPDATE\",\"PLANNED_NETWORK_UPDATE\"] \
@@ -124,22 +122,22 @@ timelines! {
         "210 Off maxDuration=120 requestTimestamp=+0h stopState=STOPPING targetState=DELETED KILL",
     ];
     a_stop_has_90_s: "stop" {} => ["0 SoftOff TERM", "90 Off KILL"];
-    a_stop_of_a_spot_vm_has_30_s: "stop" {"grace": "30s", "then": "stop"} => ["0 SoftOff TERM", "30 Off KILL Refused"];
-    a_deletion_has_90_s: "delete" {"then": "stop"} => ["0 SoftOff TERM", "90 Off KILL Refused"];
+    a_stop_of_a_spot_vm_has_30_s: "stop" {"grace": "30s", "then": "stop"} => ["0 SoftOff TERM", "30 Off KILL Refuse"];
+    a_deletion_has_90_s: "delete" {"then": "stop"} => ["0 SoftOff TERM", "90 Off KILL Refuse"];
     a_termination_time_may_be_late: "termination-time" {"late": "30s"} => ["30 SoftOff TERM", "120 Off KILL"];
-    a_reset_breaks_all_connections: "reset" {} => ["0 Resetting KILL Refused", "10 end"];
+    a_reset_breaks_all_connections: "reset" {} => ["0 Resetting KILL Refuse", "10 end"];
     a_host_error_hangs_and_restarts: "host-error" {} => [
-        "0 Hung STOP Hanging",
-        "330 Restarting drift-token=random KILL Refused",
+        "0 Hung STOP Hang",
+        "330 Restarting drift-token=random KILL Refuse",
         "340 end drift-token=random",
     ];
     a_suspended_machine_stands_still: "suspend-resume" {"for": "5m"} => [
-        "0 Suspended STOP Refused",
+        "0 Suspended STOP Refuse",
         "300 Resumed drift-token=random CONT",
         "300 end drift-token=random",
     ];
     a_blip_is_short: "mds-blip" {"for": "2s"} => ["0 Unavailable the metadata server is unavailable", "2 end"];
-    a_slow_start_refuses_connections: "mds-slow-start" {} => ["0 Starting Refused", "10 end"];
+    a_slow_start_refuses_connections: "mds-slow-start" {} => ["0 Starting Refuse", "10 end"];
     a_token_outage_answers_503: "token-outage" {} => ["0 Outage tokens are refused with 503", "30 end"];
     a_token_throttle_answers_429: "token-throttle" {"times": 3} => ["0 Throttled tokens are refused with 429", "30 end"];
 }

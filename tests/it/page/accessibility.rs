@@ -1,7 +1,9 @@
 //! axe-core examines the page: roles, names, contrast. It is Deque's rules for WCAG, from npm.
 
-use super::open;
+use super::browser::{Page, Theme};
+use crate::admin;
 use crate::support::{get, repository};
+use gce_metadata_server::Fault;
 use serde_json::Value;
 
 /// The serious and critical findings, each as text.
@@ -11,8 +13,22 @@ const RUN: &str = "axe.run(document, {resultTypes: ['violations']}).then((result
 
 #[tokio::test]
 #[ignore = "needs chromium, chromium-driver and axe-core, which scripts/test installs"]
-async fn axe_finds_nothing_serious_in_any_tab() {
-    let (server, page) = open().await;
+async fn axe_finds_nothing_serious_in_the_light_theme() {
+    examine(Theme::Light).await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium, chromium-driver and axe-core, which scripts/test installs"]
+async fn axe_finds_nothing_serious_in_the_dark_theme() {
+    examine(Theme::Dark).await;
+}
+
+/// Examines each tab, a form and a dialog.
+async fn examine(theme: Theme) {
+    let server = admin::builder().start().await.unwrap();
+    let page = Page::open_with(&server, theme).await;
+    let dark = page.run("return matchMedia('(prefers-color-scheme: dark)').matches").await;
+    assert_eq!(dark, matches!(theme, Theme::Dark));
     for path in ["instance/id", "instance/none", "instance/service-accounts/default/token"] {
         get(&server, path).await;
     }
@@ -28,8 +44,15 @@ async fn axe_finds_nothing_serious_in_any_tab() {
     page.select("instance/preempted").await;
     page.click("#request-rows button").await;
     check("a value and a request are open").await;
+    server.faults().add(Fault::on("instance/id").status(503)).unwrap().keep();
+    page.wait_for_text("#tab-faults", "1").await;
     for tab in ["waiting", "tokens", "scenarios", "faults"] {
         page.click(&format!("#tab-{tab}")).await;
+        if tab == "scenarios" {
+            page.press("[data-key='preemption']", "Run").await;
+            page.wait_for_text("[data-key='preemption'] .now", "Preempted").await;
+            page.click("[data-key='live-migration'] summary").await;
+        }
         check(tab).await;
     }
     page.press("#metadata", "Add key").await;

@@ -35,6 +35,13 @@ impl Drop for Driver {
     }
 }
 
+/// The theme that the user of the browser prefers, with Chromium's number for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Theme {
+    Dark = 0,
+    Light = 1,
+}
+
 /// The page in a browser of its own.
 pub(super) struct Page {
     browser: Client,
@@ -44,17 +51,24 @@ pub(super) struct Page {
 impl Page {
     /// Opens the page of this server and waits until it follows the server.
     pub(super) async fn open(server: &Server) -> Self {
-        let page = Self::open_at(&server.admin_url().unwrap()).await;
+        Self::open_with(server, Theme::Light).await
+    }
+
+    /// Opens the page in a browser with this theme.
+    pub(super) async fn open_with(server: &Server, theme: Theme) -> Self {
+        let page = Self::open_at(&server.admin_url().unwrap(), theme).await;
         page.wait_for_text("#connection", "Live").await;
         page.wait_until("the tree is drawn", "return document.querySelectorAll('#tree li').length > 10").await;
         page
     }
 
     /// Opens the page at this address.
-    pub(super) async fn open_at(url: &str) -> Self {
+    pub(super) async fn open_at(url: &str, theme: Theme) -> Self {
         let driver = Driver::start();
+        let theme = format!("--blink-settings=preferredColorScheme={}", theme as u8);
         // The sandbox does not start as root, as which CI runs.
-        let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"]});
+        let options =
+            json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", theme]});
         let capabilities = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities.as_object().unwrap().clone());

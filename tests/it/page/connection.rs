@@ -1,6 +1,6 @@
 //! The connection to the server: a restart, the admin token, and the top line.
 
-use super::browser::Page;
+use super::browser::{Page, Theme};
 use super::open;
 use crate::support::get;
 use gce_metadata_server::{AdminOptions, Server};
@@ -28,7 +28,7 @@ async fn a_server_that_restarts_is_followed_again() {
 #[ignore = "needs chromium and chromium-driver, which scripts/test installs"]
 async fn the_admin_token_is_asked_for_once_and_never_in_a_url() {
     let server = Server::builder().admin(AdminOptions::loopback().token("made-up")).start().await.unwrap();
-    let page = Page::open_at(&server.admin_url().unwrap()).await;
+    let page = Page::open_at(&server.admin_url().unwrap(), Theme::Light).await;
     page.wait_until("the dialog is open", "return document.querySelector('#token-dialog').open").await;
     assert_eq!(page.run("return document.querySelectorAll('#tree li').length").await, 0, "no data without the token");
     page.fill("#token-form [name=token]", "wrong").await;

@@ -57,8 +57,10 @@ function listen() {
     countDown();
     if (!byId("waiting").hidden) drawWaiting();
   }, 1000);
-  // No event says that the server has become ready.
-  setInterval(() => byId("lost").hidden && status.refresh(), 5000);
+  // No event says that the server has become ready, or that another client has added a fault.
+  setInterval(() => {
+    if (byId("lost").hidden && !document.hidden) for (const resource of [status, tokens, faults]) resource.refresh();
+  }, 5000);
 }
 
 listen();

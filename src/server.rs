@@ -29,6 +29,7 @@ pub use readiness::{NotReady, Readiness, ReadinessError};
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
+use crate::answer_delay::AnswerDelays;
 use crate::config::ConfigError;
 use crate::faults::Faults;
 use crate::journal::{Journal, Requests, UnmetExpectation};
@@ -76,6 +77,8 @@ pub struct Server {
     scenarios: Option<Scenarios>,
     /// `None` if the server is always ready.
     readiness: Option<Readiness>,
+    /// `None` without the layer that delays answers.
+    delays: Option<AnswerDelays>,
     running: Running,
     drain: Duration,
 }
@@ -261,6 +264,28 @@ impl Server {
         match &self.readiness {
             Some(readiness) => readiness,
             None => panic!("this server is always ready: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// The delay of every answer of this server.
+    ///
+    /// ```
+    /// use gce_metadata_server::{AnswerDelay, Server};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start_blocking()?;
+    /// server.answer_delays().set(AnswerDelay::fixed(Duration::from_millis(500)));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server was started without [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn answer_delays(&self) -> &AnswerDelays {
+        match &self.delays {
+            Some(delays) => delays,
+            // A delay without effect would let a test of time-outs pass.
+            None => panic!("this server does not delay answers: start it with `ServerBuilder::simulate`"),
         }
     }
 

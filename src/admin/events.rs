@@ -149,21 +149,21 @@ mod tests {
         let events = Events::new(Some(log.clone()));
         let builder = VmBuilder { events: events.clone(), ..VmBuilder::default() };
         let vm = builder.open().await.unwrap().0;
-        let faults = Faults::new(vm.reader(), events.clone());
-        let ports = Ports {
+        let (scenarios, _driver) = Scenarios::new(Ports {
             publisher: vm.publisher().clone(),
-            faults: Arc::new(faults),
+            faults: Arc::new(Faults::new(vm.reader(), events.clone())),
             readiness: None,
             journal: None,
             events: events.clone(),
-        };
+        });
+        let readiness_check = ReadinessCheck::new(&vm, None, stop.clone());
         let admin = Admin {
-            journal: None,
-            scenarios: Scenarios::new(ports).0,
-            readiness: Readiness::of_no_server(),
-            readiness_check: ReadinessCheck::new(&vm, None, stop.clone()),
-            environment: Vec::new(),
             vm,
+            readiness_check,
+            environment: Vec::new(),
+            journal: None,
+            readiness: Readiness::detached(),
+            scenarios,
             log,
             waits: Waits::new(Events::default()),
             started: std::time::Instant::now(),

@@ -22,7 +22,7 @@ use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+    AnswerProxyRequestsLayer, DelayAnswersLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
 };
 use http_body_util::Full;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ pub(super) struct OptionalLayers {
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
     pub(super) keeps_journal: bool,
+    pub(super) has_delays: bool,
     /// `None` if the server is always ready.
     pub(super) readiness: Option<StartReadiness>,
 }
@@ -84,6 +85,7 @@ pub(super) fn run(
         lifecycle.spawn(driver.run());
         scenarios
     });
+    let delays = layers.has_delays.then(|| vm.settings().answer_delays().clone());
     let mut entrance = |listener| match &mut switcher {
         Some(switcher) => Entrance::switched(listener, switcher.listener()),
         None => Entrance::always(listener),
@@ -94,6 +96,7 @@ pub(super) fn run(
         .waiters(waiters.clone())
         .record(record)
         .journal(journal.clone().map(record_requests))
+        .delays(delays.clone().map(|delays| DelayAnswersLayer::until(delays, stop.clone())))
         .outage(outage)
         .hosts(hosts)
         .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
@@ -168,6 +171,7 @@ pub(super) fn run(
         journal,
         scenarios,
         readiness,
+        delays,
         running,
         drain,
     }

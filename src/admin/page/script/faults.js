@@ -31,7 +31,7 @@ function faultCard({ id, name, request = {}, response, instructions }) {
 
 function updateFault(card, fault) {
   card.fault = fault;
-  const { matched, injected, completed } = fault;
+  const { matched, injected, completed } = fault.metadata.metadataServer;
   const state = isOff(fault) ? "; it is off" : completed ? "; it is used up" : "";
   setText(card.querySelector(".hint"), `matched ${matched}, injected ${injected}${state}`);
   setText(card.querySelector("button"), isOff(fault) ? "Turn on" : "Turn off");

@@ -12,13 +12,16 @@ mod mappings;
 mod metadata;
 mod near_misses;
 mod options;
+mod page;
 mod problem;
 mod requests;
 mod router;
 mod scenarios;
 mod service;
 mod settings;
+mod status;
 mod tokens;
+mod tree;
 mod verify;
 mod waiters;
 
@@ -27,6 +30,7 @@ pub(crate) use service::service;
 
 use crate::events::{Log, Waits};
 use crate::journal::Journal;
+use crate::readiness_check::ReadinessCheck;
 use crate::scenarios::Scenarios;
 use crate::server::Readiness;
 use crate::simulation::SimulationControl;
@@ -49,6 +53,9 @@ pub(crate) struct Admin {
     pub(crate) readiness: Readiness,
     /// `None` without a simulation at the start.
     pub(crate) simulation: Option<SimulationControl>,
+    pub(crate) readiness_check: ReadinessCheck,
+    /// The variables that direct clients to this server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -95,7 +95,7 @@ impl Capture {
         }
         let description = format!("Changes of the metadata of http://{server}");
         self.write(&recording.simulation_file(&description, self.redact)?)?;
-        let _ = writeln!(std::io::stderr(), "captured {} states of http://{server}", recording.len());
+        let _ = writeln!(std::io::stderr(), "changes of http://{server} that were captured: {}", recording.len());
         Ok(())
     }
 

@@ -81,7 +81,7 @@ async fn a_python_handler_asks_again_when_a_migration_makes_the_server_unavailab
     run.advance(Duration::from_secs(30)).await.unwrap();
     assert_eq!(handler.line(), "NONE");
     let received = server.requests().received();
-    assert_eq!(received[0].status(), Some(503), "{received:?}");
+    assert_eq!(received[0].status().unwrap(), 503, "{received:?}");
 }
 
 #[tokio::test]

@@ -37,8 +37,8 @@ fn google_guest_agent() {
 
 #[test]
 #[ignore = "needs root, and the packages that scripts/test unpacks"]
-fn google_guest_agent_sets_the_clock_after_a_live_migration() {
-    boot("guest-clock.sh");
+fn google_clock_skew_daemon_sets_the_clock_after_a_live_migration() {
+    boot("clock-skew.sh");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! `cargo test --example preemption` runs it.
 
 use bytes::Bytes;
+use gce_metadata_server::Server;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -27,21 +28,14 @@ async fn work(metadata_host: String) -> Result<&'static str> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    println!("{}", work(std::env::var("GCE_METADATA_HOST")?).await?);
+    let server = Server::builder().simulate().start().await?;
+    let worker = tokio::spawn(work(server.address().to_string()));
+    server.scenario("preemption").run().await?;
+    assert_eq!(worker.await??, "saved");
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gce_metadata_server::Server;
-
-    #[tokio::test]
-    async fn the_work_is_saved_when_the_machine_is_preempted() -> Result<()> {
-        let server = Server::builder().simulate().start().await?;
-        let worker = tokio::spawn(work(server.address().to_string()));
-        server.scenario("preemption").run().await?;
-        assert_eq!(worker.await??, "saved");
-        Ok(())
-    }
+#[test]
+fn the_work_is_saved_when_the_machine_is_preempted() {
+    main().unwrap();
 }

@@ -100,6 +100,7 @@ mod journal;
 mod json_pointer;
 mod metrics;
 mod rate_limits;
+mod readiness_check;
 mod reload;
 mod request_pattern;
 mod scenarios;

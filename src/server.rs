@@ -8,6 +8,7 @@ mod builder;
 mod connection;
 mod ends_with_client;
 mod entrance;
+mod environment;
 mod listener;
 mod open_connections;
 mod readiness;
@@ -168,12 +169,7 @@ impl Server {
     /// The URL of the admin listener for clients on this machine: `http://HOST:PORT`, or `unix:` and the absolute path of the
     /// socket, since clients may have another working directory; `None` without one.
     pub fn admin_url(&self) -> Option<String> {
-        Some(match self.admin_address.as_ref()? {
-            Address::Unix(path) => {
-                format!("unix:{}", std::path::absolute(path).as_ref().unwrap_or(path).display())
-            }
-            address => format!("http://{}", address.reachable()?),
-        })
+        environment::admin_url(self.admin_address.as_ref()?)
     }
 
     /// Waits until a client of the admin API asks for a shutdown. The caller decides what to do.
@@ -319,8 +315,7 @@ impl Server {
     /// Environment variables, as names and values, that direct Google's client libraries and gcloud to this server. Empty for a
     /// Unix socket.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"];
-        self.address.reachable().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
+        environment::of_clients(&self.address)
     }
 
     /// Stops the server gracefully: it accepts no new connections, answers requests that wait for a change, and lets other

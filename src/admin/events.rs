@@ -130,6 +130,7 @@ mod tests {
     use crate::events::{EventKind, Events, Log, Waits};
     use crate::faults::Faults;
     use crate::hosts;
+    use crate::readiness_check::ReadinessCheck;
     use crate::scenarios::{Ports, Scenarios};
     use crate::server::Readiness;
     use crate::vm::VmBuilder;
@@ -155,8 +156,11 @@ mod tests {
             journal: None,
             events: events.clone(),
         });
+        let readiness_check = ReadinessCheck::new(&vm, None, stop.clone());
         let admin = Admin {
             vm,
+            readiness_check,
+            environment: Vec::new(),
             journal: None,
             readiness: Readiness::detached(),
             scenarios,

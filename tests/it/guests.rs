@@ -37,6 +37,12 @@ fn google_guest_agent() {
 
 #[test]
 #[ignore = "needs root, and the packages that scripts/test unpacks"]
+fn google_clock_skew_daemon_sets_the_clock_after_a_live_migration() {
+    boot("clock-skew.sh");
+}
+
+#[test]
+#[ignore = "needs root, and the packages that scripts/test unpacks"]
 fn cloud_init() {
     boot("cloud-init.sh");
 }

@@ -78,10 +78,15 @@ fn a_go_program_steers_the_server() {
 
 /// Runs a suite of docs/assertions.md by `exec`. Its tests take turns, because they share the journal.
 fn assert_requests(folder: &str, variables: &[(&str, &Path)], command: &[&str]) {
+    run_in(&format!("assertions/{folder}"), variables, command);
+}
+
+/// Runs a command by `exec` in a folder of the recipes.
+fn run_in(folder: &str, variables: &[(&str, &Path)], command: &[&str]) {
     let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
         .args(["exec", "--"])
         .args(command)
-        .current_dir(repository("tests/recipes/assertions").join(folder))
+        .current_dir(repository("tests/recipes").join(folder))
         .envs(variables.iter().copied())
         .output()
         .unwrap();
@@ -115,6 +120,25 @@ fn a_go_test_asserts_what_the_program_asked() {
 fn a_java_program_asserts_what_it_asked() {
     let libraries = repository("target/clients/java").to_str().unwrap().to_owned() + "/*";
     assert_requests("", &[], &["java", "-cp", &libraries, "Requests.java"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_python_program_survives_a_preemption() {
+    let pytest = repository("target/clients/venv/bin/pytest");
+    run_in("preemption", &[], &[pytest.to_str().unwrap(), "-p", "no:cacheprovider", "test_worker.py"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_node_program_survives_a_preemption() {
+    run_in("preemption", &[], &["node", "--test", "worker.test.mjs"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_go_program_survives_a_preemption() {
+    run_in("preemption/go", &[], &["go", "test", "-count=1", "./..."]);
 }
 
 #[test]

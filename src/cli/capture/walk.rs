@@ -76,6 +76,12 @@ impl Client {
     ) -> Result<Answer, NoAnswer> {
         http_client::get(&self.target, path, headers, TIME_LIMIT).await
     }
+
+    /// A long poll of all metadata: is answered when they no longer have this entity tag, or when this time, in whole seconds, is over.
+    pub(super) async fn wait(&self, tag: &str, time: Duration) -> Result<Answer, NoAnswer> {
+        let query = format!("wait_for_change=true&last_etag={tag}&timeout_sec={}", time.as_secs());
+        http_client::get(&self.target, &format!("{V1}/{RECURSION}&{query}"), [FLAVOR], time + TIME_LIMIT).await
+    }
 }
 
 /// The answers of a server, and the values in them.
@@ -92,16 +98,8 @@ pub(super) struct Captured {
 
 /// Asks for all metadata but tokens.
 pub(super) async fn walk(client: &Client, recursion: Answer) -> anyhow::Result<Captured> {
-    let server = client.target();
-    if !is_metadata(recursion.headers()) {
-        bail!("http://{server} is not a metadata server: its answer has no `Metadata-Flavor: Google`");
-    }
-    let dump = serde_json::from_slice(recursion.body()).ok().filter(Value::is_object);
-    let Some(dump) = dump.filter(|_| recursion.status() == StatusCode::OK) else {
-        bail!("http://{server}{V1}/{RECURSION} is answered {}, not with a JSON object", recursion.status());
-    };
     let captured = Captured {
-        dump: Dump::new(dump),
+        dump: Dump::new(metadata(client, &recursion)?),
         answers: BTreeMap::from([(RECURSION.to_owned(), recursion)]),
         unlisted: Vec::new(),
         notes: Vec::new(),
@@ -118,6 +116,22 @@ pub(super) async fn walk(client: &Client, recursion: Answer) -> anyhow::Result<C
         walk.captured.notes.push(format!("stopped after {MAX_REQUESTS} requests: the rest is missing"));
     }
     Ok(walk.captured)
+}
+
+/// The JSON object of recursion over all metadata.
+///
+/// # Errors
+/// If the answer is not that of a metadata server.
+pub(super) fn metadata(client: &Client, recursion: &Answer) -> anyhow::Result<Value> {
+    let server = client.target();
+    if !is_metadata(recursion.headers()) {
+        bail!("http://{server} is not a metadata server: its answer has no `Metadata-Flavor: Google`");
+    }
+    let metadata = serde_json::from_slice(recursion.body()).ok().filter(Value::is_object);
+    let Some(metadata) = metadata.filter(|_| recursion.status() == StatusCode::OK) else {
+        bail!("http://{server}{V1}/{RECURSION} is answered {}, not with a JSON object", recursion.status());
+    };
+    Ok(metadata)
 }
 
 struct Walk<'a> {

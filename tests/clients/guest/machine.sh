@@ -49,6 +49,10 @@ mount -t tmpfs tmpfs $root/tmp
 cp "$config" $root/run/config.json
 cp "$server" $root/run/server
 cp "$(dirname "$0")"/*.sh $root/run/
+# The Python packages, read-only.
+mkdir $root/run/clients
+mount --bind "$packages/../.." $root/run/clients
+mount -o remount,bind,ro $root/run/clients
 echo '127.0.0.1 localhost' >$root/etc/hosts
 echo '169.254.169.254 metadata.google.internal metadata' >>$root/etc/hosts
 

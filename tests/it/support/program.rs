@@ -34,6 +34,11 @@ impl Program {
 }
 
 impl Program {
+    /// The next line of standard output.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().expect("the program has ended").unwrap()
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

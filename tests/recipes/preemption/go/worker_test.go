@@ -1,0 +1,18 @@
+package worker
+
+import (
+	"net/http"
+	"os"
+	"testing"
+)
+
+func TestTheWorkIsSavedWhenTheMachineIsPreempted(t *testing.T) {
+	scenarios := os.Getenv("GCE_METADATA_ADMIN") + "/__admin/scenarios"
+	saved := make(chan bool, 1)
+	go Work(t.Context(), func() error { saved <- true; return nil })
+	if answer, err := http.Post(scenarios+"/preemption/run", "", nil); err != nil || answer.StatusCode != 202 {
+		t.Fatal(answer, err)
+	}
+	<-saved
+	http.Post(scenarios+"/reset", "", nil)
+}

@@ -1,0 +1,32 @@
+# A client of scripts/retry-matrix: Google's guest agent. It takes the fault from FAULT, a stub mapping, and the seconds for which the
+# server is not ready from NOT_READY. It prints the requests of the journal when the agent has got the metadata.
+sed -i 's/"enable-oslogin": "TRUE"/"enable-oslogin": "FALSE"/' /run/config.json
+eventually 'the config is reloaded' grep -q 'config reloaded' /run/server.log
+admin() { curl -sSf -H 'Content-Type: application/json' "http://127.0.0.1:9001/__admin/$1" "${@:2}"; }
+[ -z "${FAULT:-}" ] || admin mappings -d "$FAULT" >/dev/null
+[ -z "${NOT_READY:-}" ] || admin settings -d '{"ready": false}' >/dev/null
+
+# The agent sets the machine's clock by hwclock. This one only records its call, and the agent could not set the clock itself.
+mkdir /run/stubs
+printf '#!/bin/sh\necho "hwclock $*" >>/run/hwclock.log\n' >/run/stubs/hwclock
+chmod +x /run/stubs/hwclock
+echo started
+PATH=/run/stubs:$PATH setpriv --bounding-set -sys_time google_guest_agent >/run/agent.log 2>&1 &
+agent=$!
+trap '[ $? = 0 ] || { cat /run/agent.log >&2; failed; }' EXIT
+if [ -n "${NOT_READY:-}" ]; then
+  sleep "$NOT_READY"
+  admin settings -d '{"ready": true}' >/dev/null
+fi
+
+got_metadata() { admin requests/find -d '{"urlPath": "/computeMetadata/v1/"}' | grep -q '"wasMatched"' && has_200; }
+has_200() { admin requests | tr -d ' \n' | grep -q '"response":{[^}]*"status":200\|"status":200'; }
+deadline=$((SECONDS + ${LIMIT:-240}))
+until has_200; do
+  kill -0 $agent || { echo 'error exit'; exit 0; }
+  [ $SECONDS -lt $deadline ] || { echo 'error none'; exit 0; }
+  sleep 0.2
+done
+echo ok
+echo "journal $(admin requests)"
+[ ! -e /run/hwclock.log ] || cat /run/hwclock.log >&2

@@ -1,0 +1,219 @@
+"""One cell of the matrix: a client, a server of its own with a fault, and what the client did."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack
+from typing import NamedTuple
+
+# A client that has no result after this number of seconds is stopped.
+LIMIT = 300
+V1 = "/computeMetadata/v1/"
+
+
+class Cell(NamedTuple):
+    # `ok`, or the class of the error.
+    outcome: str
+    requests: int
+    seconds: float
+    # What the client has written to standard error.
+    log: str
+
+
+class Server:
+    """A server with the admin API, at free ports."""
+
+    def __init__(self, program, folder):
+        self.log = open(f"{folder}/server.log", "w")
+        command = [program, "--port", "0", "--admin", "0", "--threads", "1"]
+        environment = {"PATH": os.environ["PATH"], "HOME": folder}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
+        self.variables = {}
+        while "GCE_METADATA_ADMIN" not in self.variables:
+            line = self.process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the server did not start: {folder}/server.log")
+            if found := re.match(r"export (\w+)=(.*)\n", line):
+                self.variables[found[1]] = found[2].strip("'\"")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def admin(self, method, path, body=None):
+        """The JSON of an answer of the admin API; None if it has no body."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.variables['GCE_METADATA_ADMIN']}/__admin/{path}"
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def journal(self, fault):
+        """All requests, once the journal has those that the fault was matched with. It has a request when it ends."""
+        while True:
+            requests = self.admin("GET", "requests")["requests"]
+            matched = 0
+            if fault:
+                matched = self.admin("GET", f"mappings/{fault}")["metadata"]["metadataServer"]["matched"]
+            if len(requests) >= matched:
+                return requests
+            time.sleep(0.1)
+
+
+class Process:
+    """A client. The first line that it prints is `started`, before its first request; then `ok` or `error CLASS`."""
+
+    def __init__(self, command, environment, folder):
+        self.log = open(f"{folder}/client.log", "w+")
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=self.log, text=True, start_new_session=True
+        )
+        self.timer = threading.Timer(LIMIT, self.stop)
+        self.timer.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.timer.cancel()
+        self.stop()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def stop(self):
+        """Stops the client with its children, which are in its session."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def line(self):
+        """The next line with the time at which it was printed; an empty line at the end."""
+        line = self.process.stdout.readline().strip()
+        return line, time.time()
+
+    def written(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def started(self):
+        line, at = self.line()
+        if line != "started":
+            raise RuntimeError(f"the client did not start: {line} {self.written()}")
+        return at
+
+
+def is_counted(client, url):
+    path = urllib.parse.urlsplit(url).path
+    return path == V1 if client.is_guest else path.startswith(V1) and path.endswith("/token")
+
+
+def result(client, requests, outcome, started, ended, log):
+    """A cell, from the requests of the journal. Its time begins with the first request that is counted."""
+    counted = [entry["request"] for entry in requests if is_counted(client, entry["request"]["url"])]
+    begin = min((request["loggedDate"] / 1000 for request in counted), default=started)
+    return Cell(outcome, len(counted), ended - begin, log)
+
+
+def outcome_of(line):
+    if line == "ok":
+        return line
+    return line.removeprefix("error ") if line.startswith("error ") else "no result"
+
+
+def run(program, client, scenario, gate):
+    """Runs a client against a scenario. The gate limits how many clients start at a time, because starts need the processor."""
+    run_in = run_guest if client.is_guest else run_client
+    with tempfile.TemporaryDirectory(prefix="retry-matrix-") as folder:
+        return run_in(program, client, scenario, gate, folder)
+
+
+def run_client(program, client, scenario, gate, folder):
+    with ExitStack() as stack:
+        gate.acquire()
+        # Released at the end too, if the start fails.
+        release = stack.enter_context(Once(gate.release))
+        server = stack.enter_context(Server(program, folder))
+        fault = None
+        if scenario.fault:
+            fault = server.admin("POST", "mappings", {"request": client.request, **scenario.fault})["id"]
+        if scenario.tokens:
+            server.admin("PUT", "tokens/default", scenario.tokens)
+        if scenario.not_ready:
+            server.admin("POST", "settings", {"ready": False})
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+            "CLOUDSDK_CONFIG": folder,
+            "NO_PROXY": "127.0.0.1",
+            **server.variables,
+            "METADATA_SERVER_DETECTION": "assume-present",
+            "TOKENS": str(scenario.times),
+            **client.environment,
+        }
+        process = stack.enter_context(Process(client.command, environment, folder))
+        started = process.started()
+        release()
+        if scenario.not_ready:
+            time.sleep(max(0, started + scenario.not_ready - time.time()))
+            server.admin("POST", "settings", {"ready": True})
+        line, ended = process.line()
+        log = process.written()
+        # Ends the client's requests, so that the journal has them.
+        process.stop()
+        begin = started if scenario.not_ready else None
+        cell = result(client, server.journal(fault), outcome_of(line), started, ended, log)
+        return cell if begin is None else cell._replace(seconds=ended - begin)
+
+
+def run_guest(program, client, scenario, gate, folder):
+    """The machine has its own server. Its script adds the fault and prints the journal."""
+    environment = {"PATH": os.environ["PATH"], "HOME": folder}
+    if scenario.fault:
+        environment["FAULT"] = json.dumps({"request": client.request, **scenario.fault})
+    if scenario.not_ready:
+        environment["NOT_READY"] = str(scenario.not_ready)
+    command = [program if word == "SERVER" else word for word in client.command]
+    with ExitStack() as stack:
+        gate.acquire()
+        release = stack.enter_context(Once(gate.release))
+        process = stack.enter_context(Process(command, environment, folder))
+        started = process.started()
+        release()
+        line, ended = process.line()
+        journal, _ = process.line()
+        log = process.written()
+    requests = json.loads(journal.removeprefix("journal "))["requests"] if journal else []
+    cell = result(client, requests, outcome_of(line), started, ended, log)
+    return cell._replace(seconds=ended - started) if scenario.not_ready else cell
+
+
+class Once:
+    """Calls a function once: when it is called, or at the end of a `with`."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self):
+        function, self.function = self.function, lambda: None
+        function()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self()

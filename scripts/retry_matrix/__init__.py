@@ -4,5 +4,6 @@ import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # What scripts/test installs, and what scripts/retry-matrix adds.
-INSTALLED = f"{ROOT}/target/clients"
+# npm can't install into a folder behind a symbolic link.
+INSTALLED = os.path.realpath(f"{ROOT}/target/clients")
 ADDED = f"{INSTALLED}/retry"

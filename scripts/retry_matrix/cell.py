@@ -119,7 +119,7 @@ class Process:
 
 def is_counted(client, url):
     path = urllib.parse.urlsplit(url).path
-    return path == V1 if client.is_guest else path.startswith(V1) and path.endswith("/token")
+    return path.rstrip("/") == V1.rstrip("/") if client.is_guest else path.startswith(V1) and path.endswith("/token")
 
 
 def result(client, requests, outcome, started, ended, log):

@@ -100,7 +100,7 @@ def guest_agent():
     sudo = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=FAULT,NOT_READY"]
     machine = ["bash", f"{PROGRAMS}/guest/machine.sh", "SERVER", f"{PROGRAMS}/guest/vm.json", "retry.sh"]
     command = [*sudo, *isolated, *machine]
-    metadata = {"urlPath": "/computeMetadata/v1/"}
+    metadata = {"urlPathPattern": "/computeMetadata/v1/+"}
     return Client("guest agent", "Debian", command, guest_agent_version, request=metadata, is_guest=True)
 
 

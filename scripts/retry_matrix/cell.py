@@ -142,6 +142,16 @@ def run(program, client, scenario, gate):
         return run_in(program, client, scenario, gate, folder)
 
 
+def without_gcloud(folder):
+    """A folder for PATH with a gcloud that fails: Node's library asks gcloud for the project, and gcloud asks for tokens too."""
+    programs = f"{folder}/bin"
+    os.mkdir(programs)
+    with open(f"{programs}/gcloud", "w") as file:
+        file.write("#!/bin/sh\nexit 1\n")
+    os.chmod(f"{programs}/gcloud", 0o755)
+    return programs
+
+
 def run_client(program, client, scenario, gate, folder):
     with ExitStack() as stack:
         gate.acquire()
@@ -156,7 +166,7 @@ def run_client(program, client, scenario, gate, folder):
         if scenario.not_ready:
             server.admin("POST", "settings", {"ready": False})
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{without_gcloud(folder)}:{os.environ['PATH']}",
             "HOME": folder,
             "CLOUDSDK_CONFIG": folder,
             "NO_PROXY": "127.0.0.1",
@@ -168,16 +178,16 @@ def run_client(program, client, scenario, gate, folder):
         process = stack.enter_context(Process(client.command, environment, folder))
         started = process.started()
         release()
+        becomes_ready = threading.Timer(scenario.not_ready, server.admin, ["POST", "settings", {"ready": True}])
         if scenario.not_ready:
-            time.sleep(max(0, started + scenario.not_ready - time.time()))
-            server.admin("POST", "settings", {"ready": True})
+            becomes_ready.start()
         line, ended = process.line()
+        becomes_ready.cancel()
         log = process.written()
         # Ends the client's requests, so that the journal has them.
         process.stop()
-        begin = started if scenario.not_ready else None
         cell = result(client, server.journal(fault), outcome_of(line), started, ended, log)
-        return cell if begin is None else cell._replace(seconds=ended - begin)
+        return cell._replace(seconds=ended - started) if scenario.not_ready else cell
 
 
 def run_guest(program, client, scenario, gate, folder):

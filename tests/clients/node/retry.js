@@ -2,10 +2,17 @@
 const { GoogleAuth } = require('google-auth-library');
 const metadata = require('gcp-metadata');
 
+/** The library has accepted an answer without a token: it returns invalid JSON as a string. */
+class NoToken extends Error {}
+
 async function getTokens(library, times) {
   const auth = new GoogleAuth({ scopes: 'https://www.googleapis.com/auth/cloud-platform' });
   for (let i = 0; i < times; i++) {
-    await (library === 'gcp-metadata' ? metadata.instance('service-accounts/default/token') : auth.getAccessToken());
+    const token =
+      library === 'gcp-metadata'
+        ? (await metadata.instance('service-accounts/default/token')).access_token
+        : await auth.getAccessToken();
+    if (!token) throw new NoToken();
   }
 }
 

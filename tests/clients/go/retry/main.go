@@ -3,22 +3,34 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"os"
 	"strconv"
+	"strings"
 
 	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2/google"
 )
 
+// NoToken is the error of an answer that the library has accepted.
+type NoToken struct{}
+
+func (NoToken) Error() string { return "not JSON" }
+
 // getTokens gets as many tokens as times says.
 func getTokens(library string, times int) error {
 	if library == "compute/metadata" {
 		for range times {
-			if _, err := metadata.Get("instance/service-accounts/default/token"); err != nil {
+			answer, err := metadata.Get("instance/service-accounts/default/token")
+			if err != nil {
 				return err
+			}
+			// The library returns text; its callers parse it.
+			if !json.Valid([]byte(answer)) {
+				return NoToken{}
 			}
 		}
 		return nil
@@ -40,7 +52,7 @@ func class(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return fmt.Sprintf("%T", err)
+	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", err), "*"), "main.")
 }
 
 func main() {

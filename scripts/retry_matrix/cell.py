@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 # A client that has no result after this number of seconds is stopped.
 LIMIT = 300
-V1 = "/computeMetadata/v1/"
+V1 = "/computeMetadata/v1"
 
 
 class Cell(NamedTuple):
@@ -61,16 +61,17 @@ class Server:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def journal(self, fault):
-        """All requests, once the journal has those that the fault was matched with. It has a request when it ends."""
-        while True:
-            requests = self.admin("GET", "requests")["requests"]
+    def journal(self, client, fault):
+        """The requests of a client, once the journal has all that the fault has matched. It has a request when that ends."""
+        for _ in range(300):
+            requests = counted(client, self.admin("GET", "requests")["requests"])
             matched = 0
             if fault:
                 matched = self.admin("GET", f"mappings/{fault}")["metadata"]["metadataServer"]["matched"]
             if len(requests) >= matched:
                 return requests
             time.sleep(0.1)
+        raise RuntimeError(f"the journal has {len(requests)} of {matched} requests that the fault has matched")
 
 
 class Process:
@@ -117,16 +118,18 @@ class Process:
         return at
 
 
-def is_counted(client, url):
-    path = urllib.parse.urlsplit(url).path
-    return path.rstrip("/") == V1.rstrip("/") if client.is_guest else path.startswith(V1) and path.endswith("/token")
+def counted(client, entries):
+    """The requests for a token, or of the guest agent those for all metadata."""
+    requests = [entry["request"] for entry in entries]
+    paths = [urllib.parse.urlsplit(request["url"]).path.rstrip("/") for request in requests]
+    wanted = V1 if client.is_guest else "/token"
+    return [request for request, path in zip(requests, paths) if path.endswith(wanted)]
 
 
-def result(client, requests, outcome, started, ended, log):
-    """A cell, from the requests of the journal. Its time begins with the first request that is counted."""
-    counted = [entry["request"] for entry in requests if is_counted(client, entry["request"]["url"])]
-    begin = min((request["loggedDate"] / 1000 for request in counted), default=started)
-    return Cell(outcome, len(counted), ended - begin, log)
+def result(requests, outcome, started, ended, log):
+    """A cell. Its time begins with the first request."""
+    begin = min((request["loggedDate"] / 1000 for request in requests), default=started)
+    return Cell(outcome, len(requests), ended - begin, log)
 
 
 def outcome_of(line):
@@ -186,7 +189,7 @@ def run_client(program, client, scenario, gate, folder):
         log = process.written()
         # Ends the client's requests, so that the journal has them.
         process.stop()
-        cell = result(client, server.journal(fault), outcome_of(line), started, ended, log)
+        cell = result(server.journal(client, fault), outcome_of(line), started, ended, log)
         return cell._replace(seconds=ended - started) if scenario.not_ready else cell
 
 
@@ -207,8 +210,8 @@ def run_guest(program, client, scenario, gate, folder):
         line, ended = process.line()
         journal, _ = process.line()
         log = process.written()
-    requests = json.loads(journal.removeprefix("journal "))["requests"] if journal else []
-    cell = result(client, requests, outcome_of(line), started, ended, log)
+    requests = counted(client, json.loads(journal.removeprefix("journal "))["requests"] if journal else [])
+    cell = result(requests, outcome_of(line), started, ended, log)
     return cell._replace(seconds=ended - started) if scenario.not_ready else cell
 
 

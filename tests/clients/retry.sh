@@ -6,7 +6,7 @@ url="http://$GCE_METADATA_HOST/computeMetadata/v1/instance/service-accounts/defa
 echo started
 outcome=ok
 for ((i = 0; i < TOKENS; i++)); do
-  curl --silent --show-error --fail --max-time 20 --retry 3 --retry-all-errors --retry-delay 1 --output /dev/null \
-    --header 'Metadata-Flavor: Google' "$url" || { outcome="error exit-$?"; break; }
+  curl --silent --show-error --fail --max-time 20 --retry 3 --retry-all-errors --retry-delay 1 --output "$HOME/token" \
+    --header 'Metadata-Flavor: Google' "$url" || { outcome="error exit $?"; break; }
 done
 echo "$outcome"

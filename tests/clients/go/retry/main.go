@@ -47,12 +47,16 @@ func getTokens(library string, times int) error {
 	return nil
 }
 
-// class is the type of the innermost error.
+// class is the type of the innermost error, or its text if the type says nothing.
 func class(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", err), "*"), "main.")
+	name := strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", err), "*"), "main.")
+	if text := err.Error(); len(text) < 30 && (name == "errors.errorString" || name == "syscall.Errno") {
+		return text
+	}
+	return name
 }
 
 func main() {

@@ -99,7 +99,8 @@ class Process:
         """Stops the client with its children, which are in its session."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
+            # It has ended, or it runs by sudo; the script of the guest agent has a limit of its own.
             pass
 
     def line(self):

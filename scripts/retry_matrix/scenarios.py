@@ -13,6 +13,8 @@ class Scenario(NamedTuple):
     times: int = 1
     # The server refuses connections for this number of seconds from the start of the client.
     not_ready: float = 0
+    # Not for the guest agent, which gets no tokens.
+    is_of_tokens: bool = False
 
 
 # Tables of the page: a heading and its columns.
@@ -28,7 +30,7 @@ TABLES = [
                 "429 once, `Retry-After: 3`",
                 {"response": {"status": 429, "headers": {"Retry-After": "3"}}, "failRequestCount": 1},
             ),
-            Scenario("404 always", {"response": {"status": 404}}),
+            Scenario("404 always", {"response": {"status": 404}}, is_of_tokens=True),
         ],
     ),
     (
@@ -45,7 +47,7 @@ TABLES = [
         "Start and expiry",
         [
             Scenario("not ready for 5 s", not_ready=5),
-            Scenario("tokens expire in 10 s; three calls", tokens={"lifetime": 10}, times=3),
+            Scenario("tokens expire in 10 s; three calls", tokens={"lifetime": 10}, times=3, is_of_tokens=True),
         ],
     ),
 ]

@@ -20,10 +20,13 @@ if [ -n "${NOT_READY:-}" ]; then
 fi
 
 # The agent has got the metadata when it has created the user of the attribute ssh-keys.
+outcome=ok
+deadline=$((SECONDS + 280))
 until grep -qsF MadeUpPublicKeyOfGrace /home/grace/.ssh/authorized_keys; do
-  kill -0 $agent || { echo 'error exit'; break; }
+  kill -0 $agent || { outcome='error exit'; break; }
+  [ $SECONDS -lt $deadline ] || { outcome='error none'; break; }
   sleep 0.2
 done
-kill -0 $agent && echo ok
+echo "$outcome"
 echo "journal $(admin requests)"
 [ ! -e /run/hwclock.log ] || cat /run/hwclock.log >&2

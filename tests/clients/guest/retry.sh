@@ -6,12 +6,13 @@ admin() { curl -sSf -H 'Content-Type: application/json' "http://127.0.0.1:9001/_
 [ -z "${FAULT:-}" ] || admin mappings -d "$FAULT" >/dev/null
 [ -z "${NOT_READY:-}" ] || admin settings -d '{"ready": false}' >/dev/null
 
-# The agent sets the machine's clock by hwclock. This one only records its call, and the agent could not set the clock itself.
-mkdir /run/stubs
-printf '#!/bin/sh\necho "hwclock $*" >>/run/hwclock.log\n' >/run/stubs/hwclock
-chmod +x /run/stubs/hwclock
+# The agent sets the clock by /sbin/hwclock, with that path, so PATH does not matter. This one only records its call; it is in the
+# machine's overlay, as all files here are. The agent itself can't set the clock, because it has no CAP_SYS_TIME.
+rm -f /usr/sbin/hwclock
+printf '#!/bin/sh\necho "hwclock $*" >>/run/hwclock.log\n' >/usr/sbin/hwclock
+chmod +x /usr/sbin/hwclock
 echo started
-PATH=/run/stubs:$PATH setpriv --bounding-set -sys_time google_guest_agent >/run/agent.log 2>&1 &
+setpriv --bounding-set -sys_time google_guest_agent >/run/agent.log 2>&1 &
 agent=$!
 trap '[ $? = 0 ] || { cat /run/agent.log >&2; failed; }' EXIT
 if [ -n "${NOT_READY:-}" ]; then
@@ -29,4 +30,5 @@ until grep -qsF MadeUpPublicKeyOfGrace /home/grace/.ssh/authorized_keys; do
 done
 echo "$outcome"
 echo "journal $(admin requests)"
+# Shown with the output of the client.
 [ ! -e /run/hwclock.log ] || cat /run/hwclock.log >&2

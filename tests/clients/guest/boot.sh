@@ -1,8 +1,9 @@
-# Runs inside of the machine: starts the server, then sources the script.
+# Runs inside of the machine: starts the server, whose admin API is at 127.0.0.1:9001, then sources the script.
 set -euo pipefail
 cd /
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
-/run/server --config-file /run/config.json --interface 169.254.169.254 --port 80 --metrics-enabled --metrics-interface 169.254.169.254 --admin 9001 -v 1 >/run/server.out 2>/run/server.log &
+/run/server --config-file /run/config.json --interface 169.254.169.254 --port 80 \
+  --metrics-enabled --metrics-interface 169.254.169.254 --admin 9001 -v 1 >/run/server.out 2>/run/server.log &
 # The server prints its address once it listens.
 until [ -s /run/server.out ]; do
   kill -0 $! || { cat /run/server.log >&2; exit 1; }

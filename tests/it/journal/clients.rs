@@ -54,3 +54,14 @@ fn java_wiremock_makes_and_removes_faults() {
     let libraries = format!("{}/*", repository("target/clients/java").display());
     run(Path::new("java"), &["-cp", &libraries], "java/Faults.java");
 }
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn go_wiremock_makes_and_removes_faults_and_reads_the_journal() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+        .args(["exec", "--"])
+        .arg(repository("target/clients/go/wiremock"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

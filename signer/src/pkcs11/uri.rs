@@ -55,8 +55,8 @@ impl Pkcs11Uri {
         Self { object: label, id, ..self }
     }
 
-    /// The path of the module in the query.
-    pub(super) fn module_path(&self) -> Option<&Path> {
+    /// Returns the path of the module in the query.
+    pub fn module_path(&self) -> Option<&Path> {
         self.module_path.as_deref()
     }
 
@@ -65,7 +65,7 @@ impl Pkcs11Uri {
         self.pin_source.as_deref()
     }
 
-    /// Whether the URI names a file with the PIN.
+    /// Returns whether the URI names a file with the PIN.
     pub fn has_pin_source(&self) -> bool {
         self.pin_source.is_some()
     }

@@ -46,8 +46,11 @@ impl Pkcs11 {
                 let module = uri.module_path().map(ToOwned::to_owned);
                 let module = access.pkcs11_module.clone().or(module);
                 let module = module.context("no module is given: add --pkcs11-module, or module-path to the URI")?;
-                for token in describe(&module, &uri, &options)? {
-                    print_token(&module, &token);
+                for (number, token) in describe(&module, &uri, &options)?.iter().enumerate() {
+                    if number > 0 {
+                        print_line("");
+                    }
+                    print_token(&module, token);
                 }
                 Ok(())
             }
@@ -73,7 +76,6 @@ fn print_token(module: &Path, token: &TokenDescription) {
         print_line("");
         print_key(module, key);
     }
-    print_line("");
 }
 
 fn print_key(module: &Path, key: &KeyDescription) {

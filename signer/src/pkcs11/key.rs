@@ -39,7 +39,7 @@ impl OpenKey {
         let session = TokenSession::open(&module, library, state.generation, token.slot)?;
         let opened = session.get()?;
         log_in(opened, &token, key.pin(options).as_ref(), &options.modules, &module)?;
-        let (handle, attributes) = find(opened, &key.uri, &token)?;
+        let (handle, attributes) = find(opened, &key.uri)?;
         let usable = UsableKey::of(opened, library, &token, &attributes)?;
         Ok(Self { session, handle, usable })
     }
@@ -114,34 +114,34 @@ impl UsableKey {
 }
 
 /// The only private key that fits the URI.
-fn find(session: &Session, uri: &Pkcs11Uri, token: &Token) -> Result<(ObjectHandle, KeyAttributes), Pkcs11Error> {
+fn find(session: &Session, uri: &Pkcs11Uri) -> Result<(ObjectHandle, KeyAttributes), Pkcs11Error> {
     let private = session.find_objects(&uri.template(ObjectClass::PRIVATE_KEY))?;
     match private[..] {
         [key] => Ok((key, KeyAttributes::read(session, key)?)),
-        [] => Err(Pkcs11Error::NoKey { uri: uri.to_string(), found: found_instead(session, uri, token)? }),
-        _ => Err(Pkcs11Error::SeveralKeys { uri: uri.to_string(), found: names(session, &private, token)? }),
+        [] => Err(Pkcs11Error::NoKey { uri: uri.to_string(), found: found_instead(session, uri)? }),
+        _ => Err(Pkcs11Error::SeveralKeys { uri: uri.to_string(), found: names(session, &private)? }),
     }
 }
 
 /// What the token has instead of the private key, in words.
-fn found_instead(session: &Session, uri: &Pkcs11Uri, token: &Token) -> Result<String, Pkcs11Error> {
+fn found_instead(session: &Session, uri: &Pkcs11Uri) -> Result<String, Pkcs11Error> {
     for (class, name) in [(ObjectClass::PUBLIC_KEY, "a public key"), (ObjectClass::CERTIFICATE, "a certificate")] {
         if !session.find_objects(&uri.template(class))?.is_empty() {
             return Ok(format!("the token has {name} of this name only"));
         }
     }
     let all = session.find_objects(&Pkcs11Uri::default().template(ObjectClass::PRIVATE_KEY))?;
-    Ok(match names(session, &all, token)? {
+    Ok(match names(session, &all)? {
         names if names.is_empty() => "the token has no private key".to_owned(),
         names => format!("the token's private keys are {names}"),
     })
 }
 
 /// The URIs of keys, for an error.
-fn names(session: &Session, keys: &[ObjectHandle], token: &Token) -> Result<String, Pkcs11Error> {
+fn names(session: &Session, keys: &[ObjectHandle]) -> Result<String, Pkcs11Error> {
     let name = |key: &ObjectHandle| {
         let KeyAttributes { label, id, .. } = KeyAttributes::read(session, *key)?;
-        Ok(token.uri().with_key(label, id).to_string())
+        Ok(Pkcs11Uri::default().with_key(label, id).to_string())
     };
     Ok(keys.iter().map(name).collect::<Result<Vec<_>, Pkcs11Error>>()?.join(", "))
 }

@@ -4,7 +4,7 @@
 use super::Pkcs11Error;
 use super::error::code;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::error::RvError;
+use cryptoki::error::{Error as CryptokiError, RvError};
 use gce_metadata_support::Secret;
 use std::collections::HashMap;
 use std::fmt;
@@ -167,9 +167,10 @@ impl Drop for Module {
 }
 
 /// The text of an error of loading, without the name of the crate that loads libraries.
-fn load_error(error: cryptoki::error::Error) -> String {
+fn load_error(error: CryptokiError) -> String {
     match error {
-        cryptoki::error::Error::LibraryLoading(error) => error.to_string(),
+        CryptokiError::LibraryLoading(error) => error.to_string(),
+        CryptokiError::MissingSymbol(name) => format!("it has no function {name}"),
         error => Pkcs11Error::from(error).to_string(),
     }
 }

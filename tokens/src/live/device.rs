@@ -15,6 +15,7 @@ use super::open_context::OpenContext;
 use super::options::AccessTokenKind;
 use super::upstream::Upstream;
 use certificate::DeviceCertificate;
+use gce_metadata_signer::JwsAlgorithm;
 use rustls_pki_types::CertificateDer;
 use std::fmt::Display;
 use std::path::Path;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 /// Opens a service account's key. It signs for the configured e-mail, or else for the account of each request.
 pub(super) fn open(key: &DeviceKey, context: &OpenContext) -> Result<LoadedCredentials, String> {
-    Ok(service_account(key.open(context)?, key.credential_type(), context.key_email.clone(), None, context))
+    service_account(key.open(context)?, key.credential_type(), context.key_email.clone(), None, context)
 }
 
 /// The tokens of a service account's key. `key_id` is that of Google, if it is known.
@@ -32,7 +33,10 @@ pub(super) fn service_account(
     email: Option<String>,
     key_id: Option<String>,
     context: &OpenContext,
-) -> LoadedCredentials {
+) -> Result<LoadedCredentials, String> {
+    if !signer.algorithms.contains(&JwsAlgorithm::Rs256) {
+        return Err("the key can't sign with RS256, as Google's tokens need: use an RSA key that may sign".to_owned());
+    }
     let bearer = JwtBearer {
         signer: signer.signer,
         key_id,
@@ -42,7 +46,7 @@ pub(super) fn service_account(
         upstream: context.upstream.clone(),
     };
     let fingerprint = Some(signer.spki_sha256);
-    LoadedCredentials { email, fingerprint, ..LoadedCredentials::new(credential_type, bearer.tokens()) }
+    Ok(LoadedCredentials { email, fingerprint, ..LoadedCredentials::new(credential_type, bearer.tokens()) })
 }
 
 /// Opens a workload's certificate. The Security Token Service exchanges it for a federated token, which impersonates

@@ -32,9 +32,11 @@ impl Pkcs11Account {
         let key = DeviceKey::Pkcs11(key);
         // A corrected PIN must cause a reload.
         let files = key.files(&context);
-        let signer = key.open(&context).map_err(|text| Problem { text, files: files.clone() })?;
+        let unusable = |text| Problem { text, files: files.clone() };
+        let signer = key.open(&context).map_err(unusable)?;
         let email = self.client_email.or_else(|| context.key_email.clone());
         let loaded = device::service_account(signer, key.credential_type(), email, self.private_key_id, &context);
+        let loaded = loaded.map_err(unusable)?;
         Ok(LoadedCredentials { files, ..loaded })
     }
 }

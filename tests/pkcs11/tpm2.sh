@@ -7,7 +7,7 @@ folder=$1
 shift
 cd "$folder"
 export TPM2_PKCS11_STORE=$folder/store TPM2_PKCS11_TCTI=tabrmd:bus_type=session TPM2TOOLS_TCTI=tabrmd:bus_type=session
-export TSS2_LOG=all+none TPM2_PKCS11_LOG_LEVEL=0
+export TSS2_LOG=all+ERROR TPM2_PKCS11_LOG_LEVEL=0
 mkdir -p store state
 processes=()
 trap 'kill "${processes[@]}" 2>/dev/null || true' EXIT
@@ -18,7 +18,10 @@ processes+=($!)
 until [ -e swtpm.sock ] && [ -e swtpm.sock.ctrl ]; do kill -0 "${processes[0]}"; done
 tpm2-abrmd --session --allow-root --tcti "swtpm:path=$folder/swtpm.sock" 2>abrmd.log &
 processes+=($!)
-until tpm2_getcap properties-fixed >/dev/null 2>&1; do kill -0 "${processes[1]}"; done
+until tpm2_getcap properties-fixed >/dev/null 2>getcap.log; do
+  kill -0 "${processes[1]}"
+  [ $SECONDS -lt 20 ] || { cat getcap.log abrmd.log; exit 1; }
+done
 
 {
   tpm2_ptool init

@@ -128,18 +128,17 @@ async fn credentials_files_may_name_keys_in_tokens() {
         setup.start(&softhsm(), "--credentials all.json --metrics-enabled --metrics-port 0", |_| {});
     setup.assert_tokens(&host, "all.json").await;
 
-    // A wrong PIN in the file keeps the key that is open; the right one is read again.
+    // A changed file of the PIN, or a changed entry, is read again; an unusable entry keeps the key that is open.
     let metrics = program.wait_for("# Metrics and health at http://");
     let reloads = async |outcome: &str| {
-        let metrics = metrics_at(&metrics).await;
-        metrics.lines().any(|line| line.contains("credential") && line.contains("reload") && line.contains(outcome) && !line.ends_with(" 0"))
+        let counter = format!("metadata_credential_reloads_total{{outcome=\"{outcome}\"}} 1");
+        metrics_at(&metrics).await.contains(&counter)
     };
-    std::fs::write(setup.hsm.file("pin"), "98765").unwrap();
-    eventually("the wrong PIN is refused", async || reloads("fail").await).await;
-    setup.assert_tokens(&host, "after a wrong PIN").await;
-    std::fs::write(setup.hsm.file("pin"), PIN).unwrap();
-    eventually("the right PIN is read", async || reloads("success").await).await;
-    setup.assert_tokens(&host, "after the right PIN").await;
+    std::fs::write(setup.hsm.file("pin"), format!("{PIN}\r\n")).unwrap();
+    eventually("the PIN is read again", async || reloads("good").await).await;
+    entry(json!({"uri": "pkcs11:object=none"}));
+    eventually("the entry is refused", async || reloads("bad").await).await;
+    setup.assert_tokens(&host, "after the reloads").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

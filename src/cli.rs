@@ -23,10 +23,10 @@ mod file;
 mod go;
 mod health;
 mod http_client;
-mod log_fields;
-mod logging;
 #[cfg(any(feature = "tpm", feature = "pkcs11"))]
 mod key_output;
+mod log_fields;
+mod logging;
 mod options;
 #[cfg(any(feature = "tpm", feature = "pkcs11"))]
 mod output_file;

@@ -96,7 +96,11 @@ fn print_key(module: &Path, key: &KeyDescription) {
     }
     if key.algorithms.as_ref().is_ok_and(|algorithms| algorithms.contains(&JwsAlgorithm::Rs256)) {
         let (module, uri) = (module.display().to_string(), key.uri.to_string());
-        print_line(&format!("serve with:  --pkcs11-module {} --pkcs11-uri {}", single_quoted(&module), single_quoted(&uri)));
+        print_line(&format!(
+            "serve with:  --pkcs11-module {} --pkcs11-uri {}",
+            single_quoted(&module),
+            single_quoted(&uri)
+        ));
     }
     if let Some(public_key) = &key.public_key {
         print_line(public_key.trim_end());

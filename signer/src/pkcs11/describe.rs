@@ -86,7 +86,12 @@ pub fn describe(module: &Path, uri: &Pkcs11Uri, options: &Pkcs11Options) -> Resu
     })
 }
 
-fn keys(session: &Session, library: &Pkcs11, token: &Token, uri: &Pkcs11Uri) -> Result<Vec<KeyDescription>, Pkcs11Error> {
+fn keys(
+    session: &Session,
+    library: &Pkcs11,
+    token: &Token,
+    uri: &Pkcs11Uri,
+) -> Result<Vec<KeyDescription>, Pkcs11Error> {
     let found = session.find_objects(&uri.template(ObjectClass::PRIVATE_KEY))?;
     found.into_iter().map(|key| describe_key(session, library, token, key)).collect()
 }

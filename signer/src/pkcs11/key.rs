@@ -70,7 +70,9 @@ impl DeviceKey for OpenKey {
         let scheme = self.usable.schemes.iter().find(|(known, _)| *known == alg).map(|(_, scheme)| *scheme);
         let Some(scheme) = scheme else {
             let kind = self.usable.kind;
-            return Err(Pkcs11Error::UnsuitableKey(format!("{alg}: the key ({kind}) can't sign with it in this token")));
+            return Err(Pkcs11Error::UnsuitableKey(format!(
+                "{alg}: the key ({kind}) can't sign with it in this token"
+            )));
         };
         self.session.with(|session| Ok(session.sign(&scheme.mechanism(), self.handle, &scheme.input(message))?))
     }

@@ -7,9 +7,8 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use std::borrow::Cow;
 
 /// The DER encoding of a DigestInfo of SHA-256 without its digest (RFC 8017, section 9.2).
-const DIGEST_INFO: [u8; 19] = [
-    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
-];
+const DIGEST_INFO: [u8; 19] =
+    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
 /// The length of a PSS salt, which JSON Web Signatures and TLS want to be that of the digest.
 const SALT_LENGTH: u64 = 32;
@@ -44,11 +43,8 @@ impl Scheme {
     }
 
     pub(super) fn mechanism(self) -> Mechanism<'static> {
-        let pss = PkcsPssParams {
-            hash_alg: MechanismType::SHA256,
-            mgf: PkcsMgfType::MGF1_SHA256,
-            s_len: SALT_LENGTH.into(),
-        };
+        let pss =
+            PkcsPssParams { hash_alg: MechanismType::SHA256, mgf: PkcsMgfType::MGF1_SHA256, s_len: SALT_LENGTH.into() };
         match self {
             Self::Sha256RsaPkcs => Mechanism::Sha256RsaPkcs,
             Self::RsaPkcs => Mechanism::RsaPkcs,

@@ -67,7 +67,9 @@ fn rsa(session: &Session, private: &KeyAttributes) -> Result<(KeyKind, PublicKey
     let modulus: Vec<u8> = modulus.into_iter().skip_while(|byte| *byte == 0).collect();
     let bits = modulus.len() * 8;
     if bits < MIN_BITS {
-        return Err(unsuitable(&format!("the key has {bits} bits; Google accepts RSA keys of {MIN_BITS} bits or more")));
+        return Err(unsuitable(&format!(
+            "the key has {bits} bits; Google accepts RSA keys of {MIN_BITS} bits or more"
+        )));
     }
     let key = PublicKey::rsa(&modulus, &exponent).map_err(|error| Pkcs11Error::Other(error.to_string()))?;
     Ok((KeyKind::Rsa(bits), key))

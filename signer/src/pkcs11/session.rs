@@ -18,7 +18,12 @@ pub(super) struct TokenSession {
 
 impl TokenSession {
     /// Opens a session. The caller holds the lock of the module's state.
-    pub(super) fn open(module: &Arc<Module>, library: &Pkcs11, generation: u64, slot: Slot) -> Result<Self, Pkcs11Error> {
+    pub(super) fn open(
+        module: &Arc<Module>,
+        library: &Pkcs11,
+        generation: u64,
+        slot: Slot,
+    ) -> Result<Self, Pkcs11Error> {
         // cryptoki must not close it: after a restart of the module, its handle may be that of another session.
         let session = library.open_ro_session_no_drop(slot)?;
         Ok(Self { module: Arc::clone(module), generation, session: Some(session) })
@@ -30,10 +35,7 @@ impl TokenSession {
     }
 
     /// Calls the module, unless it has been restarted since the session was opened.
-    pub(super) fn with<T>(
-        &self,
-        work: impl FnOnce(&Session) -> Result<T, Pkcs11Error>,
-    ) -> Result<T, Pkcs11Error> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Session) -> Result<T, Pkcs11Error>) -> Result<T, Pkcs11Error> {
         let state = self.module.state();
         if state.generation != self.generation || state.library().is_err() {
             return Err(Pkcs11Error::SessionEnded);

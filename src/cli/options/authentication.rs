@@ -1,9 +1,9 @@
 //! Options that choose the token source.
 
 use super::federation::{Federation, ProjectNumber};
+use super::ignored;
 use super::pkcs11::Pkcs11;
 use super::tpm::Tpm;
-use super::ignored;
 use crate::cli::file;
 use crate::cli::values::{token_lifetime, url};
 use anyhow::{Context, bail};

@@ -330,8 +330,7 @@ fn options_with_effect_are_no_warnings() {
 
 /// The error for options that have no effect without another one.
 fn refused(line: &str) -> Option<String> {
-    let checked =
-        parse(line).and_then(|options| options.authentication.check().map_err(|error| error.to_string()));
+    let checked = parse(line).and_then(|options| options.authentication.check().map_err(|error| error.to_string()));
     checked.err()
 }
 
@@ -353,7 +352,9 @@ fn options_of_a_device_without_its_key_are_refused() {
         let error = refused(line).unwrap_or_default();
         assert!(error.ends_with(&format!("does nothing without {without}")), "{line}: {error}");
     }
-    for line in ["--pkcs11-uri pkcs11: --use-oauth-token", "--credentials all.json --pkcs11-module m.so --pkcs11-pin-file p"] {
+    for line in
+        ["--pkcs11-uri pkcs11: --use-oauth-token", "--credentials all.json --pkcs11-module m.so --pkcs11-pin-file p"]
+    {
         assert_eq!(refused(line), None, "{line}");
     }
     for option in ["--tpm-path /dev/tpm0", "--parent-pass x", "--parent-pass-file x"] {

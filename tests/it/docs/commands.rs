@@ -40,6 +40,7 @@ pages! {
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
     the_commands_of_mtls_work: "docs/mtls.md",
     the_commands_of_oslogin_work: "docs/oslogin.md",
+    the_commands_of_pkcs11_work: "docs/pkcs11.md",
     the_commands_of_reference_http_work: "docs/reference-http.md",
     the_commands_of_security_work: "docs/security.md",
     the_commands_of_testing_work: "docs/testing.md",

@@ -39,7 +39,9 @@ fn pkcs11_show_describes_tokens_and_keys() {
         assert!(shown.contains("key:         RSA, 2048 bits\n") && shown.contains(";object=vm;id=%01\n"), "{shown}");
         assert!(shown.contains("\nsigns:       RS256, PS256\n") && shown.contains("can't be exported"), "{shown}");
         assert!(shown.contains("\n-----BEGIN PUBLIC KEY-----\n") && !shown.contains(PIN), "{shown}");
-        assert!(shown.contains("\nserve with:  --pkcs11-module '/usr/lib/softhsm/libsofthsm2.so' --pkcs11-uri 'pkcs11:"));
+        assert!(
+            shown.contains("\nserve with:  --pkcs11-module '/usr/lib/softhsm/libsofthsm2.so' --pkcs11-uri 'pkcs11:")
+        );
     }
 
     // The PIN is not tried on several tokens: for all but one of them it would be a wrong PIN.

@@ -32,7 +32,12 @@ pub(super) fn test_command(program: &str, before: &[&str], test: &str, folder: &
 
 /// Runs `work` in a process of its own with a token that `prepare` makes. `test` is the full name of the test, which the
 /// process runs again.
-pub(super) fn in_own_process(test: &str, module: PathBuf, prepare: impl FnOnce() -> Hsm, work: impl AsyncFnOnce(Token)) {
+pub(super) fn in_own_process(
+    test: &str,
+    module: PathBuf,
+    prepare: impl FnOnce() -> Hsm,
+    work: impl AsyncFnOnce(Token),
+) {
     in_own_process_with(test, module, prepare, false, work);
 }
 

@@ -23,8 +23,10 @@ fn the_key_is_opened_again_after_the_token_restarts() {
         let error = sign(&signer, Rs256, "message").await.unwrap_err();
         assert!(error.contains("no token fits pkcs11:object=vm; the module has no token"), "{error}");
         let _server = P11Kit::start(&token.file(""));
-        eventually("the signer has logged in again", async || sign(&signer, Rs256, "message").await.as_ref() == Ok(&before))
-            .await;
+        eventually("the signer has logged in again", async || {
+            sign(&signer, Rs256, "message").await.as_ref() == Ok(&before)
+        })
+        .await;
     });
 }
 

@@ -29,7 +29,8 @@ fn pem_of(size: KeySize) -> String {
 
 /// Asserts that the token and `PemSigner` make equal signatures with the key of this label.
 async fn signs_alike(token: &Token, label: &str) {
-    let (hsm, memory) = (token.open(&format!("pkcs11:object={label}")), PemSigner::from_pem(&token.pem(label)).unwrap());
+    let (hsm, memory) =
+        (token.open(&format!("pkcs11:object={label}")), PemSigner::from_pem(&token.pem(label)).unwrap());
     assert_eq!(hsm.info(), memory.info());
     for message in ["one", "two", "three"] {
         let request = SignRequest { alg: JwsAlgorithm::Rs256, message: message.to_owned().into() };
@@ -129,7 +130,10 @@ fn unusable_keys_and_tokens_are_errors_with_a_remedy() {
             ("token=none", "no token fits pkcs11:token=none; the module's tokens are pkcs11:token="),
             ("token=other", "no private key fits pkcs11:token=other; the token has no private key"),
             ("token=gce%20token;object=none", "the token's private keys are pkcs11:object="),
-            ("token=gce%20token;object=twin", "several private keys fit pkcs11:token=gce%20token;object=twin: pkcs11:object=twin;id="),
+            (
+                "token=gce%20token;object=twin",
+                "several private keys fit pkcs11:token=gce%20token;object=twin: pkcs11:object=twin;id=",
+            ),
             ("token=gce%20token;object=public", "the token has a public key of this name only"),
             ("token=gce%20token;id=%03", "the key wants the PIN before each signature"),
             ("token=gce%20token;object=short", "the key has 1024 bits; Google accepts RSA keys of 2048 bits or more"),

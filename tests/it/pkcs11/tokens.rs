@@ -97,7 +97,10 @@ async fn metrics_have_the_type_and_the_fingerprint_of_the_key() {
         .current_dir(setup.hsm.path()));
     let fingerprint = shown.lines().find_map(|line| line.strip_prefix("fingerprint: ")).unwrap();
     let label = format!("fingerprint=\"{fingerprint}\"");
-    assert!(metrics.lines().any(|line| line.starts_with("service_account_hash{") && line.contains(&label)), "{metrics}");
+    assert!(
+        metrics.lines().any(|line| line.starts_with("service_account_hash{") && line.contains(&label)),
+        "{metrics}"
+    );
 }
 
 /// The header of a token.
@@ -213,7 +216,10 @@ async fn invalid_options_and_keys_fail_the_start() {
         (uri(""), "the token `gce token` needs a PIN: give it with --pkcs11-pin-file, in GCE_METADATA_PKCS11_PIN"),
         (uri(" --pkcs11-pin-file wrong"), "the token `gce token` refused the PIN; it is not tried again"),
         (uri(" --pkcs11-pin-file nowhere"), "nowhere: No such file"),
-        (uri("?pin-source=file:pin --pkcs11-pin-file pin"), "--pkcs11-pin-file and the pin-source of --pkcs11-uri exclude"),
+        (
+            uri("?pin-source=file:pin --pkcs11-pin-file pin"),
+            "--pkcs11-pin-file and the pin-source of --pkcs11-uri exclude",
+        ),
         (uri("?pin-value=98765"), "pin-value would show the PIN in the list of processes"),
         (uri(" --credentials all.json"), "--pkcs11-uri and --credentials exclude each other: give one of them"),
         (uri(" --service-account-file vm.pem"), "--service-account-file and --pkcs11-uri exclude each other"),
@@ -229,8 +235,14 @@ async fn invalid_options_and_keys_fail_the_start() {
     assert!(error.contains("/nowhere.so: can't be loaded as a PKCS#11 module: "), "{error}");
     for (entry, text) in [
         (json!({"type": "pkcs11"}), "entry.json: at .: missing field `uri`"),
-        (json!({"type": "pkcs11", "uri": "pkcs11:?pin-value=98765"}), "entry.json: uri: not a usable PKCS#11 URI: pin-value"),
-        (json!({"type": "pkcs11", "uri": URI, "pin_file": "wrong"}), "entry.json: the token `gce token` refused the PIN"),
+        (
+            json!({"type": "pkcs11", "uri": "pkcs11:?pin-value=98765"}),
+            "entry.json: uri: not a usable PKCS#11 URI: pin-value",
+        ),
+        (
+            json!({"type": "pkcs11", "uri": URI, "pin_file": "wrong"}),
+            "entry.json: the token `gce token` refused the PIN",
+        ),
         (
             json!({"type": "pkcs11", "uri": "pkcs11:?pin-source=file:pin", "pin_file": "pin"}),
             "entry.json: pin_file and the URI's pin-source exclude each other",

@@ -66,7 +66,15 @@ impl Hsm {
         openssl(&["-pubout", "-outform", "DER"], &public);
         for (file, class) in [(&der, "privkey"), (&public, "pubkey")] {
             let mut tool = self.tool("gce token");
-            run(tool.arg("--write-object").arg(file).args(["--type", class, "--label", label, "--id", id, "--usage-sign"]));
+            run(tool.arg("--write-object").arg(file).args([
+                "--type",
+                class,
+                "--label",
+                label,
+                "--id",
+                id,
+                "--usage-sign",
+            ]));
         }
     }
 

@@ -56,7 +56,8 @@ impl Pkcs11Uri {
                 return set(&mut self.slot_id, name, number);
             }
             "library-version" => {
-                let version = version(value).ok_or_else(|| error("library-version: MAJOR or MAJOR.MINOR is expected"))?;
+                let version =
+                    version(value).ok_or_else(|| error("library-version: MAJOR or MAJOR.MINOR is expected"))?;
                 return set(&mut self.library_version, name, version);
             }
             // The class of the object, which is always a private key.
@@ -82,7 +83,9 @@ impl Pkcs11Uri {
                 set(&mut self.pin_source, name, PathBuf::from(path))
             }
             "pin-value" => Err(error(PIN_VALUE)),
-            "module-name" => Err(error("module-name is not supported: give the path with module-path or --pkcs11-module")),
+            "module-name" => {
+                Err(error("module-name is not supported: give the path with module-path or --pkcs11-module"))
+            }
             // RFC 7512: vendors' attributes of the query are ignored.
             _ if name.starts_with("x-") => Ok(()),
             _ => Err(error("the query has an attribute that is not known: pin-source and module-path are")),
@@ -163,7 +166,12 @@ mod tests {
 
     #[test]
     fn a_pin_in_the_uri_is_refused_and_not_quoted() {
-        for text in ["pkcs11:token=t?pin-value=98765", "pkcs11:token=t?98765", "pkcs11:token=t?pin=98765", "pkcs11:pin-value=98765"] {
+        for text in [
+            "pkcs11:token=t?pin-value=98765",
+            "pkcs11:token=t?98765",
+            "pkcs11:token=t?pin=98765",
+            "pkcs11:pin-value=98765",
+        ] {
             let error = parse(text).unwrap_err();
             assert!(!error.contains("98765"), "{error}");
         }

@@ -35,6 +35,7 @@ use key::OpenKey;
 use reopen::Reopener;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
 
@@ -62,7 +63,8 @@ pub enum Pkcs11Pin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pkcs11Key {
     module: PathBuf,
-    uri: Pkcs11Uri,
+    /// Shared by the clones, because a URI has many attributes.
+    uri: Arc<Pkcs11Uri>,
 }
 
 impl Pkcs11Key {
@@ -72,7 +74,7 @@ impl Pkcs11Key {
     /// If neither names a module.
     pub fn new(module: Option<PathBuf>, uri: Pkcs11Uri) -> Result<Self, Pkcs11Error> {
         let module = module.or_else(|| uri.module_path().map(Path::to_owned)).ok_or(Pkcs11Error::NoModule)?;
-        Ok(Self { module, uri })
+        Ok(Self { module, uri: Arc::new(uri) })
     }
 
     /// Returns the files whose content the use of the key depends on: that of the PIN.

@@ -88,10 +88,7 @@ impl Token {
 
     /// The options of all keys of this process, with the PIN in a file.
     pub(super) fn options(&self) -> Pkcs11Options {
-        let mut options = Pkcs11Options::default();
-        options.pin = Some(Pkcs11Pin::File(self.file("pin")));
-        options.modules = self.modules.clone();
-        options
+        Pkcs11Options { pin: Some(Pkcs11Pin::File(self.file("pin"))), modules: self.modules.clone() }
     }
 
     pub(super) fn key(&self, uri: &str) -> Pkcs11Key {

@@ -28,16 +28,14 @@ pub use module::Pkcs11Modules;
 pub use uri::{Pkcs11Uri, UriError};
 
 use super::limit::{OPEN_TIMEOUT, Unfinished, within};
-use super::queue::{SIGN_TIMEOUT, SignQueue, boxed_with_timeout};
-use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature};
+use super::queue::{SIGN_TIMEOUT, SignQueue, boxed_with_timeout, queued_signer};
+use super::{BoxSigner, JwsAlgorithm, KeyInfo};
 use gce_metadata_support::Secret;
 use key::OpenKey;
 use reopen::Reopener;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tower::Service;
 
 /// How tokens are used.
 #[derive(Debug, Clone, Default)]
@@ -148,25 +146,7 @@ impl Pkcs11Signer {
     }
 }
 
-impl fmt::Debug for Pkcs11Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pkcs11Signer").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-impl Service<SignRequest> for Pkcs11Signer {
-    type Response = Signature;
-    type Error = SignError;
-    type Future = SignatureFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SignError>> {
-        self.queue.poll_ready(context)
-    }
-
-    fn call(&mut self, request: SignRequest) -> Self::Future {
-        self.queue.call(request)
-    }
-}
+queued_signer!(Pkcs11Signer);
 
 /// Runs `work` with this module, which may hang.
 fn with_timeout<T: Send + 'static>(

@@ -96,3 +96,33 @@ where
         async move { signed.await.map_err(|_| SignError::Failed(timed_out))? }
     }))
 }
+
+/// Implements a signer by the queue in its field `queue`, and `Debug` by its `info`.
+macro_rules! queued_signer {
+    ($signer:ident) => {
+        impl std::fmt::Debug for $signer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($signer)).field("info", &self.info).finish_non_exhaustive()
+            }
+        }
+
+        impl tower::Service<$crate::SignRequest> for $signer {
+            type Response = $crate::Signature;
+            type Error = $crate::SignError;
+            type Future = $crate::queue::SignatureFuture;
+
+            fn poll_ready(
+                &mut self,
+                context: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Result<(), $crate::SignError>> {
+                self.queue.poll_ready(context)
+            }
+
+            fn call(&mut self, request: $crate::SignRequest) -> Self::Future {
+                self.queue.call(request)
+            }
+        }
+    };
+}
+
+pub(crate) use queued_signer;

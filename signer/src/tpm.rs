@@ -26,8 +26,8 @@ pub use error::TpmError;
 pub use pcrs::Pcrs;
 pub use provision::{KeyDescription, NewKey, ProvisionedKey, Provisioner, describe};
 
-use super::queue::{SIGN_TIMEOUT, SignQueue, boxed_with_timeout};
-use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
+use super::queue::{SIGN_TIMEOUT, SignQueue, boxed_with_timeout, queued_signer};
+use super::{BoxSigner, JwsAlgorithm, KeyInfo, key_info};
 use device::ENDORSEMENT_KEYS;
 use gce_metadata_support::Secret;
 use key::LoadedKey;
@@ -35,8 +35,6 @@ use limit::{OPEN_TIMEOUT, with_timeout};
 use rcgen::PublicKeyData;
 use std::fmt;
 use std::path::PathBuf;
-use std::task::{Context, Poll};
-use tower::Service;
 
 /// The address of a TPM, and how the use of a key in it is authorised.
 #[derive(Debug, Clone, Default)]
@@ -130,7 +128,11 @@ impl TpmSigner {
 
     /// Returns whether the key can sign with `alg`.
     pub fn supports(&self, alg: JwsAlgorithm) -> bool {
-        self.any_scheme || alg == JwsAlgorithm::Rs256
+        match alg {
+            JwsAlgorithm::Rs256 => true,
+            JwsAlgorithm::Ps256 => self.any_scheme,
+            JwsAlgorithm::Es256 | JwsAlgorithm::Es384 => false,
+        }
     }
 
     /// Boxes the signer and adds a time-out of 10 seconds per signature, because a hung TPM never answers.
@@ -140,22 +142,4 @@ impl TpmSigner {
     }
 }
 
-impl fmt::Debug for TpmSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TpmSigner").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-impl Service<SignRequest> for TpmSigner {
-    type Response = Signature;
-    type Error = SignError;
-    type Future = SignatureFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SignError>> {
-        self.queue.poll_ready(context)
-    }
-
-    fn call(&mut self, request: SignRequest) -> Self::Future {
-        self.queue.call(request)
-    }
-}
+queued_signer!(TpmSigner);

@@ -3,7 +3,7 @@
 use crate::support::google::{CLOUD_PLATFORM, Google};
 use crate::support::hsm::{Hsm, P11Kit, PIN, p11_kit_client, run, softhsm};
 use crate::support::program::{Program, failed_start};
-use crate::support::{Answer, eventually, get_at, metrics_at};
+use crate::support::{Answer, Client, eventually, get_at, metrics_at};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixListener;
+use tokio::net::{TcpStream, UnixListener};
 use tokio::time::timeout;
 
 const EMAIL: &str = "vm-1@sample-project.iam.gserviceaccount.com";
@@ -173,14 +173,17 @@ async fn a_module_that_hangs_during_a_signature_delays_no_stop() {
     let (program, host) = setup.start(&p11_kit_client(), &options, |_| {});
     setup.assert_tokens(&host, "before the stop").await;
     token.stop_answering();
+    let stream = TcpStream::connect(&host).await.unwrap();
+    let mut client = Client::over(stream, &host).await;
+    // The answer of a request before shows that the server reads from the connection.
+    assert_eq!(client.get("instance/id").await.status, 200);
     let asking = tokio::spawn(async move {
-        let stream = tokio::net::TcpStream::connect(&host).await.unwrap();
-        let mut client = crate::support::Client::over(stream, &host).await;
         let path = "instance/service-accounts/default/identity?audience=https://b.example.com";
-        client.try_get(path).await.is_ok()
+        client.try_get(path).await.map(|answer| answer.status)
     });
     program.stop();
-    let _ = asking.await.unwrap();
+    let answered = asking.await.unwrap();
+    assert!(!answered.as_ref().is_ok_and(|status| *status == 200), "{answered:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Compares a signature by [`Pkcs11Signer`] with the bare calls of the module (`C_SignInit`, `C_Sign`) for the same key in
 //! SoftHSM: the difference is the cost of the queue to the thread that owns the session. Needs SoftHSM and OpenSC.
 //!
-//! Rounds of both are measured in turns, and each round gives a ratio, so that a busy neighbour affects both.
+//! Single signatures of both are measured in turns, so that a busy neighbour affects both. A round gives the ratio of their medians.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
 
@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -24,7 +24,8 @@ const CONFIG: &str = "SOFTHSM2_CONF";
 const PIN: &str = "87654321";
 const MESSAGE: &[u8] = &[b'x'; 600];
 const ROUNDS: usize = 9;
-const SIGNATURES: u32 = 500;
+/// Signatures of each kind in a round.
+const SIGNATURES: usize = 500;
 
 fn main() {
     // SoftHSM reads the location of its tokens from the environment of the process.
@@ -57,7 +58,8 @@ fn measure() {
     let key = Pkcs11Key::new(Some(MODULE.into()), "pkcs11:token=bench".parse().unwrap()).unwrap();
     let signer = Pkcs11Signer::open(key, options).unwrap().boxed();
     let (session, key) = bare_session();
-    let runtime = Runtime::new().unwrap();
+    // As the threads of the server that serve connections.
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let bare = || {
         black_box(session.sign(&Mechanism::Sha256RsaPkcs, key, MESSAGE).unwrap());
     };
@@ -67,7 +69,12 @@ fn measure() {
     let mut ratios = Vec::new();
     // The first round warms up.
     for round in 0..=ROUNDS {
-        let (bare, ours) = (time(&bare), time(&ours));
+        let (mut bare_times, mut our_times) = (Vec::new(), Vec::new());
+        for _ in 0..SIGNATURES {
+            bare_times.push(time(&bare));
+            our_times.push(time(&ours));
+        }
+        let (bare, ours) = (median(bare_times), median(our_times));
         let ratio = ours.as_secs_f64() / bare.as_secs_f64();
         println!("round {round}: bare {bare:.1?}, signer {ours:.1?}, ratio {ratio:.3}");
         if round > 0 {
@@ -86,13 +93,17 @@ async fn sign(signer: &BoxSigner) -> Vec<u8> {
     signer.clone().oneshot(request).await.unwrap().0.to_vec()
 }
 
-/// The average time of a signature.
+/// The time of a signature.
 fn time(sign: &dyn Fn()) -> Duration {
     let start = Instant::now();
-    for _ in 0..SIGNATURES {
-        sign();
-    }
-    start.elapsed() / SIGNATURES
+    sign();
+    start.elapsed()
+}
+
+/// The median, which an interruption by another process does not change.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// A session of this benchmark's own with the key. The signer has initialized the module and logged in already.

@@ -130,6 +130,7 @@ pub(crate) fn p11_kit_client() -> PathBuf {
 }
 
 /// The module of TPMs.
+#[cfg(feature = "tpm")]
 pub(crate) fn tpm2_pkcs11() -> PathBuf {
     Path::new(MODULES).join("libtpm2_pkcs11.so")
 }

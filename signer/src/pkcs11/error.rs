@@ -134,7 +134,7 @@ impl From<CryptokiError> for Pkcs11Error {
                 _,
             ) => Self::SessionEnded,
             // cryptoki prints paragraphs of the specification; the name of the code is what users search for.
-            CryptokiError::Pkcs11(code, function) => Self::Other(format!("C_{function}: {}", code_name(code))),
+            CryptokiError::Pkcs11(code, function) => Self::Other(format!("C_{function:?}: {}", code_name(code))),
             error => Self::Other(error.to_string()),
         }
     }

@@ -26,10 +26,16 @@ mod go;
 mod health;
 mod help;
 mod http_client;
+#[cfg(any(feature = "tpm", feature = "pkcs11"))]
+mod key_output;
 mod log_fields;
 mod logging;
 mod options;
+#[cfg(any(feature = "tpm", feature = "pkcs11"))]
+mod output_file;
 mod parent;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 #[cfg(all(test, feature = "tpm"))]
 mod reference;
 mod schema;
@@ -149,6 +155,18 @@ pub(crate) enum Command {
 
     Man(completions::Man),
 
+    /// Show the keys in PKCS#11 tokens, such as hardware security modules
+    #[cfg(feature = "pkcs11")]
+    #[command(subcommand, arg_required_else_help = false)]
+    Pkcs11(Box<pkcs11::Pkcs11>),
+
+    /// Show the keys in PKCS#11 tokens, such as hardware security modules (not in this build)
+    #[cfg(not(feature = "pkcs11"))]
+    Pkcs11 {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
+
     /// Manage keys in a Trusted Platform Module
     #[cfg(feature = "tpm")]
     #[command(subcommand, arg_required_else_help = false)]
@@ -247,6 +265,10 @@ impl Command {
             Self::Token(token) => token.run(&environment)?,
             Self::Completions(completions) => completions.run(Cli::command())?,
             Self::Man(man) => man.run(Cli::command())?,
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(pkcs11) => pkcs11.run(&environment)?,
+            #[cfg(not(feature = "pkcs11"))]
+            Self::Pkcs11 { .. } => anyhow::bail!(options::MISSING_PKCS11),
             #[cfg(feature = "tpm")]
             Self::Tpm(tpm) => tpm.run(&environment)?,
             #[cfg(not(feature = "tpm"))]

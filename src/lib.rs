@@ -46,7 +46,7 @@
 //! | [`layers`] | `gce-metadata-layers` | tower middleware for any HTTP service: headers, entity tags, long polls, rate limits |
 //! | [`routes`] | `gce-metadata-routes` | the metadata tree, its [`Publisher`], the [`Router`], the interface of token sources |
 //! | [`tokens`] | `gce-metadata-tokens` | token sources: fixed, offline, live; the token cache |
-//! | [`signer`] | `gce-metadata-signer` | RS256 signatures with a key in memory or in a TPM |
+//! | [`signer`] | `gce-metadata-signer` | signatures with a key in memory, in a TPM or in a PKCS#11 token |
 //!
 //! # Features
 //!
@@ -55,6 +55,8 @@
 //! - `cli` (default): the program. It includes `live`. A library turns it off with `default-features = false`.
 //! - `live`: tokens that Google accepts, by service account keys, impersonation and federation (`LiveOptions`). It adds an HTTPS
 //!   client.
+//! - `pkcs11` (default): service account keys in PKCS#11 tokens, such as hardware security modules, whose modules are loaded at run
+//!   time. It includes `live`.
 //! - `tpm`: service account keys in a Trusted Platform Module. It includes `live`, and links tpm2-tss, which must be installed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

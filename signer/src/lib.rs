@@ -1,21 +1,38 @@
 //! Signers of JSON Web Tokens as [`tower::Service`]s from a [`SignRequest`] to a [`Signature`].
 //!
-//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]) and a key in a TPM
-//! (`tpm::TpmSigner`) share every step but the signature. [`EndorsementKey`] seals secrets to a TPM.
+//! [`jws`] assembles tokens, and a signer signs them, so that a key in memory ([`PemSigner`]), a key in a TPM
+//! (`tpm::TpmSigner`) and a key in a PKCS#11 token (`pkcs11::Pkcs11Signer`) share every step but the signature.
+//! [`EndorsementKey`] seals secrets to a TPM.
 //!
 //! # Features
 //!
 //! - `tpm`: keys in a Trusted Platform Module. It links tpm2-tss, which must be installed.
+//! - `pkcs11`: keys in a token with a PKCS#11 module, such as a hardware security module. The module is loaded at run
+//!   time.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "device")]
+mod certificate;
+#[cfg(feature = "device")]
+mod ecdsa;
 mod endorsement;
+#[cfg(feature = "device")]
+mod limit;
 mod pem;
+#[cfg(feature = "device")]
+mod public_key;
+#[cfg(feature = "device")]
+mod queue;
 
 pub mod jws;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(feature = "tpm")]
 pub mod tpm;
 
+#[cfg(feature = "device")]
+pub use ecdsa::{InvalidSignature, ecdsa_signature_to_der};
 pub use endorsement::{EndorsementKey, EndorsementKeyError, ImportBlob, SealError};
 pub use gce_metadata_support::Secret;
 pub use pem::{KeyError, PemSigner};
@@ -36,6 +53,10 @@ pub enum JwsAlgorithm {
     Rs256,
     /// RSASSA-PSS with SHA-256: what TLS 1.3 requires of RSA keys.
     Ps256,
+    /// ECDSA on the curve P-256 with SHA-256. The signature is r and s of 32 bytes each, as RFC 7518 has it.
+    Es256,
+    /// ECDSA on the curve P-384 with SHA-384. The signature is r and s of 48 bytes each.
+    Es384,
 }
 
 impl fmt::Display for JwsAlgorithm {
@@ -43,6 +64,8 @@ impl fmt::Display for JwsAlgorithm {
         f.write_str(match self {
             Self::Rs256 => "RS256",
             Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
         })
     }
 }
@@ -81,7 +104,7 @@ pub struct KeyInfo {
     pub spki_sha256: [u8; 32],
 }
 
-/// Describes the key with this SubjectPublicKeyInfo in DER.
+/// Describes the RSA key with this SubjectPublicKeyInfo in DER.
 fn key_info(spki: &[u8]) -> KeyInfo {
     let mut spki_sha256 = [0; 32];
     spki_sha256.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());

@@ -138,6 +138,7 @@ impl Service<SignRequest> for PemSigner {
         let signed = match request.alg {
             JwsAlgorithm::Rs256 => self.sign(&request.message),
             JwsAlgorithm::Ps256 => self.sign_with(&RSA_PSS_SHA256, &request.message),
+            alg => return ready(Err(SignError::Failed(format!("{alg}: the key is an RSA key")))),
         };
         ready(signed.map(|bytes| Signature(bytes.into())).map_err(|_| SignError::Failed("RSA".into())))
     }

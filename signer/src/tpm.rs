@@ -18,35 +18,23 @@ mod policy;
 mod provision;
 mod public;
 mod rsa_private;
-mod worker;
 
+pub use super::queue::SignatureFuture;
 pub use address::TpmAddress;
 pub use certificate::self_signed_certificate;
 pub use error::TpmError;
 pub use pcrs::Pcrs;
 pub use provision::{KeyDescription, NewKey, ProvisionedKey, Provisioner, describe};
 
-use super::{BoxSigner, JwsAlgorithm, KeyInfo, SignError, SignRequest, Signature, key_info};
+use super::queue::{SIGN_TIMEOUT, SignQueue, boxed_with_timeout, queued_signer};
+use super::{BoxSigner, JwsAlgorithm, KeyInfo, key_info};
 use device::ENDORSEMENT_KEYS;
 use gce_metadata_support::Secret;
-use gce_metadata_support::thread::Thread;
 use key::LoadedKey;
 use limit::{OPEN_TIMEOUT, with_timeout};
 use rcgen::PublicKeyData;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::PollSender;
-use tower::{Service, ServiceExt, service_fn};
-use worker::Job;
-
-/// The time-out of a signature, queue included. A TPM takes about a tenth of a second for one.
-const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address of a TPM, and how the use of a key in it is authorised.
 #[derive(Debug, Clone, Default)]
@@ -106,12 +94,10 @@ pub enum TpmParent {
 /// Clones share the queue.
 #[derive(Clone)]
 pub struct TpmSigner {
-    queue: PollSender<Job>,
+    queue: SignQueue,
     info: KeyInfo,
     spki: Vec<u8>,
     any_scheme: bool,
-    /// Declared after `queue`, because dropping it waits for the thread, which ends when the queue is closed.
-    _thread: Arc<Thread>,
 }
 
 impl TpmSigner {
@@ -124,12 +110,10 @@ impl TpmSigner {
     pub fn open(key: TpmKey, options: TpmOptions) -> Result<Self, TpmError> {
         let (first_key, first_options) = (key.clone(), options.clone());
         let loaded = with_timeout(OPEN_TIMEOUT, &options.tpm, move || LoadedKey::open(&first_key, &first_options))?;
-        let (spki, any_scheme) = (loaded.rsa.subject_public_key_info(), loaded.rsa.any_scheme);
-        let (sender, jobs) = mpsc::channel(worker::QUEUE_CAPACITY);
-        let open = move || LoadedKey::open(&key, &options);
-        let thread = worker::start(loaded, open, jobs).map_err(|error| TpmError::Other(error.to_string()))?;
-        let queue = PollSender::new(sender);
-        Ok(Self { queue, info: key_info(&spki), spki, any_scheme, _thread: Arc::new(thread) })
+        let (spki, any_scheme) = (loaded.rsa.key.subject_public_key_info(), loaded.rsa.any_scheme);
+        let queue = SignQueue::start("tpm", loaded, move || LoadedKey::open(&key, &options));
+        let queue = queue.map_err(|error| TpmError::Other(error.to_string()))?;
+        Ok(Self { queue, info: key_info(&spki), spki, any_scheme })
     }
 
     /// Returns the public facts about the key.
@@ -144,57 +128,18 @@ impl TpmSigner {
 
     /// Returns whether the key can sign with `alg`.
     pub fn supports(&self, alg: JwsAlgorithm) -> bool {
-        self.any_scheme || alg == JwsAlgorithm::Rs256
+        match alg {
+            JwsAlgorithm::Rs256 => true,
+            JwsAlgorithm::Ps256 => self.any_scheme,
+            JwsAlgorithm::Es256 | JwsAlgorithm::Es384 => false,
+        }
     }
 
     /// Boxes the signer and adds a time-out of 10 seconds per signature, because a hung TPM never answers.
     #[must_use]
     pub fn boxed(self) -> BoxSigner {
-        BoxSigner::new(service_fn(move |request| {
-            let signed = tokio::time::timeout(SIGN_TIMEOUT, self.clone().oneshot(request));
-            async move {
-                let timed_out = |_| SignError::Failed(TpmError::SignTimeout(SIGN_TIMEOUT.as_secs()).to_string());
-                signed.await.map_err(timed_out)?
-            }
-        }))
+        boxed_with_timeout(self, TpmError::SignTimeout(SIGN_TIMEOUT.as_secs()).to_string())
     }
 }
 
-impl fmt::Debug for TpmSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TpmSigner").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-impl Service<SignRequest> for TpmSigner {
-    type Response = Signature;
-    type Error = SignError;
-    type Future = SignatureFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SignError>> {
-        Poll::Ready(ready!(self.queue.poll_reserve(context)).map_err(|_| thread_ended()))
-    }
-
-    fn call(&mut self, request: SignRequest) -> Self::Future {
-        let (reply, signed) = oneshot::channel();
-        let sent = self.queue.send_item(Job { request, reply });
-        SignatureFuture(sent.is_ok().then_some(signed))
-    }
-}
-
-/// The response future of [`TpmSigner`].
-#[derive(Debug)]
-pub struct SignatureFuture(Option<oneshot::Receiver<Result<Signature, SignError>>>);
-
-impl Future for SignatureFuture {
-    type Output = Result<Signature, SignError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(signed) = &mut self.0 else { return Poll::Ready(Err(thread_ended())) };
-        Poll::Ready(ready!(Pin::new(signed).poll(context)).unwrap_or_else(|_| Err(thread_ended())))
-    }
-}
-
-fn thread_ended() -> SignError {
-    SignError::Failed("the TPM's thread has ended".to_owned())
-}
+queued_signer!(TpmSigner);

@@ -25,8 +25,10 @@ pub(super) fn start_at(default: Level, logging: &Logging, rust_log: Option<&str>
         Some(filter) => Targets::from_str(filter).with_context(|| {
             format!("environment variable RUST_LOG: `{filter}` is not a log filter; examples are debug and hyper=trace")
         })?,
-        // Our errors contain tss-esapi's messages, and it logs every connection to the TPM.
-        None => logging.filter(default).with_target("tss_esapi", LevelFilter::OFF),
+        // Our errors contain their messages. tss-esapi also logs every connection to the TPM.
+        None => {
+            logging.filter(default).with_target("tss_esapi", LevelFilter::OFF).with_target("cryptoki", LevelFilter::OFF)
+        }
     };
     // If the log file is in the watched folder of the config, each debug line of `notify` would cause the next event. It warns about
     // each watch that ended with its folder, such as those of a Kubernetes volume.

@@ -10,17 +10,31 @@ macro_rules! missing_tpm {
     };
 }
 
+/// The error of a build without the feature `pkcs11`, as a literal for `concat!`.
+#[cfg(not(feature = "pkcs11"))]
+macro_rules! missing_pkcs11 {
+    () => {
+        "this program has no PKCS#11 support: build it with `cargo build --release --features pkcs11`"
+    };
+}
+
 mod admin;
 mod authentication;
 mod config_source;
 mod endpoints;
+mod federation;
 mod logging;
 mod monitoring;
+mod pkcs11;
 mod simulation;
 mod tls;
 mod tpm;
 
 pub(super) use logging::{LogFormat, Logging};
+#[cfg(not(feature = "pkcs11"))]
+pub(super) use pkcs11::MISSING as MISSING_PKCS11;
+#[cfg(feature = "pkcs11")]
+pub(super) use pkcs11::Pkcs11Access;
 #[cfg(not(feature = "tpm"))]
 pub(super) use tpm::MISSING as MISSING_TPM;
 #[cfg(feature = "tpm")]
@@ -70,6 +84,7 @@ Environment Variables:
                              trusted root certificates, instead of the system's
   GCE_METADATA_KEY_PASS, GCE_METADATA_PARENT_PASS
                              passwords of a TPM key and of its parent key
+  GCE_METADATA_PKCS11_PIN    PIN of a PKCS#11 token
   GCE_METADATA_ADMIN_TOKEN   token of the admin API, for the server, get, set and the like
   GCE_METADATA_ADMIN         URL of the admin API for get, set and the like, or unix:PATH
   TSS2_LOG                   log level of tpm2-tss on standard error; all+none is silent
@@ -82,15 +97,42 @@ const IN_SHORT_HELP: [&str; 6] = ["config_file", "port", "service_account_file",
 
 pub(super) const SHORT_HELP: &str = "--help lists all options and the environment variables.";
 
+/// The text below `--help` for the options that the build lacks.
 #[cfg(feature = "tpm")]
-pub(super) const LONG_HELP: &str = environment!();
+macro_rules! without_tpm {
+    () => {
+        ""
+    };
+}
 #[cfg(not(feature = "tpm"))]
-pub(super) const LONG_HELP: &str = concat!("TPM Authentication Options:\n  ", missing_tpm!(), "\n\n", environment!());
+macro_rules! without_tpm {
+    () => {
+        concat!("TPM Authentication Options:\n  ", missing_tpm!(), "\n\n")
+    };
+}
+#[cfg(feature = "pkcs11")]
+macro_rules! without_pkcs11 {
+    () => {
+        ""
+    };
+}
+#[cfg(not(feature = "pkcs11"))]
+macro_rules! without_pkcs11 {
+    () => {
+        concat!("PKCS#11 Authentication Options:\n  ", missing_pkcs11!(), "\n\n")
+    };
+}
 
-/// Lets boolean flags take a value. Options of a TPM are hidden if the build has none.
+pub(super) const LONG_HELP: &str = concat!(without_tpm!(), without_pkcs11!(), environment!());
+
+/// Lets boolean flags take a value. Options of a device that the build does not support are hidden.
 fn adapted(arg: Arg) -> Arg {
     let arg = go::bool_flag(arg);
-    let is_missing = cfg!(not(feature = "tpm")) && arg.get_help_heading() == Some(tpm::HEADING);
+    let is_missing = match arg.get_help_heading() {
+        Some(tpm::HEADING) => cfg!(not(feature = "tpm")),
+        Some(pkcs11::HEADING) => cfg!(not(feature = "pkcs11")),
+        _ => false,
+    };
     let is_hidden = arg.is_hide_set() || is_missing;
     arg.hide(is_hidden)
 }

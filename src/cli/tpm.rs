@@ -1,27 +1,23 @@
 //! `tpm import`, `generate`, `certify`, `show` and `ek-name` manage keys in a TPM, without tpm2-tools.
 
-mod output_file;
-
 use super::file;
+use super::key_output::{CertificateArgs, print_fingerprint, print_line};
 use super::options::TpmAccess;
+use super::output_file::OutputFile;
 use super::values::{number, tpm_handle};
 use anyhow::{Context, bail};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use gce_metadata_server::Environment;
 use gce_metadata_server::signer::tpm::{
     KeyDescription, NewKey, ProvisionedKey, Provisioner, TpmKey, TpmOptions, TpmParent, describe,
     self_signed_certificate,
 };
-use output_file::OutputFile;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A key file is useless without its TPM; with the TPM, every user who can read the file can use the key.
 const PRIVATE: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tpm {
@@ -112,17 +108,6 @@ pub(crate) struct KeyArgs {
     use_ek_parent: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct CertificateArgs {
-    /// File for the certificate; an existing file is not overwritten
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-
-    /// Common name in the certificate
-    #[arg(long, default_value = "gce-metadata-server", value_name = "NAME")]
-    name: String,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Parent {
     H2,
@@ -168,16 +153,6 @@ impl KeyArgs {
     }
 }
 
-impl CertificateArgs {
-    /// Writes a certificate of the key, and prints how to upload it.
-    fn write(&self, output: OutputFile<'_>, key: &TpmKey, options: &TpmOptions) -> anyhow::Result<()> {
-        output.write(&self_signed_certificate(key, options, &self.name)?)?;
-        let cert = self.cert.display();
-        print_line(&format!("upload with: gcloud iam service-accounts keys upload {cert} --iam-account EMAIL"));
-        Ok(())
-    }
-}
-
 impl Tpm {
     pub(super) fn run(&self, environment: &Environment) -> anyhow::Result<()> {
         match self {
@@ -193,20 +168,21 @@ impl Tpm {
                 if output.is_at(&certificate.cert) {
                     bail!("--out and --cert name the same file: the certificate would overwrite the key");
                 }
-                let certificate_output = OutputFile::checked(&certificate.cert, PUBLIC)?;
+                let certificate_output = certificate.output()?;
                 let options = access.options(environment)?;
                 let made = Provisioner::new(options.tpm.clone()).generate(*bits, &new.key(&options))?;
                 new.write(output, &made)?;
-                let certified = certificate.write(certificate_output, &TpmKey::File(new.out.clone()), &options);
+                let pem = self_signed_certificate(&TpmKey::File(new.out.clone()), &options, &certificate.name);
+                let certified = pem.map_err(Into::into).and_then(|pem| certificate.write(certificate_output, &pem));
                 certified.with_context(|| {
                     let (key, cert) = (new.out.display(), certificate.cert.display());
                     format!("the key is created, but not its certificate; `tpm certify --key {key} --cert {cert}` creates it")
                 })
             }
             Self::Certify { key, certificate, access } => {
-                let output = OutputFile::checked(&certificate.cert, PUBLIC)?;
+                let output = certificate.output()?;
                 let (key, options) = key.locate(access.options(environment)?)?;
-                certificate.write(output, &key, &options)
+                certificate.write(output, &self_signed_certificate(&key, &options, &certificate.name)?)
             }
             Self::Show { key, access } => {
                 let (key, options) = key.locate(access.options(environment)?)?;
@@ -247,15 +223,8 @@ fn read_key(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 fn print_key(shown: &KeyDescription) {
     let padding = if shown.signs_pss { "PKCS#1 v1.5 and PSS" } else { "PKCS#1 v1.5" };
     print_line(&format!("key:         RSA, {} bits, {padding}", shown.bits));
-    // In base64 as the label of the metric `service_account_hash`, and in hex as openssl prints it.
-    print_line(&format!("fingerprint: {}", BASE64_STANDARD.encode(shown.spki_sha256)));
-    print_line(&format!("             {} (hex)", shown.fingerprint));
+    print_fingerprint(&shown.spki_sha256);
     print_line(&format!("name:        {}", shown.name));
     print_line(&format!("policy:      {}", shown.policy.as_deref().unwrap_or("none")));
     print_line(shown.public_key.trim_end());
-}
-
-/// Prints a line on standard output, and ignores errors, such as a closed pipe.
-fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

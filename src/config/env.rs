@@ -13,6 +13,7 @@ const NUMBER: &str = "GOOGLE_NUMERIC_PROJECT_ID";
 const ACCOUNT: &str = "GOOGLE_SERVICE_ACCOUNT";
 const KEY_PASSWORD: &str = "GCE_METADATA_KEY_PASS";
 const PARENT_PASSWORD: &str = "GCE_METADATA_PARENT_PASS";
+const PKCS11_PIN: &str = "GCE_METADATA_PKCS11_PIN";
 
 /// Values that override those of the config at each load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,6 +108,8 @@ pub struct Environment {
     pub key_password: Option<Secret>,
     /// Password of the parent of a TPM key: `GCE_METADATA_PARENT_PASS`.
     pub parent_password: Option<Secret>,
+    /// PIN of a PKCS#11 token: `GCE_METADATA_PKCS11_PIN`.
+    pub pkcs11_pin: Option<Secret>,
     /// Log filter: `RUST_LOG`.
     pub log_filter: Option<String>,
     /// The address by which clients find the metadata server, as `HOST` or `HOST:PORT`: `GCE_METADATA_HOST`.
@@ -178,6 +181,7 @@ impl Environment {
             fixed_tokens: has_tokens.then_some(CredentialSource::Fixed { access_token, id_token }),
             key_password: secret(KEY_PASSWORD)?,
             parent_password: secret(PARENT_PASSWORD)?,
+            pkcs11_pin: secret(PKCS11_PIN)?,
             log_filter: get("RUST_LOG")?,
             metadata_host: get("GCE_METADATA_HOST")?,
             admin_url: get("GCE_METADATA_ADMIN")?,
@@ -218,7 +222,7 @@ mod tests {
     fn executables_do_not_inherit_key_passwords() {
         use gce_metadata_tokens::{LiveOptions, LiveSource};
         let options = LiveOptions::new(LiveSource::Federate { path: "workload.json".into() });
-        assert_eq!(options.withheld_variables, [KEY_PASSWORD, PARENT_PASSWORD]);
+        assert_eq!(options.withheld_variables, [KEY_PASSWORD, PARENT_PASSWORD, PKCS11_PIN]);
     }
 
     /// As the README of the Go emulator shows.

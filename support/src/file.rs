@@ -22,6 +22,8 @@ impl Limit {
     pub const ROOTS: Self = Self { mib: 16, kind: "a file of root certificates" };
     /// Revocation lists: those of large certificate authorities have tens of megabytes.
     pub const REVOCATION_LIST: Self = Self { mib: 64, kind: "a revocation list" };
+    /// PINs of tokens.
+    pub const PIN: Self = Self { mib: 1, kind: "a file with a PIN" };
     /// Credentials files of every type.
     pub const CREDENTIALS: Self = Self { mib: 1, kind: "a credentials file" };
     /// Subject tokens of workload identity federation.

@@ -146,6 +146,7 @@ async fn an_executable_does_not_inherit_password_variables() {
         .federated(&json, |it| {
             it.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1").env("PATH", "/usr/bin:/bin");
             it.env("GCE_METADATA_KEY_PASS", "made-up").env("GCE_METADATA_PARENT_PASS", "made-up");
+            it.env("GCE_METADATA_PKCS11_PIN", "made-up");
         })
         .await;
     assert_eq!(owner(&google, &answer), "principal://workload");

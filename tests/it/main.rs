@@ -60,6 +60,8 @@ mod exec;
 mod guests;
 #[cfg(feature = "cli")]
 mod mtls_clients;
+#[cfg(all(feature = "cli", feature = "pkcs11"))]
+mod pkcs11;
 #[cfg(feature = "cli")]
 mod program;
 #[cfg(feature = "cli")]

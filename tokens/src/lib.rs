@@ -8,6 +8,7 @@
 //!
 //! - `live`: tokens that Google accepts, and the HTTPS client for them.
 //! - `tpm`: keys in a Trusted Platform Module. It includes `live`, and links tpm2-tss, which must be installed.
+//! - `pkcs11`: keys in a PKCS#11 token, such as a hardware security module. It includes `live`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -5,6 +5,8 @@
 
 mod accounts;
 mod by_account;
+#[cfg(feature = "device")]
+mod device;
 mod document;
 mod error;
 mod external;
@@ -18,13 +20,13 @@ mod loaded;
 mod location;
 mod open_context;
 mod options;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod redact;
 mod reloadable;
 mod retry;
 mod sts;
 mod supervisor;
-#[cfg(feature = "tpm")]
-mod tpm;
 mod upstream;
 mod user;
 
@@ -39,10 +41,14 @@ use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo, Supervise};
 use accounts::Accounts;
 use by_account::ByAccount;
+#[cfg(feature = "device")]
+use device::DeviceKey;
 use file::CredentialFile;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource};
+#[cfg(feature = "tpm")]
+use gce_metadata_signer::tpm::TpmKey;
 use location::Location;
 use open_context::{ExpectedType, OpenContext};
 use std::sync::Arc;
@@ -74,6 +80,10 @@ impl LiveOptions {
             aws: self.aws,
             #[cfg(feature = "tpm")]
             tpm: self.tpm,
+            #[cfg(feature = "pkcs11")]
+            pkcs11: self.pkcs11,
+            #[cfg(feature = "pkcs11")]
+            pkcs11_module: self.pkcs11_module,
             key_email: None,
             key_email_hint: "use a key in Google's JSON format, which contains its account's e-mail".to_owned(),
             acts_as_any: false,
@@ -102,11 +112,24 @@ impl LiveOptions {
             #[cfg(feature = "tpm")]
             LiveSource::Tpm { key } => {
                 let context = OpenContext { expected: expected("TPM", "a key in a TPM"), ..context };
-                Accounts::Default(CredentialFile::open(Location::of(key), context)?)
+                let location = match key {
+                    TpmKey::File(path) => Location::File(path),
+                    key => Location::Device(DeviceKey::Tpm(key)),
+                };
+                Accounts::Default(CredentialFile::open(location, context)?)
             }
             #[cfg(feature = "tpm")]
             LiveSource::TpmFederated { key, certificate, audience } => {
-                let location = Location::Certificate { key, certificate, audience };
+                let location = Location::Certificate { key: DeviceKey::Tpm(key), certificate, audience };
+                Accounts::Default(CredentialFile::open(location, context)?)
+            }
+            #[cfg(feature = "pkcs11")]
+            LiveSource::Pkcs11 { key } => {
+                Accounts::Default(CredentialFile::open(Location::Device(DeviceKey::Pkcs11(key)), context)?)
+            }
+            #[cfg(feature = "pkcs11")]
+            LiveSource::Pkcs11Federated { key, certificate, audience } => {
+                let location = Location::Certificate { key: DeviceKey::Pkcs11(key), certificate, audience };
                 Accounts::Default(CredentialFile::open(location, context)?)
             }
             LiveSource::PerAccount { path } => Accounts::named(&path, &context)?,

@@ -1,5 +1,6 @@
 //! The errors of TPM operations, each with its remedy.
 
+use crate::queue::DeviceError;
 use std::path::PathBuf;
 use tss_esapi::Error as TssError;
 use tss_esapi::constants::response_code::{Tss2ResponseCode, Tss2ResponseCodeKind as Kind};
@@ -111,10 +112,13 @@ pub enum TpmError {
     Other(String),
 }
 
-impl TpmError {
-    /// Whether another attempt, on a new connection, may succeed.
-    pub(super) fn is_transient(&self) -> bool {
+impl DeviceError for TpmError {
+    fn is_transient(&self) -> bool {
         matches!(self, Self::Other(_) | Self::NotFound { .. } | Self::NoKey { .. } | Self::OutOfMemory)
+    }
+
+    fn is_permanent(&self) -> bool {
+        matches!(self, Self::WrongPassword { .. } | Self::MissingPassword)
     }
 }
 

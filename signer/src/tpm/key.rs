@@ -7,6 +7,7 @@ use super::policy::{Authorization, Branch};
 use super::public::RsaPublic;
 use super::{ENDORSEMENT_KEYS, TpmKey, TpmOptions};
 use crate::JwsAlgorithm;
+use crate::queue::DeviceKey;
 use aws_lc_rs::digest;
 use gce_metadata_support::file::{self, Limit};
 use tss_esapi::constants::SessionType;
@@ -106,18 +107,12 @@ impl LoadedKey {
         Err(TpmError::WrongEndorsementKey { expected: hex(expected), found: found.join(" or ") })
     }
 
-    /// Signs a message. After an error the key must be reopened, because its sessions may be out of sync with the TPM.
-    pub(super) fn sign(&mut self, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, TpmError> {
-        let signed = self.try_sign(alg, message);
-        signed.map_err(|error| self.device.with_lockout_time(error))
-    }
-
     fn try_sign(&mut self, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, TpmError> {
         let hash_scheme = HashScheme::new(HashingAlgorithm::Sha256);
         let scheme = match alg {
             JwsAlgorithm::Rs256 => SignatureScheme::RsaSsa { hash_scheme },
             JwsAlgorithm::Ps256 if self.rsa.any_scheme => SignatureScheme::RsaPss { hash_scheme },
-            JwsAlgorithm::Ps256 => return Err(TpmError::UnsuitableKey("it signs with PKCS#1 v1.5 only".to_owned())),
+            _ => return Err(TpmError::UnsuitableKey("it signs with PKCS#1 v1.5 only".to_owned())),
         };
         let digest = Digest::try_from(digest::digest(&digest::SHA256, message).as_ref())?;
         // The ticket of a digest that the TPM did not calculate. Only restricted keys need a real one.
@@ -153,6 +148,15 @@ impl LoadedKey {
             },
             _ => (*error).into(),
         }
+    }
+}
+
+impl DeviceKey for LoadedKey {
+    type Error = TpmError;
+
+    fn sign(&mut self, alg: JwsAlgorithm, message: &[u8]) -> Result<Vec<u8>, TpmError> {
+        let signed = self.try_sign(alg, message);
+        signed.map_err(|error| self.device.with_lockout_time(error))
     }
 }
 

@@ -253,14 +253,12 @@ impl Device {
 
 fn description(device: &mut Device, handle: KeyHandle, public: &Public) -> Result<KeyDescription, TpmError> {
     let rsa = RsaPublic::of(public)?;
-    let spki = rsa.subject_public_key_info();
-    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     let Public::Rsa { parameters, .. } = public else { return Err(TpmError::UnsuitableKey("not RSA".to_owned())) };
-    let spki_sha256 = key_info(&spki).spki_sha256;
+    let spki_sha256 = key_info(&rsa.key.subject_public_key_info()).spki_sha256;
     Ok(KeyDescription {
         fingerprint: hex(&spki_sha256),
         spki_sha256,
-        public_key: pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki), config),
+        public_key: rsa.key.pem(),
         name: hex(device.context.tr_get_name(handle.into())?.value()),
         policy: Some(public.auth_policy()).filter(|policy| !policy.is_empty()).map(|policy| hex(policy.value())),
         bits: u16::from(parameters.key_bits()),

@@ -1,9 +1,7 @@
 //! The public key of a key in a TPM, and the check that it can sign tokens.
 
 use super::TpmError;
-use der::asn1::UintRef;
-use der::{Encode, Sequence};
-use rcgen::{PublicKeyData, SignatureAlgorithm};
+use crate::public_key::PublicKey;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::structures::{Public, RsaScheme};
 
@@ -13,16 +11,9 @@ const EXPONENT: u32 = 65537;
 /// The public key of an RSA key that can sign with SHA-256.
 #[derive(Clone)]
 pub(super) struct RsaPublic {
-    /// The PKCS#1 encoding in DER.
-    der: Vec<u8>,
+    pub(super) key: PublicKey,
     /// Whether the key has no fixed scheme: the caller selects PKCS#1 v1.5 or PSS.
     pub(super) any_scheme: bool,
-}
-
-#[derive(Sequence)]
-struct Pkcs1<'a> {
-    modulus: UintRef<'a>,
-    exponent: UintRef<'a>,
 }
 
 impl RsaPublic {
@@ -47,22 +38,7 @@ impl RsaPublic {
             0 => EXPONENT,
             exponent => exponent,
         };
-        let exponent = exponent.to_be_bytes();
-        let encode = || {
-            let (modulus, exponent) = (UintRef::new(unique.value())?, UintRef::new(&exponent)?);
-            Pkcs1 { modulus, exponent }.to_der()
-        };
-        let der = encode().map_err(|error| unsuitable(&error.to_string()))?;
-        Ok(Self { der, any_scheme })
-    }
-}
-
-impl PublicKeyData for RsaPublic {
-    fn der_bytes(&self) -> &[u8] {
-        &self.der
-    }
-
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        &rcgen::PKCS_RSA_SHA256
+        let key = PublicKey::rsa(unique.value(), &exponent.to_be_bytes());
+        Ok(Self { key: key.map_err(|error| unsuitable(&error.to_string()))?, any_scheme })
     }
 }

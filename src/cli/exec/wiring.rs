@@ -117,7 +117,13 @@ mod tests {
 
     #[test]
     fn the_tokens_and_passwords_of_the_server_are_unset() {
-        for name in ["GOOGLE_ACCESS_TOKEN", "GOOGLE_ID_TOKEN", "GCE_METADATA_KEY_PASS", "GCE_METADATA_PARENT_PASS"] {
+        for name in [
+            "GOOGLE_ACCESS_TOKEN",
+            "GOOGLE_ID_TOKEN",
+            "GCE_METADATA_KEY_PASS",
+            "GCE_METADATA_PARENT_PASS",
+            "GCE_METADATA_PKCS11_PIN",
+        ] {
             assert_eq!(value(PLAIN, &[(name, "made-up")], name), None);
         }
     }

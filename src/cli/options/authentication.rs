@@ -1,7 +1,9 @@
 //! Options that choose the token source.
 
+use super::federation::{Federation, ProjectNumber};
 use super::ignored;
-use super::tpm::{ProjectNumber, Tpm};
+use super::pkcs11::Pkcs11;
+use super::tpm::Tpm;
 use crate::cli::file;
 use crate::cli::values::{token_lifetime, url};
 use anyhow::{Context, bail};
@@ -37,7 +39,7 @@ pub(crate) struct Authentication {
     credentials: Option<PathBuf>,
 
     /// Access tokens of a key: oauth for tokens of Google's token endpoint, jwt for self-signed ones [default: oauth, or jwt for
-    /// a key in a TPM]
+    /// a key in a TPM or a PKCS#11 token]
     #[arg(long, value_name = "KIND", value_parser = ["oauth", "jwt"])]
     access_token_kind: Option<String>,
 
@@ -55,6 +57,12 @@ pub(crate) struct Authentication {
 
     #[command(flatten)]
     pub(super) tpm: Tpm,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11,
+
+    #[command(flatten)]
+    federation: Federation,
 
     /// The issuer (iss) of offline identity tokens [default: https://accounts.google.com]
     #[arg(long, value_name = "URL", help_heading = HEADING)]
@@ -76,6 +84,7 @@ enum Named {
     Federate,
     Tpm,
     Key,
+    Pkcs11,
     PerAccount,
 }
 
@@ -86,6 +95,7 @@ impl Named {
             Self::Federate => "--federate",
             Self::Tpm => "--tpm",
             Self::Key => "--service-account-file",
+            Self::Pkcs11 => "--pkcs11-uri",
             Self::PerAccount => "--credentials",
         }
     }
@@ -99,10 +109,7 @@ impl Authentication {
         environment: &Environment,
         project_number: &ProjectNumber<'_>,
     ) -> anyhow::Result<CredentialSource> {
-        if self.service_account_email.is_some() && self.service_account_file.is_none() {
-            bail!("--service-account-email does nothing without --service-account-file");
-        }
-        self.tpm.check(self.credentials.is_some(), self.service_account_file.is_some())?;
+        self.check()?;
         let Some(CredentialSource::Fixed { access_token, id_token }) = &environment.fixed_tokens else {
             return match self.live(environment, project_number)? {
                 Some(live) => self.with_options(live, environment),
@@ -118,6 +125,17 @@ impl Authentication {
             return Ok(CredentialSource::FixedBeside { access_token, id_token, source });
         }
         Ok(CredentialSource::Fixed { access_token, id_token })
+    }
+
+    /// Refuses options that have no effect without another one.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.service_account_email.is_some() && self.service_account_file.is_none() {
+            bail!("--service-account-email does nothing without --service-account-file");
+        }
+        let per_account = self.credentials.is_some();
+        self.tpm.check(per_account, self.service_account_file.is_some() || self.pkcs11.is_given())?;
+        self.pkcs11.check(per_account)?;
+        self.federation.check(self.tpm.use_tpm_mtls || self.pkcs11.use_pkcs11_mtls)
     }
 
     fn with_options(&self, source: LiveSource, environment: &Environment) -> anyhow::Result<CredentialSource> {
@@ -137,6 +155,11 @@ impl Authentication {
         {
             options.tpm = self.tpm.options(environment)?;
         }
+        #[cfg(feature = "pkcs11")]
+        {
+            options.pkcs11 = self.pkcs11.options(environment);
+            options.pkcs11_module = self.pkcs11.module();
+        }
         Ok(CredentialSource::from(options))
     }
 
@@ -147,17 +170,19 @@ impl Authentication {
             (Named::Federate, self.federate),
             (Named::Tpm, self.tpm.tpm),
             (Named::Key, self.service_account_file.is_some()),
+            (Named::Pkcs11, self.pkcs11.is_given()),
             (Named::PerAccount, self.credentials.is_some()),
         ];
         named.into_iter().filter_map(|(source, is_named)| is_named.then_some(source))
     }
 
-    /// The source of live tokens that takes precedence. `--credentials` beside another one is an error: it is not an option of the
-    /// Go emulator, and has no place in its order.
+    /// The source of live tokens that takes precedence. `--credentials` or `--pkcs11-uri` beside another one is an error: they are
+    /// not options of the Go emulator, and have no place in its order.
     fn live(&self, environment: &Environment, number: &ProjectNumber<'_>) -> anyhow::Result<Option<LiveSource>> {
         let Some(first) = self.named().next() else { return Ok(None) };
-        if first != Named::PerAccount && self.credentials.is_some() {
-            bail!("{} and --credentials exclude each other: give one of them", first.option());
+        let mut others = self.named().skip(1);
+        if let Some(other) = others.find(|other| matches!(other, Named::Pkcs11 | Named::PerAccount)) {
+            bail!("{} and {} exclude each other: give one of them", first.option(), other.option());
         }
         let default_credentials = || {
             environment.application_credentials.clone().with_context(|| {
@@ -171,11 +196,12 @@ impl Authentication {
         Ok(match first {
             Named::Impersonate => Some(LiveSource::Impersonate { path: default_credentials()? }),
             Named::Federate => Some(LiveSource::Federate { path: default_credentials()? }),
-            Named::Tpm => Some(self.tpm.source(number)?),
+            Named::Tpm => Some(self.tpm.source(&self.federation, number)?),
             Named::Key => {
                 let email = self.service_account_email.clone();
                 self.service_account_file.clone().map(|path| LiveSource::Key { path, email })
             }
+            Named::Pkcs11 => Some(self.pkcs11.source(&self.federation, number)?),
             Named::PerAccount => self.credentials.clone().map(|path| LiveSource::PerAccount { path }),
         })
     }
@@ -198,24 +224,31 @@ impl Authentication {
             let others: Vec<_> = named[1..].iter().map(|other| (other.option(), true)).collect();
             warnings.extend(ignored(&others, &format!("{} takes precedence", named[0].option())));
         }
-        let is_federated = source == Some(Named::Tpm) && self.tpm.use_tpm_mtls;
+        let federated = match source {
+            Some(Named::Tpm) if self.tpm.use_tpm_mtls => Some("--use-tpm-mtls"),
+            Some(Named::Pkcs11) if self.pkcs11.use_pkcs11_mtls => Some("--use-pkcs11-mtls"),
+            _ => None,
+        };
         let (token, sts, iam) = (self.token_url.is_some(), self.sts_url.is_some(), self.iam_url.is_some());
         let urls = [("--token-url", token), ("--sts-url", sts), ("--iam-url", iam)];
         let kinds = [
             ("--access-token-kind", self.access_token_kind.is_some()),
             ("--use-oauth-token", self.tpm.use_oauth_token),
         ];
-        warnings.extend(match source {
-            None => ignored(&[&urls[..], &kinds[..1]].concat(), "no tokens of Google are served"),
-            Some(Named::Key) => ignored(&urls[1..2], "a key needs no security token service"),
-            Some(Named::Tpm) if is_federated => {
+        warnings.extend(match (source, federated) {
+            (None, _) => ignored(&[&urls[..], &kinds[..1]].concat(), "no tokens of Google are served"),
+            (Some(_), Some(option)) => {
                 let options = [&urls[..1], &kinds].concat();
-                ignored(&options, "with --use-tpm-mtls the security token service makes the tokens")
+                ignored(&options, &format!("with {option} the security token service makes the tokens"))
             }
-            Some(Named::Tpm) => ignored(&urls[1..], "the key in the TPM needs the token endpoint only"),
-            Some(_) => None,
+            (Some(Named::Key), _) => ignored(&urls[1..2], "a key needs no security token service"),
+            (Some(Named::Tpm), _) => ignored(&urls[1..], "the key in the TPM needs the token endpoint only"),
+            (Some(Named::Pkcs11), _) => {
+                ignored(&urls[1..], "the key in the PKCS#11 token needs the token endpoint only")
+            }
+            (Some(_), _) => None,
         });
-        if source.is_some() && !is_federated && kinds[0].1 {
+        if source.is_some() && federated.is_none() && kinds[0].1 {
             warnings.extend(ignored(&kinds[1..], "--access-token-kind takes precedence"));
         }
         if source.is_some() || has_access || has_id {

@@ -233,6 +233,14 @@ fn options_without_effect_are_warnings() {
             "--use-oauth-token does nothing: --access-token-kind takes precedence",
         ),
         (
+            "--pkcs11-uri pkcs11: --sts-url https://a --iam-url https://b",
+            "--sts-url, --iam-url do nothing: the key in the PKCS#11 token needs the token endpoint only",
+        ),
+        (
+            "--pkcs11-uri pkcs11: --use-pkcs11-mtls --pool-id p --provider-id q --pub-cert c --access-token-kind jwt",
+            "--access-token-kind does nothing: with --use-pkcs11-mtls the security token service makes the tokens",
+        ),
+        (
             &format!("{tpm} --sts-url https://a --iam-url https://b"),
             "--sts-url, --iam-url do nothing: the key in the TPM needs the token endpoint only",
         ),
@@ -321,31 +329,40 @@ fn options_with_effect_are_no_warnings() {
     assert_eq!(warnings("-port 0", &["GOOGLE_ACCESS_TOKEN", "GOOGLE_ID_TOKEN"]), [""; 0]);
 }
 
-/// The error for these options of a TPM.
-fn tpm_error(line: &str) -> Option<String> {
-    let checked = parse(line)
-        .and_then(|options| options.authentication.tpm.check(false, false).map_err(|error| error.to_string()));
+/// The error for options that have no effect without another one.
+fn refused(line: &str) -> Option<String> {
+    let checked = parse(line).and_then(|options| options.authentication.check().map_err(|error| error.to_string()));
     checked.err()
 }
 
 #[test]
-fn tpm_options_without_tpm_are_refused() {
+fn options_of_a_device_without_its_key_are_refused() {
+    let federation = "--use-tpm-mtls or --use-pkcs11-mtls";
     for (line, without) in [
         ("--key-pass x", "--tpm"),
         ("--use-tpm-mtls --projectNumber 1 --poolID p --providerID q --pubCert c", "--tpm"),
-        ("--projectNumber 1", "--use-tpm-mtls"),
-        ("--tpm --poolID p", "--use-tpm-mtls"),
-        ("--tpm --providerID q --use-tpm-mtls=false", "--use-tpm-mtls"),
-        ("--tpm --persistentHandle 0x81010002 --projectNumber 1 --pubCert c", "--use-tpm-mtls"),
+        ("--projectNumber 1", federation),
+        ("--tpm --poolID p", federation),
+        ("--tpm --providerID q --use-tpm-mtls=false", federation),
+        ("--tpm --persistentHandle 0x81010002 --projectNumber 1 --pubCert c", federation),
+        ("--pkcs11-module m.so", "--pkcs11-uri or --credentials"),
+        ("--pkcs11-pin-file pin", "--pkcs11-uri or --credentials"),
+        ("--use-pkcs11-mtls --projectNumber 1 --poolID p --providerID q --pubCert c", "--pkcs11-uri"),
+        ("--pkcs11-uri pkcs11: --pub-cert c", federation),
     ] {
-        let error = tpm_error(line).unwrap_or_default();
+        let error = refused(line).unwrap_or_default();
         assert!(error.ends_with(&format!("does nothing without {without}")), "{line}: {error}");
     }
+    for line in
+        ["--pkcs11-uri pkcs11: --use-oauth-token", "--credentials all.json --pkcs11-module m.so --pkcs11-pin-file p"]
+    {
+        assert_eq!(refused(line), None, "{line}");
+    }
     for option in ["--tpm-path /dev/tpm0", "--parent-pass x", "--parent-pass-file x"] {
-        let error = tpm_error(option).unwrap_or_default();
+        let error = refused(option).unwrap_or_default();
         assert!(error.contains("do nothing without --tpm, --credentials or --mds-mtls-dir"), "{option}: {error}");
         for user in ["--tpm", "--credentials all.json", "--mds-mtls-dir mds"] {
-            assert_eq!(tpm_error(&format!("{option} {user}")), None);
+            assert_eq!(refused(&format!("{option} {user}")), None);
         }
     }
 }

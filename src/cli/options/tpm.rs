@@ -2,6 +2,7 @@
 //!
 //! Every build has the options, so that one without the feature `tpm` can print a helpful error.
 
+use super::federation::{Federation, ProjectNumber};
 use super::ignored;
 use crate::cli::values::{Hex, hex, secret, tpm_handle_or_zero};
 use anyhow::bail;
@@ -21,9 +22,6 @@ use gce_metadata_server::signer::tpm::{Provisioner, TpmKey, TpmOptions};
 use std::path::Path;
 
 pub(super) const HEADING: &str = "TPM Authentication Options";
-
-/// Looks up the project number of the environment or the config.
-pub(super) type ProjectNumber<'a> = dyn Fn() -> anyhow::Result<Option<String>> + 'a;
 
 /// The TPM, and the authorisation of its keys.
 #[derive(Debug, Args)]
@@ -93,22 +91,6 @@ pub(crate) struct Tpm {
     #[arg(long, visible_alias = "useTPMmTLS", requires_ifs = [("true", "pool_id"), ("true", "provider_id"),
         ("true", "pub_cert")])]
     pub(super) use_tpm_mtls: bool,
-
-    /// Number of the project of the workload identity pool [default: numeric-project-id of the config]
-    #[arg(long, visible_alias = "projectNumber", value_name = "NUMBER")]
-    project_number: Option<String>,
-
-    /// ID of the workload identity pool
-    #[arg(long, visible_alias = "poolID", value_name = "ID")]
-    pool_id: Option<String>,
-
-    /// ID of the provider in the pool
-    #[arg(long, visible_alias = "providerID", value_name = "ID")]
-    provider_id: Option<String>,
-
-    /// Certificate chain of the workload, in PEM
-    #[arg(long, visible_alias = "pubCert", value_name = "FILE")]
-    pub_cert: Option<PathBuf>,
 }
 
 #[cfg(feature = "tpm")]
@@ -145,10 +127,10 @@ impl Tpm {
         self.tpm || self.access.tpm_path.is_some()
     }
 
-    /// Refuses options that have no effect without `--tpm` or `--use-tpm-mtls`: the user expects tokens of a key in a TPM.
-    /// `per_account`: whether `--credentials` is given; its keys may be in a TPM too. `key_file`: whether `--service-account-file`
-    /// is given; `--use-oauth-token` affects its key.
-    pub(super) fn check(&self, per_account: bool, key_file: bool) -> anyhow::Result<()> {
+    /// Refuses options that have no effect without `--tpm`: the user expects tokens of a key in a TPM. `per_account`: whether
+    /// `--credentials` is given; its keys may be in a TPM too. `other_key`: whether another option gives a key, which
+    /// `--use-oauth-token` affects.
+    pub(super) fn check(&self, per_account: bool, other_key: bool) -> anyhow::Result<()> {
         let Self { access, .. } = self;
         let key = [
             ("--persistent-handle", self.handle().is_some()),
@@ -161,21 +143,12 @@ impl Tpm {
             ("--pcrs", access.pcrs.is_some()),
             ("--use-ek-parent", self.use_ek_parent),
             ("--tpm-session-encrypt-with-name", self.tpm_session_encrypt_with_name.is_some()),
-            ("--use-oauth-token", self.use_oauth_token && !key_file),
-        ];
-        let federation = [
-            ("--project-number", self.project_number.is_some()),
-            ("--pool-id", self.pool_id.is_some()),
-            ("--provider-id", self.provider_id.is_some()),
-            ("--pub-cert", self.pub_cert.is_some()),
+            ("--use-oauth-token", self.use_oauth_token && !other_key),
         ];
         let access_options = access_options.into_iter().filter(|_| !per_account);
         let given = |(option, given): (&'static str, bool)| given.then_some(option);
         if let (Some(option), false) = (key.into_iter().chain(access_options).find_map(given), self.tpm) {
             bail!("{option} does nothing without --tpm");
-        }
-        if let (Some(option), false) = (federation.into_iter().find_map(given), self.use_tpm_mtls) {
-            bail!("{option} does nothing without --use-tpm-mtls");
         }
         Ok(())
     }
@@ -207,7 +180,7 @@ impl Tpm {
     }
 
     #[cfg(not(feature = "tpm"))]
-    pub(super) fn source(&self, _: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
+    pub(super) fn source(&self, _: &Federation, _: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
         bail!(MISSING)
     }
 
@@ -228,25 +201,17 @@ impl Tpm {
     }
 
     /// The token source of `--tpm`.
-    pub(super) fn source(&self, number: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
+    pub(super) fn source(&self, federation: &Federation, number: &ProjectNumber<'_>) -> anyhow::Result<LiveSource> {
         let key = match (&self.tpm_key_file, self.handle()) {
             (Some(path), _) => TpmKey::File(path.clone()),
             (None, Some(handle)) => TpmKey::Persistent(handle),
             (None, None) => bail!("--tpm needs a key: add --tpm-key-file or --persistent-handle"),
         };
-        let federation = (&self.pool_id, &self.provider_id, &self.pub_cert);
-        Ok(match federation {
-            (Some(pool), Some(provider), Some(certificate)) if self.use_tpm_mtls => {
-                let project = self.project_number.clone().map_or_else(number, |number| Ok(Some(number)))?;
-                let project = project.context(
-                    "--use-tpm-mtls needs the number of the project: add --project-number, or numericProjectId to the config",
-                )?;
-                let pool = format!("projects/{project}/locations/global/workloadIdentityPools/{pool}");
-                let audience = format!("//iam.googleapis.com/{pool}/providers/{provider}");
-                LiveSource::TpmFederated { key, certificate: certificate.clone(), audience }
-            }
-            _ => LiveSource::Tpm { key },
-        })
+        if !self.use_tpm_mtls {
+            return Ok(LiveSource::Tpm { key });
+        }
+        let workload = federation.workload("--use-tpm-mtls", number)?;
+        Ok(LiveSource::TpmFederated { key, certificate: workload.certificate, audience: workload.audience })
     }
 }
 

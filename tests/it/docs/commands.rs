@@ -42,6 +42,7 @@ pages! {
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
     the_commands_of_mtls_work: "docs/mtls.md",
     the_commands_of_oslogin_work: "docs/oslogin.md",
+    the_commands_of_pkcs11_work: "docs/pkcs11.md",
     the_commands_of_preemption_work: "docs/preemption.md",
     the_commands_of_page_work: "docs/page.md",
     the_commands_of_readiness_work: "docs/readiness.md",

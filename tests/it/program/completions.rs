@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The commands of the program.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "serve",
     "exec",
     "env",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 19] = [
     "token",
     "completions",
     "man",
+    "pkcs11",
     "tpm",
 ];
 

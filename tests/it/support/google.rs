@@ -140,7 +140,7 @@ impl Google {
     }
 
     /// Creates a service account with this key in PEM.
-    #[cfg(feature = "tpm")]
+    #[cfg(any(feature = "tpm", all(feature = "cli", feature = "pkcs11")))]
     pub(crate) fn add_service_account(&self, email: &str, pem: &str) {
         let key = RS256KeyPair::from_pem(pem).unwrap().public_key();
         self.state.keys.lock().unwrap().insert(email.to_owned(), key);

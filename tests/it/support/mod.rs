@@ -2,6 +2,8 @@
 
 #[cfg(feature = "live")]
 pub(crate) mod google;
+#[cfg(all(feature = "cli", feature = "pkcs11"))]
+pub(crate) mod hsm;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 #[cfg(feature = "tpm")]

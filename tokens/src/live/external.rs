@@ -7,7 +7,7 @@ mod executable;
 mod process;
 mod subject;
 
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 pub(super) use certificate::{certificates, chain};
 
 use super::error::Problem;
@@ -106,7 +106,7 @@ impl ExternalAccount {
 }
 
 /// The access tokens of the identity whose certificate `upstream` presents.
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 pub(super) fn certified(upstream: Upstream, chain: Secret, audience: &str, context: &OpenContext) -> AccessSource {
     let url = context.endpoints.sts(None).unwrap_or_else(|| format!("https://sts.mtls.{GOOGLE}/v1/token"));
     let exchange = Exchange {

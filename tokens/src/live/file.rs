@@ -1,5 +1,9 @@
 //! A credentials file: opened as token services, and reloaded when it changes.
 
+#[cfg(feature = "device")]
+use super::device;
+#[cfg(feature = "tpm")]
+use super::device::DeviceKey;
 use super::error::{CredentialError, Problem, Unusable};
 use super::external::ExternalAccount;
 use super::iam::{self, ImpersonatedServiceAccount};
@@ -7,9 +11,9 @@ use super::key;
 use super::loaded::LoadedCredentials;
 use super::location::Location;
 use super::open_context::OpenContext;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::Pkcs11Account;
 use super::reloadable::{Loaded, Reloadable};
-#[cfg(feature = "tpm")]
-use super::tpm;
 use super::user::{self, AuthorizedUser};
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::TpmKey;
@@ -29,7 +33,7 @@ pub(super) struct CredentialFile {
 
 impl CredentialFile {
     pub(super) fn open(location: Location, context: OpenContext) -> Result<Arc<Self>, Unusable> {
-        let loaded = Reloadable::new(location.files(), || read(&location, &context))?;
+        let loaded = Reloadable::new(location.files(&context), || read(&location, &context))?;
         Ok(Arc::new(Self { location, context, loaded }))
     }
 
@@ -61,13 +65,13 @@ impl CredentialFile {
 fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials> {
     let loaded = match location {
         Location::File(path) => read_file(path, context),
-        #[cfg(feature = "tpm")]
-        Location::Tpm(key) => tpm::open(key.clone(), context).map_err(Problem::from),
-        #[cfg(feature = "tpm")]
+        #[cfg(feature = "device")]
+        Location::Device(key) => device::open(key, context).map_err(Problem::from),
+        #[cfg(feature = "device")]
         Location::Certificate { key, certificate, audience } => {
             // Its errors already name the key or the certificate, and its type needs no check.
-            let loaded = tpm::federated(key.clone(), certificate, audience, context);
-            let loaded = loaded.map_err(|error| Unusable { error, files: location.files() })?;
+            let loaded = device::federated(key, certificate, audience, context);
+            let loaded = loaded.map_err(|error| Unusable { error, files: location.files(context) })?;
             return Ok((loaded, Vec::new()));
         }
     };
@@ -77,7 +81,7 @@ fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials>
     });
     let loaded = loaded.map_err(|Problem { text, files }| Unusable {
         error: CredentialError::File { place: location.to_string(), problem: text },
-        files: [location.files(), files].concat(),
+        files: [location.files(context), files].concat(),
     })?;
     let loaded = if context.acts_as_any { iam::as_any(loaded, context) } else { loaded };
     let files = loaded.files.clone();
@@ -87,10 +91,10 @@ fn read(location: &Location, context: &OpenContext) -> Loaded<LoadedCredentials>
 fn read_file(path: &Path, context: &OpenContext) -> Result<LoadedCredentials, Problem> {
     let bytes = file::read(path, Limit::CREDENTIALS).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
-    // If a key in a TPM is expected, `tpm::open` reports other content.
+    // If a key in a TPM is expected, `device::open` reports other content.
     if text.contains("-----BEGIN TSS2") || context.expected.as_ref().is_some_and(|it| it.credential_type == "TPM") {
         #[cfg(feature = "tpm")]
-        return Ok(tpm::open(TpmKey::File(path.to_owned()), context)?);
+        return Ok(device::open(&DeviceKey::Tpm(TpmKey::File(path.to_owned())), context)?);
         #[cfg(not(feature = "tpm"))]
         return Err("a key of a TPM, which this build does not support: build with --features tpm".into());
     }
@@ -117,10 +121,15 @@ fn open(json: &str, context: &OpenContext) -> Result<LoadedCredentials, Problem>
         Some("authorized_user") => Ok(user::open(typed::<AuthorizedUser>(json)?, context)),
         Some("external_account") => typed::<ExternalAccount>(json)?.open(context),
         Some("impersonated_service_account") => typed::<ImpersonatedServiceAccount<'_>>(json)?.open(context, open),
-        _ => {
-            Err("type: service_account, authorized_user, external_account or impersonated_service_account is expected"
-                .into())
+        #[cfg(feature = "pkcs11")]
+        Some("pkcs11") => typed::<Pkcs11Account>(json)?.open(context),
+        #[cfg(not(feature = "pkcs11"))]
+        Some("pkcs11") => {
+            Err("a key in a PKCS#11 token, which this build does not support: build with --features pkcs11".into())
         }
+        _ => Err("type: service_account, authorized_user, external_account, impersonated_service_account or pkcs11 \
+                  is expected"
+            .into()),
     }
 }
 

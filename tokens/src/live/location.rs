@@ -1,43 +1,35 @@
 //! The location of credentials: a file, or a key in a TPM.
 
-#[cfg(feature = "tpm")]
-use gce_metadata_signer::tpm::TpmKey;
+#[cfg(feature = "device")]
+use super::device::DeviceKey;
+use super::open_context::OpenContext;
 use std::fmt;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Location {
     File(PathBuf),
-    /// A persistent key in a TPM.
-    #[cfg(feature = "tpm")]
-    Tpm(TpmKey),
-    /// A certificate whose key is in a TPM.
-    #[cfg(feature = "tpm")]
+    /// A key in a device, outside of a credentials file.
+    #[cfg(feature = "device")]
+    Device(DeviceKey),
+    /// A certificate whose key is in a device.
+    #[cfg(feature = "device")]
     Certificate {
-        key: TpmKey,
+        key: DeviceKey,
         certificate: PathBuf,
         audience: String,
     },
 }
 
 impl Location {
-    #[cfg(feature = "tpm")]
-    pub(super) fn of(key: TpmKey) -> Self {
-        match key {
-            TpmKey::File(path) => Self::File(path),
-            key => Self::Tpm(key),
-        }
-    }
-
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    /// The files that credentials with these settings are read from.
+    pub(super) fn files(&self, _context: &OpenContext) -> Vec<PathBuf> {
         match self {
             Self::File(path) => vec![path.clone()],
-            #[cfg(feature = "tpm")]
-            Self::Tpm(_) => Vec::new(),
-            #[cfg(feature = "tpm")]
-            Self::Certificate { key, certificate, .. } => {
-                [Self::of(key.clone()).files(), vec![certificate.clone()]].concat()
-            }
+            #[cfg(feature = "device")]
+            Self::Device(key) => key.files(_context),
+            #[cfg(feature = "device")]
+            Self::Certificate { key, certificate, .. } => [key.files(_context), vec![certificate.clone()]].concat(),
         }
     }
 }
@@ -46,9 +38,9 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            #[cfg(feature = "tpm")]
-            Self::Tpm(key) => key.fmt(f),
-            #[cfg(feature = "tpm")]
+            #[cfg(feature = "device")]
+            Self::Device(key) => key.fmt(f),
+            #[cfg(feature = "device")]
             Self::Certificate { certificate, .. } => certificate.display().fmt(f),
         }
     }

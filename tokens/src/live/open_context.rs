@@ -4,6 +4,8 @@ use super::error::Problem;
 use super::loaded::LoadedCredentials;
 use super::options::{AccessTokenKind, AwsEnvironment, Endpoints};
 use super::upstream::Upstream;
+#[cfg(feature = "pkcs11")]
+use gce_metadata_signer::pkcs11::Pkcs11Options;
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::TpmOptions;
 use std::path::PathBuf;
@@ -20,6 +22,11 @@ pub(super) struct OpenContext {
     pub(super) aws: AwsEnvironment,
     #[cfg(feature = "tpm")]
     pub(super) tpm: TpmOptions,
+    #[cfg(feature = "pkcs11")]
+    pub(super) pkcs11: Pkcs11Options,
+    /// The PKCS#11 module of credentials files that name none.
+    #[cfg(feature = "pkcs11")]
+    pub(super) pkcs11_module: Option<PathBuf>,
     /// The account of a key without an e-mail.
     pub(super) key_email: Option<String>,
     /// The remedy for a key without an e-mail, for its error.

@@ -1,12 +1,14 @@
 //! The options of the live source: the credentials, and how tokens are made with them.
 
 use gce_metadata_routes::token::Secret;
+#[cfg(feature = "pkcs11")]
+use gce_metadata_signer::pkcs11::{Pkcs11Key, Pkcs11Options};
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::{TpmKey, TpmOptions};
 use std::path::PathBuf;
 
 /// The environment variables of passwords.
-const PASSWORDS: [&str; 2] = ["GCE_METADATA_KEY_PASS", "GCE_METADATA_PARENT_PASS"];
+const PASSWORDS: [&str; 3] = ["GCE_METADATA_KEY_PASS", "GCE_METADATA_PARENT_PASS", "GCE_METADATA_PKCS11_PIN"];
 
 /// The options of the live source. Make them with [`new`](Self::new), then set fields.
 #[derive(Debug, Clone)]
@@ -15,7 +17,7 @@ pub struct LiveOptions {
     /// The credentials.
     pub source: LiveSource,
     /// How a service account key makes access tokens. By default [`Oauth`](AccessTokenKind::Oauth) for a key in a file,
-    /// and [`Jwt`](AccessTokenKind::Jwt) for a key in a TPM.
+    /// and [`Jwt`](AccessTokenKind::Jwt) for a key in a TPM or a PKCS#11 token.
     pub access_token_kind: Option<AccessTokenKind>,
     /// URLs that override those in the credentials.
     pub endpoints: Endpoints,
@@ -23,7 +25,7 @@ pub struct LiveOptions {
     /// credentials are opened.
     pub allow_executables: bool,
     /// Environment variables that such a program does not inherit. By default those in which the program
-    /// `gce-metadata-server` reads the passwords of keys in a TPM.
+    /// `gce-metadata-server` reads the passwords of keys in a TPM, and the PIN of a PKCS#11 token.
     pub withheld_variables: Vec<String>,
     /// The path of gcloud's `certificate_config.json`, for credentials with `use_default_certificate_config`.
     pub certificate_config: Option<PathBuf>,
@@ -32,6 +34,12 @@ pub struct LiveOptions {
     /// The TPM of the keys, and how their use is authorised.
     #[cfg(feature = "tpm")]
     pub tpm: TpmOptions,
+    /// How PKCS#11 tokens are used.
+    #[cfg(feature = "pkcs11")]
+    pub pkcs11: Pkcs11Options,
+    /// The PKCS#11 module of credentials files that name none.
+    #[cfg(feature = "pkcs11")]
+    pub pkcs11_module: Option<PathBuf>,
 }
 
 impl LiveOptions {
@@ -47,6 +55,10 @@ impl LiveOptions {
             aws: AwsEnvironment::default(),
             #[cfg(feature = "tpm")]
             tpm: TpmOptions::default(),
+            #[cfg(feature = "pkcs11")]
+            pkcs11: Pkcs11Options::default(),
+            #[cfg(feature = "pkcs11")]
+            pkcs11_module: None,
         }
     }
 }
@@ -57,7 +69,8 @@ impl LiveOptions {
 pub enum LiveSource {
     /// A service account's key, for the default account.
     Key {
-        /// The path of a key in Google's JSON format, in bare PEM, or of a TPM's key file.
+        /// The path of a key in Google's JSON format, in bare PEM, of a TPM's key file, or of a file that names a key in a
+        /// PKCS#11 token.
         path: PathBuf,
         /// The e-mail of the account, which bare PEM needs.
         email: Option<String>,
@@ -83,6 +96,22 @@ pub enum LiveSource {
     TpmFederated {
         /// The key.
         key: TpmKey,
+        /// The path of the certificate and its intermediates in PEM.
+        certificate: PathBuf,
+        /// The audience: the full resource name of the provider in the workload identity pool.
+        audience: String,
+    },
+    /// A service account's key in a PKCS#11 token, for the default account.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11 {
+        /// The key.
+        key: Pkcs11Key,
+    },
+    /// A workload's certificate whose key is in a PKCS#11 token. Its identity impersonates the default account.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11Federated {
+        /// The key.
+        key: Pkcs11Key,
         /// The path of the certificate and its intermediates in PEM.
         certificate: PathBuf,
         /// The audience: the full resource name of the provider in the workload identity pool.

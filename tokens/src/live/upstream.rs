@@ -9,7 +9,7 @@ use super::form::Form;
 use super::redact::Redactions;
 use super::retry::{Retry, retry_after};
 use crate::fetch_error::FetchError;
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 use attempt::on_separate_thread;
 use attempt::{Attempts, attempts, trusting};
 pub(super) use attempt::{NoAnswer, UpstreamRequest};
@@ -54,7 +54,7 @@ impl Upstream {
 
     /// A client that presents a certificate whose key is slow. Handshakes block, so the client runs on a separate
     /// thread.
-    #[cfg(feature = "tpm")]
+    #[cfg(feature = "device")]
     pub(super) fn with_resolver(
         resolver: std::sync::Arc<dyn rustls::client::ResolvesClientCert>,
         versions: &[&'static rustls::SupportedProtocolVersion],

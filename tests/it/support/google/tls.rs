@@ -16,13 +16,13 @@ pub(crate) struct Tls {
     pub(crate) root: String,
     /// A workload's certificate and key, in PEM.
     pub(crate) client: (String, String),
-    #[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "tpm", feature = "pkcs11")), allow(dead_code))]
     authority: CertifiedIssuer<'static, KeyPair>,
-    #[cfg_attr(not(feature = "tpm"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "tpm", feature = "pkcs11")), allow(dead_code))]
     version: Arc<Mutex<String>>,
 }
 
-#[cfg(feature = "tpm")]
+#[cfg(any(feature = "tpm", feature = "pkcs11"))]
 impl Tls {
     /// Issues a workload's certificate for this key.
     pub(crate) fn certify(&self, key: &str) -> String {

@@ -99,7 +99,7 @@ impl Subject {
     }
 
     /// The certificate that `upstream` presents, as the subject token.
-    #[cfg(feature = "tpm")]
+    #[cfg(feature = "device")]
     pub(super) fn certificate(chain: Secret, upstream: Upstream) -> Self {
         Self { kind: Kind::Certificate { chain }, certificate: Some(upstream), files: Vec::new() }
     }

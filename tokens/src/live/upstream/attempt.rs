@@ -2,7 +2,7 @@
 
 use super::resolve::connector;
 use bytes::Bytes;
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 use gce_metadata_support::thread::Thread;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -14,9 +14,9 @@ use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion};
 use std::sync::Arc;
 use std::time::Duration;
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 use tokio::sync::{mpsc, oneshot};
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 use tower::ServiceExt;
 use tower::{Service, service_fn};
 
@@ -74,7 +74,7 @@ pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
 }
 
 /// Makes the attempts on a separate thread.
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 pub(super) fn on_separate_thread(attempts: impl Attempts) -> std::io::Result<impl Attempts> {
     let (sender, mut receiver) = mpsc::unbounded_channel::<Job>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -91,11 +91,11 @@ pub(super) fn on_separate_thread(attempts: impl Attempts) -> std::io::Result<imp
 }
 
 /// A request and the sender of its answer.
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 type Job = (UpstreamRequest, oneshot::Sender<Result<Response<Bytes>, NoAnswer>>);
 
 /// The handle of the separate thread.
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 #[derive(Clone)]
 struct AttemptThread {
     sender: mpsc::UnboundedSender<Job>,
@@ -103,7 +103,7 @@ struct AttemptThread {
     _thread: Arc<Thread>,
 }
 
-#[cfg(feature = "tpm")]
+#[cfg(feature = "device")]
 impl AttemptThread {
     fn attempt(&self, request: UpstreamRequest) -> impl Future<Output = Result<Response<Bytes>, NoAnswer>> + use<> {
         let thread_ended = || NoAnswer::Unreachable("its thread has ended".to_owned());

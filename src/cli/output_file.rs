@@ -29,6 +29,7 @@ impl<'a> OutputFile<'a> {
     }
 
     /// Whether the file would be created at this path.
+    #[cfg(feature = "tpm")]
     pub(super) fn is_at(&self, path: &Path) -> bool {
         canonical(path).is_ok_and(|path| canonical(self.path).is_ok_and(|own| own == path))
     }
@@ -48,6 +49,7 @@ fn try_create(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The path of a file that may not exist yet, with symbolic links in the path of its folder resolved.
+#[cfg(feature = "tpm")]
 fn canonical(path: &Path) -> io::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -40,7 +41,7 @@ class Process:
             )
         except OSError as error:
             self._log.close()
-            remedy = ": write a large config to a file and pass its path" if variables else ""
+            remedy = ": write a large config to a file and pass its path" if error.errno == errno.E2BIG else ""
             raise ServerError(f"{command[0]} can't be executed: {error}{remedy}") from error
 
     def start_message(self, timeout: float) -> Any:

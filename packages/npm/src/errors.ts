@@ -1,0 +1,31 @@
+// The errors of this package.
+
+/** The package has no program for this platform, or the program was removed. */
+export class BinaryNotFoundError extends Error {
+  override name = 'BinaryNotFoundError';
+}
+
+/** The server did not start, or it ended. The message has the server's standard error. */
+export class ServerError extends Error {
+  override name = 'ServerError';
+}
+
+/** The admin API refused a request. */
+export class AdminError extends Error {
+  override name = 'AdminError';
+
+  constructor(
+    request: string,
+    /** The status of the answer, such as 422. */
+    readonly status: number,
+    /** The problem document (RFC 9457) of the answer. */
+    readonly problem: Record<string, unknown>,
+  ) {
+    super(`${request}: ${problem.detail ?? problem.title ?? 'refused'} (status ${status})`);
+  }
+}
+
+/** Requests were expected that the server did not receive, or not as often. The message says what was asked instead. */
+export class VerificationError extends Error {
+  override name = 'VerificationError';
+}

@@ -5,7 +5,7 @@ import { type Changes, changed, patchEnvironment } from './environment.js';
 import { ServerError, VerificationError } from './errors.js';
 import { Faults } from './faults.js';
 import { ReceivedRequest, type RequestFilter, failure, matches, pattern } from './requests.js';
-import { Scenario } from './scenario.js';
+import { Scenario, type ScenarioOptions } from './scenario.js';
 import { Tokens } from './tokens.js';
 
 /** How often requests are expected; at least once if all limits are left out. */
@@ -104,9 +104,9 @@ export class Client {
     await this.#admin.call('PUT', 'metadata', config);
   }
 
-  /** Runs a scenario, such as `scenario('preemption')`. The parameters are those of the scenario and of its run. */
-  async scenario(name: string, parameters?: Record<string, unknown>): Promise<Scenario> {
-    return new Scenario(this.#admin, name).run(parameters);
+  /** Runs a scenario, such as `scenario('preemption', { parameters: { notice: 120 } })`. */
+  async scenario(name: string, options?: ScenarioOptions): Promise<Scenario> {
+    return new Scenario(this.#admin, name).run(options);
   }
 
   /** Undoes all changes: metadata, tokens, faults, scenarios, settings. Empties the journal. */

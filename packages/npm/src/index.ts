@@ -18,7 +18,7 @@ export { Client, type Expectation } from './client.js';
 export { AdminError, BinaryNotFoundError, ServerError, VerificationError } from './errors.js';
 export { Fault, type FaultOptions, Faults, fault } from './faults.js';
 export { ReceivedRequest, type RequestFilter } from './requests.js';
-export { Scenario } from './scenario.js';
+export { Scenario, type ScenarioOptions } from './scenario.js';
 export { MetadataServer, type StartOptions } from './server.js';
 export { type TokenOptions, Tokens } from './tokens.js';
 

@@ -2,6 +2,22 @@
 
 import type { Admin } from './admin.js';
 
+/** How a scenario runs. */
+export interface ScenarioOptions {
+  /** A duration such as `5s` before the first state. */
+  in?: string;
+  /** The time of the first state (RFC 3339). */
+  at?: string;
+  /** By time; by `step` and `advance`; or at once. */
+  progression?: 'time' | 'manual' | 'immediate';
+  /** How fast the timeline runs; 60 is an hour in a minute. */
+  speed?: number;
+  /** True: the end does not put back the values that the run changed. */
+  keep?: boolean;
+  /** Those of the scenario, such as `{ notice: 120 }`. */
+  parameters?: Record<string, unknown>;
+}
+
 /** A run of a scenario. */
 export class Scenario {
   readonly #admin: Admin;
@@ -16,8 +32,8 @@ export class Scenario {
   }
 
   /** Starts the run. */
-  async run(parameters: Record<string, unknown> = {}): Promise<this> {
-    await this.#admin.call('POST', `${this.#path}/run`, parameters);
+  async run(options: ScenarioOptions = {}): Promise<this> {
+    await this.#admin.call('POST', `${this.#path}/run`, options);
     return this;
   }
 
@@ -34,7 +50,7 @@ export class Scenario {
 
   /** Advances the timeline by a duration such as `30s`. */
   async advance(duration: string): Promise<void> {
-    await this.#admin.call('POST', `${this.#path}/advance`, { duration });
+    await this.#admin.call('POST', `${this.#path}/advance`, { by: duration });
   }
 
   /** Stops the run, and puts back the values that it changed. */

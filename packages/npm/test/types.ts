@@ -10,7 +10,7 @@ async function main(): Promise<void> {
   const status: number | null | undefined = (await vm.requests('instance/id'))[0]?.status;
   await vm.faults.add('instance/id', { status: 503, times: 2, probability: 0.5 });
   await vm.faults.add(fault('instance/id', { instructions: ['return-503'] }));
-  await (await vm.scenario('preemption', { notice: 120 })).advance('30s');
+  await (await vm.scenario('preemption', { parameters: { notice: 120 } })).advance('30s');
   await vm.tokens.set({ accessToken: 'made-up', then: 'unavailable' });
   // @ts-expect-error: no such word
   await vm.tokens.set({ then: 'nothing' });

@@ -91,9 +91,9 @@ class Client:
         """Replaces the whole metadata by that of a config."""
         self._admin.call("PUT", "metadata", dict(config))
 
-    def scenario(self, name: str, **parameters: Any) -> Scenario:
-        """Runs a scenario, such as `scenario("preemption")`. The parameters are those of the scenario and of its run."""
-        return Scenario(self._admin, name).run(**parameters)
+    def scenario(self, name: str, **options: Any) -> Scenario:
+        """Runs a scenario, such as `scenario("preemption", notice=120)`. The options are those of `Scenario.run`."""
+        return Scenario(self._admin, name).run(**options)
 
     def reset(self) -> None:
         """Undoes all changes: metadata, tokens, faults, scenarios, settings. Empties the journal."""

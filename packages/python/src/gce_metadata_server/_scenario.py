@@ -16,10 +16,28 @@ class Scenario:
         self.name = name
         self._path = f"scenarios/{quote(name, safe='')}"
 
-    def run(self, **parameters: Any) -> Scenario:
-        """Starts the run. `in_` is the member `in`, which Python reserves."""
-        body = {name.rstrip("_"): value for name, value in parameters.items()}
-        self._admin.call("POST", f"{self._path}/run", body)
+    def run(
+        self,
+        *,
+        in_: str | None = None,
+        at: str | None = None,
+        progression: str | None = None,
+        speed: float | None = None,
+        keep: bool | None = None,
+        **parameters: Any,
+    ) -> Scenario:
+        """Starts the run.
+
+        Args:
+            in_: a duration such as `5s` before the first state.
+            at: the time of the first state (RFC 3339).
+            progression: `time`; `manual`, by `step` and `advance`; or `immediate`.
+            speed: how fast the timeline runs; 60 is an hour in a minute.
+            keep: True: the end does not put back the values that the run changed.
+            **parameters: those of the scenario, such as `notice=120`.
+        """
+        given = {"in": in_, "at": at, "progression": progression, "speed": speed, "keep": keep, "parameters": parameters or None}
+        self._admin.call("POST", f"{self._path}/run", {name: value for name, value in given.items() if value is not None})
         return self
 
     @property
@@ -35,7 +53,7 @@ class Scenario:
 
     def advance(self, duration: str) -> None:
         """Advances the timeline by a duration such as `30s`."""
-        self._admin.call("POST", f"{self._path}/advance", {"duration": duration})
+        self._admin.call("POST", f"{self._path}/advance", {"by": duration})
 
     def stop(self) -> None:
         """Stops the run, and puts back the values that it changed."""

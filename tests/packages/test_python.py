@@ -81,6 +81,14 @@ def test_the_tests_of_the_package_pass_with_the_wheel(python: str, shell: Shell)
     assert " passed" in printed and " failed" not in printed and " skipped" not in printed
 
 
+def test_the_types_of_the_package_are_strict_and_seen_by_its_users(shell: Shell) -> None:
+    make_venv(shell)
+    shell("pip", "install", "--quiet", "gce-metadata-server", "mypy", *REQUIREMENTS)
+    copy_tests("python", ["tests"], shell.folder)
+    shell("mypy", "--strict", "--package", "gce_metadata_server")
+    shell("mypy", "--strict", "tests")
+
+
 def test_a_user_installation_finds_its_program(shell: Shell) -> None:
     python = PYTHONS[-1]
     user = {"PYTHONUSERBASE": str(shell.folder / "user"), "PIP_BREAK_SYSTEM_PACKAGES": "1"}

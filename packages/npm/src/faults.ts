@@ -23,7 +23,7 @@ export interface FaultOptions extends RequestFilter {
 /**
  * The document of a fault.
  *
- * @param path The path of the metadata, such as `instance/service-accounts/&#42;/token`; a segment `*` is any one segment.
+ * @param path The path of the metadata, such as `instance/id`; a segment `*` is any one segment.
  */
 export function fault(path: string, options: FaultOptions): Record<string, unknown> {
   const { method, query, instructions, status, times, delay, body, headers, ...members } = options;

@@ -50,11 +50,12 @@ test('a wrong fault is refused', async () => {
 
 test('a scenario is stepped and puts back its values', async () => {
   const run = await vm.scenario('preemption', { progression: 'manual', parameters: { notice: 120 } });
-  await run.step();
   assert.deepEqual(await ask(vm, 'instance/preempted'), [200, 'TRUE']);
-  const state = await run.state();
+  const states = [await run.state()];
+  await run.step();
+  states.push(await run.state());
   await run.advance('30s');
-  assert.equal(await run.state(), state);
+  assert.deepEqual([...states, await run.state()], ['Preempted', 'SoftOff', 'Off']);
   await run.stop();
   assert.deepEqual(await ask(vm, 'instance/preempted'), [200, 'FALSE']);
   await assert.rejects(vm.scenario('no-such-scenario'), { status: 404 });

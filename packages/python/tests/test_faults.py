@@ -59,11 +59,12 @@ def test_a_wrong_fault_is_refused(vm: MetadataServer) -> None:
 
 def test_a_scenario_is_stepped_and_advanced_and_puts_back_its_values(vm: MetadataServer) -> None:
     with vm.scenario("preemption", progression="manual", notice=120) as run:
-        run.step()
         assert ask(vm, "instance/preempted") == (200, "TRUE")
-        state = run.state
+        states = [run.state]
+        run.step()
+        states.append(run.state)
         run.advance("30s")
-        assert run.state == state
+        assert [*states, run.state] == ["Preempted", "SoftOff", "Off"]
     assert ask(vm, "instance/preempted") == (200, "FALSE")
 
 

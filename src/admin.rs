@@ -4,6 +4,7 @@
 //! the layers around them; the checks of a request are the files of `guard/`.
 
 mod call;
+mod events;
 mod export;
 mod guard;
 mod lifecycle;
@@ -18,10 +19,12 @@ mod service;
 mod settings;
 mod tokens;
 mod verify;
+mod waiters;
 
 pub use options::AdminOptions;
 pub(crate) use service::service;
 
+use crate::events::{Log, Waits};
 use crate::journal::Journal;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
@@ -35,9 +38,14 @@ pub(crate) struct Admin {
     pub(crate) vm: Vm,
     /// `None` without a journal.
     pub(crate) journal: Option<Journal>,
+    pub(crate) log: Log,
+    /// The requests that wait for a change.
+    pub(crate) waits: Waits,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled when this listener stops, after the last request to the others.
+    pub(crate) stop: CancellationToken,
 }
 
 /// The checks of requests.

@@ -13,6 +13,7 @@ mod block_on;
 mod capture;
 mod certs;
 mod check_config;
+mod child;
 mod client;
 mod client_env;
 mod completions;
@@ -49,7 +50,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const SHORT_ABOUT: &str =
-    "An emulator of Google Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
+    "An emulator of Compute Engine's metadata server. Example: gce-metadata-server --config-file vm.json";
 
 const ABOUT: &str = "\
 An emulator of Google Compute Engine's metadata server.
@@ -110,6 +111,10 @@ pub(crate) enum Command {
     Reset(admin::Reset),
 
     Export(admin::Export),
+
+    Requests(admin::Requests),
+
+    Verify(admin::Verify),
 
     Capture(capture::Capture),
 
@@ -186,9 +191,10 @@ const FAILURE: u8 = 1;
 /// The exit status for a wrong command line of the commands in [`WITH_USAGE_STATUS`].
 const USAGE: u8 = 2;
 
-/// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request.
-const WITH_USAGE_STATUS: [&str; 10] =
-    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export"];
+/// The commands whose status 1 has another meaning: a server can't start, a token is not valid, the admin API refuses a request, an
+/// expectation does not hold.
+const WITH_USAGE_STATUS: [&str; 12] =
+    ["exec", "env", "capture", "token", "get", "set", "patch", "unset", "reset", "export", "requests", "verify"];
 
 /// The exit status for arguments that [`parse`] refuses.
 pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -216,6 +222,8 @@ impl Command {
             Self::Unset(unset) => unset.run(&environment)?,
             Self::Reset(reset) => reset.run(&environment)?,
             Self::Export(export) => export.run(&environment)?,
+            Self::Requests(requests) => requests.run(&environment)?,
+            Self::Verify(verify) => verify.run(&environment)?,
             Self::Capture(capture) => capture.run(&environment)?,
             Self::Certs(certs) => certs.run()?,
             Self::CheckConfig(check) => return check.run(),

@@ -64,6 +64,10 @@
 struct EmbeddingExamples;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/assertions.md")]
+struct AssertionExamples;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
 
@@ -73,6 +77,8 @@ mod blocking;
 mod captured_log;
 pub mod certs;
 mod config;
+mod date;
+mod events;
 mod files;
 mod guest_attributes;
 mod hosts;
@@ -103,7 +109,8 @@ pub use gce_metadata_tokens::{
 };
 pub use guest_attributes::GuestAttributesError;
 pub use journal::{
-    ExpectationGuard, Matching, MatchingRequests, PatternError, ReceivedRequest, Requests, Times, UnmetExpectation,
+    ExpectationGuard, Expectations, ExpectationsError, Matching, MatchingRequests, PatternError, ReceivedRequest,
+    Requests, Times, UnmetExpectation,
 };
 pub use reload::ReloadCounts;
 pub use server::{

@@ -10,6 +10,7 @@ mod tokens;
 
 pub(crate) use listener::{Monitored, Pages};
 pub(crate) use state::State;
+pub(crate) use tokens::outcome_label;
 
 use crate::guest_attributes::SaveEvents;
 use crate::vm::Monitoring;

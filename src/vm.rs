@@ -15,6 +15,7 @@ pub(crate) use monitoring::Monitoring;
 pub(crate) use settings::Settings;
 
 use crate::config::{ConfigError, Overrides};
+use crate::events::Events;
 use crate::guest_attributes::GuestAttributesStore;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -63,6 +64,7 @@ pub struct Vm {
     of_config: Tree,
     overrides: Overrides,
     settings: Settings,
+    events: Events,
 }
 
 impl fmt::Debug for Vm {
@@ -156,6 +158,11 @@ impl Vm {
     /// Applies the values that override those of a config.
     pub(crate) fn overridden(&self, metadata: Metadata) -> Metadata {
         self.overrides.apply(metadata)
+    }
+
+    /// The handle by which parts of this machine report events.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(crate) fn settings(&self) -> &Settings {

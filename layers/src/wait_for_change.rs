@@ -30,6 +30,10 @@
 //! # }
 //! ```
 
+mod record_waits;
+
+pub use record_waits::{BegunWait, RecordWaits};
+
 use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
@@ -37,6 +41,7 @@ use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, header, request};
 use pin_project_lite::pin_project;
+use record_waits::RecordedWait;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
@@ -62,13 +67,20 @@ pub struct WaitForChangeLayer<T> {
 pub struct Waiters {
     permits: Arc<Semaphore>,
     max: usize,
+    recorder: Option<Arc<dyn RecordWaits>>,
 }
 
 impl Waiters {
     /// Lets at most `max` requests wait.
     pub fn at_most(max: usize) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(max)), max }
+        Self { permits: Arc::new(Semaphore::new(max)), max, recorder: None }
+    }
+
+    /// Records the requests that wait. By default nothing is recorded.
+    #[must_use]
+    pub fn record(self, recorder: Arc<dyn RecordWaits>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// The number of requests that are waiting.
@@ -239,6 +251,11 @@ impl<S, T> Waiter<S, T> {
         // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
         drop(first);
         let parts = detached(parts);
+        let recorded = self.waiters.recorder.as_ref().map(|recorder| {
+            let (uri, extensions) = (&parts.uri, &parts.extensions);
+            let wait = BegunWait { uri, extensions, last_etag: &seen, timeout: query.timeout };
+            RecordedWait::begin(recorder, wait)
+        });
         let start = Instant::now();
         loop {
             let ended_by = tokio::select! {
@@ -250,6 +267,9 @@ impl<S, T> Waiter<S, T> {
             let mut response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
             if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
                 response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
+                if let Some(recorded) = recorded {
+                    recorded.end(ended_by);
+                }
                 return Ok(response);
             }
         }

@@ -7,7 +7,8 @@ use crate::depth;
 use crate::tree::{EditError, Tree};
 use serde_json::Value;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// An immutable state of the metadata: a tree and its generation.
@@ -46,7 +47,19 @@ pub struct Publisher {
     sender: Arc<watch::Sender<Arc<Snapshot>>>,
     computed: Arc<[&'static str]>,
     /// Serializes writers. Readers never take it.
-    write_lock: Arc<Mutex<()>>,
+    write_lock: Arc<Mutex<Announcers>>,
+}
+
+/// Functions that are called for each change: see [`Publisher::announce`].
+#[derive(Default)]
+struct Announcers(Vec<Box<Announcer>>);
+
+type Announcer = dyn Fn(&Snapshot, &Snapshot) -> Option<Box<dyn FnOnce() + Send>> + Send;
+
+impl fmt::Debug for Announcers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Announcers").field(&self.0.len()).finish()
+    }
 }
 
 impl Publisher {
@@ -75,6 +88,35 @@ impl Publisher {
     /// A reader of the current tree.
     pub fn reader(&self) -> Reader {
         Reader { receiver: self.sender.subscribe() }
+    }
+
+    /// Calls `prepare` with the states before and after each later change, by this publisher or a clone, before the change is published.
+    /// The function that it returns is called at the moment of the change: no reader sees the new state before it has returned, so it
+    /// must be quick.
+    ///
+    /// ```
+    /// use gce_metadata_routes::{Metadata, Publisher};
+    /// use std::sync::mpsc;
+    ///
+    /// let publisher = Publisher::new(Metadata::sample().tree());
+    /// let (sender, changes) = mpsc::channel();
+    /// publisher.announce(move |before, after| {
+    ///     let paths = before.tree().changed_paths(after.tree());
+    ///     let sender = sender.clone();
+    ///     Some(Box::new(move || sender.send(paths).unwrap_or_default()))
+    /// });
+    /// publisher.set("instance/preempted", true).unwrap();
+    /// assert_eq!(changes.recv().unwrap(), ["instance/preempted"]);
+    /// ```
+    pub fn announce(
+        &self,
+        prepare: impl Fn(&Snapshot, &Snapshot) -> Option<Box<dyn FnOnce() + Send>> + Send + 'static,
+    ) {
+        self.lock().0.push(Box::new(prepare));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Announcers> {
+        self.write_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces the tree, and returns whether it changed. Publishing an equal tree wakes no waiting request.
@@ -151,15 +193,19 @@ impl Publisher {
 
     /// Returns the state after the change, and whether it differs from the state before.
     fn change<E>(&self, make: impl FnOnce(&Tree) -> Result<Tree, E>) -> Result<(Arc<Snapshot>, bool), E> {
-        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not in `send_modify`: it would block readers while a large tree is built.
+        let announcers = self.lock();
+        // Not in `send_modify`: it would block readers while a large tree is built and compared.
         let current = Arc::clone(&self.sender.borrow());
         let tree = with_computed_leaves(make(&current.tree)?, &self.computed);
         if tree == current.tree {
             return Ok((current, false));
         }
         let changed = Arc::new(Snapshot { tree, generation: current.generation + 1 });
-        self.sender.send_replace(Arc::clone(&changed));
+        let announcements: Vec<_> = announcers.0.iter().filter_map(|prepare| prepare(&current, &changed)).collect();
+        self.sender.send_modify(|state| {
+            *state = Arc::clone(&changed);
+            announcements.into_iter().for_each(|announce| announce());
+        });
         Ok((changed, true))
     }
 }
@@ -207,6 +253,23 @@ mod tests {
         assert!(publisher.publish(tree("b")));
         assert!(changes.has_changed().unwrap());
         assert_eq!(publisher.reader().snapshot().generation(), 1);
+    }
+
+    #[test]
+    fn each_change_is_announced_before_waiters_wake_and_equal_trees_are_not() {
+        let publisher = Publisher::new(tree("a"));
+        let changes = publisher.reader().changes();
+        let (sender, announced) = std::sync::mpsc::channel();
+        publisher.announce(move |before, after| {
+            let (sender, generations) = (sender.clone(), (before.generation(), after.generation()));
+            let changes = changes.clone();
+            Some(Box::new(move || sender.send((generations, changes.has_changed().unwrap())).unwrap()))
+        });
+        publisher.clone().publish(tree("b"));
+        publisher.publish(tree("b"));
+        publisher.publish(tree("c"));
+        let announced: Vec<_> = announced.try_iter().collect();
+        assert_eq!(announced, [((0, 1), false), ((1, 2), true)]);
     }
 
     #[test]

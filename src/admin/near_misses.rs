@@ -14,13 +14,9 @@ const MAX_PATHS: usize = 100;
 /// `POST /__admin/near-misses/request-pattern`: the nearest requests that do not match.
 pub(super) async fn of_pattern(call: Call) -> Outcome {
     let pattern = pattern(&call)?;
-    let near = json_of(&near_misses(&pattern, &entries(&call)), &pattern);
-    let mut answer = json!({"nearMisses": near});
     let snapshot = call.admin.vm.reader().snapshot();
-    if let Some(keys) = keys_of(snapshot.tree(), &pattern) {
-        answer["metadataServer"] = json!({"nearestKeys": keys});
-    }
-    json(&answer)
+    let near = json_of(&near_misses(&pattern, &entries(&call)), &pattern, snapshot.tree());
+    json(&json!({"nearMisses": near}))
 }
 
 /// `GET /__admin/requests/unmatched/near-misses`: each path that names nothing once, the newest first, with the nearest keys.
@@ -38,27 +34,19 @@ fn unmatched_json(entry: &Entry, tree: &Tree) -> Value {
     let keys = entry.key().map(|key| nearest_keys(tree, &key)).unwrap_or_default();
     let distance = keys.first().map_or(1.0, |(_, distance)| *distance);
     let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
-    json!({
-        "request": logged_request(entry),
-        "matchResult": {"distance": distance},
-        "metadataServer": {"nearestKeys": keys},
-    })
+    let mut request = logged_request(entry, tree);
+    request["metadataServer"]["nearestKeys"] = keys.into();
+    json!({"request": request, "matchResult": {"distance": distance}})
 }
 
 /// Near misses in WireMock's form.
-pub(super) fn json_of(near: &[NearMiss], pattern: &Pattern) -> Vec<Value> {
+pub(super) fn json_of(near: &[NearMiss], pattern: &Pattern, tree: &Tree) -> Vec<Value> {
     let json = |miss: &NearMiss| {
         json!({
-            "request": logged_request(&miss.entry),
+            "request": logged_request(&miss.entry, tree),
             "requestPattern": pattern.json(),
             "matchResult": {"distance": miss.distance},
         })
     };
     near.iter().map(json).collect()
-}
-
-/// The keys nearest to that of the pattern; `None` if the pattern names no key, or one that exists.
-pub(super) fn keys_of(tree: &Tree, pattern: &Pattern) -> Option<Vec<String>> {
-    let key = pattern.key().filter(|key| tree.get(key.trim_matches('/')).is_none())?;
-    Some(nearest_keys(tree, key).into_iter().map(|(key, _)| key).collect())
 }

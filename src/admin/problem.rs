@@ -2,11 +2,10 @@
 
 use super::call::{Answer, with_type};
 use crate::journal::PatternError;
-use crate::json_pointer::child;
+use crate::json_pointer;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
-use serde_path_to_error::Segment;
 use std::error::Error;
 
 pub(super) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -61,12 +60,7 @@ impl Problem {
 
     /// 422: a member of the body has a wrong name, type or value.
     pub(super) fn wrong_member(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
-            Segment::Seq { index } => child(&pointer, &index.to_string()),
-            Segment::Map { key } => child(&pointer, key),
-            Segment::Enum { .. } | Segment::Unknown => pointer,
-        });
-        Self::unprocessable(error.inner().to_string()).at(pointer)
+        Self::unprocessable(error.inner().to_string()).at(json_pointer::of_path(error.path()))
     }
 
     /// 422: a request pattern can't be used.

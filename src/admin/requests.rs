@@ -53,7 +53,8 @@ pub(super) async fn count(call: Call) -> Outcome {
 
 /// `POST …/find`: the oldest entries first, as in WireMock.
 pub(super) async fn find(call: Call) -> Outcome {
-    json(&json!({"requests": logged(&matching(&call)?), "requestJournalDisabled": is_off(&call)}))
+    let matching = matching(&call)?;
+    json(&json!({"requests": logged(&call, &matching), "requestJournalDisabled": is_off(&call)}))
 }
 
 /// `POST …/remove`: removes the entries that match.
@@ -70,7 +71,7 @@ pub(super) async fn remove(call: Call) -> Outcome {
 /// `GET …/unmatched`: the requests whose path names nothing.
 pub(super) async fn unmatched(call: Call) -> Outcome {
     let unmatched: Vec<_> = entries(&call).into_iter().filter(|entry| !entry.is_matched()).collect();
-    json(&json!({"requests": logged(&unmatched), "requestJournalDisabled": is_off(&call)}))
+    json(&json!({"requests": logged(&call, &unmatched), "requestJournalDisabled": is_off(&call)}))
 }
 
 /// All entries, the oldest first.
@@ -88,8 +89,9 @@ fn matching(call: &Call) -> Result<Vec<Arc<Entry>>, Problem> {
     Ok(call.admin.journal.as_ref().map(|journal| journal.matching(&pattern)).unwrap_or_default())
 }
 
-fn logged(entries: &[Arc<Entry>]) -> Vec<Value> {
-    entries.iter().map(|entry| logged_request(entry)).collect()
+fn logged(call: &Call, entries: &[Arc<Entry>]) -> Vec<Value> {
+    let snapshot = call.admin.vm.reader().snapshot();
+    entries.iter().map(|entry| logged_request(entry, snapshot.tree())).collect()
 }
 
 fn entry(call: &Call) -> Result<(&Journal, Arc<Entry>), Problem> {

@@ -2,7 +2,10 @@
 
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
-use super::{Admin, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify};
+use super::{
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify, waiters,
+};
+use crate::journal::Verification;
 use bytes::Bytes;
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
@@ -68,6 +71,8 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     ),
     ("/__admin/near-misses/request-pattern", &[(Method::POST, |call| Box::pin(near_misses::of_pattern(call)))]),
+    ("/__admin/events", &[(Method::GET, |call| Box::pin(events::get(call)))]),
+    ("/__admin/waiters", &[(Method::GET, |call| Box::pin(waiters::list(call)))]),
     (
         "/__admin/mappings",
         &[
@@ -112,7 +117,7 @@ impl Router {
 
     /// The limit on the time of an answer from this path.
     pub(super) fn time_limit(path: &str) -> Duration {
-        if path == VERIFY { verify::MAX_TIMEOUT + TIME_LIMIT } else { TIME_LIMIT }
+        if path == VERIFY { Verification::MAX_TIMEOUT + TIME_LIMIT } else { TIME_LIMIT }
     }
 
     /// Answers a request.

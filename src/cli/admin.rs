@@ -2,14 +2,19 @@
 
 mod client;
 mod metadata;
+mod request_line;
+mod requests;
 mod server;
 mod token_status;
 mod tokens;
 mod url;
+mod verify;
 
 pub(super) use metadata::{Get, Patch, Set, Unset};
+pub(super) use requests::Requests;
 pub(super) use server::{Export, Reset};
 pub(super) use tokens::{TokenClear, TokenRotate, TokenSet, TokenStatus};
+pub(super) use verify::Verify;
 
 use anyhow::Context;
 use clap::ValueEnum;

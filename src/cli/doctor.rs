@@ -1,5 +1,5 @@
 //! `doctor` finds out why clients don't reach a running server: it asks the server, reads the environment and gcloud's files, and
-//! prints a line per finding with its remedy. It changes nothing.
+//! prints a line per finding with its remedy. It changes nothing. With a command, it runs the command and reports what the command asked.
 //!
 //! [`CHECKS`] is the table of checks. Each group of checks is a file of this folder, and a function of [`Facts`].
 
@@ -15,6 +15,7 @@ mod gcloud;
 mod https;
 mod probe;
 mod proxy;
+mod run;
 mod server;
 
 use super::block_on::block_on;
@@ -25,6 +26,7 @@ use clap::{Args, ValueEnum};
 use facts::{Facts, Machine};
 use finding::{Finding, Severity};
 use gce_metadata_server::Environment;
+use run::Run;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,15 +35,16 @@ Examples:
   gce-metadata-server doctor
   gce-metadata-server doctor --client python
   gce-metadata-server exec -- gce-metadata-server doctor
+  gce-metadata-server doctor --config-file vm.json -- ./program
 
 Exit status:
   0  no errors and no warnings
-  1  an error: no client gets an answer, or the client of --client gets none
-  2  a warning: some clients don't ask the server, or don't accept its answers";
+  1  an error: no client gets an answer, or the client of --client gets none, or the command sends no request
+  2  a warning: some clients don't ask the server, or don't accept its answers, or the config lacks a key";
 
 const WARNING_STATUS: u8 = 2;
 
-/// Find out why clients don't reach a running server
+/// Find out why clients don't reach a running server, or what a command asks
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Doctor {
@@ -55,7 +58,13 @@ pub(crate) struct Doctor {
     /// Format of the output
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     format: Format,
+
+    #[command(flatten)]
+    run: Run,
 }
+
+/// Findings, each with the name of its check.
+type Examined = Vec<(&'static str, Finding)>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -97,8 +106,10 @@ const CHECKS: &[Check] = &[
 
 impl Doctor {
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
-        let facts = block_on(self.facts(environment))?;
-        let findings = examine(&facts);
+        let findings = match self.run.is_given() {
+            true => block_on(self.run.examine(environment, self.client))??,
+            false => examine(&block_on(self.facts(environment))?),
+        };
         let output = match self.format {
             Format::Text => findings.iter().map(|(check, finding)| finding.line(check) + "\n").collect(),
             Format::Json => {
@@ -128,7 +139,7 @@ impl Doctor {
 }
 
 /// Runs the checks that concern the client. Groups without findings have a line `ok`.
-fn examine(facts: &Facts) -> Vec<(&'static str, Finding)> {
+fn examine(facts: &Facts) -> Examined {
     let concerns = |clients: &[Client]| facts.client.is_none_or(|client| clients.contains(&client));
     let mut examined = Vec::new();
     for check in CHECKS.iter().filter(|check| concerns(check.clients)) {

@@ -1,12 +1,13 @@
 //! `exec -- COMMAND` runs a command with a server of its own, or with a running one, and with the environment variables that direct
 //! client programs to it.
 
-mod child;
-mod signals;
+mod journal;
 mod summary;
 mod wiring;
 
 use super::block_on::block_on;
+use super::child::{ChildCommand, Signals};
+use super::client_env::ClientEnvironment;
 use super::http_client;
 use super::logging;
 use super::options::ServeOptions;
@@ -20,7 +21,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command};
 use gce_metadata_server::{Environment, Server};
-use signals::Signals;
+use journal::JournalOptions;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,10 +44,12 @@ const NOTES: &str = "\
 Examples:
   gce-metadata-server exec -- python3 -m pytest
   gce-metadata-server exec --config-file vm.json -- go test ./...
+  gce-metadata-server exec --expect expect.json -- ./program
 
 Exit status:
   That of the command; 128 + N if signal N ended the command; 127 if the command is not found, 126 if it can't be executed;
-  1 if the server can't start; 2 if the options are wrong.";
+  1 if the server can't start or a file of an option can't be used; 2 if the options are wrong;
+  3 if the command succeeds and an expectation of --expect does not hold.";
 
 /// Run a command with a server, so that the command runs as on a VM
 ///
@@ -70,6 +73,9 @@ pub(crate) struct Exec {
     /// Do not serve the admin API, whose address the command otherwise gets in GCE_METADATA_ADMIN
     #[arg(long, conflicts_with_all = ["admin", "admin_socket"], help_heading = EXEC)]
     no_admin: bool,
+
+    #[command(flatten)]
+    journal: JournalOptions,
 
     #[command(flatten)]
     serve: Box<ServeOptions>,
@@ -134,13 +140,17 @@ impl Exec {
         if let Some(target) = self.url {
             check_running(&target).await?;
             let changes = wiring.environment(&target, &inherited, &scratch)?;
-            return child::run(&self.command, &changes, &mut signals).await;
+            return command(&self.command, &changes).run(&mut signals).await;
         }
+        let outcome = self.journal.open()?;
         let summary = Summary::default();
         let mut options = self.serve;
         if !self.no_admin {
             options.admin.enable();
             options.admin.take_token(&mut environment)?;
+        }
+        if outcome.needs_journal() {
+            options.admin.keep_journal()?;
         }
         let admin_token = environment.admin_token.as_ref().map(|token| OsString::from(token.expose()));
         let Some(server) = start_server(*options, environment, self.via_proxy, ignored, &summary).await? else {
@@ -150,22 +160,36 @@ impl Exec {
         let mut changes = wiring.environment(&url, &inherited, &scratch)?;
         changes.set("GCE_METADATA_ADMIN", server.admin_url().map(OsString::from));
         changes.set("GCE_METADATA_ADMIN_TOKEN", admin_token.filter(|_| server.admin_url().is_some()));
-        let command = child::run(&self.command, &changes, &mut signals);
+        let requests = outcome.needs_journal().then(|| server.requests());
+        let command = command(&self.command, &changes).run(&mut signals);
         tokio::pin!(command);
         let status = tokio::select! {
             status = &mut command => Some(status),
             () = server.shutdown_requested() => None,
         };
-        let Some(status) = status else {
+        let status = match status {
+            Some(status) => {
+                summary.log(&url);
+                server.shutdown().await;
+                status
+            }
             // The command asked for the end of the server, not for its own.
-            let (status, _) = tokio::join!(command, server.shutdown());
-            summary.log(&url);
-            return status;
+            None => {
+                let (status, _) = tokio::join!(command, server.shutdown());
+                summary.log(&url);
+                status
+            }
         };
-        summary.log(&url);
-        server.shutdown().await;
-        status
+        // After the shutdown, so that the journal has the requests that the command left without an answer.
+        match requests {
+            Some(requests) => outcome.finish(&requests, status?),
+            None => status,
+        }
     }
+}
+
+fn command<'a>(words: &'a [OsString], environment: &'a ClientEnvironment) -> ChildCommand<'a> {
+    ChildCommand { caller: "exec", words, environment }
 }
 
 /// Starts a server for the command. `None` if a signal came before the server had started.

@@ -4,6 +4,7 @@ use super::target::Target;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::path::PathBuf;
@@ -69,24 +70,51 @@ pub(super) async fn send(peer: &Peer, request: Request<Bytes>, limit: Duration) 
     exchanged.unwrap_or_else(|_| Err(NoAnswer::TimedOut(peer.clone(), limit)))
 }
 
-async fn connect_and_exchange(peer: &Peer, mut request: Request<Bytes>) -> Result<Response<Bytes>, NoAnswer> {
-    let refused = |error| NoAnswer::Connect(peer.clone(), error);
-    let failed = |error| NoAnswer::Http(peer.clone(), error);
-    let host = match peer {
-        Peer::Tcp(target) => HeaderValue::try_from(target.host_header()).map_err(|error| failed(error.into()))?,
-        Peer::Unix(_) => HeaderValue::from_static("localhost"),
+async fn connect_and_exchange(peer: &Peer, request: Request<Bytes>) -> Result<Response<Bytes>, NoAnswer> {
+    let request = with_host(peer, request)?;
+    exchange(connect(peer).await?, request).await.map_err(|error| NoAnswer::Http(peer.clone(), error))
+}
+
+/// Sends a request on a connection of its own, and returns the answer when its head has arrived, within this time. A task of the runtime
+/// receives the body.
+pub(super) async fn open(
+    peer: &Peer,
+    request: Request<Bytes>,
+    limit: Duration,
+) -> Result<Response<Incoming>, NoAnswer> {
+    let failed = |error: hyper::Error| NoAnswer::Http(peer.clone(), error.into());
+    let opened = async {
+        let request = with_host(peer, request)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(connect(peer).await?)).await.map_err(failed)?;
+        // The body reports an error of the connection.
+        tokio::spawn(connection);
+        sender.send_request(request.map(Full::new)).await.map_err(failed)
     };
+    timeout(limit, opened).await.unwrap_or_else(|_| Err(NoAnswer::TimedOut(peer.clone(), limit)))
+}
+
+/// A connected socket, TCP or Unix.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+
+async fn connect(peer: &Peer) -> Result<Box<dyn Socket>, NoAnswer> {
+    let refused = |error| NoAnswer::Connect(peer.clone(), error);
+    Ok(match peer {
+        Peer::Tcp(target) => Box::new(TcpStream::connect((target.bare_host(), target.port())).await.map_err(refused)?),
+        Peer::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(refused)?),
+    })
+}
+
+/// Adds the header `Host`.
+fn with_host(peer: &Peer, mut request: Request<Bytes>) -> Result<Request<Bytes>, NoAnswer> {
+    let host = match peer {
+        Peer::Tcp(target) => HeaderValue::try_from(target.host_header()),
+        Peer::Unix(_) => Ok(HeaderValue::from_static("localhost")),
+    };
+    let host = host.map_err(|error| NoAnswer::Http(peer.clone(), error.into()))?;
     request.headers_mut().insert(header::HOST, host);
-    match peer {
-        Peer::Tcp(target) => {
-            let socket = TcpStream::connect((target.bare_host(), target.port())).await.map_err(refused)?;
-            exchange(socket, request).await.map_err(failed)
-        }
-        Peer::Unix(path) => {
-            let socket = UnixStream::connect(path).await.map_err(refused)?;
-            exchange(socket, request).await.map_err(failed)
-        }
-    }
+    Ok(request)
 }
 
 async fn exchange(

@@ -31,7 +31,7 @@ use admin::Admin;
 use anyhow::bail;
 use authentication::Authentication;
 use clap::{Arg, Args};
-use config_source::ConfigSource;
+pub(super) use config_source::ConfigSource;
 use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Server, ServerBuilder};
 use monitoring::Monitoring;

@@ -20,6 +20,13 @@ impl Variables {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// These variables with other values for some.
+    #[must_use]
+    pub fn with(mut self, changes: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        self.0.extend(changes);
+        self
+    }
+
     /// The value of a variable as text, with `U+FFFD` for bytes that are not UTF-8.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name).map(|value| value.to_string_lossy().into_owned())

@@ -27,8 +27,8 @@ const ANSWER_BYTES: usize = 320;
 /// A request and its answer.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The position in the journal, from 1. Set when a reader takes the entry over.
-    pub(super) number: u64,
+    /// The position in the log of requests and events, from 1. Set when a reader takes the entry over.
+    number: u64,
     pub(crate) method: Method,
     pub(crate) received: SystemTime,
     pub(crate) remote: Option<SocketAddr>,
@@ -103,6 +103,12 @@ impl Entry {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Sets the number.
+    pub(crate) fn numbered(mut self: Box<Self>, number: u64) -> Box<Self> {
+        self.number = number;
+        self
     }
 
     /// The path and the query, as the client sent them.
@@ -198,7 +204,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use http::{Request, Response};
 

@@ -2,7 +2,7 @@
 
 use super::Journal;
 use super::entry::Entry;
-use super::near::near_misses;
+use super::near::{near_misses, nearest_keys_of};
 use super::pattern::Pattern;
 use super::times::{Times, requests};
 use std::fmt;
@@ -24,6 +24,10 @@ impl Expectation {
 
     pub(crate) fn pattern(&self) -> &Pattern {
         &self.pattern
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        self.times
     }
 
     /// The entries that match, if their number is the expected one.
@@ -48,7 +52,8 @@ impl Expectation {
     fn unmet(&self, journal: &Journal, count: usize) -> Unmet {
         let near = near_misses(&self.pattern, &journal.entries());
         let asked = near.iter().map(|miss| format!("{} {}", miss.entry.method, miss.entry.url())).collect();
-        Unmet { expected: self.times, pattern: self.pattern.to_string(), count, asked }
+        let nearest_keys = nearest_keys_of(journal.snapshot().tree(), &self.pattern).unwrap_or_default();
+        Unmet { expected: self.times, pattern: self.pattern.to_string(), count, asked, nearest_keys }
     }
 }
 
@@ -60,6 +65,8 @@ pub(crate) struct Unmet {
     count: usize,
     /// The nearest requests that do not match, as `METHOD URL`.
     asked: Vec<String>,
+    /// The nearest keys of the metadata, if the pattern names a key that does not exist.
+    nearest_keys: Vec<String>,
 }
 
 impl Unmet {
@@ -73,14 +80,17 @@ impl Unmet {
     }
 }
 
-/// The summary, and a line for each of the nearest requests.
+/// The summary, a line for each of the nearest requests, and the nearest keys.
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.summary())?;
-        if self.asked.is_empty() {
-            return Ok(());
+        if !self.asked.is_empty() {
+            f.write_str("; the nearest other requests are:")?;
+            self.asked.iter().try_for_each(|request| write!(f, "\n  {request}"))?;
         }
-        f.write_str("; the nearest other requests are:")?;
-        self.asked.iter().try_for_each(|request| write!(f, "\n  {request}"))
+        if !self.nearest_keys.is_empty() {
+            write!(f, "\nthe metadata has no such key; the nearest keys are {}", self.nearest_keys.join(", "))?;
+        }
+        Ok(())
     }
 }

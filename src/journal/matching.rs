@@ -1,7 +1,7 @@
 //! Conditions on requests, for tests in Rust.
 
 use super::pattern::{Pattern, PatternError, UrlPattern};
-use super::string_pattern::{StringPattern, regex_of};
+use super::string_pattern::StringPattern;
 use serde_json::{Value, json};
 
 /// A condition on requests. All its parts must hold.
@@ -27,16 +27,7 @@ impl Matching {
     #[expect(clippy::expect_used, reason = "the text is escaped, and names of a path are short")]
     pub fn path(path: impl AsRef<str>) -> Self {
         let path = path.as_ref();
-        let key = path.trim_matches('/');
-        let url = if path.starts_with('/') {
-            UrlPattern::UrlPath(path.to_owned())
-        } else if key.split('/').any(|segment| segment == "*") {
-            let segment = |segment| if segment == "*" { "[^/]+".to_owned() } else { regex::escape(segment) };
-            let text = key.split('/').map(segment).collect::<Vec<_>>().join("/");
-            regex_of(&text).map(UrlPattern::KeyRegex).expect("an escaped path is a regular expression")
-        } else {
-            UrlPattern::Key(key.to_owned())
-        };
+        let url = UrlPattern::path(path).expect("an escaped path is a regular expression");
         Self(Pattern { url, json: json!({"path": path}), ..Pattern::any() })
     }
 

@@ -49,6 +49,12 @@ pub(crate) fn nearest_keys(tree: &Tree, key: &str) -> Vec<(String, f64)> {
     nearest
 }
 
+/// The keys nearest to that of a pattern; `None` if the pattern names no key, or one that exists.
+pub(crate) fn nearest_keys_of(tree: &Tree, pattern: &Pattern) -> Option<Vec<String>> {
+    let key = pattern.key().filter(|key| tree.get(key.trim_matches('/')).is_none())?;
+    Some(nearest_keys(tree, key).into_iter().map(|(key, _)| key).collect())
+}
+
 /// The depth of a tree is bounded, so recursion is safe.
 fn collect(node: &Node, path: String, key: &str, nearest: &mut Vec<(String, f64)>) {
     let distance = distance(&path, key);

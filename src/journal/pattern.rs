@@ -1,8 +1,8 @@
-//! Request patterns: the subset of WireMock's that the journal understands. Any other member is an error.
+//! Request patterns: the subset of WireMock's that the journal understands, and `path`. Any other member is an error.
 
 use super::entry::Entry;
 use super::near::distance;
-use super::string_pattern::{StringPattern, object, string, whole_regex};
+use super::string_pattern::{StringPattern, object, regex_of, string, whole_regex};
 use crate::json_pointer::child;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -87,6 +87,10 @@ impl Pattern {
                     pattern.client_ip = Some(StringPattern::parse(value, &pointer)?);
                     continue;
                 }
+                "path" => {
+                    let path = string(value, &pointer)?;
+                    UrlPattern::path(path).map_err(|detail| PatternError::new(&pointer, detail))?
+                }
                 "url" => UrlPattern::Url(string(value, &pointer)?.to_owned()),
                 "urlPath" => UrlPattern::UrlPath(string(value, &pointer)?.to_owned()),
                 "urlPattern" => UrlPattern::UrlRegex(whole_regex(value, &pointer)?),
@@ -94,7 +98,8 @@ impl Pattern {
                 _ => return Err(PatternError::new(pointer, "request patterns of this server have no such member")),
             };
             if !matches!(std::mem::replace(&mut pattern.url, url), UrlPattern::Any) {
-                let detail = "one of url, urlPath, urlPattern and urlPathPattern is expected, and this is the second";
+                let detail =
+                    "one of path, url, urlPath, urlPattern and urlPathPattern is expected, and this is the second";
                 return Err(PatternError::new(pointer, detail));
             }
         }
@@ -168,6 +173,20 @@ impl fmt::Display for Pattern {
 }
 
 impl UrlPattern {
+    /// The member `path`: a path that does not begin with a slash is one below `/computeMetadata/v1/`; a segment `*` in it stands for any
+    /// name, and a slash at its end does not matter.
+    pub(super) fn path(path: &str) -> Result<Self, String> {
+        let key = path.trim_matches('/');
+        if path.starts_with('/') {
+            return Ok(Self::UrlPath(path.to_owned()));
+        }
+        if !key.split('/').any(|segment| segment == "*") {
+            return Ok(Self::Key(key.to_owned()));
+        }
+        let segment = |segment| if segment == "*" { "[^/]+".to_owned() } else { regex::escape(segment) };
+        regex_of(&key.split('/').map(segment).collect::<Vec<_>>().join("/")).map(Self::KeyRegex)
+    }
+
     fn matches(&self, entry: &Entry) -> bool {
         match self {
             Self::Any => true,
@@ -220,6 +239,10 @@ mod tests {
             (json!({"method": "get", "urlPath": path}), true),
             (json!({"method": "POST", "urlPath": path}), false),
             (json!({"url": path}), false),
+            (json!({"path": "instance/id/"}), true),
+            (json!({"path": "*/id"}), true),
+            (json!({"path": path}), true),
+            (json!({"path": "instance/i"}), false),
             (json!({"url": format!("{path}?alt=json&scopes=a%20b&scopes=c")}), true),
             (json!({"urlPathPattern": "/computeMetadata/v1/instance/[^/]+"}), true),
             (json!({"urlPathPattern": "/computeMetadata"}), false),
@@ -243,6 +266,8 @@ mod tests {
             (json!({"bodyPatterns": []}), "/request/bodyPatterns"),
             (json!({"urlPath": 1}), "/request/urlPath"),
             (json!({"url": "/a", "urlPath": "/b"}), "/request/urlPath"),
+            (json!({"path": "a", "url": "/b"}), "/request/url"),
+            (json!({"path": format!("*/{}", "a".repeat(5000))}), "/request/path"),
             (json!({"headers": {"a": {"equalToJson": "{}"}}}), "/request/headers/a/equalToJson"),
             (json!({"method": {}}), "/request/method"),
             (json!([]), "/request"),

@@ -3,11 +3,14 @@
 use super::entry::Entry;
 use super::expectation::{Expectation, Unmet};
 use super::matching::Matching;
+use super::near::nearest_keys;
+use super::serve_event::serve_event;
 use super::times::Times;
-use super::{Journal, Pattern};
+use super::{Expectations, Journal, Pattern};
 use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};
+use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
@@ -54,6 +57,30 @@ impl Requests {
     /// Removes all requests from the journal.
     pub fn clear(&self) {
         self.0.clear();
+    }
+
+    /// The number of requests that were dropped from the journal to make room for later ones, since it was cleared.
+    pub fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+
+    /// The requests in JSON, the oldest first: the entries of `GET /__admin/requests`.
+    pub fn serve_events(&self) -> Vec<Value> {
+        let snapshot = self.0.snapshot();
+        self.0.entries().iter().map(|entry| serve_event(entry, snapshot.tree())).collect()
+    }
+
+    /// The keys of the metadata whose paths are nearest to this one below `/computeMetadata/v1/`, at most three, the nearest first.
+    pub fn nearest_keys(&self, path: &str) -> Vec<String> {
+        nearest_keys(self.0.snapshot().tree(), path).into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Verifies these expectations now.
+    ///
+    /// # Errors
+    /// If an expectation does not hold. The error prints what was asked instead.
+    pub fn verify(&self, expectations: &Expectations) -> Result<(), UnmetExpectation> {
+        UnmetExpectation::check(&expectations.0, &self.0)
     }
 }
 
@@ -151,9 +178,13 @@ impl Drop for ExpectationGuard {
 pub struct UnmetExpectation(Vec<Unmet>);
 
 impl UnmetExpectation {
-    /// Checks all expectations.
+    /// Checks the expectations of [`MatchingRequests::expect`].
     pub(crate) fn verify(journal: &Journal) -> Result<(), Self> {
-        let unmet: Vec<_> = journal.expected().iter().filter_map(|it| it.check(journal).err()).collect();
+        Self::check(&journal.expected(), journal)
+    }
+
+    fn check(expectations: &[Expectation], journal: &Journal) -> Result<(), Self> {
+        let unmet: Vec<_> = expectations.iter().filter_map(|it| it.check(journal).err()).collect();
         if unmet.is_empty() { Ok(()) } else { Err(Self(unmet)) }
     }
 }
@@ -184,7 +215,8 @@ impl ReceivedRequest {
         entries.into_iter().map(Self).collect()
     }
 
-    /// The position in the journal, from 1, in the order of the answers.
+    /// The number of the request, which is larger than those of earlier answers. Other events take numbers too while a client of the admin
+    /// API follows them.
     pub fn number(&self) -> u64 {
         self.0.number()
     }

@@ -1,15 +1,16 @@
-//! The JSON of an entry: WireMock's `ServeEvent`, with the member `metadataServer` for what WireMock has no name for.
+//! The JSON of an entry: WireMock's `ServeEvent`. What WireMock has no name for is the member `metadataServer` of the request, because
+//! WireMock's client for Java refuses unknown members everywhere else.
 
 use super::entry::Entry;
+use crate::date::rfc3339;
+use crate::events::end_name;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gce_metadata_layers::{PeerIdentity, WaitEnd};
+use gce_metadata_layers::PeerIdentity;
 use gce_metadata_routes::Tree;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// The whole entry.
 pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
@@ -17,17 +18,16 @@ pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
     let milliseconds = milliseconds(entry.duration);
     json!({
         "id": entry.id(),
-        "request": logged_request(entry),
+        "request": logged_request(entry, tree),
         "responseDefinition": {"status": status},
         "response": {"status": status, "headers": headers(entry.answer_headers())},
         "wasMatched": entry.is_matched(),
         "timing": {"addedDelay": 0, "processTime": milliseconds, "responseSendTime": 0, "serveTime": milliseconds, "totalTime": milliseconds},
-        "metadataServer": extension(entry, tree),
     })
 }
 
 /// The request alone, as `find` and near misses have it.
-pub(crate) fn logged_request(entry: &Entry) -> Value {
+pub(crate) fn logged_request(entry: &Entry, tree: &Tree) -> Value {
     let since_epoch = entry.received.duration_since(UNIX_EPOCH).unwrap_or_default();
     let scheme = if entry.is_encrypted { "https" } else { "http" };
     let host = entry.header("host").unwrap_or_default();
@@ -52,7 +52,8 @@ pub(crate) fn logged_request(entry: &Entry) -> Value {
         "body": String::from_utf8_lossy(&body),
         "bodyAsBase64": STANDARD.encode(&body),
         "loggedDate": milliseconds(since_epoch),
-        "loggedDateString": date(since_epoch),
+        "loggedDateString": rfc3339(entry.received),
+        "metadataServer": extension(entry, tree),
     });
     if let Some(ip) = entry.client_ip() {
         request["clientIp"] = ip.into();
@@ -85,14 +86,6 @@ fn title_case(name: &str) -> String {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// RFC 3339, with milliseconds.
-fn date(since_epoch: Duration) -> String {
-    let whole = Duration::from_millis(milliseconds(since_epoch));
-    let nanoseconds = i128::try_from(whole.as_nanos()).unwrap_or_default();
-    let date = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok().and_then(|date| date.format(&Rfc3339).ok());
-    date.unwrap_or_default()
 }
 
 /// What only a metadata server knows of a request.
@@ -148,16 +141,9 @@ fn waited(entry: &Entry) -> Option<Value> {
     let query = entry.long_poll()?;
     let waited = entry.answer.and_then(|answer| answer.waited);
     let (time, ended_by) = match (entry.answer, waited) {
-        (None, _) => (entry.duration, "client"),
+        (None, _) => (entry.duration, end_name(None)),
         (_, None) => (Duration::ZERO, "none"),
-        (_, Some(waited)) => (
-            waited.time,
-            match waited.ended_by {
-                WaitEnd::Change => "change",
-                WaitEnd::Timeout => "timeout",
-                _ => "stop",
-            },
-        ),
+        (_, Some(waited)) => (waited.time, end_name(Some(waited.ended_by))),
     };
     let mut json = json!({"milliseconds": milliseconds(time), "endedBy": ended_by});
     if let Some(tag) = query.last_etag {
@@ -205,12 +191,7 @@ mod tests {
         assert_eq!((&request["method"], &request["clientIp"]), (&"GET".into(), &"127.0.0.1".into()));
         assert_eq!(event["response"], json!({"status": 200, "headers": {"Etag": "tag"}}));
         assert_eq!((&event["wasMatched"], &event["timing"]["totalTime"]), (&true.into(), &5.into()));
-        assert_eq!(event["metadataServer"]["path"], "instance/id");
-    }
-
-    #[test]
-    fn dates_have_milliseconds() {
-        assert_eq!(date(Duration::from_nanos(1_700_000_000_123_456_789)), "2023-11-14T22:13:20.123Z");
+        assert_eq!(request["metadataServer"]["path"], "instance/id");
     }
 
     #[test]
@@ -218,13 +199,13 @@ mod tests {
         let base = "/computeMetadata/v1/instance/service-accounts/default";
         let access = event(Request::get(format!("{base}/token?scopes=a,b%20c")), 200);
         let account = "vm-1@sample-project.iam.gserviceaccount.com";
-        assert_eq!(access["metadataServer"]["account"], account);
-        assert_eq!(access["metadataServer"]["token"], json!({"kind": "access", "scopes": ["a", "b", "c"]}));
+        assert_eq!(access["request"]["metadataServer"]["account"], account);
+        assert_eq!(access["request"]["metadataServer"]["token"], json!({"kind": "access", "scopes": ["a", "b", "c"]}));
         let identity = event(Request::get(format!("{base}/identity?audience=https://a&format=full")), 200);
         let expected = json!({"kind": "identity", "audience": "https://a", "format": "full"});
-        assert_eq!(identity["metadataServer"]["token"], expected);
+        assert_eq!(identity["request"]["metadataServer"]["token"], expected);
         let other = event(Request::get("/computeMetadata/v1/instance/service-accounts/other/email"), 404);
-        assert_eq!(other["metadataServer"]["account"], "other");
+        assert_eq!(other["request"]["metadataServer"]["account"], "other");
         assert_eq!(other["wasMatched"], false);
     }
 
@@ -232,6 +213,6 @@ mod tests {
     fn a_long_poll_has_what_it_waited_for() {
         let waited = event(Request::get("/a?wait_for_change=true&last_etag=0&timeout_sec=5"), 200);
         let expected = json!({"lastEtag": "0", "timeoutSec": 5, "milliseconds": 0, "endedBy": "none"});
-        assert_eq!(waited["metadataServer"]["waited"], expected);
+        assert_eq!(waited["request"]["metadataServer"]["waited"], expected);
     }
 }

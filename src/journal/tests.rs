@@ -1,4 +1,4 @@
-//! Tests of the ring, its numbers and its followers.
+//! Tests of the entries, their numbers and their followers.
 
 use super::entry::tests::entry;
 use super::*;
@@ -8,7 +8,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 fn journal(entries: usize) -> Journal {
-    Journal::new(NonZeroUsize::new(entries).unwrap(), Publisher::new(Metadata::sample().tree()).reader())
+    Journal::new(Log::new(entries), Publisher::new(Metadata::sample().tree()).reader())
 }
 
 fn add(journal: &Journal, path: &str) {
@@ -31,7 +31,6 @@ fn a_journal_has_the_last_entries_in_the_order_of_their_answers() {
     assert_eq!(urls(&entries), ["/3", "/4", "/5"]);
     assert!(entries.is_sorted_by_key(|entry| entry.number()));
     assert_eq!(journal.entry(entries[1].number()).unwrap().url(), "/4");
-    assert_eq!(urls(&journal.entries_after(entries[1].number())), ["/5"]);
     journal.remove(&entries[1..2]);
     assert_eq!(urls(&journal.entries()), ["/3", "/5"]);
     assert!(journal.entry(entries[1].number()).is_none());
@@ -58,7 +57,7 @@ async fn followers_wake_for_each_entry() {
     let (found, ()) = tokio::join!(biased; follower, async { add(&journal, "/1") });
     assert_eq!(found.url(), "/1");
     drop(changes);
-    assert_eq!(journal.0.followers.load(Ordering::SeqCst), 0);
+    assert_eq!(journal.0.log.sizes().0, 0);
 }
 
 #[test]
@@ -77,4 +76,21 @@ fn no_entry_is_lost_while_threads_add_and_read() {
     urls.dedup();
     assert_eq!(urls.len(), 4000);
     assert_eq!(journal.entries()[0].duration, Duration::from_millis(5));
+}
+
+#[test]
+fn entries_dropped_to_make_room_are_counted_until_the_journal_is_cleared() {
+    let journal = journal(2);
+    for path in ["/1", "/2", "/3"] {
+        add(&journal, path);
+    }
+    assert_eq!((journal.lost(), journal.entries().len()), (1, 2), "dropped from the list of the readers");
+    journal.remove(&journal.entries());
+    assert_eq!(journal.lost(), 1, "removed entries are not lost");
+    for _ in 0..1000 {
+        add(&journal, "/4");
+    }
+    assert_eq!((journal.lost(), journal.entries().len()), (999, 2), "dropped from the queue too");
+    journal.clear();
+    assert_eq!(journal.lost(), 0);
 }

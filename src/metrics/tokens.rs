@@ -57,7 +57,7 @@ pub(super) fn describe() {
 }
 
 /// The value of the label `outcome`.
-fn outcome_label(error: Option<&TokenError>) -> &'static str {
+pub(crate) fn outcome_label(error: Option<&TokenError>) -> &'static str {
     match error {
         None => "ok",
         Some(TokenError::NoSource { .. }) => "no_source",

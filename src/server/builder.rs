@@ -6,6 +6,7 @@ use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::admin::AdminOptions;
 use crate::config::Overrides;
+use crate::events::{Events, Log};
 use crate::stack::{InnerService, OwnLayers, SharedRecord};
 use crate::vm::VmBuilder;
 use bytes::Bytes;
@@ -307,9 +308,10 @@ impl ServerBuilder {
         Self { journal_entries: entries, ..self }
     }
 
-    /// The number of requests in the journal; `None` without a journal.
-    pub(super) fn journal(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(self.journal_entries).filter(|_| self.simulates || self.admin.is_some())
+    /// The log of requests and events of a server that simulates.
+    pub(super) fn events(&self) -> Events {
+        let simulates = self.simulates || self.admin.is_some();
+        Events::new(simulates.then(|| Log::new(self.journal_entries)))
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

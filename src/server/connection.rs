@@ -2,6 +2,7 @@
 
 use super::Lifecycle;
 use super::body::IncomingBody;
+use super::ends_with_client::{EndsWithClient, UntilClientLeaves};
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::socket::Socket;
@@ -244,10 +245,11 @@ async fn answer<S, B, P>(
     service: Arc<Mutex<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> Result<Response<Either<B, Full<Bytes>>>, Unanswered>
+) -> Result<Response<Either<MaybeStream<B>, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
+    B: Body,
 {
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
@@ -266,7 +268,7 @@ where
     });
     let mut outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(answer.map(Either::Left)),
+        Ok(answer) = &mut answering => Ok(until_client_leaves(answer, &socket).map(Either::Left)),
         () = socket.read_closed(), if is_long_poll => Err(Unanswered::ClientLeft),
         () = socket.reset(), if !is_long_poll => Err(Unanswered::ClientLeft),
         () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
@@ -284,6 +286,16 @@ where
     }
     socket.set_answering(false);
     outcome
+}
+
+/// A body that may end when the client leaves.
+type MaybeStream<B> = Either<B, UntilClientLeaves<B>>;
+
+/// Ends the body when the client leaves, if the response asks for that.
+fn until_client_leaves<B: Body>(answer: Response<B>, socket: &Socket) -> Response<MaybeStream<B>> {
+    let ends = answer.extensions().get::<EndsWithClient>().is_some();
+    answer
+        .map(|body| if ends { Either::Right(UntilClientLeaves::new(body, socket.clone())) } else { Either::Left(body) })
 }
 
 /// Whether the response body aborted the connection after a part of the response was sent.

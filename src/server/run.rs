@@ -10,6 +10,7 @@ use super::open_connections::OpenConnections;
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
+use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
 use crate::stack::{OwnLayers, SharedRecord};
@@ -17,7 +18,7 @@ use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
 use http_body_util::Full;
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +33,7 @@ pub(super) struct OptionalLayers {
     pub(super) own: Option<OwnLayers<IncomingBody, Full<Bytes>>>,
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
-    /// `None` without a journal.
-    pub(super) journal_entries: Option<NonZeroUsize>,
+    pub(super) keeps_journal: bool,
 }
 
 pub(super) fn run(
@@ -47,14 +47,19 @@ pub(super) fn run(
     let Assembled { vm, tasks, https, threads, running, hosts, metrics, advice } = assembled;
     let lifecycle = &running.lifecycle;
     let connections = OpenConnections::at_most(limits.max_connections);
-    let waiters = limits.waiters(&connections);
+    let waits = Waits::new(vm.events().clone());
+    let mut waiters = limits.waiters(&connections);
+    if vm.events().log().is_some() {
+        waiters = waiters.record(Arc::new(waits.clone()));
+    }
     let counted = metrics.as_ref().map(|(metrics, _)| SharedRecord::new(metrics.clone()));
     let record = match counted {
         Some(counted) => Some(counted.and(layers.record)),
         None => layers.record,
     };
     let own_address = sockets.main.address.socket_addr().filter(|_| layers.answers_proxy_requests);
-    let journal = layers.journal_entries.map(|entries| Journal::new(entries, vm.reader()));
+    let log = vm.events().log().cloned();
+    let journal = log.clone().filter(|_| layers.keeps_journal).map(|log| Journal::new(log, vm.reader()));
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
     let stack = vm
@@ -69,9 +74,11 @@ pub(super) fn run(
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    if let Some((bound, security)) = sockets.admin.zip(admin) {
+    // A server with an admin listener has a log.
+    if let Some(((bound, security), log)) = sockets.admin.zip(admin).zip(log) {
         let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
-        let admin = Admin { vm, journal, started: Instant::now(), shutdown };
+        let stop = running.monitoring.stop.clone();
+        let admin = Admin { vm, journal, log, waits, started: Instant::now(), shutdown, stop };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());

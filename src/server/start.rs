@@ -13,10 +13,12 @@ use super::threads::on_own_thread;
 use super::tls::MtlsOptions;
 use crate::admin::{AdminOptions, Security};
 use crate::blocking::blocking;
+use crate::events::ReportTokens;
 use crate::hosts;
 use crate::metrics::{Metrics, Pages};
 use crate::vm::{LoadedVm, Monitoring, VmBuilder};
 use gce_metadata_layers::AllowedHosts;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 impl ServerBuilder {
@@ -49,8 +51,8 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let journal_entries = self.journal();
-        let vm = VmBuilder { has_switches: self.admin.is_some(), ..self.vm };
+        let events = self.events();
+        let vm = VmBuilder { has_switches: self.admin.is_some(), events, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
@@ -59,7 +61,7 @@ impl ServerBuilder {
             own: self.own_layers,
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
-            journal_entries,
+            keeps_journal: self.journal_entries > 0,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;
         let sockets = Sockets::bind(addresses).await?;
@@ -112,7 +114,10 @@ async fn load(
         }
         None => None,
     };
-    let monitoring = metrics.as_ref().map_or_else(Monitoring::default, |(metrics, _)| metrics.clone().into());
+    let mut monitoring = metrics.as_ref().map_or_else(Monitoring::default, |(metrics, _)| metrics.clone().into());
+    if settings.events.log().is_some() {
+        monitoring.tokens = Arc::new(ReportTokens::new(settings.events.clone(), monitoring.tokens));
+    }
     let (runtime, computed) = (Handle::current(), mtls.and_then(MtlsOptions::computed_path));
     // A disk or a TPM may block.
     let load = move || {

@@ -5,6 +5,7 @@ use super::monitoring::Monitoring;
 use super::{Vm, VmTasks};
 use crate::blocking::blocking;
 use crate::config::Overrides;
+use crate::events::Events;
 use crate::server::StartError;
 use gce_metadata_routes::endpoint::Endpoint;
 use gce_metadata_routes::token::Secret;
@@ -28,6 +29,7 @@ pub struct VmBuilder {
     pub(crate) enforces_rate_limits: bool,
     /// Settings can be changed while the machine runs.
     pub(crate) has_switches: bool,
+    pub(crate) events: Events,
 }
 
 /// The source of the metadata.
@@ -84,6 +86,7 @@ impl Default for VmBuilder {
             guest_attributes_sync: false,
             enforces_rate_limits: false,
             has_switches: false,
+            events: Events::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::builder::{Served, Tokens, VmBuilder};
 use super::{Monitoring, Settings, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
+use crate::events::{Events, report_metadata};
 use crate::guest_attributes::{self, GuestAttributesStore, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -28,6 +29,7 @@ pub(crate) struct LoadedVm {
     saves: Arc<dyn SaveEvents>,
     overrides: Overrides,
     settings: Settings,
+    events: Events,
 }
 
 /// The config file and its content.
@@ -63,8 +65,12 @@ impl LoadedVm {
             Some((_, path)) => guest_attributes::restored(path, &of_config)?,
             None => of_config.clone(),
         };
+        let publisher = Publisher::with_computed(tree, computed);
+        if settings.events.log().is_some() {
+            report_metadata(&publisher, settings.events.clone());
+        }
         Ok(Self {
-            publisher: Publisher::with_computed(tree, computed),
+            publisher,
             of_config,
             followed,
             credentials,
@@ -76,6 +82,7 @@ impl LoadedVm {
             saves: monitoring.saves,
             overrides,
             settings: switches,
+            events: settings.events,
         })
     }
 
@@ -108,6 +115,7 @@ impl LoadedVm {
             of_config: self.of_config.clone(),
             overrides: self.overrides,
             settings: self.settings,
+            events: self.events,
         };
         let source_routes = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
         for (path, endpoint) in source_routes.chain(self.routes.0) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod exec;
+mod journal;
 mod metadata;
 mod options;
 mod tokens;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod remedies;
+mod run;
 mod server;
 
 use crate::support::program::Program;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod environment;
+mod journal;
 mod signals;
 
 use std::process::{Command, Output, Stdio};

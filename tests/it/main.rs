@@ -9,6 +9,7 @@ mod conformance;
 mod default_account;
 mod docs;
 mod dump;
+mod events;
 mod guest_attributes;
 mod journal;
 mod listing_walk;

@@ -76,6 +76,47 @@ fn a_go_program_steers_the_server() {
     steer(&[], &["go", "run", "steer.go"]);
 }
 
+/// Runs a suite of docs/assertions.md by `exec`. Its tests take turns, because they share the journal.
+fn assert_requests(folder: &str, variables: &[(&str, &Path)], command: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_gce-metadata-server"))
+        .args(["exec", "--"])
+        .args(command)
+        .current_dir(repository("tests/recipes/assertions").join(folder))
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_python_test_asserts_what_the_program_asked() {
+    let python = repository("target/clients/venv/bin/python");
+    let pytest = ["-B", "-m", "pytest", "-p", "no:cacheprovider", "test_requests.py"];
+    assert_requests("", &[], &[&[python.to_str().unwrap()][..], &pytest].concat());
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_node_test_asserts_what_the_program_asked() {
+    let packages = repository("target/clients/node/node_modules");
+    assert_requests("", &[("NODE_PATH", &packages)], &["node", "--test", "requests.test.js"]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_go_test_asserts_what_the_program_asked() {
+    assert_requests("go", &[], &["go", "test", "-count=1", "./..."]);
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn a_java_program_asserts_what_it_asked() {
+    let libraries = repository("target/clients/java").to_str().unwrap().to_owned() + "/*";
+    assert_requests("", &[], &["java", "-cp", &libraries, "Requests.java"]);
+}
+
 #[test]
 fn all_suites_have_the_same_config() {
     let config =

@@ -236,3 +236,48 @@ async fn the_inner_service_is_polled_ready_before_each_call() {
     handle.next_request().await.unwrap().1.send_response(same());
     assert_pending!(waiting.poll());
 }
+
+/// Records waits as text.
+#[derive(Debug, Default)]
+struct Log(std::sync::Mutex<Vec<String>>);
+
+impl RecordWaits for Log {
+    fn begin(&self, wait: BegunWait<'_>) -> u64 {
+        let mut lines = self.0.lock().unwrap();
+        lines.push(format!("{} {} {:?}", wait.uri, wait.last_etag == tag("a"), wait.timeout));
+        lines.len() as u64
+    }
+
+    fn end(&self, wait: u64, ended_by: Option<WaitEnd>) {
+        self.0.lock().unwrap().push(format!("{wait} {ended_by:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_recorded_with_their_end_and_other_requests_are_not() {
+    let (writer, reader) = watch::channel("a");
+    let log = Arc::new(Log::default());
+    let layer = WaitForChangeLayer::new(reader.clone()).waiters(Waiters::at_most(1).record(log.clone()));
+    let service = node(layer, &reader);
+    let recorded = || std::mem::take(&mut *log.0.lock().unwrap());
+    for answered_at_once in ["&timeout_sec=0", "&last_etag=other"] {
+        service.clone().oneshot(get(answered_at_once)).await.unwrap();
+    }
+    service.clone().oneshot(Request::get("/event").body(()).unwrap()).await.unwrap();
+    assert!(recorded().is_empty());
+
+    service.clone().oneshot(get("&timeout_sec=3")).await.unwrap();
+    assert_eq!(recorded(), ["/event?wait_for_change=true&timeout_sec=3 true Some(3s)", "1 Some(Timeout)"]);
+
+    let mut waiting = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(waiting.poll());
+    assert_eq!(service.clone().oneshot(get("")).await.unwrap().status(), 503, "refused, so it does not wait");
+    drop(waiting);
+    assert_eq!(recorded(), ["/event?wait_for_change=true true None", "1 None"]);
+
+    let mut waiting = task::spawn(service.clone().oneshot(get("")));
+    assert_pending!(waiting.poll());
+    writer.send("b").unwrap();
+    assert_ready!(waiting.poll()).unwrap();
+    assert_eq!(recorded()[1..], ["1 Some(Change)"]);
+}

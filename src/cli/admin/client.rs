@@ -5,18 +5,28 @@ use crate::cli::block_on::block_on;
 use crate::cli::target::without_user;
 use crate::cli::usage_error::UsageError;
 use crate::cli::{file, http_client};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
+use futures_util::StreamExt;
 use gce_metadata_server::Environment;
 use gce_metadata_server::routes::token::Secret;
-use http::{HeaderValue, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
+use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
+use sse_stream::SseStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the server may take to answer. The server itself answers 503 after ten seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// The largest error instead of a stream of events.
+const MAX_ERROR_BYTES: usize = 1 << 20;
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+const NO_ANSWER: &str = "the admin API does not answer";
 
 const NO_URL: &str = "GCE_METADATA_ADMIN is not set: start the server with --admin 0 and set the variable to the address that it \
     prints, or run this command by exec, which sets the variable; --admin-url overrides it";
@@ -53,6 +63,73 @@ impl AdminApi {
         request: request::Builder,
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Response<Bytes>> {
+        let (url, answer) = self.exchange(environment, request, body, ANSWER_LIMIT)?;
+        checked(&url, answer)
+    }
+
+    /// Sends a request that the server answers with 406 if a condition does not hold: `Err` has the problem document.
+    pub(super) fn check(
+        &self,
+        environment: &Environment,
+        request: request::Builder,
+        body: impl Into<Bytes>,
+        time: Duration,
+    ) -> anyhow::Result<Result<(), Value>> {
+        let (url, answer) = self.exchange(environment, request, body, ANSWER_LIMIT + time)?;
+        if answer.status() == StatusCode::NOT_ACCEPTABLE && is_problem(answer.headers()) {
+            return Ok(Err(json(&answer)?));
+        }
+        checked(&url, answer).map(|_| Ok(()))
+    }
+
+    /// Sends a request whose answer is a stream of events, and calls `each` with the type and the data of each event until the server ends
+    /// the stream.
+    pub(super) fn follow(
+        &self,
+        environment: &Environment,
+        request: request::Builder,
+        mut each: impl FnMut(&str, &str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (url, request) = self.request(environment, request, Bytes::new())?;
+        block_on(async {
+            let answer = http_client::open(url.peer(), request, ANSWER_LIMIT).await.context(NO_ANSWER)?;
+            let (head, body) = answer.into_parts();
+            if head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) != Some(EVENT_STREAM) {
+                let body = Limited::new(body, MAX_ERROR_BYTES).collect().await;
+                let body = body.map_err(|error| anyhow!(error)).context(NO_ANSWER)?.to_bytes();
+                checked(&url, Response::from_parts(head, body))?;
+                bail!("{url}: the answer is not a stream of events");
+            }
+            let mut events = SseStream::new(body);
+            while let Some(event) = events.next().await {
+                let event = event.with_context(|| format!("{url}: the stream of events broke"))?;
+                if let (Some(kind), Some(data)) = (&event.event, &event.data) {
+                    each(kind, data)?;
+                }
+            }
+            Ok(())
+        })?
+    }
+
+    fn exchange(
+        &self,
+        environment: &Environment,
+        request: request::Builder,
+        body: impl Into<Bytes>,
+        limit: Duration,
+    ) -> anyhow::Result<(AdminUrl, Response<Bytes>)> {
+        let (url, request) = self.request(environment, request, body)?;
+        let answer = block_on(http_client::send(url.peer(), request, limit))?.context(NO_ANSWER)?;
+        Ok((url, answer))
+    }
+
+    /// The URL of the admin API, and the request with its token.
+    fn request(
+        &self,
+        environment: &Environment,
+        request: request::Builder,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<(AdminUrl, Request<Bytes>)> {
         let url = self.url(environment)?;
         let mut request = request.body(body.into()).context("the request")?;
         if let Some(token) = self.token(environment)? {
@@ -61,8 +138,7 @@ impl AdminApi {
             bearer.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, bearer);
         }
-        let answer = block_on(http_client::send(url.peer(), request, ANSWER_LIMIT))?;
-        checked(&url, answer.context("the admin API does not answer")?)
+        Ok((url, request))
     }
 
     fn url(&self, environment: &Environment) -> anyhow::Result<AdminUrl> {
@@ -95,11 +171,15 @@ fn checked(url: &AdminUrl, answer: Response<Bytes>) -> anyhow::Result<Response<B
     if status.is_success() && (answer.body().is_empty() || content_type == Some(b"application/json")) {
         return Ok(answer);
     }
-    match Some(&answer).filter(|_| content_type == Some(b"application/problem+json")).and_then(problem) {
+    match Some(&answer).filter(|answer| is_problem(answer.headers())).and_then(problem) {
         Some(problem) if status == StatusCode::UNAUTHORIZED => bail!("{problem}; {TOKEN_REMEDY}"),
         Some(problem) => bail!(problem),
         None => bail!("{url}: this is not an admin API: it answered {status}; {NO_ADMIN}"),
     }
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/problem+json")
 }
 
 /// The detail of a problem document on one line, with the place in the body.

@@ -9,7 +9,7 @@ use crate::cli::client::Client::{self, Php, Rust};
 pub(super) const CLIENTS: &[Client] = &[Php, Rust];
 
 /// The commands that serve at the fixed address.
-const SERVE: &str = "sudo ip address add 169.254.169.254/32 dev lo && \
+pub(super) const SERVE: &str = "sudo ip address add 169.254.169.254/32 dev lo && \
                      echo '169.254.169.254 metadata metadata.google.internal' | sudo tee -a /etc/hosts && \
                      sudo gce-metadata-server --interface 169.254.169.254 --port 80";
 

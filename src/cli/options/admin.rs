@@ -1,6 +1,7 @@
 //! Options of the admin listener.
 
 use crate::cli::file;
+use crate::cli::usage_error::UsageError;
 use crate::cli::values::{address, host, port};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -33,10 +34,16 @@ pub(crate) struct Admin {
     /// Number of requests that the journal of the admin API keeps; 0 turns the journal off
     #[arg(long, value_name = "N", default_value_t = ServerBuilder::JOURNAL_ENTRIES)]
     journal_entries: usize,
+
+    /// The program reads the journal itself, so that it is kept without an admin listener too.
+    #[arg(skip)]
+    is_journal_read: bool,
 }
 
 impl Admin {
     pub(super) fn apply(&self, builder: ServerBuilder, environment: &Environment) -> anyhow::Result<ServerBuilder> {
+        let builder = builder.journal_entries(self.journal_entries);
+        let builder = if self.is_journal_read { builder.simulate() } else { builder };
         let options = match (&self.admin, &self.admin_socket) {
             (Some(place), _) => {
                 let (interface, number) = place.rsplit_once(':').unwrap_or(("127.0.0.1", place));
@@ -52,7 +59,6 @@ impl Admin {
             Some(token) => options.token(token),
             None => options,
         };
-        let builder = builder.journal_entries(self.journal_entries);
         Ok(builder.admin(self.admin_host.iter().fold(options, AdminOptions::allow_host)))
     }
 
@@ -61,6 +67,19 @@ impl Admin {
         if self.admin_socket.is_none() {
             self.admin.get_or_insert_with(|| "0".to_owned());
         }
+    }
+
+    /// Keeps a journal without an admin listener too.
+    ///
+    /// # Errors
+    /// If the options turn the journal off.
+    pub(in crate::cli) fn keep_journal(&mut self) -> Result<(), UsageError> {
+        if self.journal_entries == 0 {
+            let text = "--expect and --journal-out read the journal, which --journal-entries 0 turns off";
+            return Err(UsageError(text.to_owned()));
+        }
+        self.is_journal_read = true;
+        Ok(())
     }
 
     /// Reads the token file now, so that the command of `exec` gets the token that the server requires; the file may be a pipe.
@@ -89,7 +108,7 @@ impl Admin {
         let given = [
             ("--admin-token-file", self.admin_token_file.is_some()),
             ("--admin-host", !self.admin_host.is_empty()),
-            ("--journal-entries", self.journal_entries != ServerBuilder::JOURNAL_ENTRIES),
+            ("--journal-entries", self.journal_entries != ServerBuilder::JOURNAL_ENTRIES && !self.is_journal_read),
         ];
         super::ignored(&given, "add --admin or --admin-socket")
     }

@@ -18,7 +18,7 @@ pub(crate) enum ConfigSource<'a> {
 
 impl<'a> ConfigSource<'a> {
     /// The file of `--config-file`, else the variable, else `config.json` if it exists, else the sample.
-    pub(super) fn choose(config_file: Option<&'a Path>, environment: &'a Environment) -> Self {
+    pub(in crate::cli) fn choose(config_file: Option<&'a Path>, environment: &'a Environment) -> Self {
         let default = Path::new(DEFAULT_FILE);
         match (config_file, &environment.config) {
             (Some(file), _) => Self::File(file),
@@ -36,7 +36,7 @@ impl<'a> ConfigSource<'a> {
     }
 
     /// Serves the config.
-    pub(super) fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
+    pub(in crate::cli) fn apply(&self, builder: ServerBuilder) -> anyhow::Result<ServerBuilder> {
         Ok(match self {
             Self::File(file) => builder.metadata_file(file),
             Self::Variable(config) => builder.metadata(parse(config)?),

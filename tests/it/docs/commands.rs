@@ -29,6 +29,7 @@ macro_rules! pages {
 pages! {
     the_commands_of_admin_work: "docs/admin.md",
     the_commands_of_readme_work: "README.md",
+    the_commands_of_assertions_work: "docs/assertions.md",
     the_commands_of_capture_work: "docs/capture.md",
     the_commands_of_clients_work: "docs/clients.md",
     the_commands_of_config_work: "docs/config.md",

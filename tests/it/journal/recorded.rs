@@ -23,12 +23,12 @@ async fn an_entry_has_request_and_answer_in_the_form_of_wiremock() {
     assert_eq!(event["wasMatched"], true);
     assert!(event["timing"]["totalTime"].is_u64() && request["loggedDate"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!(
-        (&event["metadataServer"]["path"], &event["metadataServer"]["generation"]),
+        (&event["request"]["metadataServer"]["path"], &event["request"]["metadataServer"]["generation"]),
         (&"instance/id".into(), &0.into())
     );
     server.publisher().set("instance/preempted", true).unwrap();
     client.get("instance/preempted").await;
-    assert_eq!(admin.get("requests?limit=1").await.json()["requests"][0]["metadataServer"]["generation"], 1);
+    assert_eq!(admin.get("requests?limit=1").await.json()["requests"][0]["request"]["metadataServer"]["generation"], 1);
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_body_is_recorded_up_to_16_kib() {
     client.send(put(), &"a".repeat(20_000)).await;
     let recorded = admin.get("requests?limit=1").await.json()["requests"][0].clone();
     assert_eq!(recorded["request"]["body"].as_str().unwrap().len(), 16 * 1024);
-    assert_eq!(recorded["metadataServer"]["bodyIsTruncated"], true);
+    assert_eq!(recorded["request"]["metadataServer"]["bodyIsTruncated"], true);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_request_for_a_token_has_account_and_scopes_and_no_secret() {
         assert!(!listed.body.contains(secret), "{}", listed.body);
     }
     let events = listed.json();
-    let extension = |index: usize| events["requests"][index]["metadataServer"].clone();
+    let extension = |index: usize| events["requests"][index]["request"]["metadataServer"].clone();
     assert_eq!(extension(1)["account"], "vm-1@sample-project.iam.gserviceaccount.com");
     assert_eq!(extension(1)["token"], json!({"kind": "access", "scopes": ["a", "b"]}));
     assert_eq!(extension(0)["token"], json!({"kind": "identity", "audience": "https://a", "format": "full"}));
@@ -92,7 +92,7 @@ async fn a_request_for_a_token_has_account_and_scopes_and_no_secret() {
 async fn a_long_poll_has_what_it_waited_for_and_why_it_ended() {
     let (server, mut admin) = start().await;
     let waited = async |admin: &mut crate::admin::Admin| {
-        admin.get("requests?limit=1").await.json()["requests"][0]["metadataServer"]["waited"].clone()
+        admin.get("requests?limit=1").await.json()["requests"][0]["request"]["metadataServer"]["waited"].clone()
     };
     get(&server, "instance/preempted?wait_for_change=true&timeout_sec=0").await;
     assert_eq!(waited(&mut admin).await, json!({"timeoutSec": 0, "milliseconds": 0, "endedBy": "none"}));
@@ -122,7 +122,7 @@ async fn a_client_that_leaves_before_its_answer_is_recorded_without_one() {
         let listed = admin.get("requests").await.json();
         let events = listed["requests"].as_array().unwrap().clone();
         events.iter().any(|event| {
-            let extension = &event["metadataServer"];
+            let extension = &event["request"]["metadataServer"];
             let status = &event["response"]["status"];
             extension["clientLeft"] == true && status.is_null() && extension["waited"]["endedBy"] == "client"
         })

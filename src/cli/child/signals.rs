@@ -1,6 +1,6 @@
-//! The signals that `exec` passes on to its command.
+//! The signals that `exec` and `doctor` pass on to their command.
 //!
-//! The command is in the process group of `exec`, so the terminal sends it SIGINT, SIGQUIT and SIGCONT itself. Passing these on
+//! The command is in the process group of this program, so the terminal sends it SIGINT, SIGQUIT and SIGCONT itself. Passing these on
 //! would make the command receive them twice, which kills pytest and npm without their clean-up.
 //!
 //! Signals that are ignored, as by `nohup`, stay ignored for the command too: a handler would end that.
@@ -18,15 +18,15 @@ const ALWAYS: [Number; 4] = [Number::TERM, Number::HUP, Number::USR1, Number::US
 /// Signals that a terminal sends to the whole process group.
 const BY_TERMINAL: [Number; 3] = [Number::INT, Number::QUIT, Number::CONT];
 
-/// Listeners for all signals that a command may get through `exec`. None of them ends `exec`.
-pub(super) struct Signals {
+/// Listeners for all signals that a command may get through this program. None of them ends this program.
+pub(in crate::cli) struct Signals {
     streams: Vec<(Number, Signal)>,
     has_terminal: bool,
 }
 
 impl Signals {
     /// Installs the handlers of those signals that are not ignored.
-    pub(super) fn listen_except(ignored: Ignored) -> io::Result<Self> {
+    pub(in crate::cli) fn listen_except(ignored: Ignored) -> io::Result<Self> {
         let listen = |number: Number| Ok((number, signal(SignalKind::from_raw(number.as_raw()))?));
         let streams = ALWAYS.into_iter().chain(BY_TERMINAL).filter(|number| !ignored.has(*number));
         let streams = streams.map(listen).collect::<io::Result<_>>()?;
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// Waits for the next signal to pass on.
-    pub(super) async fn next(&mut self) -> Number {
+    pub(in crate::cli) async fn next(&mut self) -> Number {
         let has_terminal = self.has_terminal;
         poll_fn(|context| {
             for (number, stream) in &mut self.streams {

@@ -43,7 +43,10 @@ export class Admin {
   }
 
   #exchange(method: string, path: string, content: string | undefined, timeout: number): Promise<{ status: number; text: string }> {
-    const headers = content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(content) };
+    const headers = {
+      ...authorization(),
+      ...(content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(content) }),
+    };
     return new Promise((resolve, reject) => {
       const request = http.request(`${this.url}/__admin/${path}`, { method, headers, agent: this.#agent, timeout }, (answer) => {
         let text = '';
@@ -57,6 +60,12 @@ export class Admin {
       request.end(content);
     });
   }
+}
+
+/** The token of the admin API, if its server demands one. */
+function authorization(): Record<string, string> {
+  const token = process.env.GCE_METADATA_ADMIN_TOKEN;
+  return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
 function parse(text: string): any {

@@ -54,6 +54,9 @@ export class Client {
     if (!host || !admin) {
       throw new ServerError('GCE_METADATA_HOST and GCE_METADATA_ADMIN are not set: run this with `gce-metadata-server exec -- …`');
     }
+    if (!admin.startsWith('http://')) {
+      throw new ServerError(`GCE_METADATA_ADMIN is ${admin}: an address http://HOST:PORT is needed, as of \`--admin 0\``);
+    }
     return new Client(host, admin, {});
   }
 

@@ -137,6 +137,21 @@ test('tokens are given, rotated and cleared', async () => {
   assert.notEqual(await token(), first);
 });
 
+test('the token of the admin API is sent and not shown', async () => {
+  process.env.GCE_METADATA_ADMIN_TOKEN = 'made-up-secret';
+  try {
+    await withServer({}, async (own) => {
+      const error = await own.set('instance', 5).catch((refused) => refused);
+      assert.equal(error.status, 422);
+      delete process.env.GCE_METADATA_ADMIN_TOKEN;
+      await assert.rejects(own.get(), { status: 401 });
+      assert.ok(!`${error.stack}${JSON.stringify(error.problem)}${own.log}`.includes('made-up-secret'));
+    });
+  } finally {
+    delete process.env.GCE_METADATA_ADMIN_TOKEN;
+  }
+});
+
 test('a program that is not there is named with the remedy', () => {
   const before = { ...process.env };
   process.env.GCE_METADATA_SERVER_BINARY = '/none';

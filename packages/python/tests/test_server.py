@@ -176,6 +176,25 @@ def test_requests_of_the_helper_use_no_proxy(monkeypatch: pytest.MonkeyPatch, vm
     assert vm.get("instance/name") == "vm-1"
 
 
+def test_the_token_of_the_admin_api_is_sent_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCE_METADATA_ADMIN_TOKEN", "made-up-secret")
+    with MetadataServer() as vm:
+        assert vm.get("instance/name") == "vm-1"
+        with pytest.raises(AdminError) as refused:
+            vm.set("instance", 5)
+        monkeypatch.delenv("GCE_METADATA_ADMIN_TOKEN")
+        with pytest.raises(AdminError, match="status 401"):
+            vm.get()
+        assert "made-up-secret" not in str(refused.value) + repr(refused.value.problem) + vm.log
+
+
+def test_an_admin_api_at_a_unix_socket_is_refused(vm: MetadataServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", vm.host)
+    monkeypatch.setenv("GCE_METADATA_ADMIN", "unix:/run/admin.socket")
+    with pytest.raises(ServerError, match="GCE_METADATA_ADMIN is unix:/run/admin.socket"):
+        connect()
+
+
 def test_a_program_that_is_stopped_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gce_metadata_server._process.STOP_TIMEOUT", 0.1)
     vm = MetadataServer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -34,7 +35,7 @@ class Admin:
             AdminError: the server refused the request.
             ServerError: the server did not answer.
         """
-        headers, content = {}, None
+        headers, content = _authorization(), None
         if body is not NO_BODY:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()
@@ -57,6 +58,12 @@ class Admin:
     def call(self, method: str, path: str, body: object = NO_BODY) -> Any:
         """Sends a request as `send` does, and returns the JSON of its answer."""
         return self.send(method, path, body)[1]
+
+
+def _authorization() -> dict[str, str]:
+    """The token of the admin API, if its server demands one."""
+    token = os.environ.get("GCE_METADATA_ADMIN_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def escaped(path: str) -> str:

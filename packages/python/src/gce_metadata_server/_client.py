@@ -171,6 +171,8 @@ def connect() -> Client:
     host, admin = os.environ.get("GCE_METADATA_HOST"), os.environ.get("GCE_METADATA_ADMIN")
     if not host or not admin:
         raise ServerError("GCE_METADATA_HOST and GCE_METADATA_ADMIN are not set: run this with `gce-metadata-server exec -- …`")
+    if not admin.startswith("http://"):
+        raise ServerError(f"GCE_METADATA_ADMIN is {admin}: an address http://HOST:PORT is needed, as of `--admin 0`")
     return Client(host, admin)
 
 

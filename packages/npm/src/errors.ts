@@ -10,6 +10,14 @@ export class ServerError extends Error {
   override name = 'ServerError';
 }
 
+/** A problem document of the admin API. */
+export interface Problem {
+  detail?: string;
+  title?: string;
+  errors?: { source?: { pointer: string } }[];
+  [member: string]: unknown;
+}
+
 /** The admin API refused a request. */
 export class AdminError extends Error {
   override name = 'AdminError';
@@ -19,9 +27,12 @@ export class AdminError extends Error {
     /** The status of the answer, such as 422. */
     readonly status: number,
     /** The problem document (RFC 9457) of the answer. */
-    readonly problem: Record<string, unknown>,
+    readonly problem: Problem,
   ) {
-    super(`${request}: ${problem.detail ?? problem.title ?? 'refused'} (status ${status})`);
+    // The member of the document that was sent, by its JSON pointer.
+    const pointer = problem.errors?.find((error) => error.source)?.source?.pointer;
+    const place = pointer === undefined ? '' : `, at ${pointer}`;
+    super(`${request}: ${problem.detail ?? problem.title ?? 'refused'}${place} (status ${status})`);
   }
 }
 

@@ -15,7 +15,7 @@ import { MetadataServer, type StartOptions } from './server.js';
 
 export { findBinary } from './binary.js';
 export { Client, type Expectation } from './client.js';
-export { AdminError, BinaryNotFoundError, ServerError, VerificationError } from './errors.js';
+export { AdminError, BinaryNotFoundError, type Problem, ServerError, VerificationError } from './errors.js';
 export { Fault, type FaultOptions, Faults, fault } from './faults.js';
 export { ReceivedRequest, type RequestFilter } from './requests.js';
 export { Scenario, type ScenarioOptions } from './scenario.js';

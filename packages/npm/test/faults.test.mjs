@@ -45,7 +45,7 @@ test('faults are removed', async () => {
 
 test('a wrong fault is refused', async () => {
   assert.throws(() => fault(TOKEN, { instructions: ['return-503'], status: 500 }), /either instructions, or a status/);
-  await assert.rejects(vm.faults.add(TOKEN, { instructions: ['return-nonsense'] }), /return-nonsense/);
+  await assert.rejects(vm.faults.add(TOKEN, { instructions: ['return-nonsense'] }), /expected return-STATUS, .*, at \/instructions\/0 \(status 422\)/);
 });
 
 test('a scenario is stepped and puts back its values', async () => {

@@ -17,7 +17,14 @@ class AdminError(RuntimeError):
         self.status = status
         #: The problem document (RFC 9457) of the answer.
         self.problem = problem
-        super().__init__(f"{request}: {problem.get('detail') or problem.get('title') or 'refused'} (status {status})")
+        reason = problem.get("detail") or problem.get("title") or "refused"
+        super().__init__(f"{request}: {reason}{_place(problem)} (status {status})")
+
+
+def _place(problem: dict[str, Any]) -> str:
+    """The member of the document that was sent, by its JSON pointer."""
+    pointers = [error["source"]["pointer"] for error in problem.get("errors", []) if "source" in error]
+    return f", at {pointers[0]}" if pointers else ""
 
 
 class VerificationError(AssertionError):

@@ -2,6 +2,9 @@
 //!
 //! The server runs in this process and the clients in a child process, so that their memory is measured apart. Prints one line of
 //! JSON: KiB per waiter including its connection, milliseconds from the change to the answers, and the server's CPU time.
+//!
+//! With the argument `simulated`, the server keeps a journal; with `scenario`, a scenario's state is the change on such a server. The
+//! two are to be compared: `scripts/bench scenarios`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -59,16 +62,36 @@ async fn clients(address: String) {
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
-async fn measure() {
-    let server = Server::builder()
+/// What changes the value.
+#[derive(Clone, Copy, PartialEq)]
+enum Change {
+    /// An edit on a server that keeps no journal.
+    Edit,
+    /// An edit on a server that simulates.
+    EditOfSimulated,
+    /// The first state of a scenario.
+    Scenario,
+}
+
+impl Change {
+    async fn make(self, server: &Server) {
+        if self == Self::Scenario {
+            server.scenario("live-migration").run().await.unwrap();
+        } else {
+            server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
+        }
+    }
+}
+
+async fn measure(change: Change) {
+    let builder = Server::builder()
         .metadata(Metadata::sample())
         .metrics("127.0.0.1:0", "/metrics")
         .max_waiters(WAITERS)
         // As in the program.
-        .threads(std::thread::available_parallelism().unwrap())
-        .start()
-        .await
-        .unwrap();
+        .threads(std::thread::available_parallelism().unwrap());
+    let builder = if change == Change::Edit { builder } else { builder.simulate() };
+    let server = builder.start().await.unwrap();
     let (url, before) = (server.address().to_string(), resident_kib());
     let mut clients = Command::new(std::env::current_exe().unwrap());
     let mut child = clients.args(["clients", &url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -83,7 +106,7 @@ async fn measure() {
     let idle_ticks = cpu_ticks() - idle_from;
 
     let (changed, waking_from) = (now().as_nanos(), cpu_ticks());
-    server.publisher().set("instance/maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE").unwrap();
+    change.make(&server).await;
     let mut late: Vec<f64> = tokio::task::block_in_place(|| {
         lines.take(WAITERS).map(|line| (line.parse::<u128>().unwrap() - changed) as f64 / 1e6).collect()
     });
@@ -115,6 +138,8 @@ async fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().position(|arg| arg == "clients") {
         Some(at) => clients(args[at + 1].clone()).await,
-        None => measure().await,
+        None if args.iter().any(|arg| arg == "scenario") => measure(Change::Scenario).await,
+        None if args.iter().any(|arg| arg == "simulated") => measure(Change::EditOfSimulated).await,
+        None => measure(Change::Edit).await,
     }
 }

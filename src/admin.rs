@@ -15,6 +15,7 @@ mod options;
 mod problem;
 mod requests;
 mod router;
+mod scenarios;
 mod service;
 mod settings;
 mod tokens;
@@ -26,6 +27,8 @@ pub(crate) use service::service;
 
 use crate::events::{Log, Waits};
 use crate::journal::Journal;
+use crate::scenarios::Scenarios;
+use crate::server::Readiness;
 use crate::vm::Vm;
 use gce_metadata_layers::AllowedHosts;
 use gce_metadata_support::Secret;
@@ -41,6 +44,8 @@ pub(crate) struct Admin {
     pub(crate) log: Log,
     /// The requests that wait for a change.
     pub(crate) waits: Waits,
+    pub(crate) scenarios: Scenarios,
+    pub(crate) readiness: Readiness,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

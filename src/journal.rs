@@ -4,12 +4,9 @@
 
 mod entry;
 mod expectation;
-mod matching;
 mod near;
-mod pattern;
 mod requests;
 mod serve_event;
-mod string_pattern;
 mod times;
 mod verification;
 
@@ -17,10 +14,7 @@ pub(crate) use entry::Entry;
 #[cfg(test)]
 pub(crate) use entry::tests::entry as test_entry;
 pub(crate) use expectation::Expectation;
-pub use matching::Matching;
 pub(crate) use near::{NearMiss, near_misses, nearest_keys, nearest_keys_of};
-pub(crate) use pattern::Pattern;
-pub use pattern::PatternError;
 pub use requests::{ExpectationGuard, MatchingRequests, ReceivedRequest, Requests, UnmetExpectation};
 pub(crate) use serve_event::{logged_request, serve_event};
 pub use times::Times;
@@ -28,6 +22,7 @@ pub(crate) use verification::Verification;
 pub use verification::{Expectations, ExpectationsError};
 
 use crate::events::{Changes, Log};
+use crate::request_pattern::Pattern;
 use entry::Answer;
 use gce_metadata_layers::record_requests::{BegunRequest, EndedRequest, RecordAnswer, RecordRequest};
 use gce_metadata_routes::{Reader, Snapshot};
@@ -59,7 +54,7 @@ impl Journal {
 
     /// The entries that match, the oldest first.
     pub(crate) fn matching(&self, pattern: &Pattern) -> Vec<Arc<Entry>> {
-        self.entries().into_iter().filter(|entry| pattern.matches(entry)).collect()
+        self.entries().into_iter().filter(|entry| pattern.matches(&**entry)).collect()
     }
 
     /// The entry with this number.

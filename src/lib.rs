@@ -68,8 +68,16 @@ struct EmbeddingExamples;
 struct AssertionExamples;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/faults.md")]
+struct FaultExamples;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/journal.md")]
 struct JournalExamples;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/scenarios.md")]
+struct ScenarioExamples;
 
 mod admin;
 mod blocking;
@@ -79,6 +87,7 @@ pub mod certs;
 mod config;
 mod date;
 mod events;
+mod faults;
 mod files;
 mod guest_attributes;
 mod hosts;
@@ -87,6 +96,8 @@ mod json_pointer;
 mod metrics;
 mod rate_limits;
 mod reload;
+mod request_pattern;
+mod scenarios;
 mod server;
 mod stack;
 mod trace;
@@ -96,6 +107,7 @@ pub use admin::AdminOptions;
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };
+pub use faults::{Fault, FaultError, FaultGuard, FaultStatus, Faults};
 pub use gce_metadata_layers as layers;
 pub use gce_metadata_routes as routes;
 pub use gce_metadata_routes::{Metadata, NoMaintenance, Publisher, Reader, Router, TokenSources};
@@ -109,12 +121,15 @@ pub use gce_metadata_tokens::{
 };
 pub use guest_attributes::GuestAttributesError;
 pub use journal::{
-    ExpectationGuard, Expectations, ExpectationsError, Matching, MatchingRequests, PatternError, ReceivedRequest,
-    Requests, Times, UnmetExpectation,
+    ExpectationGuard, Expectations, ExpectationsError, MatchingRequests, ReceivedRequest, Requests, Times,
+    UnmetExpectation,
 };
 pub use reload::ReloadCounts;
+pub use request_pattern::{Matching, PatternError};
+pub use scenarios::{EndReason, ScenarioBuilder, ScenarioError, ScenarioEvent, ScenarioRun, Scenarios, Signal};
 pub use server::{
-    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, Server, ServerBuilder, StartError, TlsError,
+    Address, Certificates, IncomingBody, MdsFolder, MtlsOptions, NotReady, Readiness, ReadinessError, Server,
+    ServerBuilder, StartError, TlsError,
 };
 pub use stack::{InnerService, Stack, metadata_stack};
 pub use vm::{Vm, VmBuilder, VmTasks};

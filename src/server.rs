@@ -7,8 +7,10 @@ mod body;
 mod builder;
 mod connection;
 mod ends_with_client;
+mod entrance;
 mod listener;
 mod open_connections;
+mod readiness;
 mod run;
 mod socket;
 mod start;
@@ -22,12 +24,15 @@ pub use builder::ServerBuilder;
 pub(crate) use ends_with_client::EndsWithClient;
 pub use listener::Address;
 pub(crate) use open_connections::OpenConnections;
+pub use readiness::{NotReady, Readiness, ReadinessError};
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
 use crate::config::ConfigError;
+use crate::faults::Faults;
 use crate::journal::{Journal, Requests, UnmetExpectation};
 use crate::reload::ReloadCounts;
+use crate::scenarios::{ScenarioBuilder, Scenarios};
 use crate::vm::Vm;
 use gce_metadata_routes::Publisher;
 use std::time::Duration;
@@ -66,6 +71,10 @@ pub struct Server {
     vm: Vm,
     /// `None` without a journal.
     journal: Option<Journal>,
+    /// `None` without a simulation.
+    scenarios: Option<Scenarios>,
+    /// `None` if the server is always ready.
+    readiness: Option<Readiness>,
     running: Running,
     drain: Duration,
 }
@@ -181,12 +190,82 @@ impl Server {
         }
     }
 
-    /// Verifies the expectations of [`MatchingRequests::expect`](crate::MatchingRequests::expect).
+    /// A scenario of this name, to be run: one of the built-in ones of `docs/scenarios.md`, or one that the admin API has added.
+    ///
+    /// ```
+    /// use gce_metadata_server::Server;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start().await?;
+    /// let run = server.scenario("preemption").manual().run().await?;
+    /// // Here the program under test reads TRUE in `instance/preempted`.
+    /// run.advance(Duration::from_secs(30)).await?;
+    /// assert_eq!(run.state(), "Off");
+    /// run.stop().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server does not simulate: see [`scenarios`](Self::scenarios).
+    pub fn scenario(&self, name: impl Into<String>) -> ScenarioBuilder {
+        ScenarioBuilder::new(self.scenarios().clone(), name)
+    }
+
+    /// The scenarios of this server, and the events of their runs.
+    ///
+    /// # Panics
+    /// If the server does not simulate: start it with [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn scenarios(&self) -> &Scenarios {
+        match &self.scenarios {
+            Some(scenarios) => scenarios,
+            None => panic!("this server runs no scenarios: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// The faults of this server.
+    ///
+    /// # Panics
+    /// If no faults can be injected: start the server with [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn faults(&self) -> &Faults {
+        match self.vm.faults() {
+            Some(faults) => faults,
+            None => panic!("this server injects no faults: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
+    /// Verifies the expectations of [`MatchingRequests::expect`](crate::MatchingRequests::expect) and of
+    /// [`Fault::expect`](crate::Fault::expect).
     ///
     /// # Errors
     /// If an expectation does not hold. The error prints what was asked instead.
     pub fn verify(&self) -> Result<(), UnmetExpectation> {
-        self.journal.as_ref().map_or(Ok(()), UnmetExpectation::verify)
+        UnmetExpectation::verify(self.journal.as_ref(), self.vm.faults())
+    }
+
+    /// The readiness of this server, which makes it refuse its clients, answer 503 or hang, and then serve them again.
+    ///
+    /// ```
+    /// use gce_metadata_server::{NotReady, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start().await?;
+    /// server.readiness().set_not_ready(NotReady::Refuse).await?;
+    /// let address = server.address().reachable().ok_or("no TCP")?;
+    /// assert!(std::net::TcpStream::connect(address).is_err());
+    /// server.readiness().set_ready().await?;
+    /// assert!(std::net::TcpStream::connect(address).is_ok());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server is always ready: start it with [`simulate`](ServerBuilder::simulate), [`admin`](ServerBuilder::admin) or
+    /// [`ready_after`](ServerBuilder::ready_after).
+    pub fn readiness(&self) -> &Readiness {
+        match &self.readiness {
+            Some(readiness) => readiness,
+            None => panic!("this server is always ready: start it with `ServerBuilder::simulate`"),
+        }
     }
 
     /// The virtual machine of this server.

@@ -7,15 +7,16 @@ pub use own_layers::InnerService;
 pub(crate) use own_layers::OwnLayers;
 pub(crate) use record::SharedRecord;
 
+use crate::faults::Faults;
 use crate::hosts;
 use crate::journal::Journal;
 use crate::rate_limits::EndpointLimits;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InvalidHost, InvalidMountPath, LimitRateLayer,
-    MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer, RequireFlavorLayer, RequireHostLayer,
-    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InjectFaultsLayer, InvalidHost, InvalidMountPath,
+    LimitRateLayer, MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer, RequireFlavorLayer,
+    RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, SimulateOutageLayer, WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
@@ -93,8 +94,10 @@ pub struct Stack<ReqBody, ResBody = ReqBody> {
     waiters: Waiters,
     record: Option<SharedRecord>,
     journal: Option<RecordRequestsLayer<Journal, ReqBody>>,
+    outage: Option<SimulateOutageLayer>,
     proxied: Option<AnswerProxyRequestsLayer>,
     hosts: AllowedHosts,
+    faults: Option<InjectFaultsLayer<Faults>>,
     peers: Option<AllowedPeers>,
     limits: Option<LimitRateLayer<EndpointLimits>>,
     own: Option<OwnLayers<ReqBody, ResBody>>,
@@ -109,8 +112,10 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             waiters: self.waiters.clone(),
             record: self.record.clone(),
             journal: self.journal.clone(),
+            outage: self.outage.clone(),
             proxied: self.proxied.clone(),
             hosts: self.hosts.clone(),
+            faults: self.faults.clone(),
             peers: self.peers.clone(),
             limits: self.limits.clone(),
             own: self.own.clone(),
@@ -130,8 +135,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             waiters,
             record: None,
             journal: None,
+            outage: None,
             proxied: None,
             hosts,
+            faults: None,
             peers: None,
             limits: None,
             own: None,
@@ -177,6 +184,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         Ok(Self { hosts: self.hosts.allow(name)?, ..self })
     }
 
+    pub(crate) fn outage(self, layer: Option<SimulateOutageLayer>) -> Self {
+        Self { outage: layer, ..self }
+    }
+
     pub(crate) fn answer_proxy_requests(self, layer: Option<AnswerProxyRequestsLayer>) -> Self {
         Self { proxied: layer, ..self }
     }
@@ -191,6 +202,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
 
     pub(crate) fn journal(self, layer: Option<RecordRequestsLayer<Journal, ReqBody>>) -> Self {
         Self { journal: layer, ..self }
+    }
+
+    pub(crate) fn faults(self, layer: Option<InjectFaultsLayer<Faults>>) -> Self {
+        Self { faults: layer, ..self }
     }
 
     /// Allows only these clients, by the identity in the [`Connection`](gce_metadata_layers::Connection) of the request's
@@ -253,10 +268,14 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .option_layer(self.journal)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // An outage has no regard for the request. Only where one can be simulated.
+            .option_layer(self.outage)
             // Names the proxy as the reason, where `RequireHost` would name DNS rebinding. Only where asked for.
             .option_layer(self.proxied)
             // Before any work is done: prevents DNS rebinding.
             .layer(RequireHostLayer::new(self.hosts))
+            // Precedes the checks of the client, as the faults of a front end do; a fault never answers a web page. Only where asked for.
+            .option_layer(self.faults)
             // A client without an allowed certificate learns nothing. Only behind TLS.
             .option_layer(self.peers.map(RequirePeerLayer::new))
             // Before any work is done.

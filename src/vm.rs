@@ -16,6 +16,7 @@ pub(crate) use settings::Settings;
 
 use crate::config::{ConfigError, Overrides};
 use crate::events::Events;
+use crate::faults::Faults;
 use crate::guest_attributes::GuestAttributesStore;
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -65,6 +66,8 @@ pub struct Vm {
     overrides: Overrides,
     settings: Settings,
     events: Events,
+    /// `None` without fault injection.
+    faults: Option<Faults>,
 }
 
 impl fmt::Debug for Vm {
@@ -163,6 +166,11 @@ impl Vm {
     /// The handle by which parts of this machine report events.
     pub(crate) fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// The faults that are injected; `None` without fault injection.
+    pub(crate) fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
     }
 
     pub(crate) fn settings(&self) -> &Settings {

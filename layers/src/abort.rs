@@ -1,9 +1,9 @@
-//! Aborts connections: a client sees its connection reset instead of an answer.
+//! Aborts connections: a client sees its connection reset or closed instead of an answer.
 //!
-//! A layer marks its response with [`AbortConnection`]. The server of gce-metadata-server then resets the connection. Other
-//! servers ignore the mark. For them, [`FailAbortedLayer`] outside of that layer replaces the body of a marked response by one that
-//! fails with [`ConnectionError::Abort`], and the server closes the connection. This has no effect on an answer to `HEAD`, whose body
-//! no server reads.
+//! A layer marks its response with [`AbortConnection`] or [`CloseConnection`]. The server of gce-metadata-server then resets the
+//! connection, or closes it without a byte. Other servers ignore the marks. For them, [`FailAbortedLayer`] outside of that layer
+//! replaces the body of a marked response by one that fails, and the server closes the connection. This has no effect on an answer to
+//! `HEAD`, whose body no server reads. The layer also applies a [`BodyFault`].
 //!
 //! ```
 //! use bytes::Bytes;
@@ -25,6 +25,10 @@
 //! # }
 //! ```
 
+#[cfg(doc)]
+use crate::body_fault::BodyFault;
+use crate::body_fault::{FaultableBody, apply_body_fault};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -39,13 +43,19 @@ use tower_service::Service;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortConnection;
 
+/// Makes the server close the connection without a byte (FIN) instead of sending the response that has this value in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseConnection;
+
 /// Why a connection ends before the end of a response's body. A body that fails with [`Abort`](Self::Abort) aborts the connection
-/// after the frames that it has sent.
+/// after the frames that it has sent; [`Close`](Self::Close) closes it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The connection is aborted on purpose.
     Abort,
+    /// The connection is closed on purpose.
+    Close,
     /// The body failed.
     Body(Box<dyn Error + Send + Sync>),
 }
@@ -54,6 +64,7 @@ impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Abort => f.write_str("the connection is aborted on purpose"),
+            Self::Close => f.write_str("the connection is closed on purpose"),
             Self::Body(error) => error.fmt(f),
         }
     }
@@ -80,7 +91,8 @@ impl<S> Layer<S> for FailAbortedLayer {
     }
 }
 
-/// Replaces the body of each response with an [`AbortConnection`] by one that fails. The mark stays in the extensions.
+/// Replaces the body of each response with an [`AbortConnection`] or a [`CloseConnection`] by one that fails, and applies a
+/// [`BodyFault`] to its body. The marks stay in the extensions.
 #[derive(Debug, Clone)]
 pub struct FailAborted<S> {
     inner: S,
@@ -131,8 +143,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(self.project().inner.poll(cx))?;
-        let is_aborted = response.extensions().get::<AbortConnection>().is_some();
-        Poll::Ready(Ok(response.map(|body| AbortableBody { body: (!is_aborted).then_some(body) })))
+        let extensions = response.extensions();
+        let end = if extensions.get::<AbortConnection>().is_some() {
+            Some(ConnectionError::Abort)
+        } else {
+            extensions.get::<CloseConnection>().map(|_| ConnectionError::Close)
+        };
+        Poll::Ready(Ok(apply_body_fault(response).map(|body| AbortableBody { body, end })))
     }
 }
 
@@ -141,45 +158,45 @@ pin_project! {
     #[derive(Debug)]
     pub struct AbortableBody<B> {
         #[pin]
-        body: Option<B>,
+        body: FaultableBody<B>,
+        // The error of a response with a mark.
+        end: Option<ConnectionError>,
     }
 }
 
 impl<B> Body for AbortableBody<B>
 where
-    B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = ConnectionError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, ConnectionError>>> {
-        match self.project().body.as_pin_mut() {
-            Some(body) => body.poll_frame(cx).map_err(|error| into_connection_error(error.into())),
-            None => Poll::Ready(Some(Err(ConnectionError::Abort))),
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
+        let this = self.project();
+        match this.end.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => this.body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_some_and(Body::is_end_stream)
+        self.end.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        if self.end.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }
 
 /// Keeps an error that already is a `ConnectionError`: a body may abort its connection itself.
-fn into_connection_error(error: Box<dyn Error + Send + Sync>) -> ConnectionError {
+pub(crate) fn into_connection_error(error: Box<dyn Error + Send + Sync>) -> ConnectionError {
     error.downcast().map_or_else(ConnectionError::Body, |error| *error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
+    use crate::BodyFault;
     use http_body_util::{BodyExt, Full};
     use std::io;
 
@@ -210,6 +227,21 @@ mod tests {
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (None, false));
         let error: Box<dyn Error> = body.collect().await.unwrap_err().into();
         assert!(matches!(error.downcast_ref(), Some(ConnectionError::Abort)));
+    }
+
+    #[tokio::test]
+    async fn a_response_to_be_closed_has_a_body_that_fails() {
+        let mut marked = Response::new(Full::<Bytes>::from("value"));
+        marked.extensions_mut().insert(CloseConnection);
+        let error = behind_layer(marked).await.collect().await.unwrap_err();
+        assert!(matches!(error, ConnectionError::Close));
+    }
+
+    #[tokio::test]
+    async fn a_body_fault_is_applied() {
+        let mut marked = Response::new(Full::<Bytes>::from("value"));
+        marked.extensions_mut().insert(BodyFault::new().corrupt());
+        assert_eq!(behind_layer(marked).await.collect().await.unwrap().to_bytes(), "valu{");
     }
 
     /// A body that fails at once.

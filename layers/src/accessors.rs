@@ -50,6 +50,7 @@ mod tests {
         assert_accessors!(RequireHost::layer(AllowedHosts::new()));
         assert_accessors!(RequirePeer::layer(AllowedPeers::all()));
         assert_accessors!(SetServerHeaders::layer());
+        assert_accessors!(SimulateOutage::layer(tokio::sync::watch::channel(None).1));
         assert_accessors!(WaitForChange::layer(tokio::sync::watch::channel(()).1));
     }
 }

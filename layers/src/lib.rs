@@ -8,8 +8,10 @@
 //! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
 //! | [`RecordRequests`] | tells a journal about each request and its answer | refusals are recorded too |
 //! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
+//! | [`SimulateOutage`] | answers 503, or not at all, during an outage | an outage has no regard for the request |
 //! | [`AnswerProxyRequests`] | answers proxy requests for the metadata server, refuses all others | the refusal names the proxy, not DNS rebinding |
 //! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
+//! | [`InjectFaults`] | delays, refuses, resets or damages what a plan says | a fault precedes the checks of the client, as a front end's does |
 //! | [`RequirePeer`] | refuses clients without an allowed certificate | other clients learn nothing |
 //! | [`RequireFlavor`] | requires `Metadata-Flavor: Google`, refuses `X-Forwarded-For` | before any work is done |
 //! | `LimitRate` (feature `rate-limit`) | answers 429 above a rate limit | a long poll counts once |
@@ -17,7 +19,7 @@
 //! | [`Etag`] | sets `ETag` | needs bytes |
 //! | [`Render`] | renders a node | the innermost layer |
 //!
-//! [`FailAborted`] is for layers of your own that abort connections: see [`abort`].
+//! [`FailAborted`] is for servers other than the emulator's, around layers that abort connections: see [`abort`].
 //!
 //! The service inside of [`Render`] answers with nodes: its response body is [`Represent`]. The crate `gce-metadata-routes` has such a
 //! service for the metadata tree of a VM.
@@ -70,8 +72,10 @@ mod test_support;
 
 pub mod abort;
 pub mod answer_proxy_requests;
+pub mod body_fault;
 pub mod capture_body;
 pub mod etag;
+pub mod inject_faults;
 #[cfg(feature = "rate-limit")]
 pub mod limit_rate;
 pub mod mount;
@@ -82,14 +86,17 @@ pub mod require_flavor;
 pub mod require_host;
 pub mod require_peer;
 pub mod set_server_headers;
+pub mod simulate_outage;
 pub mod wait_for_change;
 
-pub use abort::{AbortConnection, ConnectionError, FailAborted, FailAbortedLayer};
+pub use abort::{AbortConnection, CloseConnection, ConnectionError, FailAborted, FailAbortedLayer};
 pub use allowed_hosts::{AllowedHosts, InvalidHost};
 pub use answer_proxy_requests::{AnswerProxyRequests, AnswerProxyRequestsLayer};
+pub use body_fault::{BodyFault, FaultableBody, apply_body_fault};
 pub use capture_body::{CaptureBody, CapturedBody};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
+pub use inject_faults::{FaultAction, FaultDelay, FaultPlan, FaultRequest, InjectFaults, InjectFaultsLayer};
 #[cfg(feature = "rate-limit")]
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};
@@ -104,5 +111,6 @@ pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
 pub use require_host::{RequireHost, RequireHostLayer};
 pub use require_peer::{AllowedPeers, PeerPolicy, RequirePeer, RequirePeerLayer};
 pub use response_future::ResponseFuture;
-pub use set_server_headers::{SetServerHeaders, SetServerHeadersLayer};
+pub use set_server_headers::{OwnHeaders, SetServerHeaders, SetServerHeadersLayer};
+pub use simulate_outage::{Outage, SimulateOutage, SimulateOutageLayer};
 pub use wait_for_change::{WaitEnd, WaitForChange, WaitForChangeLayer, Waited, Waiters};

@@ -1,6 +1,7 @@
 //! The parts of a request that its answer may need after the request was handed on.
 
 use crate::connection::Connection;
+use crate::inject_faults::FaultRequest;
 use crate::mount::MountPath;
 use crate::path::MetadataPath;
 use http::{HeaderValue, Method, Request, Uri, Version, header};
@@ -35,6 +36,17 @@ impl RequestHead {
     /// The head of a request that is not needed any more. Cheaper than [`of`](Self::of): nothing is cloned.
     pub fn from_request<B>(request: Request<B>) -> Self {
         Self::split(request).0
+    }
+
+    pub(crate) fn from_fault_request(request: &FaultRequest<'_>) -> Self {
+        Self {
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            version: request.version,
+            host: request.headers.get(header::HOST).cloned(),
+            connection: request.extensions.get().cloned(),
+            mount_path: request.extensions.get().cloned(),
+        }
     }
 
     /// Splits a request into its head and its body.

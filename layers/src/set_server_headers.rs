@@ -19,6 +19,7 @@
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -84,6 +85,11 @@ where
     }
 }
 
+/// The names of headers that [`SetServerHeaders`] leaves as they are in the response that has this value in its extensions: set to
+/// another value, or missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnHeaders(pub Arc<[HeaderName]>);
+
 pin_project! {
     /// The future of [`SetServerHeaders`].
     #[derive(Debug)]
@@ -101,8 +107,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(self.project().inner.poll(cx))?;
+        let own = response.extensions().get::<OwnHeaders>().cloned();
         for (name, value) in HEADERS {
-            response.headers_mut().insert(name, value);
+            if own.as_ref().is_none_or(|own| !own.0.contains(&name)) {
+                response.headers_mut().insert(name, value);
+            }
         }
         Poll::Ready(Ok(response))
     }
@@ -123,5 +132,16 @@ mod tests {
         assert_eq!(answer.headers()["server"], "Metadata Server for VM");
         assert_eq!(answer.headers()["x-xss-protection"], "0");
         assert_eq!(answer.headers()["x-frame-options"], "SAMEORIGIN");
+    }
+
+    #[tokio::test]
+    async fn own_headers_of_a_response_are_left_as_they_are() {
+        let mut faulty = Response::builder().header("server", "another server").body(()).unwrap();
+        let names = ["server", "metadata-flavor"].map(HeaderName::from_static);
+        faulty.extensions_mut().insert(OwnHeaders(names.into()));
+        let answer = mock_exchange(SetServerHeadersLayer::new(), Request::new(()), faulty).await;
+        assert_eq!(answer.headers()["server"], "another server");
+        assert!(!answer.headers().contains_key("metadata-flavor"));
+        assert_eq!(answer.headers()["x-xss-protection"], "0");
     }
 }

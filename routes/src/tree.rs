@@ -10,6 +10,7 @@ mod guest_attributes;
 mod merge;
 mod rebase;
 pub(crate) mod represent;
+mod restore;
 
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;

@@ -32,10 +32,16 @@ pub(super) async fn shutdown(call: Call) -> Outcome {
 
 /// `POST /__admin/reset`: undoes all that was set at run time.
 pub(super) async fn reset(call: Call) -> Outcome {
+    // Before the metadata: a run puts its values back.
+    call.admin.scenarios.clear();
+    call.admin.scenarios.settled().await;
     let vm = &call.admin.vm;
     let reset = vm.reset(true).await;
     vm.tokens().clear_all();
     vm.settings().reset();
+    if let Some(faults) = vm.faults() {
+        faults.reset();
+    }
     if let Some(journal) = &call.admin.journal {
         journal.clear();
     }

@@ -2,7 +2,8 @@
 
 use super::call::{Call, Outcome, json};
 use super::requests::{entries, pattern};
-use crate::journal::{Entry, NearMiss, Pattern, logged_request, near_misses, nearest_keys};
+use crate::journal::{Entry, NearMiss, logged_request, near_misses, nearest_keys};
+use crate::request_pattern::{Pattern, RequestView};
 use gce_metadata_routes::Tree;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -1,8 +1,9 @@
 //! Errors of the admin API: problem details (RFC 9457), which also have WireMock's list of errors.
 
 use super::call::{Answer, with_type};
-use crate::journal::PatternError;
+use crate::faults::FaultError;
 use crate::json_pointer;
+use crate::request_pattern::PatternError;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -137,6 +138,12 @@ impl Problem {
         let mut answer = with_type(self.status, PROBLEM, body.to_string());
         answer.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         answer
+    }
+}
+
+impl From<FaultError> for Problem {
+    fn from(error: FaultError) -> Self {
+        Self::unprocessable(error.detail).at(error.pointer)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::call::{Call, Outcome, json};
 use super::problem::Problem;
-use crate::journal::{Entry, Journal, Pattern, logged_request, serve_event};
+use crate::journal::{Entry, Journal, logged_request, serve_event};
+use crate::request_pattern::Pattern;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -3,7 +3,8 @@
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
 use super::{
-    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, settings, tokens, verify, waiters,
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, scenarios, settings, tokens, verify,
+    waiters,
 };
 use crate::journal::Verification;
 use bytes::Bytes;
@@ -78,12 +79,44 @@ pub(super) const ROUTES: &[Route] = &[
         &[
             (Method::GET, |call| Box::pin(mappings::list(call))),
             (Method::POST, |call| Box::pin(mappings::add(call))),
-            (Method::DELETE, |call| Box::pin(mappings::reset(call))),
+            (Method::DELETE, |call| Box::pin(mappings::clear(call))),
         ],
     ),
     ("/__admin/mappings/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
-    ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(mappings::list_scenarios(call)))]),
-    ("/__admin/scenarios/reset", &[(Method::POST, |call| Box::pin(mappings::reset(call)))]),
+    ("/__admin/mappings/import", &[(Method::POST, |call| Box::pin(mappings::import(call)))]),
+    ("/__admin/mappings/remove", &[(Method::POST, |call| Box::pin(mappings::remove(call)))]),
+    (
+        "/__admin/mappings/{id}",
+        &[
+            (Method::GET, |call| Box::pin(mappings::get(call))),
+            (Method::PUT, |call| Box::pin(mappings::put(call))),
+            (Method::DELETE, |call| Box::pin(mappings::delete(call))),
+        ],
+    ),
+    ("/__admin/scenarios", &[(Method::GET, |call| Box::pin(scenarios::list(call)))]),
+    (
+        "/__admin/scenarios/reset",
+        &[
+            // The path of the built-in scenario `reset` too.
+            (Method::GET, |call| Box::pin(scenarios::get(named(call, "reset")))),
+            (Method::PUT, |call| Box::pin(scenarios::put(named(call, "reset")))),
+            (Method::DELETE, |call| Box::pin(scenarios::delete(named(call, "reset")))),
+            (Method::POST, |call| Box::pin(scenarios::reset(call))),
+        ],
+    ),
+    (
+        "/__admin/scenarios/{name}",
+        &[
+            (Method::GET, |call| Box::pin(scenarios::get(call))),
+            (Method::PUT, |call| Box::pin(scenarios::put(call))),
+            (Method::DELETE, |call| Box::pin(scenarios::delete(call))),
+        ],
+    ),
+    ("/__admin/scenarios/{name}/state", &[(Method::PUT, |call| Box::pin(scenarios::put_state(call)))]),
+    ("/__admin/scenarios/{name}/run", &[(Method::POST, |call| Box::pin(scenarios::run(call)))]),
+    ("/__admin/scenarios/{name}/stop", &[(Method::POST, |call| Box::pin(scenarios::stop(call)))]),
+    ("/__admin/scenarios/{name}/step", &[(Method::POST, |call| Box::pin(scenarios::step(call)))]),
+    ("/__admin/scenarios/{name}/advance", &[(Method::POST, |call| Box::pin(scenarios::advance(call)))]),
     ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
     ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
     (HEALTH, &[(Method::GET, |call| Box::pin(lifecycle::health(call)))]),
@@ -91,6 +124,11 @@ pub(super) const ROUTES: &[Route] = &[
     ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),
     ("/__admin/openapi.json", &[(Method::GET, |call| Box::pin(lifecycle::openapi(call)))]),
 ];
+
+/// The call with this parameter, for a path that is also another path's with a parameter.
+fn named(call: Call, parameter: &str) -> Call {
+    Call { parameter: parameter.to_owned(), ..call }
+}
 
 /// The path that needs no token.
 pub(super) const HEALTH: &str = "/__admin/health";

@@ -60,24 +60,22 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     Some(number(text)?).filter(|number| *number > 0).ok_or_else(|| "at least 1 is expected".to_owned())
 }
 
-/// A duration: seconds, or a number with one of the units `s`, `m` and `h`.
+/// A duration: a number of seconds, or numbers with the units `d`, `h`, `m`, `s` and `ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let (digits, seconds) = match text.char_indices().last() {
-        Some((end, 's')) => (&text[..end], 1),
-        Some((end, 'm')) => (&text[..end], 60),
-        Some((end, 'h')) => (&text[..end], 3600),
-        _ => (text, 1),
-    };
-    let duration = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
-    let expected = || "a number of seconds is expected, such as 10, or a number with a unit: 10s, 5m, 1h".to_owned();
-    duration.map(Duration::from_secs).ok_or_else(expected)
+    gce_metadata_support::duration::parse(text).ok_or_else(|| gce_metadata_support::duration::EXPECTED.to_owned())
 }
 
-/// The lifetime of an offline token: a [`duration`] from a second to twelve hours, the limits of Google's tokens.
+/// A [`duration`] of whole seconds, as tokens have.
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let is_whole = |duration: &Duration| duration.subsec_nanos() == 0;
+    Some(duration(text)?).filter(is_whole).ok_or_else(|| "whole seconds are expected".to_owned())
+}
+
+/// The lifetime of an offline token: [`whole_seconds`] from a second to twelve hours, the limits of Google's tokens.
 pub(super) fn token_lifetime(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(12 * 3600);
     let is_allowed = |lifetime: &Duration| (Duration::from_secs(1)..=MAX).contains(lifetime);
-    Some(duration(text)?).filter(is_allowed).ok_or_else(|| "1 to 43200 seconds are allowed".to_owned())
+    Some(whole_seconds(text)?).filter(is_allowed).ok_or_else(|| "1 to 43200 seconds are allowed".to_owned())
 }
 
 /// A number of days that a certificate is valid.
@@ -141,11 +139,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_a_number_of_seconds_or_has_a_unit() {
-        for (text, seconds) in [("0", 0), ("10", 10), ("10s", 10), ("5m", 300), ("2h", 7200)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+    fn a_duration_is_a_number_of_seconds_or_has_units() {
+        for (text, milliseconds) in [("10", 10_000), ("5m", 300_000), ("1m30s", 90_000), ("250ms", 250)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "s", "ten", "-1", "1.5", "10ms", "10 s", "1d", "\u{e9}", "18446744073709551615h"] {
+        for text in ["", "s", "ten", "-1", "1.5", "10 s", "1w", "\u{e9}", "18446744073709551615h"] {
             assert!(duration(text).unwrap_err().starts_with("a number of seconds is expected"), "{text}");
         }
     }
@@ -153,6 +151,7 @@ mod tests {
     #[test]
     fn a_token_lifetime_has_limits() {
         assert_eq!(token_lifetime("12h"), Ok(Duration::from_secs(43200)));
+        assert_eq!(token_lifetime("1500ms").unwrap_err(), "whole seconds are expected");
         for text in ["0", "0m", "43201", "13h"] {
             assert_eq!(token_lifetime(text).unwrap_err(), "1 to 43200 seconds are allowed", "{text}");
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::test_entry;
+use crate::request_pattern::RequestView;
 use futures_util::FutureExt;
 use http::Request;
 use serde_json::json;

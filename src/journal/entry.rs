@@ -1,13 +1,15 @@
 //! One request in the journal, as it is recorded: copied bytes and clocks. Everything else is made when the entry is read.
 
-use gce_metadata_layers::{CapturedBody, Connection, MetadataPath, PathLabel, PeerIdentity, Query, Waited};
+use crate::faults::InjectedFault;
+use crate::request_pattern::RequestView;
+use gce_metadata_layers::{
+    AbortConnection, CapturedBody, CloseConnection, Connection, PathLabel, PeerIdentity, Query, Waited,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-const V1: &str = "/computeMetadata/v1";
 
 /// The first part of an id; the rest is the entry's number in hex. The form is that of a UUID, which WireMock's clients parse.
 const ID_PREFIX: &str = "00000000-0000-4000-8000-";
@@ -47,11 +49,13 @@ pub(crate) struct Entry {
 }
 
 /// The head of an answer, without its headers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    /// The path names something.
+    /// `None` if a fault has ended the connection instead of answering.
+    pub(crate) status: Option<StatusCode>,
+    /// The path names something, or a fault has answered.
     pub(crate) is_matched: bool,
+    pub(crate) fault: Option<InjectedFault>,
     pub(crate) waited: Option<Waited>,
 }
 
@@ -111,31 +115,9 @@ impl Entry {
         self
     }
 
-    /// The path and the query, as the client sent them.
-    pub(crate) fn url(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.bytes[..self.target_end])
-    }
-
-    /// The path, as the client sent it.
-    pub(crate) fn url_path(&self) -> String {
-        let url = self.url();
-        url.split_once('?').map_or(&*url, |(path, _)| path).to_owned()
-    }
-
     /// The query without its `?`.
     pub(crate) fn query(&self) -> Option<String> {
         self.url().split_once('?').map(|(_, query)| query.to_owned())
-    }
-
-    /// The parameters of the query, decoded.
-    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
-        let query = self.query().unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
-    }
-
-    /// The path below `/computeMetadata/v1/`, without runs of slashes; `None` if the request has another path.
-    pub(crate) fn key(&self) -> Option<String> {
-        MetadataPath::new(&self.url_path()).below(V1).map(str::to_owned)
     }
 
     /// The headers of the request. Credentials are redacted.
@@ -153,14 +135,14 @@ impl Entry {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The address of the client, without its port; `None` on a Unix socket.
-    pub(crate) fn client_ip(&self) -> Option<String> {
-        self.remote.map(|remote| remote.ip().to_canonical().to_string())
+    /// The fault that was injected, if the request has an answer or a fault has ended its connection.
+    pub(crate) fn fault(&self) -> Option<&InjectedFault> {
+        self.answer.as_ref().and_then(|answer| answer.fault.as_ref())
     }
 
-    /// Whether the path names something.
+    /// Whether the path names something, or a fault has answered.
     pub(crate) fn is_matched(&self) -> bool {
-        self.answer.is_none_or(|answer| answer.is_matched)
+        self.answer.as_ref().is_none_or(|answer| answer.is_matched)
     }
 
     /// What the request waits for; `None` if it is no long poll.
@@ -169,11 +151,34 @@ impl Entry {
     }
 }
 
+impl RequestView for Entry {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn url(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes[..self.target_end])
+    }
+
+    /// Credentials are redacted.
+    fn headers_named(&self, name: &str) -> Vec<Cow<'_, str>> {
+        let named = self.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value).collect()
+    }
+
+    fn client_ip(&self) -> Option<String> {
+        self.remote.map(|remote| remote.ip().to_canonical().to_string())
+    }
+}
+
 impl Answer {
     pub(super) fn new(status: StatusCode, extensions: &http::Extensions) -> Self {
         // A layer that refuses a request looks no path up. A label above the path says nothing about the path.
-        let is_matched = status != StatusCode::NOT_FOUND || extensions.get() == Some(&PathLabel::AsRequested);
-        Self { status, is_matched, waited: extensions.get().copied() }
+        let is_found = status != StatusCode::NOT_FOUND || extensions.get() == Some(&PathLabel::AsRequested);
+        let fault: Option<InjectedFault> = extensions.get().cloned();
+        let is_matched = is_found || fault.as_ref().is_some_and(|fault| fault.is_answer);
+        let is_sent = extensions.get::<AbortConnection>().is_none() && extensions.get::<CloseConnection>().is_none();
+        Self { status: is_sent.then_some(status), is_matched, fault, waited: extensions.get().copied() }
     }
 }
 

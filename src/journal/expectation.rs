@@ -3,8 +3,8 @@
 use super::Journal;
 use super::entry::Entry;
 use super::near::{near_misses, nearest_keys_of};
-use super::pattern::Pattern;
 use super::times::{Times, requests};
+use crate::request_pattern::{Pattern, RequestView};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

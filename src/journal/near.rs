@@ -1,7 +1,7 @@
 //! What was nearly asked: the requests that are nearest to a pattern, and the keys that are nearest to a path.
 
 use super::entry::Entry;
-use super::pattern::Pattern;
+use crate::request_pattern::{Pattern, RequestView, distance};
 use gce_metadata_routes::{Node, Tree};
 use std::sync::Arc;
 
@@ -10,9 +10,6 @@ const NEAREST: usize = 3;
 
 /// Keys that differ more than this are no help.
 const MAX_KEY_DISTANCE: f64 = 0.5;
-
-/// Texts are compared up to this length, because the comparison takes quadratic time.
-const MAX_COMPARED: usize = 256;
 
 /// A request that nearly matches.
 #[derive(Debug, Clone)]
@@ -26,8 +23,8 @@ pub(crate) struct NearMiss {
 /// method and URL are one.
 pub(crate) fn near_misses(pattern: &Pattern, entries: &[Arc<Entry>]) -> Vec<NearMiss> {
     let mut misses: Vec<NearMiss> = Vec::new();
-    for entry in entries.iter().rev().filter(|entry| !pattern.matches(entry)) {
-        let distance = pattern.distance(entry);
+    for entry in entries.iter().rev().filter(|entry| !pattern.matches(&***entry)) {
+        let distance = pattern.distance(&**entry);
         let index = misses.partition_point(|miss| miss.distance <= distance);
         let is_same = |miss: &NearMiss| miss.entry.method == entry.method && miss.entry.url() == entry.url();
         if index < NEAREST && !misses.iter().any(is_same) {
@@ -80,31 +77,6 @@ fn collect(node: &Node, path: String, key: &str, nearest: &mut Vec<(String, f64)
     }
 }
 
-/// The edit distance (Levenshtein) of two texts, divided by the length of the longer one. Case counts half.
-pub(super) fn distance(left: &str, right: &str) -> f64 {
-    let [left, right] = [left, right].map(|text| text.chars().take(MAX_COMPARED).collect::<Vec<_>>());
-    let longer = left.len().max(right.len());
-    if longer == 0 {
-        return 0.0;
-    }
-    let mut row: Vec<f64> = (0_u16..).map(f64::from).take(right.len() + 1).collect();
-    for a in &left {
-        let mut diagonal = row[0];
-        row[0] += 1.0;
-        for (column, b) in right.iter().enumerate() {
-            let cost = match (a == b, a.eq_ignore_ascii_case(b)) {
-                (true, _) => 0.0,
-                (_, true) => 0.5,
-                _ => 1.0,
-            };
-            let replaced = diagonal + cost;
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1.0).min(diagonal + 1.0);
-        }
-    }
-    row[right.len()] / f64::from(u16::try_from(longer).unwrap_or(u16::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::entry::tests::entry;
@@ -112,21 +84,6 @@ mod tests {
     use gce_metadata_routes::Metadata;
     use http::Request;
     use serde_json::json;
-
-    #[test]
-    fn the_distance_is_the_edit_distance_relative_to_the_length() {
-        for (left, right, expected) in [
-            ("", "", 0.0),
-            ("abc", "abc", 0.0),
-            ("abcd", "abed", 0.25),
-            ("abc", "", 1.0),
-            ("ab", "abcd", 0.5),
-            ("A", "a", 0.5),
-        ] {
-            assert_eq!((distance(left, right), distance(right, left)), (expected, expected), "{left} {right}");
-        }
-        assert!(distance(&"a".repeat(100_000), &"b".repeat(100_000)) <= 1.0);
-    }
 
     #[test]
     fn the_nearest_keys_of_a_typo_are_found() {

@@ -1,12 +1,13 @@
 //! The journal for tests in Rust, with the names of wiremock-rs where it has the same.
 
 use super::entry::Entry;
-use super::expectation::{Expectation, Unmet};
-use super::matching::Matching;
+use super::expectation::Expectation;
 use super::near::nearest_keys;
 use super::serve_event::serve_event;
 use super::times::Times;
-use super::{Expectations, Journal, Pattern};
+use super::{Expectations, Journal};
+use crate::faults::Faults;
+use crate::request_pattern::{Matching, Pattern, RequestView};
 use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};
@@ -80,7 +81,7 @@ impl Requests {
     /// # Errors
     /// If an expectation does not hold. The error prints what was asked instead.
     pub fn verify(&self, expectations: &Expectations) -> Result<(), UnmetExpectation> {
-        UnmetExpectation::check(&expectations.0, &self.0)
+        UnmetExpectation::of(unmet(&expectations.0, &self.0))
     }
 }
 
@@ -113,7 +114,7 @@ impl MatchingRequests {
         time: Duration,
     ) -> Result<Vec<ReceivedRequest>, UnmetExpectation> {
         let entries = self.expectation(times).wait(&self.journal, time).await;
-        entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet]))
+        entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet.to_string()]))
     }
 
     /// Waits as [`wait_for`](Self::wait_for) does, and blocks the calling thread meanwhile: for callers without a runtime.
@@ -133,7 +134,7 @@ impl MatchingRequests {
             // Without a runtime nothing can wait: the number so far counts.
             Err(_) => {
                 let entries = self.expectation(times).check(&self.journal);
-                entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet]))
+                entries.map(ReceivedRequest::all).map_err(|unmet| UnmetExpectation(vec![unmet.to_string()]))
             }
         }
     }
@@ -175,18 +176,24 @@ impl Drop for ExpectationGuard {
 
 /// The expectations that do not hold, and what was asked instead.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-pub struct UnmetExpectation(Vec<Unmet>);
+pub struct UnmetExpectation(Vec<String>);
 
 impl UnmetExpectation {
-    /// Checks the expectations of [`MatchingRequests::expect`].
-    pub(crate) fn verify(journal: &Journal) -> Result<(), Self> {
-        Self::check(&journal.expected(), journal)
+    /// Checks all expectations: those of the journal and those of faults.
+    pub(crate) fn verify(journal: Option<&Journal>, faults: Option<&Faults>) -> Result<(), Self> {
+        let mut unmet = journal.map(|journal| unmet(&journal.expected(), journal)).unwrap_or_default();
+        unmet.extend(faults.map(Faults::unmet).unwrap_or_default());
+        Self::of(unmet)
     }
 
-    fn check(expectations: &[Expectation], journal: &Journal) -> Result<(), Self> {
-        let unmet: Vec<_> = expectations.iter().filter_map(|it| it.check(journal).err()).collect();
+    fn of(unmet: Vec<String>) -> Result<(), Self> {
         if unmet.is_empty() { Ok(()) } else { Err(Self(unmet)) }
     }
+}
+
+/// The messages of the expectations that do not hold.
+fn unmet(expectations: &[Expectation], journal: &Journal) -> Vec<String> {
+    expectations.iter().filter_map(|it| it.check(journal).err()).map(|unmet| unmet.to_string()).collect()
 }
 
 impl fmt::Display for UnmetExpectation {
@@ -261,19 +268,24 @@ impl ReceivedRequest {
         self.0.peer.as_deref()
     }
 
-    /// The status of the answer; `None` if the client left before.
+    /// The status of the answer; `None` if the client left before, or a fault has ended the connection.
     pub fn status(&self) -> Option<StatusCode> {
-        self.0.answer.map(|answer| answer.status)
+        self.0.answer.as_ref().and_then(|answer| answer.status)
     }
 
-    /// Whether the path names something.
+    /// The id of the fault that was injected into the request.
+    pub fn fault(&self) -> Option<&str> {
+        self.0.fault().map(|fault| &*fault.id)
+    }
+
+    /// Whether the path names something, or a fault has answered.
     pub fn is_matched(&self) -> bool {
         self.0.is_matched()
     }
 
     /// How long the request waited for a change, and how the wait ended; `None` if it did not wait.
     pub fn waited(&self) -> Option<Waited> {
-        self.0.answer.and_then(|answer| answer.waited)
+        self.0.answer.as_ref().and_then(|answer| answer.waited)
     }
 
     /// The generation of the metadata when the answer was made: [`Snapshot::generation`](crate::routes::Snapshot::generation).

@@ -4,6 +4,7 @@
 use super::entry::Entry;
 use crate::date::rfc3339;
 use crate::events::end_name;
+use crate::request_pattern::RequestView;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gce_metadata_layers::PeerIdentity;
@@ -14,16 +15,23 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// The whole entry.
 pub(crate) fn serve_event(entry: &Entry, tree: &Tree) -> Value {
-    let status = entry.answer.map(|answer| answer.status.as_u16());
+    let status = entry.answer.as_ref().and_then(|answer| answer.status).map(|status| status.as_u16());
     let milliseconds = milliseconds(entry.duration);
-    json!({
+    let mut event = json!({
         "id": entry.id(),
         "request": logged_request(entry, tree),
         "responseDefinition": {"status": status},
         "response": {"status": status, "headers": headers(entry.answer_headers())},
         "wasMatched": entry.is_matched(),
         "timing": {"addedDelay": 0, "processTime": milliseconds, "responseSendTime": 0, "serveTime": milliseconds, "totalTime": milliseconds},
-    })
+    });
+    if let Some(fault) = entry.fault() {
+        event["stubMapping"] = json!({"id": &*fault.id, "uuid": &*fault.id});
+        if let Some(name) = &fault.name {
+            event["stubMapping"]["name"] = (**name).into();
+        }
+    }
+    event
 }
 
 /// The request alone, as `find` and near misses have it.
@@ -139,8 +147,8 @@ fn token(kind: &str, parameters: &[(String, String)]) -> Value {
 /// What a long poll waited for, and how the wait ended.
 fn waited(entry: &Entry) -> Option<Value> {
     let query = entry.long_poll()?;
-    let waited = entry.answer.and_then(|answer| answer.waited);
-    let (time, ended_by) = match (entry.answer, waited) {
+    let waited = entry.answer.as_ref().and_then(|answer| answer.waited);
+    let (time, ended_by) = match (&entry.answer, waited) {
         (None, _) => (entry.duration, end_name(None)),
         (_, None) => (Duration::ZERO, "none"),
         (_, Some(waited)) => (waited.time, end_name(Some(waited.ended_by))),

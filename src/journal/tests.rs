@@ -2,6 +2,7 @@
 
 use super::entry::tests::entry;
 use super::*;
+use crate::request_pattern::RequestView;
 use gce_metadata_routes::{Metadata, Publisher};
 use http::Request;
 use std::thread::Builder;

@@ -1,9 +1,9 @@
 //! Expectations in JSON: the body that the admin API's `verify` takes, and lists of such bodies.
 
 use super::expectation::Expectation;
-use super::pattern::{Pattern, PatternError};
 use super::times::Times;
 use crate::json_pointer::{child, of_path};
+use crate::request_pattern::{Pattern, PatternError};
 use serde::Deserialize;
 use serde_json::Value;
 use std::str::FromStr;

@@ -91,6 +91,16 @@ impl Sockets {
             metrics: bind_if_any(metrics, "--metrics-port").await?,
         })
     }
+
+    /// Makes the metadata listeners refuse connections.
+    pub(super) fn refuse(&mut self) -> Result<(), StartError> {
+        for bound in [Some(&mut self.main), self.tls.as_mut()].into_iter().flatten() {
+            let address = || bound.address.to_string();
+            let refused = bound.listener.refuse();
+            refused.map_err(|error| StartError::Listen { option: "--ready-after", address: address(), error })?;
+        }
+        Ok(())
+    }
 }
 
 async fn bind(place: Place, option: &'static str) -> Result<Bound, StartError> {

@@ -2,6 +2,7 @@
 
 use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
+use super::readiness::{NotReady, StartReadiness};
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::admin::AdminOptions;
@@ -49,6 +50,7 @@ pub struct ServerBuilder {
     /// Keeps a journal without an admin listener too.
     pub(super) simulates: bool,
     pub(super) journal_entries: usize,
+    pub(super) readiness: StartReadiness,
     pub(super) limits: Limits,
     pub(super) drain: Duration,
     pub(super) runs_on_current: bool,
@@ -79,6 +81,7 @@ impl Default for ServerBuilder {
             admin: None,
             simulates: false,
             journal_entries: Self::JOURNAL_ENTRIES,
+            readiness: StartReadiness::default(),
             limits: Limits {
                 max_connections: Self::MAX_CONNECTIONS,
                 max_waiters: Self::MAX_WAITERS,
@@ -296,8 +299,9 @@ impl ServerBuilder {
         Self { admin: Some(options), ..self }
     }
 
-    /// Keeps a journal of the last requests, for [`Server::requests`](super::Server::requests). A server with an admin listener keeps one
-    /// too.
+    /// Simulates: keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), injects
+    /// [faults](super::Server::faults), runs [scenarios](super::Server::scenario), and lets
+    /// [`Server::readiness`](super::Server::readiness) change. A server with an admin listener does so too.
     pub fn simulate(self) -> Self {
         Self { simulates: true, ..self }
     }
@@ -312,6 +316,25 @@ impl ServerBuilder {
     pub(super) fn events(&self) -> Events {
         let simulates = self.simulates || self.admin.is_some();
         Events::new(simulates.then(|| Log::new(self.journal_entries)))
+    }
+
+    /// Starts the server not ready, and makes it ready after this time, which begins with the end of the start. Until then, clients are
+    /// refused, or treated as [`not_ready`](Self::not_ready) says.
+    pub fn ready_after(mut self, time: Duration) -> Self {
+        self.readiness.ready_after = Some(time);
+        self
+    }
+
+    /// Sets how a server that is not ready treats its clients. The default is [`NotReady::Refuse`].
+    pub fn not_ready(mut self, manner: NotReady) -> Self {
+        self.readiness.manner = manner;
+        self
+    }
+
+    /// The readiness at the start; `None` if the server is always ready.
+    pub(super) fn start_readiness(&self) -> Option<StartReadiness> {
+        let can_change = self.simulates || self.admin.is_some() || self.readiness.ready_after.is_some();
+        can_change.then_some(self.readiness)
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

@@ -3,13 +3,16 @@
 use super::Lifecycle;
 use super::body::IncomingBody;
 use super::ends_with_client::{EndsWithClient, UntilClientLeaves};
-use super::listener::Listener;
+use super::entrance::{Entrance, Resets};
 use super::open_connections::OpenConnections;
 use super::socket::Socket;
 use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
-use gce_metadata_layers::{AbortConnection, Connection, ConnectionError, Query, Rejection, RequestHead};
+use gce_metadata_layers::{
+    AbortConnection, CloseConnection, Connection, ConnectionError, FaultableBody, Query, Rejection, RequestHead,
+    apply_body_fault,
+};
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
@@ -33,6 +36,9 @@ use tower::{BoxError, Service};
 /// How long a stopping server waits for the rest of a partial request.
 const PARTIAL_REQUEST: Duration = Duration::from_secs(1);
 
+/// How long a client that has closed its sending side is assumed to wait for its answer.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
+
 /// Limits on the connections of a listener.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
@@ -44,7 +50,7 @@ pub(super) struct ConnectionLimits {
 
 /// Accepts and serves connections until the server stops.
 pub(super) fn spawn<S, B>(
-    listener: Listener,
+    entrance: Entrance,
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
@@ -55,11 +61,11 @@ pub(super) fn spawn<S, B>(
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    lifecycle.tasks.spawn(accept(listener, tls, service, limits, threads, lifecycle.clone()));
+    lifecycle.tasks.spawn(accept(entrance, tls, service, limits, threads, lifecycle.clone()));
 }
 
 async fn accept<S, B>(
-    listener: Listener,
+    mut entrance: Entrance,
     tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
@@ -83,7 +89,7 @@ async fn accept<S, B>(
     let server = Arc::new(Connections { http, tls, header_timeout, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = entrance.accept() => accepted,
             () = lifecycle.stop.cancelled() => return,
         };
         let (accepted, connection) = match accepted {
@@ -100,15 +106,23 @@ async fn accept<S, B>(
         // At the limit no connection is accepted: further clients wait in the kernel's accept queue.
         let permit = tokio::select! {
             permit = connections.acquire() => permit,
+            () = entrance.refused() => {
+                accepted.reset();
+                continue;
+            }
             () = lifecycle.stop.cancelled() => return,
         };
-        let (server, service) = (Arc::clone(&server), service.clone());
+        let (server, service, resets) = (Arc::clone(&server), service.clone(), entrance.resets());
         threads.spawn(async move {
             match accepted.open() {
-                Ok(socket) => server.serve(socket, connection, service).await,
+                Ok(socket) => tokio::select! {
+                    biased;
+                    () = server.serve(socket.clone(), connection, service) => {}
+                    () = Resets::reset(resets.as_ref(), &socket) => {}
+                },
                 Err(error) => tracing::warn!("a connection could not be served: {error}"),
             }
-            drop(permit);
+            drop((resets, permit));
         });
     }
 }
@@ -233,6 +247,9 @@ enum Unanswered {
     /// A layer aborts the connection.
     #[error("the connection is aborted by a layer")]
     Aborted,
+    /// A layer closes the connection.
+    #[error("the connection is closed by a layer")]
+    Closed,
 }
 
 /// Answers a request. If the client disconnects, or is no longer trusted, before the answer is ready, the request is dropped. If
@@ -245,7 +262,7 @@ async fn answer<S, B, P>(
     service: Arc<Mutex<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> Result<Response<Either<MaybeStream<B>, Full<Bytes>>>, Unanswered>
+) -> Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
@@ -256,7 +273,8 @@ where
     }
     // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
     // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
-    // otherwise the request could keep its waiter slot for ever.
+    // otherwise the request could keep its waiter slot for ever. Other requests are dropped some time after a FIN, because a fault
+    // may delay their answers for ever.
     let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
     socket.set_answering(true);
     // Pinned in place, because it is large.
@@ -268,9 +286,8 @@ where
     });
     let mut outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(until_client_leaves(answer, &socket).map(Either::Left)),
-        () = socket.read_closed(), if is_long_poll => Err(Unanswered::ClientLeft),
-        () = socket.reset(), if !is_long_poll => Err(Unanswered::ClientLeft),
+        Ok(answer) = &mut answering => Ok(apply_body_fault(until_client_leaves(answer, &socket)).map(Either::Left)),
+        () = client_left(&socket, is_long_poll) => Err(Unanswered::ClientLeft),
         () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
     if trusted.is_none()
@@ -278,11 +295,13 @@ where
     {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Ok(answer) = &outcome
-        && answer.extensions().get::<AbortConnection>().is_some()
-    {
-        socket.reset_on_close();
-        outcome = Err(Unanswered::Aborted);
+    if let Ok(answer) = &outcome {
+        if answer.extensions().get::<AbortConnection>().is_some() {
+            socket.reset_on_close();
+            outcome = Err(Unanswered::Aborted);
+        } else if answer.extensions().get::<CloseConnection>().is_some() {
+            outcome = Err(Unanswered::Closed);
+        }
     }
     socket.set_answering(false);
     outcome
@@ -296,6 +315,15 @@ fn until_client_leaves<B: Body>(answer: Response<B>, socket: &Socket) -> Respons
     let ends = answer.extensions().get::<EndsWithClient>().is_some();
     answer
         .map(|body| if ends { Either::Right(UntilClientLeaves::new(body, socket.clone())) } else { Either::Left(body) })
+}
+
+/// Completes when the client has disconnected, or is assumed to have.
+async fn client_left(socket: &Socket, is_long_poll: bool) {
+    socket.read_closed().await;
+    if !is_long_poll {
+        // A reset is certain; a FIN is not.
+        let _ = timeout(HALF_CLOSED, socket.reset()).await;
+    }
 }
 
 /// Whether the response body aborted the connection after a part of the response was sent.

@@ -1,15 +1,20 @@
 //! TCP and Unix listeners, and the address of each. A stale Unix socket at the path is replaced.
 
+mod reserved;
+
 use super::socket::Accepted;
 use gce_metadata_layers::Connection;
+use reserved::Reserved;
 use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::fs::{Permissions, symlink_metadata};
+use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixDatagram, UnixListener};
 
 /// Length of the kernel's accept queue; the kernel may have a lower limit.
 const BACKLOG: i32 = 1024;
@@ -77,7 +82,9 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Arc<SocketFile>),
+    /// Refuses connections and keeps its address.
+    Refusing(Reserved),
 }
 
 /// The file of a Unix socket. It is removed when the listener is dropped, unless another file has replaced it.
@@ -113,11 +120,10 @@ impl Listener {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is not a socket exists"));
             }
-            Ok(_) => match UnixStream::connect(path).await {
-                Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens at it")),
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                Err(error) => return Err(error),
-            },
+            Ok(_) if is_bound(path)? => {
+                return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens at it"));
+            }
+            Ok(_) => std::fs::remove_file(path)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -130,16 +136,49 @@ impl Listener {
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         socket.listen(BACKLOG)?;
-        Ok(Self::Unix(UnixListener::from_std(socket.into())?, file))
+        Ok(Self::Unix(UnixListener::from_std(socket.into())?, Arc::new(file)))
     }
 
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             Self::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
+            Self::Refusing(reserved) => reserved.address(),
         }
     }
 
+    /// Refuses connections from now on, and resets those that have not been accepted. The address is kept.
+    ///
+    /// # Errors
+    /// If a second socket can't be bound. The listener listens as before.
+    pub(super) fn refuse(&mut self) -> io::Result<()> {
+        let reserved = match self {
+            Self::Tcp(listener) => Reserved::beside_tcp(listener)?,
+            Self::Unix(_, file) => Reserved::beside_unix(file)?,
+            Self::Refusing(_) => return Ok(()),
+        };
+        // Closes the listening socket.
+        *self = Self::Refusing(reserved);
+        if let Self::Refusing(reserved) = self
+            && let Err(error) = reserved.exclude_others()
+        {
+            tracing::warn!("another server of this user may bind the port while it refuses connections: {error}");
+        }
+        Ok(())
+    }
+
+    /// Accepts connections again.
+    ///
+    /// # Errors
+    /// If the socket can't listen. It refuses connections as before.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        if let Self::Refusing(reserved) = self {
+            *self = reserved.listen()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a connection; for ever while connections are refused.
     pub(super) async fn accept(&self) -> io::Result<(Accepted, Connection)> {
         match self {
             Self::Tcp(listener) => {
@@ -152,7 +191,19 @@ impl Listener {
                 connection.user = stream.peer_cred().ok().map(|peer| peer.uid());
                 Ok((Accepted::Unix(stream.into_std()?), connection))
             }
+            Self::Refusing(_) => pending().await,
         }
+    }
+}
+
+/// Whether a process has bound a stream socket to the file. Connecting would not tell, because a server that is not ready refuses
+/// connections, as a stale socket does. A datagram socket is refused for its type if a process has the socket.
+fn is_bound(path: &Path) -> io::Result<bool> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Err(error),
+        // Wrong type, for which `io::ErrorKind` has no variant, or another program's datagram socket.
+        _ => Ok(true),
     }
 }
 

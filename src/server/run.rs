@@ -5,18 +5,23 @@ use super::bind::Sockets;
 use super::body::IncomingBody;
 use super::builder::{Limits, ServerBuilder};
 use super::connection::{self, ConnectionLimits};
+use super::entrance::Entrance;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
+use super::readiness::{StartReadiness, Switcher};
 use super::threads::ConnectionThreads;
 use super::{Lifecycle, Server};
 use crate::admin::{self, Admin, Security};
 use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
+use crate::scenarios::{Ports, Scenarios};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
-use gce_metadata_layers::{AnswerProxyRequestsLayer, RecordRequestsLayer, Waiters};
+use gce_metadata_layers::{
+    AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+};
 use http_body_util::Full;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +39,8 @@ pub(super) struct OptionalLayers {
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
     pub(super) keeps_journal: bool,
+    /// `None` if the server is always ready.
+    pub(super) readiness: Option<StartReadiness>,
 }
 
 pub(super) fn run(
@@ -62,23 +69,44 @@ pub(super) fn run(
     let journal = log.clone().filter(|_| layers.keeps_journal).map(|log| Journal::new(log, vm.reader()));
     let record_requests = |journal| RecordRequestsLayer::new(journal).capture_bodies(IncomingBody::capture);
     let stop = lifecycle.stop.clone();
+    let (mut switcher, readiness) = layers.readiness.map(Switcher::new).unzip();
+    let outage = switcher.as_ref().map(|switcher| SimulateOutageLayer::new(switcher.outage()).until(stop.clone()));
+    let scenarios = vm.faults().map(|faults| {
+        let (scenarios, driver) = Scenarios::new(Ports {
+            publisher: vm.publisher().clone(),
+            faults: Arc::new(faults.clone()),
+            readiness: readiness.clone(),
+            journal: journal.clone(),
+            events: vm.events().clone(),
+        });
+        lifecycle.spawn(driver.run());
+        scenarios
+    });
+    let mut entrance = |listener| match &mut switcher {
+        Some(switcher) => Entrance::switched(listener, switcher.listener()),
+        None => Entrance::always(listener),
+    };
     let stack = vm
         .stack_with_bodies()
         .until(stop.clone())
         .waiters(waiters.clone())
         .record(record)
         .journal(journal.clone().map(record_requests))
+        .outage(outage)
         .hosts(hosts)
+        .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
         .answer_proxy_requests(own_address.map(AnswerProxyRequestsLayer::new))
         .own_layers(layers.own);
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
-    // A server with an admin listener has a log.
-    if let Some(((bound, security), log)) = sockets.admin.zip(admin).zip(log) {
+    // A server with an admin listener has a log, a readiness and scenarios.
+    let simulated = log.zip(readiness.clone()).zip(scenarios.clone());
+    if let Some(((bound, security), ((log, readiness), scenarios))) = sockets.admin.zip(admin).zip(simulated) {
         let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
         let stop = running.monitoring.stop.clone();
-        let admin = Admin { vm, journal, log, waits, started: Instant::now(), shutdown, stop };
+        let started = Instant::now();
+        let admin = Admin { vm, journal, log, waits, readiness, scenarios, started, shutdown, stop };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -90,33 +118,55 @@ pub(super) fn run(
     let tls_address = encrypted.as_ref().map(|bound| bound.address.clone());
     if let Some((bound, Https { tls, allowed })) = encrypted.zip(https) {
         let (service, threads) = (stack.clone().peers(allowed).service(), threads.for_tls());
-        connection::spawn(bound.listener, Some(tls), service, limits.per(&connections), threads, lifecycle);
+        connection::spawn(entrance(bound.listener), Some(tls), service, limits.per(&connections), threads, lifecycle);
     }
     if let Some(bound) = plain {
         advice.log_exposure(&address);
-        connection::spawn(bound.listener, None, stack.service(), limits.per(&connections), threads, lifecycle);
+        connection::spawn(
+            entrance(bound.listener),
+            None,
+            stack.service(),
+            limits.per(&connections),
+            threads,
+            lifecycle,
+        );
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
         let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
         let monitored = Monitored { metrics, state, guest_attributes, stop };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }
+    if let Some(switcher) = switcher {
+        lifecycle.spawn(switcher.run());
+    }
     advice.log();
     spawn_tasks(tasks, lifecycle);
-    Server { address, metrics_address, tls_address, admin_address, shutdown_requested, vm, journal, running, drain }
+    Server {
+        address,
+        metrics_address,
+        tls_address,
+        admin_address,
+        shutdown_requested,
+        vm,
+        journal,
+        scenarios,
+        readiness,
+        running,
+        drain,
+    }
 }
 
 fn serve_admin(listener: Listener, admin: Admin, security: Security, limits: &Limits, lifecycle: &Lifecycle) {
     let limits = limits.per(&OpenConnections::at_most(ADMIN_CONNECTIONS));
     let threads = ConnectionThreads::current(&lifecycle.tasks);
-    connection::spawn(listener, None, admin::service(admin, security), limits, threads, lifecycle);
+    connection::spawn(Entrance::always(listener), None, admin::service(admin, security), limits, threads, lifecycle);
 }
 
 fn serve_metrics(listener: Listener, pages: Pages, monitored: Monitored, limits: &Limits, lifecycle: &Lifecycle) {
     let metrics = monitored.metrics.clone();
     let limits = limits.per(&OpenConnections::at_most(METRICS_CONNECTIONS));
     let threads = ConnectionThreads::current(&lifecycle.tasks);
-    connection::spawn(listener, None, pages.service(monitored), limits, threads, lifecycle);
+    connection::spawn(Entrance::always(listener), None, pages.service(monitored), limits, threads, lifecycle);
     lifecycle.spawn(async move { metrics.run_upkeep().await });
 }
 

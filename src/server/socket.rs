@@ -41,6 +41,14 @@ impl Accepted {
             Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
         }))
     }
+
+    /// Resets the connection (RST). A Unix socket has no reset and is just closed.
+    pub(super) fn reset(self) {
+        if let Self::Tcp(stream) = &self {
+            // Fails only if the client has already reset the connection.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 /// A connected socket of either kind.

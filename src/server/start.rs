@@ -7,6 +7,7 @@ use super::advice::Advice;
 use super::assemble::assemble;
 use super::bind::{Addresses, Bound, Sockets};
 use super::builder::ServerBuilder;
+use super::readiness::StartReadiness;
 use super::run::{OptionalLayers, run};
 use super::start_error::StartError;
 use super::threads::on_own_thread;
@@ -51,8 +52,9 @@ impl ServerBuilder {
 
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
-        let events = self.events();
-        let vm = VmBuilder { has_switches: self.admin.is_some(), events, ..self.vm };
+        let (events, readiness) = (self.events(), self.start_readiness());
+        let has_faults = self.simulates || self.admin.is_some();
+        let vm = VmBuilder { has_switches: self.admin.is_some(), events, has_faults, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
@@ -62,9 +64,13 @@ impl ServerBuilder {
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
             keeps_journal: self.journal_entries > 0,
+            readiness,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;
-        let sockets = Sockets::bind(addresses).await?;
+        let mut sockets = Sockets::bind(addresses).await?;
+        if readiness.is_some_and(StartReadiness::refuses) {
+            sockets.refuse()?;
+        }
         let admin = check_admin(security, sockets.admin.as_ref())?;
         let assembled = assemble(loaded, self.mtls, self.threads).await?;
         Ok(run(assembled, sockets, self.limits, layers, admin, self.drain))

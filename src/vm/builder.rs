@@ -30,6 +30,8 @@ pub struct VmBuilder {
     /// Settings can be changed while the machine runs.
     pub(crate) has_switches: bool,
     pub(crate) events: Events,
+    /// Faults can be injected.
+    pub(crate) has_faults: bool,
 }
 
 /// The source of the metadata.
@@ -87,6 +89,7 @@ impl Default for VmBuilder {
             enforces_rate_limits: false,
             has_switches: false,
             events: Events::default(),
+            has_faults: false,
         }
     }
 }

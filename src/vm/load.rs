@@ -5,6 +5,7 @@ use super::builder::{Served, Tokens, VmBuilder};
 use super::{Monitoring, Settings, Vm, VmTasks};
 use crate::config::{ConfigFile, Overrides};
 use crate::events::{Events, report_metadata};
+use crate::faults::Faults;
 use crate::guest_attributes::{self, GuestAttributesStore, Lock, SaveEvents};
 use crate::rate_limits::EndpointLimits;
 use crate::reload::{Reload, ReloadCounts};
@@ -30,6 +31,7 @@ pub(crate) struct LoadedVm {
     overrides: Overrides,
     settings: Settings,
     events: Events,
+    has_faults: bool,
 }
 
 /// The config file and its content.
@@ -83,6 +85,7 @@ impl LoadedVm {
             overrides,
             settings: switches,
             events: settings.events,
+            has_faults: settings.has_faults,
         })
     }
 
@@ -103,6 +106,10 @@ impl LoadedVm {
         if self.guest_attributes_sync {
             options.save_guest_attributes = guest_attributes.clone().map(GuestAttributesStore::service);
         }
+        let faults = self.has_faults.then(|| Faults::new(reader.clone(), self.events.clone()));
+        if let Some(faults) = &faults {
+            credentials.control().inject_faults(Arc::new(faults.clone()));
+        }
         let mut vm = Vm {
             router: Router::with_options(publisher.clone(), credentials.tokens(), options),
             publisher,
@@ -116,6 +123,7 @@ impl LoadedVm {
             overrides: self.overrides,
             settings: self.settings,
             events: self.events,
+            faults,
         };
         let source_routes = credentials.routes().into_iter().map(|(path, endpoint)| (path.to_owned(), endpoint));
         for (path, endpoint) in source_routes.chain(self.routes.0) {

@@ -12,6 +12,8 @@ pub mod blocking;
 #[doc(hidden)]
 pub mod clock;
 #[doc(hidden)]
+pub mod duration;
+#[doc(hidden)]
 pub mod file;
 #[doc(hidden)]
 pub mod thread;

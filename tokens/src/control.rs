@@ -12,6 +12,7 @@ pub use status::{CachedAccessToken, CachedIdToken, GivenStatus, IdTokenFormat, K
 
 use super::cache::AccountTokens;
 use super::health::SourceHealth;
+use super::inject_fetch_faults::FetchFaults;
 use super::source_info::SourceInfo;
 use super::token_request::TokenRequest;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest};
@@ -229,6 +230,11 @@ impl TokenControl {
         // After the change: the outcome of a fetch that started before is not cached then.
         self.rotate(account);
         Ok(())
+    }
+
+    /// Injects these faults into fetches, below the cache. Only the first call has an effect.
+    pub fn inject_faults(&self, faults: Arc<dyn FetchFaults>) {
+        self.overrides.inject_faults(faults);
     }
 
     /// Undoes [`give`](Self::give) and [`behave`](Self::behave) for this account. Tokens that were made with another

@@ -1,7 +1,6 @@
 //! The error of a source, with facts for the layers above it: Retry-After and HTTP status.
 
 use gce_metadata_routes::token::TokenError;
-#[cfg(feature = "live")]
 use http::StatusCode;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +20,26 @@ pub struct FetchError {
     /// The HTTP status of the source's answer, if it answered.
     #[cfg(feature = "live")]
     pub(super) status: Option<StatusCode>,
+}
+
+impl FetchError {
+    /// The error of a source that answers with this status, and with Retry-After if it is given. Most statuses from 400 to 499 are
+    /// permanent, others are temporary. `reason` must not contain secrets.
+    pub fn from_status(status: StatusCode, reason: String, retry_after: Option<Duration>) -> Self {
+        let is_transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        let error = if status.is_client_error() && !is_transient {
+            TokenError::Refused { reason }
+        } else {
+            TokenError::Unavailable { reason }
+        };
+        Self {
+            error,
+            // Limited first: `Instant` overflows if a host sends a huge number.
+            retry_at: retry_after.map(|wait| Instant::now() + wait.min(MAX_RETRY_AFTER)),
+            #[cfg(feature = "live")]
+            status: Some(status),
+        }
+    }
 }
 
 impl From<TokenError> for FetchError {

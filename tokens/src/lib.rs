@@ -18,6 +18,7 @@ mod events;
 mod fetch_error;
 mod fixed;
 mod health;
+mod inject_fetch_faults;
 mod limit_uncached;
 #[cfg(feature = "live")]
 mod live;
@@ -41,6 +42,7 @@ pub use control::{
 pub use events::{SharedTokenEvents, TokenEvents, TokenOutcome};
 pub use fetch_error::FetchError;
 pub use health::SourceHealth;
+pub use inject_fetch_faults::{FetchFault, FetchFaults};
 #[cfg(feature = "live")]
 pub use live::{
     AccessTokenKind, AwsEnvironment, CredentialError, DocumentError, Endpoints, LiveOptions, LiveSource, get_document,

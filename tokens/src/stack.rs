@@ -5,6 +5,7 @@ use super::control::{Overridable, Overrides};
 use super::events::SharedTokenEvents;
 use super::fetch_error::FetchError;
 use super::health::SourceHealth;
+use super::inject_fetch_faults::{InjectFetchFaults, InjectFetchFaultsLayer};
 use super::limit_uncached::{LimitUncached, LimitUncachedLayer};
 use super::log_tokens::{LogMinted, LogTokens, LogTokensLayer};
 use super::override_tokens::{FetchUncached, OverrideTokens, OverrideTokensLayer};
@@ -38,7 +39,7 @@ pub(super) struct TokenStack {
 }
 
 /// The layers below the cache. They see fetches, not requests.
-pub(super) type Fetches<S> = RecordFetches<LimitUncached<LogTokens<S>>>;
+pub(super) type Fetches<S> = RecordFetches<LimitUncached<LogTokens<InjectFetchFaults<S>>>>;
 
 /// The whole path of a cache, or of [`Fetches`] without a cache.
 pub(super) type TokenPath<C> = RecordTokenRequests<OverrideTokens<C>>;
@@ -84,6 +85,7 @@ impl TokenStack {
         S: Service<R, Response = R::Token, Error: Into<FetchError>>,
     {
         let Self { source: name, answers, events, health, limit, overrides } = self;
+        let faults = InjectFetchFaultsLayer::new(overrides.clone());
         ServiceBuilder::new()
             // Outermost, so that cache hits count as requests.
             .layer(RecordTokenRequestsLayer::new(name, Arc::clone(&events)))
@@ -99,8 +101,8 @@ impl TokenStack {
             .layer(LimitUncachedLayer::new(limit))
             // Next to the source, so that a failure is logged once, not for each waiting request.
             .layer(LogTokensLayer::new(name, answers))
-            // Add a layer that changes answers, such as fault injection, here: its answers are cached, counted and
-            // logged like those of the source.
+            // In place of the source: faults are counted and logged, and fail the cache, as those of the source do.
+            .layer(faults)
             .service(source)
     }
 }

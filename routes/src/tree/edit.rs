@@ -134,7 +134,7 @@ impl Tree {
     }
 
     /// A tree with this root and the same OS Login.
-    fn with_root(&self, root: Arc<Node>) -> Self {
+    pub(super) fn with_root(&self, root: Arc<Node>) -> Self {
         Self { os_login: self.os_login.clone(), ..Self::new(root) }
     }
 }

@@ -5,7 +5,7 @@ use super::client::{AdminApi, EXIT_STATUS, json};
 use super::{Format, print, print_json, token_status};
 use crate::cli::file::{self, STDIN};
 use crate::cli::usage_error::UsageError;
-use crate::cli::values::duration;
+use crate::cli::values::whole_seconds;
 use anyhow::Context;
 use bytes::Bytes;
 use clap::{ArgGroup, Args, ValueEnum};
@@ -58,7 +58,7 @@ pub(crate) struct TokenSet {
     access_token_file: Option<PathBuf>,
 
     /// Time until the access token ends, in seconds or with a unit: 60s, 5m [default: 1h]
-    #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "access_token_file")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_seconds, requires = "access_token_file")]
     expires_in: Option<Duration>,
 
     /// File of the identity token to serve; - reads standard input
@@ -70,7 +70,7 @@ pub(crate) struct TokenSet {
     then: Option<Then>,
 
     /// Lifetime of tokens that the offline issuer makes, in seconds or with a unit
-    #[arg(long, value_name = "SECONDS", value_parser = duration, group = "change")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_seconds, group = "change")]
     lifetime: Option<Duration>,
 
     /// Seconds by which the stated lifetime of an offline access token is larger than the true one; a negative number makes clients

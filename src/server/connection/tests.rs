@@ -1,7 +1,9 @@
 //! Tests of connections that a layer or a body aborts.
 
 use super::*;
+use crate::server::listener::Listener;
 use crate::server::tls::{self, Certificates, MdsFolder};
+use gce_metadata_layers::BodyFault;
 use gce_metadata_routes::{Metadata, Publisher};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -18,7 +20,8 @@ use tower::service_fn;
 
 type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
 
-/// Aborts `/abort` at once, and `/partly` in its body. Answers other paths.
+/// Aborts `/abort` at once, and `/partly` in its body. Closes `/close`, cuts the body of `/cut`, never answers `/hang`, answers `/late`
+/// after five seconds, and other paths at once.
 async fn faulty(
     request: Request<IncomingBody>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
@@ -27,8 +30,13 @@ async fn faulty(
         frames.push(Err(ConnectionError::Abort.into()));
     }
     let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)));
-    if request.uri().path() == "/abort" {
-        response.extensions_mut().insert(AbortConnection);
+    match request.uri().path() {
+        "/abort" => _ = response.extensions_mut().insert(AbortConnection),
+        "/close" => _ = response.extensions_mut().insert(CloseConnection),
+        "/cut" => _ = response.extensions_mut().insert(BodyFault::new().cut_after(2)),
+        "/hang" => pending().await,
+        "/late" => tokio::time::sleep(HALF_CLOSED / 2).await,
+        _ => {}
     }
     Ok(response)
 }
@@ -41,7 +49,8 @@ fn serve(listener: Listener, tls: Option<Tls>) -> Lifecycle {
         header_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(60),
     };
-    spawn(listener, tls, service_fn(faulty), limits, ConnectionThreads::current(&lifecycle.tasks), &lifecycle);
+    let (entrance, threads) = (Entrance::always(listener), ConnectionThreads::current(&lifecycle.tasks));
+    spawn(entrance, tls, service_fn(faulty), limits, threads, &lifecycle);
     lifecycle
 }
 
@@ -77,6 +86,38 @@ async fn a_body_that_aborts_resets_the_connection_after_its_first_frame() {
     let _lifecycle = serve(listener, None);
     let (_, end) = ask(TcpStream::connect(address).await.unwrap(), "/partly").await;
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn a_layer_closes_a_connection_without_a_byte() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    assert_eq!(ask(TcpStream::connect(address).await.unwrap(), "/close").await, (String::new(), Ok(())));
+}
+
+#[tokio::test]
+async fn a_cut_body_is_sent_up_to_the_cut_and_the_connection_is_closed() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    let (read, end) = ask(TcpStream::connect(address).await.unwrap(), "/cut").await;
+    assert!(read.starts_with("HTTP/1.1 200 OK") && read.contains("fi") && !read.contains("first"), "{read}");
+    assert_eq!(end, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_closes_its_sending_side_gets_a_late_answer_but_does_not_keep_the_connection_for_ever() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    let ask = async |path: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut read = String::new();
+        stream.read_to_string(&mut read).await.unwrap();
+        read
+    };
+    assert!(ask("/late").await.contains("first"));
+    assert_eq!(ask("/hang").await, "");
 }
 
 /// A TLS client that trusts the folder's authority and has the folder's client certificate.

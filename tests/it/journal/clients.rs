@@ -1,4 +1,4 @@
-//! WireMock's own clients read the journal.
+//! WireMock's own clients read the journal, and make and remove faults.
 
 use crate::support::repository;
 use std::path::Path;
@@ -21,6 +21,18 @@ fn run(interpreter: &Path, options: &[&str], program: &str) {
 #[ignore = "needs the packages that scripts/test installs"]
 fn python_wiremock_reads_the_journal() {
     run(&repository("target/clients/venv/bin/python"), &[], "python/journal.py");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn python_wiremock_makes_and_removes_faults() {
+    run(&repository("target/clients/venv/bin/python"), &[], "python/faults.py");
+}
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn node_wiremock_captain_makes_and_removes_faults() {
+    run(Path::new("node"), &[], "node/faults.js");
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! The overrides of tokens that are set at run time, by account. The layer [`OverrideTokens`](crate::override_tokens)
-//! and the offline issuer read them.
+//! The overrides of tokens that are set at run time, by account, and the faults of fetches. The layers
+//! [`OverrideTokens`](crate::override_tokens) and [`InjectFetchFaults`](crate::inject_fetch_faults) and the offline issuer read them.
 
 use super::{Behaviour, Given, GivenStatus, Then};
+use crate::inject_fetch_faults::FetchFaults;
 use crate::token_request::{Token, TokenRequest, time_until_exp};
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest};
 use gce_metadata_support::clock::{Clock, Moment};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The overrides of all accounts. Clones share them.
@@ -20,6 +21,7 @@ struct Shared {
     /// Whether any account has overrides. Requests read it instead of taking the lock. It is written under the lock.
     any: AtomicBool,
     accounts: Mutex<HashMap<String, AccountOverrides>>,
+    fetch_faults: OnceLock<Arc<dyn FetchFaults>>,
     clock: Clock,
 }
 
@@ -115,6 +117,16 @@ impl Overrides {
     #[cfg(test)]
     pub(crate) fn with_clock(clock: Clock) -> Self {
         Self(Arc::new(Shared { clock, ..Shared::default() }))
+    }
+
+    /// Sets the faults of fetches. Only the first call has an effect.
+    pub(crate) fn inject_faults(&self, faults: Arc<dyn FetchFaults>) {
+        let _ = self.0.fetch_faults.set(faults);
+    }
+
+    /// The faults of fetches.
+    pub(crate) fn fetch_faults(&self) -> Option<&dyn FetchFaults> {
+        self.0.fetch_faults.get().map(|faults| &**faults)
     }
 
     /// Whether no account has overrides. A single relaxed load, because every request for a token calls it: a client that

@@ -8,14 +8,14 @@ mod resolve;
 use super::form::Form;
 use super::redact::Redactions;
 use super::retry::{Retry, retry_after};
-use crate::fetch_error::{FetchError, MAX_RETRY_AFTER};
+use crate::fetch_error::FetchError;
 #[cfg(feature = "tpm")]
 use attempt::on_separate_thread;
 use attempt::{Attempts, attempts, trusting};
 pub(super) use attempt::{NoAnswer, UpstreamRequest};
 use bytes::Bytes;
 use gce_metadata_routes::token::{Secret, TokenError};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use rustls::ALL_VERSIONS;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -184,18 +184,13 @@ fn host(url: &str) -> String {
     authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
-/// The error of an answer that is not a success. Most 4xx are permanent (refused), other statuses transient
-/// (unavailable).
+/// The error of an answer that is not a success.
 fn status_error(url: &str, answer: &Response<Bytes>, redactions: &Redactions) -> FetchError {
     let status = answer.status();
     let quote = error_text(answer.body()).map(|text| redactions.quote(&text)).filter(|quote| !quote.is_empty());
     let quote = quote.map(|quote| format!(": {quote}")).unwrap_or_default();
     let reason = format!("{} answered {}{quote}", host(url), status.as_u16());
-    let is_transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    let failure = if status.is_client_error() && !is_transient { refused(reason) } else { unavailable(reason) };
-    // Limited first: `Instant` overflows if a host sends a huge number.
-    let retry_at = retry_after(answer).map(|wait| Instant::now() + wait.min(MAX_RETRY_AFTER));
-    FetchError { retry_at, status: Some(status), ..failure }
+    FetchError::from_status(status, reason, retry_after(answer))
 }
 
 /// The error text of an answer, in both of Google's formats: OAuth's `error` and `error_description`, and the APIs'

@@ -1,6 +1,8 @@
 //! Tests of retries and errors, with a scripted host.
 
 use super::*;
+use crate::fetch_error::MAX_RETRY_AFTER;
+use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tower::service_fn;

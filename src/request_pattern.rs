@@ -1,13 +1,52 @@
-//! Request patterns: the subset of WireMock's that the journal understands, and `path`. Any other member is an error.
+//! Request patterns: the conditions on requests of the journal and of faults. They are a subset of WireMock's, with the member `path`.
+//! Any other member is an error.
 
-use super::entry::Entry;
-use super::near::distance;
-use super::string_pattern::{StringPattern, object, regex_of, string, whole_regex};
+mod distance;
+mod matching;
+mod string_pattern;
+
+pub(crate) use distance::distance;
+pub use matching::Matching;
+pub(crate) use string_pattern::{StringPattern, object, string};
+
 use crate::json_pointer::child;
+use gce_metadata_layers::MetadataPath;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
+use string_pattern::{regex_of, whole_regex};
+
+const V1: &str = "/computeMetadata/v1";
+
+/// A request that patterns are compared with: an entry of the journal, or a request before its answer.
+pub(crate) trait RequestView {
+    fn method(&self) -> &str;
+    /// The path and the query, as the client sent them.
+    fn url(&self) -> Cow<'_, str>;
+    /// The values of the headers with this name, which is compared without case.
+    fn headers_named(&self, name: &str) -> Vec<Cow<'_, str>>;
+    /// The address of the client, without its port; `None` on a Unix socket.
+    fn client_ip(&self) -> Option<String>;
+
+    /// The path, as the client sent it.
+    fn url_path(&self) -> String {
+        let url = self.url();
+        url.split_once('?').map_or(&*url, |(path, _)| path).to_owned()
+    }
+
+    /// The parameters of the query, decoded.
+    fn parameters(&self) -> Vec<(String, String)> {
+        let url = self.url();
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// The path below `/computeMetadata/v1/`, without runs of slashes; `None` if the request has another path.
+    fn key(&self) -> Option<String> {
+        MetadataPath::new(&self.url_path()).below(V1).map(str::to_owned)
+    }
+}
 
 /// A condition on requests. All its parts must hold.
 #[derive(Debug, Clone)]
@@ -46,7 +85,7 @@ pub struct PatternError {
 }
 
 impl PatternError {
-    pub(super) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
@@ -107,21 +146,21 @@ impl Pattern {
     }
 
     /// Whether a request matches.
-    pub(crate) fn matches(&self, entry: &Entry) -> bool {
-        self.method.as_deref().is_none_or(|method| method == entry.method.as_str())
-            && self.url.matches(entry)
-            && self.parameters_with(entry).all(|(pattern, values)| pattern.matches(values.into_iter()))
-            && self.headers_with(entry).all(|(pattern, values)| pattern.matches(values.into_iter()))
-            && self.client_ip.as_ref().is_none_or(|ip| ip.matches(entry.client_ip().map(Cow::Owned).into_iter()))
+    pub(crate) fn matches(&self, request: &dyn RequestView) -> bool {
+        self.method.as_deref().is_none_or(|method| method == request.method())
+            && self.url.matches(request)
+            && self.parameters_with(request).all(|(pattern, values)| pattern.matches(values.into_iter()))
+            && self.headers_with(request).all(|(pattern, values)| pattern.matches(values.into_iter()))
+            && self.client_ip.as_ref().is_none_or(|ip| ip.matches(request.client_ip().map(Cow::Owned).into_iter()))
     }
 
     /// How far a request is from a match: the mean over the parts of the pattern, from 0 (a match) to 1.
-    pub(super) fn distance(&self, entry: &Entry) -> f64 {
-        let method = self.method.as_deref().map(|method| f64::from(u8::from(method != entry.method.as_str())));
-        let ip = self.client_ip.as_ref().map(|ip| ip.distance(entry.client_ip().map(Cow::Owned).into_iter()));
-        let parameters = self.parameters_with(entry).map(|(pattern, values)| pattern.distance(values.into_iter()));
-        let headers = self.headers_with(entry).map(|(pattern, values)| pattern.distance(values.into_iter()));
-        let parts = method.into_iter().chain(self.url.distance(entry)).chain(parameters).chain(headers).chain(ip);
+    pub(crate) fn distance(&self, request: &dyn RequestView) -> f64 {
+        let method = self.method.as_deref().map(|method| f64::from(u8::from(method != request.method())));
+        let ip = self.client_ip.as_ref().map(|ip| ip.distance(request.client_ip().map(Cow::Owned).into_iter()));
+        let parameters = self.parameters_with(request).map(|(pattern, values)| pattern.distance(values.into_iter()));
+        let headers = self.headers_with(request).map(|(pattern, values)| pattern.distance(values.into_iter()));
+        let parts = method.into_iter().chain(self.url.distance(request)).chain(parameters).chain(headers).chain(ip);
         let (sum, count) = parts.fold((0.0, 0.0), |(sum, count), part| (sum + part, count + 1.0));
         if count == 0.0 { 0.0 } else { sum / count }
     }
@@ -148,20 +187,20 @@ impl Pattern {
 
     fn parameters_with<'a>(
         &'a self,
-        entry: &Entry,
+        request: &dyn RequestView,
     ) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'static, str>>)> + use<'a> {
-        let given = if self.parameters.is_empty() { Vec::new() } else { entry.parameters() };
+        let given = if self.parameters.is_empty() { Vec::new() } else { request.parameters() };
         self.parameters.iter().map(move |(name, pattern)| {
             let values = given.iter().filter(|(known, _)| known == name);
             (pattern, values.map(|(_, value)| Cow::Owned(value.clone())).collect())
         })
     }
 
-    fn headers_with<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'a, str>>)> {
-        self.headers.iter().map(|(name, pattern)| {
-            let values = entry.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-            (pattern, values.map(|(_, value)| value).collect())
-        })
+    fn headers_with<'a>(
+        &'a self,
+        request: &'a dyn RequestView,
+    ) -> impl Iterator<Item = (&'a StringPattern, Vec<Cow<'a, str>>)> {
+        self.headers.iter().map(|(name, pattern)| (pattern, request.headers_named(name)))
     }
 }
 
@@ -175,7 +214,7 @@ impl fmt::Display for Pattern {
 impl UrlPattern {
     /// The member `path`: a path that does not begin with a slash is one below `/computeMetadata/v1/`; a segment `*` in it stands for any
     /// name, and a slash at its end does not matter.
-    pub(super) fn path(path: &str) -> Result<Self, String> {
+    fn path(path: &str) -> Result<Self, String> {
         let key = path.trim_matches('/');
         if path.starts_with('/') {
             return Ok(Self::UrlPath(path.to_owned()));
@@ -187,26 +226,26 @@ impl UrlPattern {
         regex_of(&key.split('/').map(segment).collect::<Vec<_>>().join("/")).map(Self::KeyRegex)
     }
 
-    fn matches(&self, entry: &Entry) -> bool {
+    fn matches(&self, request: &dyn RequestView) -> bool {
         match self {
             Self::Any => true,
-            Self::Url(url) => entry.url() == url.as_str(),
-            Self::UrlPath(path) => entry.url_path() == *path,
-            Self::UrlRegex(regex) => regex.is_match(&entry.url()),
-            Self::UrlPathRegex(regex) => regex.is_match(&entry.url_path()),
-            Self::Key(key) => entry.key().is_some_and(|it| it.trim_matches('/') == key),
-            Self::KeyRegex(regex) => entry.key().is_some_and(|it| regex.is_match(it.trim_matches('/'))),
+            Self::Url(url) => request.url() == url.as_str(),
+            Self::UrlPath(path) => request.url_path() == *path,
+            Self::UrlRegex(regex) => regex.is_match(&request.url()),
+            Self::UrlPathRegex(regex) => regex.is_match(&request.url_path()),
+            Self::Key(key) => request.key().is_some_and(|it| it.trim_matches('/') == key),
+            Self::KeyRegex(regex) => request.key().is_some_and(|it| regex.is_match(it.trim_matches('/'))),
         }
     }
 
     /// `None` without a condition.
-    fn distance(&self, entry: &Entry) -> Option<f64> {
+    fn distance(&self, request: &dyn RequestView) -> Option<f64> {
         Some(match self {
             Self::Any => return None,
-            _ if self.matches(entry) => 0.0,
-            Self::Url(url) => distance(url, &entry.url()),
-            Self::UrlPath(path) => distance(path, &entry.url_path()),
-            Self::Key(key) => entry.key().map_or(1.0, |it| distance(key, it.trim_matches('/'))),
+            _ if self.matches(request) => 0.0,
+            Self::Url(url) => distance(url, &request.url()),
+            Self::UrlPath(path) => distance(path, &request.url_path()),
+            Self::Key(key) => request.key().map_or(1.0, |it| distance(key, it.trim_matches('/'))),
             Self::UrlRegex(_) | Self::UrlPathRegex(_) | Self::KeyRegex(_) => 1.0,
         })
     }
@@ -219,12 +258,12 @@ fn strings(value: &Value, pointer: &str) -> Result<Vec<(String, StringPattern)>,
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::tests::entry;
     use super::*;
+    use crate::journal::test_entry as entry;
     use gce_metadata_layers::Connection;
     use http::Request;
 
-    fn asked() -> Entry {
+    fn asked() -> impl RequestView {
         let request = Request::get("/computeMetadata/v1/instance/id?alt=json&scopes=a%20b&scopes=c");
         let connection = Connection::from_remote(([10, 0, 0, 7], 9).into());
         entry(request.header("Metadata-Flavor", "Google").extension(connection), 200)
@@ -253,6 +292,8 @@ mod tests {
             (json!({"headers": {"metadata-FLAVOR": {"equalTo": "Google"}}, "clientIp": {"equalTo": "10.0.0.7"}}), true),
             (json!({"headers": {"X-Forwarded-For": {"matches": ".*"}}}), false),
             (json!({"clientIp": {"matches": "10\\..*"}}), true),
+            (json!({"path": "instance/*"}), true),
+            (json!({"path": "/computeMetadata/v1/instance"}), false),
         ] {
             let parsed = Pattern::parse(&pattern, "").unwrap();
             assert_eq!(parsed.matches(&asked()), expected, "{pattern}");

@@ -1,7 +1,6 @@
 //! Conditions on requests, for tests in Rust.
 
-use super::pattern::{Pattern, PatternError, UrlPattern};
-use super::string_pattern::StringPattern;
+use super::{Pattern, PatternError, StringPattern, UrlPattern};
 use serde_json::{Value, json};
 
 /// A condition on requests. All its parts must hold.
@@ -101,8 +100,8 @@ impl From<Matching> for Pattern {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::tests::entry;
     use super::*;
+    use crate::journal::test_entry as entry;
     use http::Request;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Patterns of one string: a header, a query parameter, or the address of a client.
 
-use super::near::distance;
-use super::pattern::PatternError;
+use super::{PatternError, distance};
 use crate::json_pointer::child;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
@@ -14,7 +13,7 @@ const MAX_REGEX_MEMORY: usize = 1 << 20;
 
 /// A condition on a string that may be absent.
 #[derive(Debug, Clone)]
-pub(super) enum StringPattern {
+pub(crate) enum StringPattern {
     EqualTo { value: String, ignores_case: bool },
     Contains(String),
     Matches(Regex),
@@ -24,7 +23,7 @@ pub(super) enum StringPattern {
 
 impl StringPattern {
     /// Parses `{"equalTo": "a", "caseInsensitive": true}`, or an object with another operator.
-    pub(super) fn parse(value: &Value, pointer: &str) -> Result<Self, PatternError> {
+    pub(crate) fn parse(value: &Value, pointer: &str) -> Result<Self, PatternError> {
         let object = object(value, pointer)?;
         let mut found = None;
         let mut ignores_case = None;
@@ -64,7 +63,7 @@ impl StringPattern {
     }
 
     /// Whether one of the values matches. Without values only `absent` matches, as in WireMock.
-    pub(super) fn matches<'a>(&self, values: impl Iterator<Item = Cow<'a, str>>) -> bool {
+    pub(crate) fn matches<'a>(&self, values: impl Iterator<Item = Cow<'a, str>>) -> bool {
         let mut values = values.peekable();
         if values.peek().is_none() {
             return matches!(self, Self::Absent);
@@ -116,11 +115,11 @@ pub(super) fn regex_of(text: &str) -> Result<Regex, String> {
     compile(&format!(r"\A(?:{text})\z"))
 }
 
-pub(super) fn object<'a>(value: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>, PatternError> {
+pub(crate) fn object<'a>(value: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>, PatternError> {
     value.as_object().ok_or_else(|| PatternError::new(pointer, "an object is expected"))
 }
 
-pub(super) fn string<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, PatternError> {
+pub(crate) fn string<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, PatternError> {
     value.as_str().ok_or_else(|| PatternError::new(pointer, "a string is expected"))
 }
 

@@ -12,13 +12,16 @@ mod mappings;
 mod metadata;
 mod near_misses;
 mod options;
+mod page;
 mod problem;
 mod requests;
 mod router;
 mod scenarios;
 mod service;
 mod settings;
+mod status;
 mod tokens;
+mod tree;
 mod verify;
 mod waiters;
 
@@ -27,6 +30,7 @@ pub(crate) use service::service;
 
 use crate::events::{Log, Waits};
 use crate::journal::Journal;
+use crate::readiness_check::ReadinessCheck;
 use crate::scenarios::Scenarios;
 use crate::server::Readiness;
 use crate::vm::Vm;
@@ -46,6 +50,9 @@ pub(crate) struct Admin {
     pub(crate) waits: Waits,
     pub(crate) scenarios: Scenarios,
     pub(crate) readiness: Readiness,
+    pub(crate) readiness_check: ReadinessCheck,
+    /// The variables that direct clients to this server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) started: Instant,
     /// Cancelled by a request for a shutdown.
     pub(crate) shutdown: CancellationToken,

@@ -16,6 +16,7 @@ mod members;
 mod plan;
 mod response;
 mod schedule;
+mod state;
 mod store;
 mod view;
 

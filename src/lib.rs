@@ -79,7 +79,12 @@ struct JournalExamples;
 #[doc = include_str!("../docs/scenarios.md")]
 struct ScenarioExamples;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/readiness.md")]
+struct ReadinessExamples;
+
 mod admin;
+mod answer_delay;
 mod blocking;
 #[cfg(test)]
 mod captured_log;
@@ -95,6 +100,7 @@ mod journal;
 mod json_pointer;
 mod metrics;
 mod rate_limits;
+mod readiness_check;
 mod reload;
 mod request_pattern;
 mod scenarios;
@@ -104,6 +110,7 @@ mod trace;
 mod vm;
 
 pub use admin::AdminOptions;
+pub use answer_delay::{AnswerDelay, AnswerDelays, DelayDistribution};
 pub use config::{
     ConfigDocument, ConfigError, ConfigFile, Diagnostic, Environment, EnvironmentError, Overrides, Variables,
 };

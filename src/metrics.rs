@@ -10,7 +10,7 @@ mod tokens;
 
 pub(crate) use listener::{Monitored, Pages};
 pub(crate) use state::State;
-pub(crate) use tokens::outcome_label;
+pub(crate) use tokens::{has_account, outcome_label};
 
 use crate::guest_attributes::SaveEvents;
 use crate::vm::Monitoring;

@@ -95,6 +95,11 @@ impl Reload {
         self.with_loader(|loader| loader.reload().map(|_| loader.of_config.clone())).await
     }
 
+    /// The metadata of the file as it was last loaded, without run-time edits.
+    pub(crate) async fn of_config(&self) -> Tree {
+        self.with_loader(|loader| loader.of_config.clone()).await
+    }
+
     /// Runs `work` on a thread that may block: reading a file may block, and building a large tree takes long.
     async fn with_loader<T: Send + 'static>(&self, work: fn(&mut Loader) -> T) -> T {
         let loader = Arc::clone(&self.loader);

@@ -8,6 +8,7 @@ mod builder;
 mod connection;
 mod ends_with_client;
 mod entrance;
+mod environment;
 mod listener;
 mod open_connections;
 mod readiness;
@@ -28,6 +29,7 @@ pub use readiness::{NotReady, Readiness, ReadinessError};
 pub use start_error::StartError;
 pub use tls::{Certificates, MdsFolder, MtlsOptions, TlsError};
 
+use crate::answer_delay::AnswerDelays;
 use crate::config::ConfigError;
 use crate::faults::Faults;
 use crate::journal::{Journal, Requests, UnmetExpectation};
@@ -75,6 +77,8 @@ pub struct Server {
     scenarios: Option<Scenarios>,
     /// `None` if the server is always ready.
     readiness: Option<Readiness>,
+    /// `None` without the layer that delays answers.
+    delays: Option<AnswerDelays>,
     running: Running,
     drain: Duration,
 }
@@ -165,12 +169,7 @@ impl Server {
     /// The URL of the admin listener for clients on this machine: `http://HOST:PORT`, or `unix:` and the absolute path of the
     /// socket, since clients may have another working directory; `None` without one.
     pub fn admin_url(&self) -> Option<String> {
-        Some(match self.admin_address.as_ref()? {
-            Address::Unix(path) => {
-                format!("unix:{}", std::path::absolute(path).as_ref().unwrap_or(path).display())
-            }
-            address => format!("http://{}", address.reachable()?),
-        })
+        environment::admin_url(self.admin_address.as_ref()?)
     }
 
     /// Waits until a client of the admin API asks for a shutdown. The caller decides what to do.
@@ -268,6 +267,28 @@ impl Server {
         }
     }
 
+    /// The delay of every answer of this server.
+    ///
+    /// ```
+    /// use gce_metadata_server::{AnswerDelay, Server};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().simulate().start_blocking()?;
+    /// server.answer_delays().set(AnswerDelay::fixed(Duration::from_millis(500)));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server was started without [`simulate`](ServerBuilder::simulate) or [`admin`](ServerBuilder::admin).
+    pub fn answer_delays(&self) -> &AnswerDelays {
+        match &self.delays {
+            Some(delays) => delays,
+            // A delay without effect would let a test of time-outs pass.
+            None => panic!("this server does not delay answers: start it with `ServerBuilder::simulate`"),
+        }
+    }
+
     /// The virtual machine of this server.
     pub fn vm(&self) -> &Vm {
         &self.vm
@@ -294,8 +315,7 @@ impl Server {
     /// Environment variables, as names and values, that direct Google's client libraries and gcloud to this server. Empty for a
     /// Unix socket.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"];
-        self.address.reachable().map_or_else(Vec::new, |address| names.map(|name| (name, address.to_string())).into())
+        environment::of_clients(&self.address)
     }
 
     /// Stops the server gracefully: it accepts no new connections, answers requests that wait for a change, and lets other

@@ -7,6 +7,7 @@ pub use own_layers::InnerService;
 pub(crate) use own_layers::OwnLayers;
 pub(crate) use record::SharedRecord;
 
+use crate::answer_delay::AnswerDelays;
 use crate::faults::Faults;
 use crate::hosts;
 use crate::journal::Journal;
@@ -14,9 +15,10 @@ use crate::rate_limits::EndpointLimits;
 use crate::trace::TraceRequestsLayer;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, EtagLayer, InjectFaultsLayer, InvalidHost, InvalidMountPath,
-    LimitRateLayer, MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer, RequireFlavorLayer,
-    RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, SimulateOutageLayer, WaitForChangeLayer, Waiters,
+    AllowedHosts, AllowedPeers, AnswerProxyRequestsLayer, DelayAnswersLayer, EtagLayer, InjectFaultsLayer, InvalidHost,
+    InvalidMountPath, LimitRateLayer, MountLayer, MountPath, RecordLatencyLayer, RecordRequestsLayer, RenderLayer,
+    RequireFlavorLayer, RequireHostLayer, RequirePeerLayer, SetServerHeadersLayer, SimulateOutageLayer,
+    WaitForChangeLayer, Waiters,
 };
 use gce_metadata_routes::{Publisher, Router, TokenSources, V1};
 use http::{Request, Response};
@@ -94,6 +96,7 @@ pub struct Stack<ReqBody, ResBody = ReqBody> {
     waiters: Waiters,
     record: Option<SharedRecord>,
     journal: Option<RecordRequestsLayer<Journal, ReqBody>>,
+    delays: Option<DelayAnswersLayer<AnswerDelays>>,
     outage: Option<SimulateOutageLayer>,
     proxied: Option<AnswerProxyRequestsLayer>,
     hosts: AllowedHosts,
@@ -112,6 +115,7 @@ impl<ReqBody, ResBody> Clone for Stack<ReqBody, ResBody> {
             waiters: self.waiters.clone(),
             record: self.record.clone(),
             journal: self.journal.clone(),
+            delays: self.delays.clone(),
             outage: self.outage.clone(),
             proxied: self.proxied.clone(),
             hosts: self.hosts.clone(),
@@ -135,6 +139,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             waiters,
             record: None,
             journal: None,
+            delays: None,
             outage: None,
             proxied: None,
             hosts,
@@ -182,6 +187,10 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
     /// If it is not a host name.
     pub fn allow_host(self, name: &str) -> Result<Self, InvalidHost> {
         Ok(Self { hosts: self.hosts.allow(name)?, ..self })
+    }
+
+    pub(crate) fn delays(self, layer: Option<DelayAnswersLayer<AnswerDelays>>) -> Self {
+        Self { delays: layer, ..self }
     }
 
     pub(crate) fn outage(self, layer: Option<SimulateOutageLayer>) -> Self {
@@ -268,6 +277,8 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
             .option_layer(self.journal)
             // Refusals carry the headers too.
             .layer(SetServerHeadersLayer::new())
+            // Refusals are delayed too. Only where delays can be simulated.
+            .option_layer(self.delays)
             // An outage has no regard for the request. Only where one can be simulated.
             .option_layer(self.outage)
             // Names the proxy as the reason, where `RequireHost` would name DNS rebinding. Only where asked for.

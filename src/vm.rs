@@ -158,6 +158,14 @@ impl Vm {
         Ok(())
     }
 
+    /// The metadata of the config, without run-time edits and guest attributes.
+    pub(crate) async fn of_config(&self) -> Tree {
+        match &self.reload {
+            Some(reload) => reload.of_config().await,
+            None => self.of_config.clone(),
+        }
+    }
+
     /// Applies the values that override those of a config.
     pub(crate) fn overridden(&self, metadata: Metadata) -> Metadata {
         self.overrides.apply(metadata)

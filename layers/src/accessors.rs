@@ -38,6 +38,7 @@ mod tests {
     #[test]
     fn every_service_has_a_layer_function_and_gives_access_to_its_inner_service() {
         assert_accessors!(AnswerProxyRequests::layer(([127, 0, 0, 1], 80).into()));
+        assert_accessors!(DelayAnswers::layer(|| std::time::Duration::ZERO));
         assert_accessors!(Etag::layer());
         assert_accessors!(FailAborted::layer());
         #[cfg(feature = "rate-limit")]

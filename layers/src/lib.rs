@@ -8,6 +8,7 @@
 //! | [`RecordLatency`] | records the latency and the status of each answer | refusals are recorded too |
 //! | [`RecordRequests`] | tells a journal about each request and its answer | refusals are recorded too |
 //! | [`SetServerHeaders`] | sets four headers on each answer | refusals have them too |
+//! | [`DelayAnswers`] | delays answers | refusals are delayed too |
 //! | [`SimulateOutage`] | answers 503, or not at all, during an outage | an outage has no regard for the request |
 //! | [`AnswerProxyRequests`] | answers proxy requests for the metadata server, refuses all others | the refusal names the proxy, not DNS rebinding |
 //! | [`RequireHost`] | refuses a `Host` that a web page could have (DNS rebinding) | before any work is done |
@@ -74,6 +75,7 @@ pub mod abort;
 pub mod answer_proxy_requests;
 pub mod body_fault;
 pub mod capture_body;
+pub mod delay_answers;
 pub mod etag;
 pub mod inject_faults;
 #[cfg(feature = "rate-limit")]
@@ -95,6 +97,7 @@ pub use answer_proxy_requests::{AnswerProxyRequests, AnswerProxyRequestsLayer};
 pub use body_fault::{BodyFault, FaultableBody, apply_body_fault};
 pub use capture_body::{CaptureBody, CapturedBody};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
+pub use delay_answers::{DelayAnswers, DelayAnswersLayer, Delays};
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use inject_faults::{FaultAction, FaultDelay, FaultPlan, FaultRequest, InjectFaults, InjectFaultsLayer};
 #[cfg(feature = "rate-limit")]

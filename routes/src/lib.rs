@@ -48,4 +48,4 @@ pub use paths::{V1, below_v1};
 pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
-pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, Tree};
+pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, OutlineNode, Tree};

@@ -8,6 +8,7 @@ mod changes;
 mod edit;
 mod guest_attributes;
 mod merge;
+mod outline;
 mod rebase;
 pub(crate) mod represent;
 mod restore;
@@ -15,6 +16,7 @@ mod restore;
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;
 pub use guest_attributes::GuestAttributes;
+pub use outline::OutlineNode;
 
 use crate::accounts::Accounts;
 use crate::depth;

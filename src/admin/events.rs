@@ -128,12 +128,17 @@ fn dated(data: &Value, time: SystemTime) -> Value {
 mod tests {
     use crate::admin::{Admin, Security, service};
     use crate::events::{EventKind, Events, Log, Waits};
+    use crate::faults::Faults;
     use crate::hosts;
+    use crate::readiness_check::ReadinessCheck;
+    use crate::scenarios::{Ports, Scenarios};
+    use crate::server::Readiness;
     use crate::vm::VmBuilder;
     use bytes::Bytes;
     use http::Request;
     use http_body_util::{BodyExt, Full};
     use serde_json::json;
+    use std::sync::Arc;
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
@@ -143,9 +148,22 @@ mod tests {
         let (log, stop) = (Log::new(0), CancellationToken::new());
         let events = Events::new(Some(log.clone()));
         let builder = VmBuilder { events: events.clone(), ..VmBuilder::default() };
-        let admin = Admin {
-            vm: builder.open().await.unwrap().0,
+        let vm = builder.open().await.unwrap().0;
+        let (scenarios, _driver) = Scenarios::new(Ports {
+            publisher: vm.publisher().clone(),
+            faults: Arc::new(Faults::new(vm.reader(), events.clone())),
+            readiness: None,
             journal: None,
+            events: events.clone(),
+        });
+        let readiness_check = ReadinessCheck::new(&vm, None, stop.clone());
+        let admin = Admin {
+            vm,
+            readiness_check,
+            environment: Vec::new(),
+            journal: None,
+            readiness: Readiness::detached(),
+            scenarios,
             log,
             waits: Waits::new(Events::default()),
             started: std::time::Instant::now(),

@@ -42,6 +42,7 @@ pub(super) async fn reset(call: Call) -> Outcome {
     if let Some(faults) = vm.faults() {
         faults.reset();
     }
+    call.admin.readiness.reset().await.map_err(Problem::unready)?;
     if let Some(journal) = &call.admin.journal {
         journal.clear();
     }

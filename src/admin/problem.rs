@@ -4,6 +4,7 @@ use super::call::{Answer, with_type};
 use crate::faults::FaultError;
 use crate::json_pointer;
 use crate::request_pattern::PatternError;
+use crate::server::ReadinessError;
 use gce_metadata_routes::EditError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -90,6 +91,11 @@ impl Problem {
     pub(super) fn internal(error: &dyn Error) -> Self {
         tracing::error!("the admin API failed: {error}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "an error in the server; the log has its cause")
+    }
+
+    /// 500: the server's readiness could not be changed.
+    pub(super) fn unready(error: ReadinessError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
 
     /// Leaves out a text that may quote a value of the body, which may be a secret.

@@ -3,8 +3,8 @@
 use super::call::{Call, Handler, Outcome};
 use super::problem::Problem;
 use super::{
-    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, scenarios, settings, tokens, verify,
-    waiters,
+    Admin, events, export, lifecycle, mappings, metadata, near_misses, requests, scenarios, settings, status, tokens,
+    tree, verify, waiters,
 };
 use crate::journal::Verification;
 use bytes::Bytes;
@@ -36,6 +36,7 @@ pub(super) const ROUTES: &[Route] = &[
             (Method::DELETE, |call| Box::pin(metadata::delete(call))),
         ],
     ),
+    ("/__admin/tree", &[(Method::GET, |call| Box::pin(tree::get(call)))]),
     ("/__admin/tokens", &[(Method::GET, |call| Box::pin(tokens::list(call)))]),
     (
         "/__admin/tokens/{account}",
@@ -119,6 +120,7 @@ pub(super) const ROUTES: &[Route] = &[
     ("/__admin/scenarios/{name}/advance", &[(Method::POST, |call| Box::pin(scenarios::advance(call)))]),
     ("/__admin/reset", &[(Method::POST, |call| Box::pin(lifecycle::reset(call)))]),
     ("/__admin/export", &[(Method::GET, |call| Box::pin(export::get(call)))]),
+    ("/__admin/status", &[(Method::GET, |call| Box::pin(status::get(call)))]),
     (HEALTH, &[(Method::GET, |call| Box::pin(lifecycle::health(call)))]),
     ("/__admin/version", &[(Method::GET, |call| Box::pin(lifecycle::version(call)))]),
     ("/__admin/shutdown", &[(Method::POST, |call| Box::pin(lifecycle::shutdown(call)))]),

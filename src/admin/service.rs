@@ -4,7 +4,7 @@ use super::call::{Answer, Outcome};
 use super::guard::{GuardLayer, RequireAdminHost, RequireContentType, RequireOwnOrigin, RequireToken, RequireUser};
 use super::problem::{PROBLEM, Problem};
 use super::router::Router;
-use super::{Admin, Security};
+use super::{Admin, Security, page};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -63,6 +63,9 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send,
 {
     let (head, body) = request.into_parts();
+    if let Some(file) = page::answer(&head.method, head.uri.path(), &head.headers) {
+        return Ok(file);
+    }
     let body = within(BODY_TIMEOUT, body.collect()).await?.map_err(|error| unread(error.into()))?.to_bytes();
     // A resource that hangs must not block one of the listener's few connections.
     within(Router::time_limit(head.uri.path()), router.answer(admin, head, body)).await?
@@ -90,7 +93,11 @@ fn boxed(answer: Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send 
 /// Adds the headers of all answers.
 fn finished(answer: Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>) -> Answer {
     let mut answer = as_problem(boxed(answer));
-    answer.headers_mut().extend([NO_SNIFF, NO_STORE].map(|(name, value)| (Some(name), value)));
+    let (name, no_sniff) = NO_SNIFF;
+    answer.headers_mut().insert(name, no_sniff);
+    let (name, no_store) = NO_STORE;
+    // The files of the page may be kept.
+    answer.headers_mut().entry(name).or_insert(no_store);
     answer
 }
 

@@ -1,19 +1,47 @@
 //! `/__admin/settings`: settings that can be changed while the server runs.
 
+mod delay;
+
+use super::Admin;
 use super::call::{Call, Outcome, json};
-use crate::vm::Settings;
+use super::problem::Problem;
+use crate::answer_delay::AnswerDelay;
+use crate::server::NotReady;
+use delay::{Distribution, milliseconds};
 use gce_metadata_routes::NoMaintenance;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-/// The settings in JSON. A member that is left out stays as it is.
-#[derive(Debug, Default, Deserialize, Serialize)]
+/// Changes of settings. A member that is left out stays as it is.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    #[serde(skip_serializing_if = "Option::is_none")]
+struct Changes {
     rate_limits: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     without_maintenance: Option<Maintenance>,
+    ready: Option<bool>,
+    not_ready: Option<Manner>,
+    /// Milliseconds. `null` is no delay, as in WireMock.
+    #[serde(default, deserialize_with = "given")]
+    fixed_delay: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "given")]
+    delay_distribution: Option<Option<Distribution>>,
+}
+
+/// All settings, in a form that `POST` accepts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Current {
+    rate_limits: bool,
+    without_maintenance: Maintenance,
+    ready: bool,
+    not_ready: Manner,
+    fixed_delay: u64,
+    delay_distribution: Option<Distribution>,
+}
+
+/// Distinguishes `null` from a member that is left out.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The values of the option `--without-maintenance`.
@@ -25,30 +53,66 @@ enum Maintenance {
     Unavailable,
 }
 
+/// The values of the option `--not-ready`.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Manner {
+    Refuse,
+    #[serde(rename = "503")]
+    Unavailable,
+    Hang,
+}
+
 /// `GET`.
 pub(super) async fn get(call: Call) -> Outcome {
-    json(&Document::of(call.admin.vm.settings()))
+    json(&Current::of(&call.admin))
 }
 
 /// `POST`: changes the given settings.
 pub(super) async fn post(call: Call) -> Outcome {
-    let Document { rate_limits, without_maintenance } = call.json()?;
+    let changes: Changes = call.json()?;
     let settings = call.admin.vm.settings();
-    if let Some(enforced) = rate_limits {
+    let delay = changes.delay(settings.answer_delays().get())?;
+    if changes.ready.is_some() || changes.not_ready.is_some() {
+        // First, because it is the only change that can fail.
+        let manner = changes.not_ready.map(NotReady::from);
+        call.admin.readiness.change(changes.ready, manner).await.map_err(Problem::unready)?;
+    }
+    if let Some(enforced) = changes.rate_limits {
         settings.enforce_rate_limits(enforced);
     }
-    if let Some(answer) = without_maintenance {
+    if let Some(answer) = changes.without_maintenance {
         settings.set_no_maintenance(answer.into());
     }
+    settings.answer_delays().set(delay);
     // WireMock's clients expect an object.
     json(&json!({}))
 }
 
-impl Document {
-    fn of(settings: &Settings) -> Self {
+impl Changes {
+    /// The delay of answers after these changes.
+    fn delay(&self, mut delay: AnswerDelay) -> Result<AnswerDelay, Problem> {
+        if let Some(fixed) = self.fixed_delay {
+            delay.fixed = milliseconds(fixed.unwrap_or_default(), "/fixedDelay")?;
+        }
+        if let Some(distribution) = self.delay_distribution {
+            delay.distribution = distribution.map(Distribution::checked).transpose()?;
+        }
+        Ok(delay)
+    }
+}
+
+impl Current {
+    fn of(admin: &Admin) -> Self {
+        let (settings, readiness) = (admin.vm.settings(), &admin.readiness);
+        let delay = settings.answer_delays().get();
         Self {
-            rate_limits: Some(settings.enforces_rate_limits()),
-            without_maintenance: Some(settings.no_maintenance().into()),
+            rate_limits: settings.enforces_rate_limits(),
+            without_maintenance: settings.no_maintenance().into(),
+            ready: readiness.is_ready(),
+            not_ready: readiness.not_ready().unwrap_or_else(|| readiness.manner()).into(),
+            fixed_delay: u64::try_from(delay.fixed.as_millis()).unwrap_or(u64::MAX),
+            delay_distribution: delay.distribution.map(Distribution::of),
         }
     }
 }
@@ -69,6 +133,26 @@ impl From<NoMaintenance> for Maintenance {
             NoMaintenance::Object => Self::Empty,
             NoMaintenance::Unavailable => Self::Unavailable,
             _ => Self::None,
+        }
+    }
+}
+
+impl From<Manner> for NotReady {
+    fn from(manner: Manner) -> Self {
+        match manner {
+            Manner::Refuse => Self::Refuse,
+            Manner::Unavailable => Self::Unavailable,
+            Manner::Hang => Self::Hang,
+        }
+    }
+}
+
+impl From<NotReady> for Manner {
+    fn from(manner: NotReady) -> Self {
+        match manner {
+            NotReady::Refuse => Self::Refuse,
+            NotReady::Unavailable => Self::Unavailable,
+            NotReady::Hang => Self::Hang,
         }
     }
 }

@@ -16,6 +16,7 @@ mod config_source;
 mod endpoints;
 mod logging;
 mod monitoring;
+mod simulation;
 mod tls;
 mod tpm;
 
@@ -35,6 +36,7 @@ pub(super) use config_source::ConfigSource;
 use endpoints::Endpoints;
 use gce_metadata_server::{Environment, Server, ServerBuilder};
 use monitoring::Monitoring;
+use simulation::Simulation;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -135,6 +137,9 @@ pub(crate) struct ServeOptions {
     pub(super) admin: Admin,
 
     #[command(flatten)]
+    simulation: Simulation,
+
+    #[command(flatten)]
     tls: Tls,
 
     /// Listen at a Unix socket at this path instead of TCP
@@ -193,6 +198,7 @@ impl ServeOptions {
         let builder = self.tls.apply(builder, self.interface(), &self.authentication.tpm, environment)?;
         let builder = self.monitoring.apply(builder)?;
         let builder = self.admin.apply(builder, environment)?;
+        let builder = self.simulation.apply(builder);
         let project_number = || self.project_number(environment);
         let builder = builder.credentials(self.authentication.source(environment, &project_number)?);
         for warning in self.without_effect(environment) {
@@ -208,6 +214,7 @@ impl ServeOptions {
         warnings.extend(self.authentication.tpm.without_effect(has_user));
         warnings.extend(self.monitoring.without_effect());
         warnings.extend(self.admin.without_effect());
+        warnings.extend(self.simulation.without_effect(self.admin.is_enabled()));
         warnings.extend(self.tls.without_effect());
         warnings.extend(self.logging.without_effect(environment.log_filter.is_some()));
         let tcp = [("--interface", self.interface.is_some() && !self.tls.has_port()), ("--port", self.port.is_some())];

@@ -128,13 +128,13 @@ fn no_event_is_lost_while_threads_emit_and_read() {
     let (log, events) = log();
     let mut stream = LogStream::new(&log, None).unwrap();
     let lines = std::thread::scope(|scope| {
-        for _ in 0..4 {
-            Builder::new().spawn_scoped(scope, || emit(&events, 200)).unwrap();
-        }
+        let emit = || Builder::new().spawn_scoped(scope, || emit(&events, 200)).unwrap();
+        let writers: Vec<_> = std::iter::repeat_with(emit).take(4).collect();
         let mut lines = Vec::new();
-        while lines.len() < 800 {
+        while !writers.iter().all(|writer| writer.is_finished()) {
             lines.extend(read(&mut stream));
         }
+        lines.extend(read(&mut stream));
         lines
     });
     let numbers = lines.iter().map(|line| line.split_once(' ').unwrap().0.parse::<u64>().unwrap());

@@ -6,7 +6,7 @@ use super::members::{Members, number_from, string};
 use super::schedule::Schedule;
 use super::{instruction, response};
 use crate::json_pointer::child;
-use crate::request_pattern::{Pattern, RequestView, StringPattern};
+use crate::request_pattern::{Pattern, RequestView, StringPattern, object};
 use gce_metadata_layers::BodyFault;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -15,8 +15,9 @@ use std::sync::Arc;
 /// The priority of a fault that names none, as in WireMock. 1 is the highest.
 const DEFAULT_PRIORITY: u64 = 5;
 
-/// Members that say what a fault has done. A client sends them back in a changed document; they are ignored.
-const COUNTERS: [&str; 3] = ["matched", "injected", "completed"];
+/// The member of `metadata` that says what a fault has done. WireMock's client for Java refuses unknown members elsewhere. A client that
+/// changes a fault sends it back; it is ignored then.
+pub(super) const COUNTERS: &str = "metadataServer";
 
 /// Where a fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +74,8 @@ impl Definition {
         };
         let effects = effects(&mut members)?;
         let schedule = Schedule::parse(&mut members, matches!(effects, Effects::Each(_)))?;
-        members.take("metadata");
+        members.parsed("metadata", |value, pointer| Ok(object(value, pointer)?))?;
         members.take("persistent");
-        for name in COUNTERS {
-            members.take(name);
-        }
         members.finish("a fault")?;
         let definition = Self {
             id: id.or(uuid),
@@ -246,9 +244,14 @@ fn uuid(value: &Value, pointer: &str) -> Result<String, FaultError> {
 
 fn document(value: &Value) -> Map<String, Value> {
     let mut document = value.as_object().cloned().unwrap_or_default();
-    let ignored = ["id", "uuid", "persistent"].into_iter().chain(COUNTERS);
-    ignored.for_each(|name| _ = document.remove(name));
+    ["id", "uuid", "persistent"].into_iter().for_each(|name| _ = document.remove(name));
     document.retain(|_, value| !value.is_null());
+    if let Some(Value::Object(metadata)) = document.get_mut("metadata") {
+        metadata.remove(COUNTERS);
+        if metadata.is_empty() {
+            document.remove("metadata");
+        }
+    }
     document
 }
 
@@ -273,6 +276,7 @@ mod tests {
             (json!({"response": response, "id": ID, "uuid": ID.replace('0', "1")}), "/mappings/0/uuid"),
             (json!({"response": response, "name": 1}), "/mappings/0/name"),
             (json!({"response": response, "at": "cache"}), "/mappings/0/at"),
+            (json!({"response": response, "metadata": 1}), "/mappings/0/metadata"),
             (json!({"response": {"status": 1}}), "/mappings/0/response/status"),
             (json!({}), "/mappings/0/response"),
             (json!({"response": response, "instructions": ["return-503"]}), "/mappings/0/instructions"),
@@ -305,8 +309,8 @@ mod tests {
     #[test]
     fn a_document_is_kept_without_counters_and_nulls() {
         let document = json!({
-            "id": ID.to_uppercase(), "uuid": ID, "persistent": true, "matched": 1, "injected": 1, "completed": false,
-            "request": {"method": "GET"}, "response": {"status": 503}, "priority": null, "metadata": {"owner": "ada"},
+            "id": ID.to_uppercase(), "uuid": ID, "persistent": true, "priority": null, "request": {"method": "GET"},
+            "response": {"status": 503}, "metadata": {"owner": "ada", "metadataServer": {"matched": 1}},
         });
         let definition = Definition::parse(&document, "").unwrap();
         let expected = json!({

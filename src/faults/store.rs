@@ -3,21 +3,16 @@
 use super::definition::{Definition, Place};
 use super::effect::Effect;
 use super::error::FaultError;
-use super::schedule::Progress;
+use super::state::{State, Stored};
 use crate::events::Events;
 use crate::journal::Times;
-use fastrand::Rng;
 use gce_metadata_layers::FaultDelay;
 use gce_metadata_routes::Reader;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
-/// The limit on the number of faults, because a request is compared with each of them.
-const MAX_FAULTS: usize = 1000;
 
 /// The faults of a server: [`Server::faults`](crate::Server::faults). Clones share them.
 #[derive(Clone)]
@@ -31,27 +26,6 @@ pub(super) struct Shared {
     /// Tells the names of accounts.
     pub(super) reader: Reader,
     pub(super) events: Events,
-}
-
-struct State {
-    /// In the order in which they are tried: by priority, then the newest first.
-    faults: Vec<Stored>,
-    /// The faults that a reset restores.
-    baseline: Vec<Definition>,
-    added: u64,
-    random: Rng,
-}
-
-struct Stored {
-    id: Arc<str>,
-    definition: Arc<Definition>,
-    progress: Progress,
-    /// Cancelled when the fault is removed, which ends its delays.
-    ended: CancellationToken,
-    /// The number of faults that were added before. Replacing a fault keeps it.
-    age: u64,
-    expected: Option<Times>,
-    is_baseline: bool,
 }
 
 /// What a fault has done so far.
@@ -96,12 +70,11 @@ impl Injection {
 impl Faults {
     /// No faults, for a server of this metadata.
     pub(crate) fn new(reader: Reader, events: Events) -> Self {
-        let state = State { faults: Vec::new(), baseline: Vec::new(), added: 0, random: Rng::new() };
         let flag = || AtomicBool::new(false);
         Self(Arc::new(Shared {
             has_request_faults: flag(),
             has_source_faults: flag(),
-            state: Mutex::new(state),
+            state: Mutex::default(),
             reader,
             events,
         }))
@@ -291,91 +264,8 @@ impl Faults {
     }
 }
 
-impl State {
-    fn position(&self, id: &str) -> Option<usize> {
-        self.faults.iter().position(|fault| fault.id.eq_ignore_ascii_case(id))
-    }
-
-    fn check_room(&self, more: usize) -> Result<(), FaultError> {
-        if self.faults.len().saturating_add(more) > MAX_FAULTS {
-            return Err(FaultError::new("", format!("a server has at most {MAX_FAULTS} faults: remove some first")));
-        }
-        Ok(())
-    }
-
-    /// Adds a fault, or replaces the one with its id, and returns its position.
-    fn insert(&mut self, definition: Definition, expected: Option<Times>, is_baseline: bool) -> usize {
-        let id = definition.id.clone().unwrap_or_else(|| new_id(&mut self.random));
-        let replaced = self.position(&id).map(|index| self.faults.remove(index));
-        let age = replaced.map_or(self.added, |fault| fault.age);
-        self.added += 1;
-        let key = |fault: &Stored| (fault.definition.priority, std::cmp::Reverse(fault.age));
-        let index = self.faults.partition_point(|fault| key(fault) < (definition.priority, std::cmp::Reverse(age)));
-        let progress = Progress::start(&definition.schedule, Instant::now());
-        let (definition, ended) = (Arc::new(definition), CancellationToken::new());
-        let fault = Stored { id: id.into(), definition, progress, ended, age, expected, is_baseline };
-        self.faults.insert(index, fault);
-        index
-    }
-
-    fn restore_baseline(&mut self) {
-        // The first of the file is tried first, so it is added last.
-        for definition in self.baseline.clone().into_iter().rev() {
-            self.insert(definition, None, true);
-        }
-    }
-}
-
-impl Stored {
-    fn status(&self) -> FaultStatus {
-        let Self { definition, progress, .. } = self;
-        FaultStatus {
-            id: self.id.to_string(),
-            name: definition.name.as_deref().map(str::to_owned),
-            matched: progress.matched,
-            injected: progress.injected,
-            is_completed: progress.is_completed(&definition.schedule, definition.uses(), Instant::now()),
-        }
-    }
-
-    fn document(&self) -> Value {
-        let status = self.status();
-        let mut document: Map<String, Value> = self.definition.document(&self.id);
-        document.extend([
-            ("matched".to_owned(), status.matched.into()),
-            ("injected".to_owned(), status.injected.into()),
-            ("completed".to_owned(), status.is_completed.into()),
-        ]);
-        document.into()
-    }
-
-    fn unmet(&self) -> Option<String> {
-        let (expected, Progress { matched, injected, .. }) = (self.expected?, &self.progress);
-        let is_met = expected.contains(usize::try_from(*injected).unwrap_or(usize::MAX));
-        let label = self.definition.label();
-        (!is_met).then(|| {
-            format!("expected the fault {label} to be injected into {expected}, was injected into {injected} of {matched} that match")
-        })
-    }
-}
-
-/// Ends the delays of a fault that is removed or replaced.
-impl Drop for Stored {
-    fn drop(&mut self) {
-        self.ended.cancel();
-    }
-}
-
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faults").finish_non_exhaustive()
     }
-}
-
-/// A random UUID (version 4).
-fn new_id(random: &mut Rng) -> String {
-    let bits =
-        random.u128(..) & !(0xf000_u128 << 64) & !(0xc000_u128 << 48) | (0x4000_u128 << 64) | (0x8000_u128 << 48);
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -1,17 +1,14 @@
 //! The service of the metrics listener: metrics, liveness and readiness.
 
-use super::tokens::has_account;
 use super::{Metrics, State};
-use crate::guest_attributes::GuestAttributesStore;
+use crate::readiness_check::ReadinessCheck;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::body::Limited;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -32,9 +29,7 @@ const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 pub(crate) struct Monitored {
     pub(crate) metrics: Metrics,
     pub(crate) state: State,
-    pub(crate) guest_attributes: Option<Arc<GuestAttributesStore>>,
-    /// Cancelled when the server begins to stop.
-    pub(crate) stop: CancellationToken,
+    pub(crate) readiness_check: ReadinessCheck,
 }
 
 /// The paths of the listener.
@@ -109,26 +104,11 @@ impl Monitored {
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {
-        let failing: String = self.failing().map(|reason| format!("{reason}\n")).collect();
+        let failing: String = self.readiness_check.failing().map(|reason| format!("{reason}\n")).collect();
         match &*failing {
             "" => plain(StatusCode::OK, "ok\n"),
             _ => plain(StatusCode::SERVICE_UNAVAILABLE, failing),
         }
-    }
-
-    /// The reasons for which the server is not ready.
-    fn failing(&self) -> impl Iterator<Item = Cow<'static, str>> {
-        let snapshot = self.state.reader.snapshot();
-        let is_source_ready = self.state.info.health().is_ready(|account| has_account(snapshot.tree(), account));
-        let unsaved = self.guest_attributes.as_ref().and_then(|store| store.problem());
-        [
-            (self.stop.is_cancelled(), "the server is stopping"),
-            (!self.state.reloads.last_was_good(), "the config file has a mistake, an older state of it is served"),
-            (!is_source_ready, "the token source failed when it was last asked"),
-        ]
-        .into_iter()
-        .filter_map(|(fails, reason)| fails.then_some(reason.into()))
-        .chain(unsaved.map(|problem| format!("guest attributes can't be saved: {problem}").into()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The settings of a server.
 
+mod readiness;
+
 use super::bind::{Addresses, Place, Resolve};
 use super::body::IncomingBody;
-use super::readiness::{NotReady, StartReadiness};
+use super::readiness::StartReadiness;
 use super::threads::ConnectionThreads;
 use super::tls::MtlsOptions;
 use crate::admin::AdminOptions;
@@ -301,7 +303,8 @@ impl ServerBuilder {
 
     /// Simulates: keeps a journal of the last requests, for [`Server::requests`](super::Server::requests), injects
     /// [faults](super::Server::faults), runs [scenarios](super::Server::scenario), and lets
-    /// [`Server::readiness`](super::Server::readiness) change. A server with an admin listener does so too.
+    /// [`Server::readiness`](super::Server::readiness) and [`Server::answer_delays`](super::Server::answer_delays) change. A server with an
+    /// admin listener does so too.
     pub fn simulate(self) -> Self {
         Self { simulates: true, ..self }
     }
@@ -314,27 +317,7 @@ impl ServerBuilder {
 
     /// The log of requests and events of a server that simulates.
     pub(super) fn events(&self) -> Events {
-        let simulates = self.simulates || self.admin.is_some();
-        Events::new(simulates.then(|| Log::new(self.journal_entries)))
-    }
-
-    /// Starts the server not ready, and makes it ready after this time, which begins with the end of the start. Until then, clients are
-    /// refused, or treated as [`not_ready`](Self::not_ready) says.
-    pub fn ready_after(mut self, time: Duration) -> Self {
-        self.readiness.ready_after = Some(time);
-        self
-    }
-
-    /// Sets how a server that is not ready treats its clients. The default is [`NotReady::Refuse`].
-    pub fn not_ready(mut self, manner: NotReady) -> Self {
-        self.readiness.manner = manner;
-        self
-    }
-
-    /// The readiness at the start; `None` if the server is always ready.
-    pub(super) fn start_readiness(&self) -> Option<StartReadiness> {
-        let can_change = self.simulates || self.admin.is_some() || self.readiness.ready_after.is_some();
-        can_change.then_some(self.readiness)
+        Events::new(self.has_simulation().then(|| Log::new(self.journal_entries)))
     }
 
     /// Limits the number of open connections, to 1 at least. Further clients wait in the kernel's accept queue.

@@ -5,12 +5,12 @@ mod reserved;
 use super::socket::Accepted;
 use gce_metadata_layers::Connection;
 use reserved::Reserved;
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::fmt;
 use std::fs::{Permissions, symlink_metadata};
 use std::future::pending;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,7 +157,11 @@ impl Listener {
             Self::Unix(_, file) => Reserved::beside_unix(file)?,
             Self::Refusing(_) => return Ok(()),
         };
-        // Closes the listening socket.
+        if let Self::Tcp(listener) = self {
+            // A process that is being forked may have the socket until it executes its program, and would keep it listening.
+            // Only Linux can do this; elsewhere, the socket listens until its last descriptor is closed.
+            let _ = SockRef::from(&*listener).shutdown(Shutdown::Both);
+        }
         *self = Self::Refusing(reserved);
         if let Self::Refusing(reserved) = self
             && let Err(error) = reserved.exclude_others()

@@ -6,6 +6,7 @@ use super::body::IncomingBody;
 use super::builder::{Limits, ServerBuilder};
 use super::connection::{self, ConnectionLimits};
 use super::entrance::Entrance;
+use super::environment;
 use super::listener::Listener;
 use super::open_connections::OpenConnections;
 use super::readiness::{StartReadiness, Switcher};
@@ -15,12 +16,13 @@ use crate::admin::{self, Admin, Security};
 use crate::events::Waits;
 use crate::journal::Journal;
 use crate::metrics::{Monitored, Pages, State};
+use crate::readiness_check::ReadinessCheck;
 use crate::scenarios::{Ports, Scenarios};
 use crate::stack::{OwnLayers, SharedRecord};
 use crate::vm::VmTasks;
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AnswerProxyRequestsLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
+    AnswerProxyRequestsLayer, DelayAnswersLayer, InjectFaultsLayer, RecordRequestsLayer, SimulateOutageLayer, Waiters,
 };
 use http_body_util::Full;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub(super) struct OptionalLayers {
     pub(super) record: Option<SharedRecord>,
     pub(super) answers_proxy_requests: bool,
     pub(super) keeps_journal: bool,
+    pub(super) has_delays: bool,
     /// `None` if the server is always ready.
     pub(super) readiness: Option<StartReadiness>,
 }
@@ -82,6 +85,7 @@ pub(super) fn run(
         lifecycle.spawn(driver.run());
         scenarios
     });
+    let delays = layers.has_delays.then(|| vm.settings().answer_delays().clone());
     let mut entrance = |listener| match &mut switcher {
         Some(switcher) => Entrance::switched(listener, switcher.listener()),
         None => Entrance::always(listener),
@@ -92,6 +96,7 @@ pub(super) fn run(
         .waiters(waiters.clone())
         .record(record)
         .journal(journal.clone().map(record_requests))
+        .delays(delays.clone().map(|delays| DelayAnswersLayer::until(delays, stop.clone())))
         .outage(outage)
         .hosts(hosts)
         .faults(vm.faults().map(|faults| InjectFaultsLayer::new(faults.clone()).until(stop.clone())))
@@ -99,6 +104,7 @@ pub(super) fn run(
         .own_layers(layers.own);
     let address = sockets.main.address.clone();
     let shutdown_requested = CancellationToken::new();
+    let readiness_check = ReadinessCheck::new(&vm, readiness.clone(), stop.clone());
     let admin_address = sockets.admin.as_ref().map(|bound| bound.address.clone());
     // A server with an admin listener has a log, a readiness and scenarios.
     let simulated = log.zip(readiness.clone()).zip(scenarios.clone());
@@ -106,7 +112,21 @@ pub(super) fn run(
         let (vm, journal, shutdown) = (vm.clone(), journal.clone(), shutdown_requested.clone());
         let stop = running.monitoring.stop.clone();
         let started = Instant::now();
-        let admin = Admin { vm, journal, log, waits, readiness, scenarios, started, shutdown, stop };
+        let environment = environment::shown(&address, &bound.address, sockets.tls.is_none() && https.is_some());
+        let readiness_check = readiness_check.clone();
+        let admin = Admin {
+            vm,
+            journal,
+            log,
+            waits,
+            readiness,
+            scenarios,
+            readiness_check,
+            environment,
+            started,
+            shutdown,
+            stop,
+        };
         serve_admin(bound.listener, admin, security, &limits, &running.monitoring);
     }
     let metrics_address = sockets.metrics.as_ref().map(|bound| bound.address.clone());
@@ -132,8 +152,8 @@ pub(super) fn run(
         );
     }
     if let Some((bound, (metrics, pages))) = sockets.metrics.zip(metrics) {
-        let (state, guest_attributes) = (State::new(&vm, waiters, connections), vm.guest_attributes.clone());
-        let monitored = Monitored { metrics, state, guest_attributes, stop };
+        let state = State::new(&vm, waiters, connections);
+        let monitored = Monitored { metrics, state, readiness_check };
         serve_metrics(bound.listener, pages, monitored, &limits, &running.monitoring);
     }
     if let Some(switcher) = switcher {
@@ -151,6 +171,7 @@ pub(super) fn run(
         journal,
         scenarios,
         readiness,
+        delays,
         running,
         drain,
     }

@@ -53,8 +53,8 @@ impl ServerBuilder {
     /// Runs the server in the current runtime.
     pub(super) async fn start_here(self) -> Result<Server, StartError> {
         let (events, readiness) = (self.events(), self.start_readiness());
-        let has_faults = self.simulates || self.admin.is_some();
-        let vm = VmBuilder { has_switches: self.admin.is_some(), events, has_faults, ..self.vm };
+        let simulates = self.has_simulation();
+        let vm = VmBuilder { has_switches: self.admin.is_some(), events, has_faults: simulates, ..self.vm };
         let mut loaded = load(vm, &self.hosts, self.mtls.as_ref(), self.metrics_path.as_deref()).await?;
         if self.expects_offline_tokens {
             loaded.advice = loaded.advice.expecting_offline_tokens();
@@ -64,6 +64,7 @@ impl ServerBuilder {
             record: self.record,
             answers_proxy_requests: self.answers_proxy_requests,
             keeps_journal: self.journal_entries > 0,
+            has_delays: simulates,
             readiness,
         };
         let (addresses, security) = with_admin(self.addresses, self.admin)?;

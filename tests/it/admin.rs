@@ -1,6 +1,7 @@
 //! The admin API over sockets.
 
 mod metadata;
+mod page;
 #[cfg(feature = "cli")]
 mod schemathesis;
 mod security;

@@ -26,6 +26,7 @@ mod machines;
 mod metrics_and_health;
 mod mtls;
 mod oslogin;
+mod page;
 mod prometheus;
 mod protocol;
 mod rate_limits;

@@ -2,6 +2,7 @@
 
 mod keys;
 mod minted;
+mod readiness;
 mod reload;
 mod revocation;
 

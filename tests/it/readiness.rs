@@ -1,5 +1,10 @@
 //! Servers that are not ready: what clients see at the socket, and which state a server has after a switch.
 
+#[cfg(feature = "cli")]
+mod clients;
+#[cfg(feature = "cli")]
+mod program;
+mod settings;
 mod start;
 
 use crate::support::{Client, V1, ask_metrics, eventually, get};
@@ -131,6 +136,8 @@ async fn a_hanging_server_accepts_and_does_not_answer_until_the_client_leaves() 
         assert!(day.is_err(), "a request that hangs is not answered later: {day:?}");
     }
     eventually("connections of clients that left are closed", async || open_connections(&server).await == 0).await;
+    let statuses: Vec<_> = server.requests().received().iter().map(|request| request.status()).collect();
+    assert_eq!(statuses, [None, None], "the journal");
     assert_eq!(get(&server, "instance/id").await.status, 200);
 }
 
@@ -241,6 +248,17 @@ async fn a_given_listener_keeps_its_address() {
     assert_eq!(connect_error(address).await, Some(ConnectionRefused));
     server.readiness().set_ready().await.unwrap();
     assert_eq!(connect_error(address).await, None);
+}
+
+#[tokio::test]
+async fn readyz_says_that_the_server_is_set_not_ready() {
+    let server = builder().metrics("127.0.0.1:0", "/metrics").start().await.unwrap();
+    assert_eq!(ask_metrics(&server, "/readyz").await, (200, "ok\n".to_owned()));
+    server.readiness().set_not_ready(NotReady::Refuse).await.unwrap();
+    assert_eq!(ask_metrics(&server, "/readyz").await, (503, "the server is set not ready\n".to_owned()));
+    assert_eq!(ask_metrics(&server, "/healthz").await.0, 200);
+    server.readiness().set_ready().await.unwrap();
+    assert_eq!(ask_metrics(&server, "/readyz").await.0, 200);
 }
 
 #[tokio::test]

@@ -48,13 +48,7 @@ impl BodyFault {
 }
 
 impl Cut {
-    /// The number of bytes before the cut.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "a cast from a float saturates, and the result is limited to the length"
-    )]
+    /// The number of bytes before the cut. A cast from a float saturates.
     fn position(self, length: usize) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.min(length),

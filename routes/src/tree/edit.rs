@@ -154,7 +154,7 @@ impl Node {
     }
 
     /// Whether there are guest attributes at or below this node.
-    fn is_filled(&self) -> bool {
+    pub(super) fn is_filled(&self) -> bool {
         let Self::Dir(dir) = self else { return false };
         if dir.is_closed { !dir.entries.is_empty() } else { dir.entries.values().any(|entry| entry.node.is_filled()) }
     }

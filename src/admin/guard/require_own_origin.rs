@@ -1,12 +1,14 @@
 //! Refuses requests that a browser sends for a page of another site.
 
 use super::{Guard, Head};
+use crate::admin::page;
 use crate::admin::problem::Problem;
 use http::header;
 
 const CROSS_SITE: &[u8] = b"cross-site";
 
-/// Allows requests without `Origin`, and those whose `Origin` is this server by the name in `Host`.
+/// Allows requests without `Origin`, and those whose `Origin` is this server by the name in `Host`. A link of another site may open the
+/// page, which shows that site nothing.
 #[derive(Debug)]
 pub(in crate::admin) struct RequireOwnOrigin;
 
@@ -18,7 +20,9 @@ impl Guard for RequireOwnOrigin {
         if request.headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes())) {
             return Err(Problem::forbidden("the Origin header names another site: a page of it must not use this API"));
         }
-        if request.headers.get_all("sec-fetch-site").iter().any(|site| site.as_bytes() == CROSS_SITE) {
+        let is = |name: &str, value: &[u8]| request.headers.get_all(name).iter().any(|it| it.as_bytes() == value);
+        let opens_page = page::is_file(request.uri.path()) && is("sec-fetch-mode", b"navigate");
+        if is("sec-fetch-site", CROSS_SITE) && !opens_page {
             return Err(Problem::forbidden(
                 "Sec-Fetch-Site is cross-site: a page of another site must not use this API",
             ));
@@ -47,5 +51,15 @@ mod tests {
         for site in ["same-origin", "none"] {
             assert_eq!(with("sec-fetch-site", site), 200, "{site}");
         }
+    }
+
+    #[test]
+    fn a_link_of_another_site_opens_the_page_and_nothing_else() {
+        let linked = |path: &str, mode: &str| {
+            let request = Request::get(path).header("host", "127.0.0.1:9001").header("sec-fetch-site", "cross-site");
+            status(&RequireOwnOrigin, request.header("sec-fetch-mode", mode).body("").unwrap())
+        };
+        assert_eq!((linked("/", "navigate"), linked("/", "no-cors")), (200, 403));
+        assert_eq!(linked("/__admin/metadata", "navigate"), 403);
     }
 }

@@ -22,13 +22,13 @@ pub(super) fn text(event: &Value) -> String {
 
 /// What is unusual about the request.
 fn notes(event: &Value) -> String {
-    let waited = &event["metadataServer"]["waited"];
+    let waited = &event["request"]["metadataServer"]["waited"];
     let waited = match (waited["endedBy"].as_str(), waited["milliseconds"].as_u64()) {
         (Some("none"), _) | (None, _) => None,
         (Some("change"), Some(time)) => Some(format!("waited {time} ms for a change")),
         (Some(end), time) => Some(format!("waited {} ms, ended by {end}", time.unwrap_or_default())),
     };
-    let left = (event["metadataServer"]["clientLeft"] == true).then(|| "the client left".to_owned());
+    let left = (event["request"]["metadataServer"]["clientLeft"] == true).then(|| "the client left".to_owned());
     let unmatched = (event["wasMatched"] == false).then(|| "unmatched".to_owned());
     let notes: Vec<_> = [waited, left, unmatched].into_iter().flatten().collect();
     if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) }
@@ -47,7 +47,6 @@ mod tests {
             "response": {"status": status},
             "timing": {"totalTime": 3},
             "wasMatched": true,
-            "metadataServer": {},
         });
         change(&mut event);
         event
@@ -68,7 +67,7 @@ mod tests {
         let waited = |ended_by: &str, left: bool| {
             let status = if left { Value::Null } else { 200.into() };
             let line = text(&event(status, |event| {
-                event["metadataServer"] =
+                event["request"]["metadataServer"] =
                     json!({"waited": {"milliseconds": 3, "endedBy": ended_by}, "clientLeft": left});
             }));
             line.split_once("/a?b=c ").unwrap().1.to_owned()

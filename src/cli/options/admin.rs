@@ -62,6 +62,11 @@ impl Admin {
         Ok(builder.admin(self.admin_host.iter().fold(options, AdminOptions::allow_host)))
     }
 
+    /// Whether the listener is opened.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.admin.is_some() || self.admin_socket.is_some()
+    }
+
     /// Opens the listener at a free port of 127.0.0.1, unless an option names another place.
     pub(in crate::cli) fn enable(&mut self) {
         if self.admin_socket.is_none() {
@@ -102,7 +107,7 @@ impl Admin {
 
     /// A warning about options that are given without effect.
     pub(super) fn without_effect(&self) -> Option<String> {
-        if self.admin.is_some() || self.admin_socket.is_some() {
+        if self.is_enabled() {
             return None;
         }
         let given = [

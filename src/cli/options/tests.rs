@@ -202,6 +202,7 @@ fn options_without_effect_are_warnings() {
             "--domain-socket m.sock -port :80 --interface ::1 --tls-port 1",
             "--port does nothing: --domain-socket replaces TCP",
         ),
+        ("--not-ready hang", "--not-ready does nothing: add --ready-after or --admin"),
         ("--metricsPort 9000", "--metrics-port does nothing: add --metrics-enabled"),
         (
             "--metrics-interface a --metrics-path /m --metricsEnabled=false",

@@ -189,6 +189,23 @@ mod tests {
         assert_eq!(client.read_u8().await.unwrap_err().kind(), ConnectionReset);
     }
 
+    /// A forked process has all descriptors until it executes its program.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_second_descriptor_of_the_listener_does_not_keep_it_listening() {
+        let (mut listener, address) = listener("127.0.0.1:0").await;
+        let mut forked = Vec::new();
+        for _ in 0..3 {
+            let Listener::Tcp(socket) = &listener else { panic!("{listener:?}") };
+            forked.push(SockRef::from(socket).try_clone().unwrap());
+            listener.refuse().unwrap();
+            assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ConnectionRefused);
+            assert_taken(address);
+            listener.listen().unwrap();
+            TcpStream::connect(address).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn a_unix_socket_refuses_and_keeps_its_path_and_mode() {
         use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,7 @@
 //! `/__admin/tokens`.
 
 use super::{Admin, builder, problem};
+use crate::events::EventStream;
 use crate::support::{Client, get};
 use gce_metadata_server::{CredentialSource, Server};
 use serde_json::{Value, json};
@@ -147,12 +148,13 @@ async fn no_answer_holds_a_credential() {
             json!({"access_token": format!("ya29.given-{secret}"), "id_token": format!("e30.given-{secret}.e30")});
         let put = [headers[0], ("content-type", "application/json")];
         assert_eq!(admin.send("PUT", ACCOUNT, &put, &given.to_string()).await.status, 204);
+        let (_, events) = EventStream::try_open(&server, "", &[headers[0], ("last-event-id", "0")]).await;
         let mut asked = 0;
         for (path, item) in admin.get_described(&headers).await {
             for method in item.as_object().unwrap().keys().filter(|it| *it != "parameters") {
                 let path = path.replace("{account}", "default").replace("{path}", "instance/service-accounts");
-                // Last, since it ends the server's listeners.
-                if path.ends_with("shutdown") {
+                // One ends the server's listeners, the other has an answer without an end, which is read below.
+                if path.ends_with("shutdown") || path.ends_with("events") {
                     continue;
                 }
                 let path = path.strip_prefix("/__admin/").unwrap();
@@ -165,6 +167,12 @@ async fn no_answer_holds_a_credential() {
             }
         }
         assert!(asked >= 19, "{asked}");
+        for path in [TOKEN, IDENTITY] {
+            get(&server, path).await;
+        }
+        let (text, _) = tokio::join!(events.text(), server.shutdown());
+        assert!(text.contains("event: request") && text.contains("event: token"), "{text}");
+        assert!(!text.contains(secret) && !made.iter().any(|token| text.contains(token.as_str())), "{text}");
     }
 }
 

@@ -80,7 +80,7 @@ async fn follow_prints_entries_in_json_and_reports_errors_of_the_admin_api() {
     let mut following = program(&server, &args).spawn().unwrap();
     let line = BufReader::new(following.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     let event: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(event["metadataServer"]["path"], "instance/preemptd");
+    assert_eq!(event["request"]["metadataServer"]["path"], "instance/preemptd");
     server.shutdown().await;
     following.wait().unwrap();
 
@@ -98,7 +98,7 @@ async fn requests_prints_entries_in_json_one_per_line() {
     let lines = ok(program(&server, &["requests", "--format", "json"]));
     let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 3);
-    assert_eq!(events[1]["metadataServer"]["token"]["scopes"][0], "a");
+    assert_eq!(events[1]["request"]["metadataServer"]["token"]["scopes"][0], "a");
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pages! {
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
     the_commands_of_mtls_work: "docs/mtls.md",
     the_commands_of_oslogin_work: "docs/oslogin.md",
+    the_commands_of_page_work: "docs/page.md",
+    the_commands_of_readiness_work: "docs/readiness.md",
     the_commands_of_reference_http_work: "docs/reference-http.md",
     the_commands_of_scenarios_work: "docs/scenarios.md",
     the_commands_of_security_work: "docs/security.md",
@@ -67,7 +69,7 @@ fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
         |block: &Block| block.language == language && !matches!(block.note, Some(Note::Copy(_) | Note::File(_)));
     for (page, block) in super::blocks().into_iter().filter(|(_, block)| is_program(block)) {
         let reader = Reader::new();
-        let exports = reader.run("gce-metadata-server").unwrap();
+        let exports = reader.run("gce-metadata-server --admin 0").unwrap();
         reader.run(&exports).unwrap();
         let program = reader.write(&format!("program.{extension}"), &block.text);
         let modules = repository("target/clients/node/node_modules");

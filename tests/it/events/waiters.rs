@@ -11,15 +11,14 @@ async fn waiting_requests_are_listed_until_they_are_answered_or_left() {
     let mut admin = Admin::of(&server).await;
     assert_eq!(admin.get("waiters").await.json(), json!({"waiters": [], "meta": {"total": 0}}));
     let mut events = EventStream::open(&server, "?types=waiting,woken", &[]).await;
-    let poll = async |path: &str| {
-        let mut client = Client::connect(&server).await;
-        let path = path.to_owned();
+    let poll = |mut client: Client, path: String| {
         tokio::spawn(async move { client.try_get(&path).await.map(|answer| answer.body) })
     };
     let tag = get(&server, "instance/preempted").await.etag().to_owned();
-    let preempted = poll(&format!("instance/preempted?wait_for_change=true&last_etag={tag}&timeout_sec=900")).await;
+    let path = format!("instance/preempted?wait_for_change=true&last_etag={tag}&timeout_sec=900");
+    let preempted = poll(Client::connect(&server).await, path);
     events.next().await.unwrap();
-    let left = poll("instance/?recursive=true&wait_for_change=true").await;
+    let left = poll(Client::connect(&server).await, "instance/?recursive=true&wait_for_change=true".to_owned());
     events.next().await.unwrap();
 
     let listed = admin.get("waiters").await.json();

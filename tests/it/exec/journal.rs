@@ -126,7 +126,8 @@ fn the_journal_is_written_as_json_lines_also_if_a_signal_ends_the_command() {
         std::fs::write(&file, "an older journal, which is longer than the new one".repeat(100)).unwrap();
         let command = shell(&["--journal-out", file.to_str().unwrap()], &format!("{ASK}; {end}"));
         assert_eq!(ended(command), (String::new(), Some(expected)));
-        let paths: Vec<_> = lines(&file).iter().map(|event| event["metadataServer"]["path"].clone()).collect();
+        let paths: Vec<_> =
+            lines(&file).iter().map(|event| event["request"]["metadataServer"]["path"].clone()).collect();
         assert_eq!(paths, ["instance/id", "instance/preemptd"]);
     }
     assert_eq!(lines(&file)[1]["response"]["status"], 404);
@@ -139,7 +140,7 @@ fn the_journal_has_a_request_that_the_command_left_waiting() {
     let wait = "curl -s -m 1 -o /dev/null -H Metadata-Flavor:Google \
         \"http://$GCE_METADATA_HOST/computeMetadata/v1/instance/preempted?wait_for_change=true\"; true";
     assert_eq!(ended(shell(&["--journal-out", file.to_str().unwrap()], wait)), (String::new(), Some(0)));
-    let waited = &lines(&file)[0]["metadataServer"]["waited"];
+    let waited = &lines(&file)[0]["request"]["metadataServer"]["waited"];
     assert!(["client", "stop"].contains(&waited["endedBy"].as_str().unwrap()), "{waited}");
 }
 

@@ -103,7 +103,8 @@ async fn builder_methods_set_the_members_of_the_document() {
         .time_to_live(seconds(7));
     let guard = server.faults().add(answer).unwrap();
     let expected = json!({
-        "id": guard.id(), "uuid": guard.id(), "name": "all", "priority": 2, "matched": 0, "injected": 0, "completed": false,
+        "id": guard.id(), "uuid": guard.id(), "name": "all", "priority": 2,
+        "metadata": {"metadataServer": {"matched": 0, "injected": 0, "completed": false}},
         "request": {
             "path": "instance/id", "method": "GET", "headers": {"a": {"equalTo": "b"}},
             "queryParameters": {"c": {"equalTo": "d"}}, "clientIp": {"equalTo": "10.0.0.7"},

@@ -47,3 +47,10 @@ fn java_wiremock_reads_the_journal() {
     let libraries = format!("{}/*", repository("target/clients/java").display());
     run(Path::new("java"), &["-cp", &libraries], "java/Journal.java");
 }
+
+#[test]
+#[ignore = "needs the packages that scripts/test installs"]
+fn java_wiremock_makes_and_removes_faults() {
+    let libraries = format!("{}/*", repository("target/clients/java").display());
+    run(Path::new("java"), &["-cp", &libraries], "java/Faults.java");
+}

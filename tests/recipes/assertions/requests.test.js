@@ -48,7 +48,7 @@ test('every request has the header', async () => {
 
 test('a token is requested at most once a minute', async () => {
   const { requests } = await (await fetch(`${ADMIN}/requests`)).json();
-  const tokens = requests.filter((event) => event.metadataServer.token?.kind === 'access');
+  const tokens = requests.filter((event) => event.request.metadataServer.token?.kind === 'access');
   const dates = tokens.map((event) => event.request.loggedDate).sort((a, b) => a - b);
   assert.ok(dates.length > 0, 'no token was requested');
   assert.ok(dates.every((date, index) => index === 0 || date - dates[index - 1] >= 60_000), `${dates}`);

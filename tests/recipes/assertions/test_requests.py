@@ -53,7 +53,8 @@ def test_every_request_has_the_header():
 
 def test_a_token_is_requested_at_most_once_a_minute():
     events = requests.get(f"{ADMIN}/__admin/requests").json()["requests"]
-    tokens = [event for event in events if event["metadataServer"].get("token", {}).get("kind") == "access"]
-    dates = sorted(event["request"]["loggedDate"] for event in tokens)
+    asked = [event["request"] for event in events]
+    tokens = [request for request in asked if request["metadataServer"].get("token", {}).get("kind") == "access"]
+    dates = sorted(request["loggedDate"] for request in tokens)
     assert dates, "no token was requested"
     assert all(later - earlier >= 60_000 for earlier, later in zip(dates, dates[1:])), dates

@@ -31,7 +31,9 @@ impl Problem {
     fn of(event: &Value) -> Option<Self> {
         let status = event["response"]["status"].as_u64().filter(|status| *status >= 400)?;
         let request = target(event);
-        if let (Some(false), Some(key)) = (event["wasMatched"].as_bool(), event["metadataServer"]["path"].as_str()) {
+        if let (Some(false), Some(key)) =
+            (event["wasMatched"].as_bool(), event["request"]["metadataServer"]["path"].as_str())
+        {
             return Some(Self::Lacking { key: key.to_owned() });
         }
         let headers = &event["request"]["headers"];
@@ -111,12 +113,15 @@ mod tests {
     use serde_json::json;
 
     fn event(url: &str, status: u64) -> Value {
-        json!({
+        let mut event = json!({
             "request": {"method": "GET", "url": url, "host": "169.254.169.254", "headers": {"Metadata-Flavor": "Google"}},
             "response": {"status": status},
             "wasMatched": status != 404,
-            "metadataServer": url.strip_prefix("/v1/").map_or(json!({}), |path| json!({"path": path})),
-        })
+        });
+        if let Some(path) = url.strip_prefix("/v1/") {
+            event["request"]["metadataServer"] = json!({"path": path});
+        }
+        event
     }
 
     fn lines(events: &[Value]) -> Vec<String> {

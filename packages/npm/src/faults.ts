@@ -56,9 +56,14 @@ export class Fault {
     this.#admin = admin;
   }
 
-  /** The fault with its counters: `matched`, `injected`, `completed`. */
+  /** The fault, with its counters in `metadata.metadataServer`: `matched`, `injected`, `completed`. */
   async document(): Promise<any> {
     return this.#admin.call('GET', `mappings/${this.id}`);
+  }
+
+  /** How many requests were answered by the fault. */
+  async injected(): Promise<number> {
+    return (await this.document()).metadata.metadataServer.injected;
   }
 
   /** Removes the fault. */

@@ -21,7 +21,7 @@ async function statuses(count) {
 test('instructions are consumed one by one', async () => {
   const added = await vm.faults.add(TOKEN, { instructions: ['return-503', 'return-429'] });
   assert.deepEqual(await statuses(3), [503, 429, 200]);
-  assert.equal((await added.document()).injected, 2);
+  assert.equal(await added.injected(), 2);
   assert.deepEqual((await vm.faults.list()).map(({ id }) => id), [added.id]);
 });
 

@@ -73,14 +73,14 @@ class Fault:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The fault with its counters as they are now: `matched`, `injected`, `completed`."""
+        """The fault, with its counters as they are now in `metadata.metadataServer`: `matched`, `injected`, `completed`."""
         document: dict[str, Any] = self._admin.call("GET", f"mappings/{self.id}")
         return document
 
     @property
     def injected(self) -> int:
         """How many requests were answered by the fault."""
-        count: int = self.document["injected"]
+        count: int = self.document["metadata"]["metadataServer"]["injected"]
         return count
 
     def remove(self) -> None:

@@ -57,7 +57,7 @@ def test_a_large_config_needs_a_file() -> None:
 
 def test_stop_ends_the_process_and_keeps_the_log() -> None:
     vm = MetadataServer()
-    assert "listening" in vm.log
+    eventually(lambda: "listening" in vm.log)
     vm.stop()
     vm.stop()
     assert not runs(vm.pid)

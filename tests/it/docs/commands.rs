@@ -67,7 +67,9 @@ fn every_page_with_commands_is_followed() {
 /// Runs the pages' programs in this language, which see the VM of the built-in sample.
 fn run_programs(language: &str, extension: &str, interpreter: &[&str]) {
     let mut count = 0;
-    let is_program = |block: &Block| block.language == language && !matches!(block.note, Some(Note::Copy(_)));
+    // Files are programs that the page's commands run.
+    let is_program =
+        |block: &Block| block.language == language && !matches!(block.note, Some(Note::Copy(_) | Note::File(_)));
     for (page, block) in super::blocks().into_iter().filter(|(_, block)| is_program(block)) {
         let reader = Reader::new();
         let exports = reader.run("gce-metadata-server --admin 0").unwrap();

@@ -12,7 +12,7 @@ export interface Answer {
   body: any;
 }
 
-/** Sends requests to the admin API of one server. It uses no proxy, whatever the environment says. */
+/** Sends requests to the admin API of one server. It ignores the proxies of the environment. */
 export class Admin {
   readonly #agent = new http.Agent();
 

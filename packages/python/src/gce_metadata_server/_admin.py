@@ -18,7 +18,7 @@ NO_BODY = object()
 
 
 class Admin:
-    """Sends requests to the admin API of one server. It uses no proxy, whatever the environment says."""
+    """Sends requests to the admin API of one server. It ignores the proxies of the environment."""
 
     def __init__(self, url: str) -> None:
         self.url = url

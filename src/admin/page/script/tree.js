@@ -129,7 +129,7 @@ function select(path) {
 const itemOf = (path) => [...byId("tree").children].find((item) => item.dataset.key === path);
 const rowOf = (path) => itemOf(path)?.firstElementChild;
 
-/** Shows a node of the tree, whatever the filter is. */
+/** Shows a node of the tree even if the filter excludes it. */
 function reveal(path) {
   const name = path.replace(/\/$/, "");
   const node = nodes.get(name) ?? nodes.get(`${name}/`);

@@ -14,7 +14,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
             "health",
         ],
     ),
-    ("Other Commands", &["certs", "tpm", "schema", "completions", "man", "help"]),
+    ("Other Commands", &["certs", "tpm", "pkcs11", "schema", "completions", "man", "help"]),
 ];
 
 const HELP: &str = "Print this message, or the help of a command";

@@ -8,7 +8,8 @@ test('the work is saved when the machine is preempted', async () => {
   const worker = spawn(process.execPath, ['worker.mjs'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
   assert.equal((await lines.next()).value, 'working');
-  assert.ok((await fetch(`${scenarios}/preemption/run`, { method: 'POST' })).ok);
+  const run = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"parameters": {"notice": 120}}' };
+  assert.ok((await fetch(`${scenarios}/preemption/run`, run)).ok);
   assert.equal((await lines.next()).value, 'saved');
   assert.ok((await fetch(`${scenarios}/reset`, { method: 'POST' })).ok);
 });

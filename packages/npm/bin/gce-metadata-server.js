@@ -13,13 +13,14 @@ try {
   console.error(`error: ${error.message}`);
   process.exit(1);
 }
-const program = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
-
-// A terminal sends its signals to the program too. Others, such as those of a process manager, come to this process only.
+let program;
+// Before the program starts, so that no signal ends this process alone. A terminal sends its signals to the program too; others, such
+// as those of a process manager, come to this process only.
 for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) {
   const isOfTerminal = process.stdin.isTTY && (signal === 'SIGINT' || signal === 'SIGQUIT');
   process.on(signal, () => isOfTerminal || program.kill(signal));
 }
+program = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
 
 program.on('error', (error) => {
   console.error(`error: ${binary} can't be executed: ${error.message}`);

@@ -21,11 +21,15 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
     const child = spawn(process.execPath, [script, '--port', '0', '--announce', 'json'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const [line] = await once(child.stdout, 'data');
     const { pid } = JSON.parse(line);
-    // SIGHUP reloads the config.
-    child.kill(signal);
-    if (signal === 'SIGHUP') child.kill('SIGTERM');
-    assert.deepEqual(await once(child, 'exit'), [0, null]);
-    await eventually(() => !runs(pid));
+    try {
+      // SIGHUP reloads the config.
+      child.kill(signal);
+      if (signal === 'SIGHUP') child.kill('SIGTERM');
+      assert.deepEqual(await once(child, 'exit'), [0, null]);
+      await eventually(() => !runs(pid));
+    } finally {
+      if (runs(pid)) process.kill(pid, 'SIGKILL');
+    }
   });
 }
 

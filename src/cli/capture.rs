@@ -42,7 +42,7 @@ Examples, on a VM:
   gce-metadata-server capture --redact -o vm.json --answers answers
   gce-metadata-server capture --redact --follow 10m -o changes.json";
 
-/// Write the metadata of a VM to a config that is served with the same answers, or its changes to a scenario
+/// Write the metadata of a VM to a config, or its changes to a scenario
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Capture {

@@ -36,7 +36,8 @@ fn the_signal_of_a_state_reaches_the_command_and_its_exit_status_is_kept() {
 
 #[test]
 fn the_command_is_killed_when_the_machine_is_off() {
-    let script = format!("trap 'echo TERM' TERM; {STEP}; {STEP}; while :; do sleep 0.1; done");
+    let wait = "until [ \"$terminated\" ]; do sleep 0.1; done";
+    let script = format!("trap 'echo TERM; terminated=1' TERM; {STEP}; {wait}; {STEP}; while :; do sleep 0.1; done");
     let (printed, status) = output(shell(&["--scenario", MANUAL], &script));
     assert_eq!((&*printed, status), ("TERM\n", Some(128 + 9)));
 }

@@ -123,8 +123,9 @@ fn a_log_has_at_most_16_streams() {
     assert!(LogStream::new(&log, None).is_some());
 }
 
+/// The queue is bounded, so a writer that is interrupted while it drains the queue may let others drop events.
 #[test]
-fn no_event_is_lost_while_threads_emit_and_read() {
+fn each_event_is_read_or_counted_in_a_gap_while_threads_emit_and_read() {
     let (log, events) = log();
     let mut stream = LogStream::new(&log, None).unwrap();
     let lines = std::thread::scope(|scope| {
@@ -137,6 +138,12 @@ fn no_event_is_lost_while_threads_emit_and_read() {
         lines.extend(read(&mut stream));
         lines
     });
-    let numbers = lines.iter().map(|line| line.split_once(' ').unwrap().0.parse::<u64>().unwrap());
-    assert!(numbers.eq(1..=800), "{lines:?}");
+    let mut last = 0;
+    for line in &lines {
+        let (number, text) = line.split_once(' ').unwrap();
+        let records: u64 = text.strip_prefix("gap of ").map_or(1, |count| count.parse().unwrap());
+        last += records;
+        assert_eq!(last, number.parse::<u64>().unwrap(), "{lines:?}");
+    }
+    assert_eq!(last, 800);
 }

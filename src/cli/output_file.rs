@@ -1,11 +1,11 @@
-//! Output path of a new key or certificate, checked for writability before the TPM makes the key.
+//! Output path of a new key or certificate, checked for writability before the device makes the key.
 
 use anyhow::{Context, anyhow};
 use gce_metadata_server::certs::create_file;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A file to create. It is created with its content, so that a program killed earlier leaves no empty file behind.
 pub(super) struct OutputFile<'a> {
@@ -50,7 +50,7 @@ fn try_create(path: &Path, mode: u32) -> io::Result<()> {
 
 /// The path of a file that may not exist yet, with symbolic links in the path of its folder resolved.
 #[cfg(feature = "tpm")]
-fn canonical(path: &Path) -> io::Result<PathBuf> {
+fn canonical(path: &Path) -> io::Result<std::path::PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default()))
 }

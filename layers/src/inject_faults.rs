@@ -40,12 +40,11 @@ pub use delay::FaultDelay;
 #[cfg(doc)]
 use crate::{AbortConnection, BodyFault, CloseConnection, FailAbortedLayer};
 
+use crate::direct_or_boxed::DirectOrBoxed;
 use crate::request_head::RequestHead;
 use action::Outcome;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, Uri, Version};
-use pin_project_lite::pin_project;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio_util::sync::CancellationToken;
@@ -169,7 +168,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody, S::Error>;
+    type Future = DirectOrBoxed<S::Future, ResBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -177,12 +176,11 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let Some(action) = self.plan.action(&FaultRequest::of(&request)) else {
-            return ResponseFuture { state: State::Usual { inner: self.inner.call(request) } };
+            return DirectOrBoxed::direct(self.inner.call(request));
         };
         let unready = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, unready);
-        let answer = Box::pin(inject(action, inner, request, self.stop.clone()));
-        ResponseFuture { state: State::Faulty { answer } }
+        DirectOrBoxed::boxed(inject(action, inner, request, self.stop.clone()))
     }
 }
 
@@ -204,44 +202,6 @@ where
     };
     response.extensions_mut().extend(marks);
     Ok(response)
-}
-
-type Answer<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
-
-pin_project! {
-    /// The future of [`InjectFaults`].
-    pub struct ResponseFuture<F, B, E> {
-        #[pin]
-        state: State<F, B, E>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum State<F, B, E> {
-        Usual { #[pin] inner: F },
-        Faulty { answer: Answer<B, E> },
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F, B, E>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Usual { inner } => inner.poll(cx),
-            Projected::Faulty { answer } => answer.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<F, B, E> std::fmt::Debug for ResponseFuture<F, B, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

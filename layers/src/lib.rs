@@ -63,6 +63,7 @@ struct ReadmeExamples;
 mod accessors;
 mod allowed_hosts;
 mod connection;
+mod direct_or_boxed;
 mod path;
 mod query;
 mod rejection;
@@ -98,6 +99,7 @@ pub use body_fault::{BodyFault, FaultableBody, apply_body_fault};
 pub use capture_body::{CaptureBody, CapturedBody};
 pub use connection::{Connection, Fingerprint, PeerIdentity};
 pub use delay_answers::{DelayAnswers, DelayAnswersLayer, Delays};
+pub use direct_or_boxed::DirectOrBoxed;
 pub use etag::{EntityTag, Etag, EtagLayer, entity_tag};
 pub use inject_faults::{FaultAction, FaultDelay, FaultPlan, FaultRequest, InjectFaults, InjectFaultsLayer};
 #[cfg(feature = "rate-limit")]

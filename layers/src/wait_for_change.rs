@@ -34,17 +34,16 @@ mod record_waits;
 
 pub use record_waits::{BegunWait, RecordWaits};
 
+use crate::direct_or_boxed::DirectOrBoxed;
 use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, header, request};
-use pin_project_lite::pin_project;
 use record_waits::RecordedWait;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -193,7 +192,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody, S::Error>;
+    type Future = DirectOrBoxed<S::Future, ResBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -202,7 +201,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let query = Query::parse(request.uri().query());
         if !query.wait_for_change {
-            return ResponseFuture { state: State::Direct { inner: self.inner.call(request) } };
+            return DirectOrBoxed::direct(self.inner.call(request));
         }
         // The instance that was polled ready takes the first call, and waits; its clone stays behind.
         let clone = self.inner.clone();
@@ -212,7 +211,7 @@ where
             stop: self.shared.stop.clone(),
             waiters: self.shared.waiters.clone(),
         };
-        ResponseFuture { state: State::Waiting { waiter: Box::pin(waiter.wait(query, request)) } }
+        DirectOrBoxed::boxed(waiter.wait(query, request))
     }
 }
 
@@ -301,39 +300,6 @@ async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-pin_project! {
-    /// The future of [`WaitForChange`].
-    pub struct ResponseFuture<F, B, E> {
-        #[pin]
-        state: State<F, B, E>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum State<F, B, E> {
-        Direct { #[pin] inner: F },
-        Waiting { waiter: BoxedAnswer<B, E> },
-    }
-}
-
-/// Boxed, so that only requests that may wait allocate.
-type BoxedAnswer<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
-
-impl<F, B, E> Future for ResponseFuture<F, B, E>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Direct { inner } => inner.poll(cx),
-            Projected::Waiting { waiter } => waiter.as_mut().poll(cx),
-        }
     }
 }
 

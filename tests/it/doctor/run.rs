@@ -63,7 +63,7 @@ fn requests_without_the_header_are_errors() {
 }
 
 #[test]
-fn a_command_that_asks_nobody_gets_the_likely_causes_in_its_environment() {
+fn the_likely_causes_of_a_command_without_requests_are_those_of_its_environment() {
     let mut command = doctor(&["--once"], "exit 4");
     command.env("HTTP_PROXY", "http://proxy.example.com:3128").env("NO_GCE_CHECK", "true");
     let (lines, stderr, status) = diagnosis(command);

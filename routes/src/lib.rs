@@ -45,7 +45,7 @@ pub use metadata::{Finding, Metadata, MetadataError, Severity, Walk, nearest};
 pub use options::RouterOptions;
 pub use os_login::OsLogin;
 pub use paths::{V1, below_v1};
-pub use router::{Resolved, ResponseFuture, RouteConflict, Router};
+pub use router::{Outcome, ResponseFuture, RouteConflict, Router};
 pub use snapshot::{Publisher, Reader, Snapshot};
 pub use token::TokenSources;
 pub use tree::{Array, Dir, EditError, GuestAttributes, Leaf, Node, OutlineNode, Tree};

@@ -25,6 +25,7 @@ use crate::os_login::OsLogin;
 use crate::schema::{self, Rule};
 use bytes::Bytes;
 use gce_metadata_layers::{Format, parse_bool};
+use http::HeaderValue;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +61,16 @@ impl Tree {
     /// assert!(tree.get("project/numericProjectId").is_none());
     /// ```
     pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
-        path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
+        let (mut node, mut rest) = (&self.root, path);
+        // A loop over bytes: segments are short, and the search of `str::split` is for long texts.
+        while !rest.is_empty() {
+            let (segment, after) = rest.split_at(rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len()));
+            if !segment.is_empty() {
+                node = node.child(segment)?;
+            }
+            rest = after.strip_prefix('/').unwrap_or(after);
+        }
+        Some(node)
     }
 
     /// The section `osLogin` of the config, without the secrets and codes of challenges; `None` without OS Login.
@@ -236,7 +246,17 @@ impl fmt::Debug for Leaf {
 struct RenderCache {
     json: Memo<Bytes>,
     text: Memo<Bytes>,
-    listing: Memo<Bytes>,
+    /// The entity tag of the JSON, which all forms of a value have.
+    tag: Memo<HeaderValue>,
+    /// Boxed, because most nodes are leaves, which have none.
+    listing: Memo<Box<Listing>>,
+}
+
+/// A listing and its entity tag.
+#[derive(Debug)]
+struct Listing {
+    names: Bytes,
+    tag: HeaderValue,
 }
 
 #[cfg(test)]

@@ -66,3 +66,5 @@ mod pkcs11;
 mod program;
 #[cfg(feature = "cli")]
 mod recipes;
+#[cfg(feature = "cli")]
+mod systemd;

@@ -39,6 +39,7 @@ pages! {
     the_commands_of_exec_work: "docs/exec.md",
     the_commands_of_deploy_work: "docs/deploy.md",
     the_commands_of_journal_work: "docs/journal.md",
+    the_commands_of_kubernetes_work: "docs/kubernetes.md",
     the_commands_of_metrics_work: "docs/metrics.md",
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
     the_commands_of_mtls_work: "docs/mtls.md",

@@ -59,6 +59,8 @@ mod exec;
 #[cfg(feature = "cli")]
 mod guests;
 #[cfg(feature = "cli")]
+mod kubernetes;
+#[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]
 mod pkcs11;
@@ -66,3 +68,5 @@ mod pkcs11;
 mod program;
 #[cfg(feature = "cli")]
 mod recipes;
+#[cfg(feature = "cli")]
+mod systemd;

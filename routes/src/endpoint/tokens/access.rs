@@ -48,12 +48,14 @@ impl Represent for Granted {
             return Ok(lines(self));
         }
         // Only the lifetime differs between the answers with a token, so the token is encoded once.
-        let (token, expires_in, token_type) =
-            (self.access_token.expose_encoded(json_string), self.expires_in, self.token_type);
+        let token = self.access_token.expose_encoded(json_string);
         let mut json = String::with_capacity(token.len() + 80);
         json.push_str(r#"{"access_token":"#);
         json.push_str(token);
-        let _ = write!(json, r#","expires_in":{expires_in},"token_type":"{token_type}"}}"#);
+        let _ = write!(json, r#","expires_in":{}"#, self.expires_in);
+        json.push_str(r#","token_type":""#);
+        json.push_str(self.token_type);
+        json.push_str(r#""}"#);
         Ok(Representation::new(json.into(), JSON).untagged())
     }
 }

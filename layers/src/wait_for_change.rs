@@ -30,8 +30,10 @@
 //! # }
 //! ```
 
+mod changes;
 mod record_waits;
 
+pub use changes::{Changes, Subscription};
 pub use record_waits::{BegunWait, RecordWaits};
 
 use crate::direct_or_boxed::DirectOrBoxed;
@@ -47,7 +49,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -55,8 +57,8 @@ use tower_service::Service;
 
 /// Adds [`WaitForChange`] to a service. All services of one layer share its limit of waiters.
 #[derive(Debug, Clone)]
-pub struct WaitForChangeLayer<T> {
-    changes: watch::Receiver<T>,
+pub struct WaitForChangeLayer<C> {
+    changes: C,
     stop: CancellationToken,
     waiters: Waiters,
 }
@@ -117,12 +119,13 @@ pub enum WaitEnd {
     Stop,
 }
 
-impl<T> WaitForChangeLayer<T> {
-    /// A layer that wakes waiting requests when `changes` does. The value in the channel is not used.
+impl<C: Changes> WaitForChangeLayer<C> {
+    /// A layer that wakes waiting requests when `changes` does: a [`watch::Receiver`](tokio::sync::watch::Receiver), whose value is not
+    /// used, or for the router of gce-metadata-routes `router.changes()`.
     ///
-    /// The inner service must answer from the state behind this channel: waiters do not wake when another state changes. For the
-    /// router of gce-metadata-routes, that is `router.reader().changes()`. When the sender is dropped, all waiters are answered.
-    pub fn new(changes: watch::Receiver<T>) -> Self {
+    /// The inner service must answer from the state behind `changes`: waiters do not wake when another state changes. When the sender of
+    /// the channel is dropped, all waiters are answered.
+    pub fn new(changes: C) -> Self {
         Self { changes, stop: CancellationToken::new(), waiters: Waiters::default() }
     }
 
@@ -139,8 +142,8 @@ impl<T> WaitForChangeLayer<T> {
     }
 }
 
-impl<S, T> Layer<S> for WaitForChangeLayer<T> {
-    type Service = WaitForChange<S, T>;
+impl<S, C: Clone> Layer<S> for WaitForChangeLayer<C> {
+    type Service = WaitForChange<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { changes, stop, waiters } = self;
@@ -151,42 +154,42 @@ impl<S, T> Layer<S> for WaitForChangeLayer<T> {
 
 /// The state of a waiting request. It is shared, because servers clone the service for each request, and few wait.
 #[derive(Debug)]
-struct Shared<T> {
-    changes: watch::Receiver<T>,
+struct Shared<C> {
+    changes: C,
     stop: CancellationToken,
     waiters: Waiters,
 }
 
 /// Delays the answer to a request with `wait_for_change=true` until its entity tag has changed.
 #[derive(Debug)]
-pub struct WaitForChange<S, T> {
+pub struct WaitForChange<S, C> {
     inner: S,
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared<C>>,
 }
 
-impl<T> WaitForChange<(), T> {
+impl<C: Changes> WaitForChange<(), C> {
     /// The layer that adds this service: [`WaitForChangeLayer::new`].
-    pub fn layer(changes: watch::Receiver<T>) -> WaitForChangeLayer<T> {
+    pub fn layer(changes: C) -> WaitForChangeLayer<C> {
         WaitForChangeLayer::new(changes)
     }
 }
 
-impl<S, T> WaitForChange<S, T> {
+impl<S, C> WaitForChange<S, C> {
     inner_service_accessors!();
 }
 
-impl<S: Clone, T> Clone for WaitForChange<S, T> {
+impl<S: Clone, C> Clone for WaitForChange<S, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, T>
+impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, C>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
-    T: Send + Sync + 'static,
+    C: Changes<Subscription: 'static>,
     ReqBody: Default + Send + 'static,
     ResBody: From<Bytes> + Send + 'static,
 {
@@ -207,7 +210,8 @@ where
         let clone = self.inner.clone();
         let waiter = Waiter {
             inner: mem::replace(&mut self.inner, clone),
-            changes: self.shared.changes.clone(),
+            // Before the first call: a change during it would be lost otherwise.
+            changes: self.shared.changes.subscribe(request.uri()),
             stop: self.shared.stop.clone(),
             waiters: self.shared.waiters.clone(),
         };
@@ -216,14 +220,14 @@ where
 }
 
 /// One request that may wait. Dropping it, as a server does when the client disconnects, releases its permit.
-struct Waiter<S, T> {
+struct Waiter<S, C> {
     inner: S,
-    changes: watch::Receiver<T>,
+    changes: C,
     stop: CancellationToken,
     waiters: Waiters,
 }
 
-impl<S, T> Waiter<S, T> {
+impl<S, C: Subscription> Waiter<S, C> {
     async fn wait<ReqBody, ResBody>(
         mut self,
         query: Query,
@@ -235,8 +239,6 @@ impl<S, T> Waiter<S, T> {
         ResBody: From<Bytes>,
     {
         let (parts, body) = request.into_parts();
-        // Before the first call: a change during it would be lost otherwise.
-        self.changes.mark_unchanged();
         let first = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
         let Some(seen) = query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
         let deadline = query.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -258,7 +260,7 @@ impl<S, T> Waiter<S, T> {
         let start = Instant::now();
         loop {
             let ended_by = tokio::select! {
-                changed = self.changes.changed() => if changed.is_ok() { WaitEnd::Change } else { WaitEnd::Stop },
+                changed = self.changes.changed() => if changed { WaitEnd::Change } else { WaitEnd::Stop },
                 () = self.stop.cancelled() => WaitEnd::Stop,
                 () = at(deadline) => WaitEnd::Timeout,
             };

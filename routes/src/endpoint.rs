@@ -45,6 +45,12 @@ pub trait Endpoint: Send + Sync {
         method == Method::GET || method == Method::HEAD
     }
 
+    /// Whether each answer is the node of the tree at the path of the request, and depends on nothing else; `false` by default. A long
+    /// poll is then woken by the changes of this node only.
+    fn answers_with_node(&self) -> bool {
+        false
+    }
+
     /// Answers a request, at once or with a future.
     fn call(&self, call: Call<'_>) -> Reply;
 }
@@ -53,6 +59,10 @@ pub trait Endpoint: Send + Sync {
 impl<E: Endpoint + ?Sized> Endpoint for Arc<E> {
     fn allows(&self, method: &Method) -> bool {
         (**self).allows(method)
+    }
+
+    fn answers_with_node(&self) -> bool {
+        (**self).answers_with_node()
     }
 
     fn call(&self, call: Call<'_>) -> Reply {

@@ -20,6 +20,10 @@ impl TreeEndpoint {
 }
 
 impl Endpoint for TreeEndpoint {
+    fn answers_with_node(&self) -> bool {
+        true
+    }
+
     fn call(&self, call: Call<'_>) -> Reply {
         find(self.reader.snapshot().tree(), &call).into()
     }

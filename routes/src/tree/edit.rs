@@ -179,7 +179,8 @@ pub(super) fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(V
     Ok((value, unknown))
 }
 
-pub(super) fn segments(path: &str) -> Vec<&str> {
+/// The segments of a path below `/computeMetadata/v1/`.
+pub(crate) fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
 }
 

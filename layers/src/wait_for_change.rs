@@ -189,7 +189,7 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
-    C: Changes<Subscription: 'static>,
+    C: Changes<Subscription: 'static> + Send + Sync + 'static,
     ReqBody: Default + Send + 'static,
     ResBody: From<Bytes> + Send + 'static,
 {
@@ -208,70 +208,73 @@ where
         }
         // The instance that was polled ready takes the first call, and waits; its clone stays behind.
         let clone = self.inner.clone();
+        let (parts, body) = request.into_parts();
         let waiter = Waiter {
             inner: mem::replace(&mut self.inner, clone),
             // Before the first call: a change during it would be lost otherwise.
-            changes: self.shared.changes.subscribe(request.uri()),
-            stop: self.shared.stop.clone(),
-            waiters: self.shared.waiters.clone(),
+            changes: self.shared.changes.subscribe(&parts.uri),
+            shared: Arc::clone(&self.shared),
+            query,
+            parts,
         };
-        DirectOrBoxed::boxed(waiter.wait(query, request))
+        DirectOrBoxed::boxed(waiter.wait(body))
     }
 }
 
 /// One request that may wait. Dropping it, as a server does when the client disconnects, releases its permit.
-struct Waiter<S, C> {
+struct Waiter<S, C: Changes> {
     inner: S,
-    changes: C,
-    stop: CancellationToken,
-    waiters: Waiters,
+    changes: C::Subscription,
+    shared: Arc<Shared<C>>,
+    query: Query,
+    parts: request::Parts,
 }
 
-impl<S, C: Subscription> Waiter<S, C> {
-    async fn wait<ReqBody, ResBody>(
-        mut self,
-        query: Query,
-        request: Request<ReqBody>,
-    ) -> Result<Response<ResBody>, S::Error>
+impl<S, C: Changes> Waiter<S, C> {
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function has room for its arguments twice")]
+    fn wait<ReqBody, ResBody>(mut self, body: ReqBody) -> impl Future<Output = Result<Response<ResBody>, S::Error>>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         ReqBody: Default,
         ResBody: From<Bytes>,
     {
-        let (parts, body) = request.into_parts();
-        let first = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
-        let Some(seen) = query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
-        let deadline = query.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if tag_of(&first).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
-            return Ok(first);
-        }
-        let Ok(_permit) = Arc::clone(&self.waiters.permits).try_acquire_owned() else {
-            let head = RequestHead::from_request(Request::from_parts(parts, ()));
-            return Ok(Rejection::Unavailable.into_response(&head));
-        };
-        // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
-        drop(first);
-        let parts = detached(parts);
-        let recorded = self.waiters.recorder.as_ref().map(|recorder| {
-            let (uri, extensions) = (&parts.uri, &parts.extensions);
-            let wait = BegunWait { uri, extensions, last_etag: &seen, timeout: query.timeout };
-            RecordedWait::begin(recorder, wait)
-        });
-        let start = Instant::now();
-        loop {
-            let ended_by = tokio::select! {
-                changed = self.changes.changed() => if changed { WaitEnd::Change } else { WaitEnd::Stop },
-                () = self.stop.cancelled() => WaitEnd::Stop,
-                () = at(deadline) => WaitEnd::Timeout,
+        async move {
+            let first = self.inner.call(Request::from_parts(self.parts.clone(), body)).await?;
+            let Some(seen) = self.query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
+            let timeout = self.query.timeout;
+            if tag_of(&first).as_deref() != Some(&seen) || timeout == Some(Duration::ZERO) {
+                return Ok(first);
+            }
+            let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            let Shared { waiters, stop, .. } = &*self.shared;
+            let Ok(_permit) = Arc::clone(&waiters.permits).try_acquire_owned() else {
+                let head = RequestHead::from_request(Request::from_parts(self.parts, ()));
+                return Ok(Rejection::Unavailable.into_response(&head));
             };
-            poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-            let mut response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
-            if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
-                response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
-                if let Some(recorded) = recorded {
-                    recorded.end(ended_by);
+            // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
+            drop(first);
+            detach(&mut self.parts);
+            let recorded = waiters.recorder.as_ref().map(|recorder| {
+                let (uri, extensions) = (&self.parts.uri, &self.parts.extensions);
+                RecordedWait::begin(recorder, BegunWait { uri, extensions, last_etag: &seen, timeout })
+            });
+            let start = Instant::now();
+            loop {
+                let ended_by = tokio::select! {
+                    changed = self.changes.changed() => if changed { WaitEnd::Change } else { WaitEnd::Stop },
+                    () = stop.cancelled() => WaitEnd::Stop,
+                    () = at(deadline) => WaitEnd::Timeout,
+                };
+                poll_fn(|cx| self.inner.poll_ready(cx)).await?;
+                let request = Request::from_parts(self.parts.clone(), ReqBody::default());
+                let mut response = self.inner.call(request).await?;
+                if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
+                    response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
+                    if let Some(recorded) = recorded {
+                        recorded.end(ended_by);
+                    }
+                    return Ok(response);
                 }
-                return Ok(response);
             }
         }
     }
@@ -280,7 +283,7 @@ impl<S, C: Subscription> Waiter<S, C> {
 /// Copies a head out of the server's read buffer. A server parses heads in place: a waiting one would keep the buffer alive, and the
 /// server would allocate another.
 #[expect(clippy::expect_used, reason = "the parts of a valid head are valid")]
-fn detached(mut parts: request::Parts) -> request::Parts {
+fn detach(parts: &mut request::Parts) {
     let copy = |target: &PathAndQuery| target.as_str().to_owned().try_into().expect("a valid target");
     let target = parts.uri.path_and_query().map(copy);
     let copy = |authority: &Authority| authority.as_str().to_owned().try_into().expect("a valid authority");
@@ -291,7 +294,6 @@ fn detached(mut parts: request::Parts) -> request::Parts {
     for value in parts.headers.values_mut() {
         *value = HeaderValue::from_bytes(value.as_bytes()).expect("a valid header value");
     }
-    parts
 }
 
 fn tag_of<B>(response: &Response<B>) -> Option<String> {

@@ -12,7 +12,7 @@ use crate::schema::{self, Rule};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
+pub(super) const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
     /// Returns the tree with this value at this path. Missing directories are added, and an index may be the next one of its list.

@@ -321,13 +321,17 @@ mod tests {
         }
     }
 
+    fn on_another_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| thread::Builder::new().spawn_scoped(scope, run).unwrap().join().unwrap())
+    }
+
     #[test]
     fn a_change_wakes_one_task_of_a_thread_which_wakes_the_others() {
         let publisher = publisher(config("1"));
         let mut waiting: Vec<_> = (0..5).map(|_| Waiting::new(&publisher, "instance/attributes/a")).collect();
         let elsewhere = Waiting::new(&publisher, "instance/attributes/b");
         let wakes = |waiting: &[Waiting]| waiting.iter().map(Waiting::wakes).collect::<Vec<_>>();
-        std::thread::scope(|scope| _ = scope.spawn(|| publisher.set("instance/attributes/a", "2").unwrap()));
+        on_another_thread(|| publisher.set("instance/attributes/a", "2").unwrap());
         assert_eq!(wakes(&waiting), [1, 0, 0, 0, 0]);
         // The task ends before it has run, as that of a client that leaves.
         drop(waiting.remove(0));
@@ -341,11 +345,9 @@ mod tests {
     #[test]
     fn each_thread_that_waits_is_woken() {
         let publisher = publisher(config("1"));
-        let there = std::thread::scope(|scope| {
-            let subscribe = || publisher.reader().subscribe(Some("instance/attributes/a"));
-            scope.spawn(subscribe).join().unwrap()
-        });
-        let mut subscriptions = [there, publisher.reader().subscribe(Some("instance/attributes/a"))];
+        let subscribe = || publisher.reader().subscribe(Some("instance/attributes/a"));
+        let there = on_another_thread(subscribe);
+        let mut subscriptions = [there, subscribe()];
         publisher.set("instance/attributes/a", "2").unwrap();
         assert!(subscriptions.iter_mut().all(is_signalled));
     }

@@ -3,6 +3,10 @@
 //! The body of a response is the node that the path names, not bytes. [`RenderLayer`](gce_metadata_layers::RenderLayer) renders it, so a
 //! stack with that layer in the wrong place does not compile.
 
+mod changes;
+
+pub use changes::RouterChanges;
+
 use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, Reply, RequestBody};
 use crate::options::RouterOptions;
 use crate::paths::{self, Api, V1};
@@ -123,8 +127,7 @@ impl Router {
         }
     }
 
-    /// A reader of the metadata that the routes answer from. A [`WaitForChangeLayer`](gce_metadata_layers::WaitForChangeLayer)
-    /// around the router needs its [`changes`](Reader::changes).
+    /// A reader of the metadata that the routes answer from.
     pub fn reader(&self) -> Reader {
         self.inner.reader.clone()
     }

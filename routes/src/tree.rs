@@ -15,6 +15,7 @@ mod restore;
 
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;
+pub(crate) use edit::segments;
 pub use guest_attributes::GuestAttributes;
 pub use outline::OutlineNode;
 
@@ -35,7 +36,7 @@ use std::sync::Arc;
 /// edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    root: Arc<Node>,
+    pub(crate) root: Arc<Node>,
     pub(crate) accounts: Accounts,
     /// OS Login, which is not part of the nodes.
     os_login: Option<Arc<OsLogin>>,
@@ -148,7 +149,8 @@ fn index(segment: &str) -> Option<usize> {
 /// A directory of names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dir {
-    entries: BTreeMap<Box<str>, Entry>,
+    /// The names are shared with the trees that edits of this one make.
+    entries: BTreeMap<Arc<str>, Entry>,
     /// Whether the directory is empty in recursion from above.
     is_closed: bool,
     cache: RenderCache,
@@ -164,7 +166,7 @@ impl Dir {
 /// An entry of a directory. Its name is kebab-case in paths and camelCase in JSON; a user-defined name is the same in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    json_key: Box<str>,
+    json_key: Arc<str>,
     node: Arc<Node>,
     visibility: Visibility,
 }

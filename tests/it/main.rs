@@ -11,6 +11,7 @@ mod docs;
 mod dump;
 mod events;
 mod faults;
+mod growth;
 mod guest_attributes;
 mod journal;
 mod listing_walk;

@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -71,18 +72,19 @@ fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
     for name in schema::computed_in(path) {
         let entry =
             Entry { json_key: name.into(), node: Arc::new(Node::Computed), visibility: Visibility::ListingOnly };
-        entries.insert(Box::from(name), entry);
+        entries.insert(Arc::clone(&entry.json_key), entry);
     }
     let segments = Segments::of(object, path);
     for (key, value) in object {
-        let segment = segments.of_key(key);
+        let segment: Arc<str> = segments.of_key(key).into();
         if entries.contains_key(&*segment) {
             continue;
         }
         let path = [path.as_slice(), &[&*segment]].concat();
         let visibility = if is_addressable(&segment) { Visibility::of(&path) } else { Visibility::RecursionOnly };
         let node = Arc::new(node(value, &mut path.clone()));
-        entries.insert(segment, Entry { json_key: key.as_str().into(), node, visibility });
+        let json_key = if *segment == **key { Arc::clone(&segment) } else { key.as_str().into() };
+        entries.insert(segment, Entry { json_key, node, visibility });
     }
     Dir { entries, is_closed: schema::is(path, Rule::Closed), cache: RenderCache::default() }
 }
@@ -106,7 +108,7 @@ impl Segments {
     }
 
     /// The segment of a key: its kebab-case form, or the key itself if two keys have the same kebab-case form.
-    pub(crate) fn of_key(&self, key: &str) -> Box<str> {
+    pub(crate) fn of_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
         if self.verbatim {
             return key.into();
         }

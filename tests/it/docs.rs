@@ -11,6 +11,7 @@ mod markdown;
 mod messages;
 #[cfg(feature = "cli")]
 mod reader;
+mod schemas;
 
 use crate::support::repository;
 use markdown::{Block, Note, Page};

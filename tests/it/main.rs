@@ -59,6 +59,8 @@ mod exec;
 #[cfg(feature = "cli")]
 mod guests;
 #[cfg(feature = "cli")]
+mod image;
+#[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]
 mod pkcs11;

@@ -5,6 +5,8 @@ pub(crate) mod google;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]
 pub(crate) mod hsm;
 #[cfg(feature = "cli")]
+pub(crate) mod netns;
+#[cfg(feature = "cli")]
 pub(crate) mod program;
 #[cfg(feature = "tpm")]
 pub(crate) mod swtpm;

@@ -45,8 +45,13 @@ impl Program {
     }
 
     /// Sends SIGTERM, waits for the exit and asserts its status.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.wait();
+    }
+
+    /// Waits for the exit and asserts its status.
+    pub(crate) fn wait(mut self) {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn built() -> &'static Path {
     &DIST
 }
 
-/// The bundle of the image: `config.json` and `rootfs/`. All containers share it, because their root is read-only.
+/// The bundle of the image: `config.json` and `rootfs/`. No test changes it.
 pub(super) fn unpacked() -> &'static Path {
     static BUNDLE: LazyLock<PathBuf> = LazyLock::new(|| {
         let image = format!("dir:{}", built().join(NAME).display());
@@ -52,7 +52,8 @@ fn buildah(arguments: &[&str]) -> String {
     run(command.args(["--storage-driver", "vfs"]).args(arguments))
 }
 
-fn folder() -> PathBuf {
+/// The folder of these tests.
+pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("image")
 }
 

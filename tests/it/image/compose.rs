@@ -14,7 +14,8 @@ fn python(arguments: &[&str]) -> String {
 }
 
 fn compose() -> Value {
-    let program = "import json, ruamel.yaml; print(json.dumps(ruamel.yaml.YAML(typ='safe').load(open('compose.yaml'))))";
+    let program =
+        "import json, ruamel.yaml; print(json.dumps(ruamel.yaml.YAML(typ='safe').load(open('compose.yaml'))))";
     serde_json::from_str(&python(&["-c", program])).unwrap()
 }
 
@@ -37,7 +38,8 @@ fn a_client_in_the_network_of_compose_yaml_needs_no_variable() {
     let engine = Engine::new();
     engine.write("config.json", &super::config());
     let volumes = strings(&service["volumes"]).into_iter().map(|volume| volume.replace("./", "$PWD/"));
-    let sysctls = service["sysctls"].as_object().unwrap().iter().map(|(name, value)| format!("--sysctl {name}={value}"));
+    let sysctls =
+        service["sysctls"].as_object().unwrap().iter().map(|(name, value)| format!("--sysctl {name}={value}"));
     let options: Vec<_> = volumes.map(|volume| format!("-v {volume}")).chain(sysctls).collect();
     let line = format!("docker run {} IMAGE {}", options.join(" "), strings(&service["command"]).join(" "));
 

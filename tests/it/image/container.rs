@@ -9,17 +9,21 @@ use tempfile::TempDir;
 
 /// A container; killed and removed when dropped.
 pub(super) struct Container {
-    /// The bundle, and runc's state.
+    /// The bundle with a copy of the image's files, and runc's state.
     folder: TempDir,
 }
 
 impl Container {
     /// A container in the network namespace at this path. It is not started.
     pub(super) fn of(asked: &DockerRun, network: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let config = std::fs::read(bundle::unpacked().join("config.json")).unwrap();
+        let image = bundle::unpacked();
+        let folder = TempDir::new_in(bundle::folder()).unwrap();
+        // Of hard links. runc adds empty files to it, where it mounts others.
+        let root = folder.path().join("rootfs");
+        run(Command::new("cp").arg("-al").arg(image.join("rootfs")).arg(&root));
+        let config = std::fs::read(image.join("config.json")).unwrap();
         let mut config: Value = serde_json::from_slice(&config).unwrap();
-        config["root"] = json!({"path": bundle::unpacked().join("rootfs"), "readonly": true});
+        config["root"] = json!({"path": root, "readonly": true});
         let process = &mut config["process"];
         process["terminal"] = json!(false);
         process["capabilities"] = json!({});

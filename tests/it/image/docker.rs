@@ -38,7 +38,9 @@ impl DockerRun {
                 "-e" => parsed.environment.push(value()),
                 "-v" => parsed.volumes.push(volume(&value())),
                 "--user" => parsed.user = Some(user(&value())),
-                "--sysctl" => parsed.sysctls.extend(value().split_once('=').map(|(name, value)| (name.into(), value.into()))),
+                "--sysctl" => {
+                    parsed.sysctls.extend(value().split_once('=').map(|(name, value)| (name.into(), value.into())))
+                }
                 _ => panic!("{option} is unknown here: {line}"),
             }
         }
@@ -72,5 +74,8 @@ pub(super) fn lines_of_page(page: &str) -> Vec<String> {
 fn options_of_docker_run_are_parsed() {
     let run = DockerRun::parse("docker run -d -p 80:80 -v \"/a\":/b:ro -v /c:/d -e N=V --user 1:2 IMAGE --port 80");
     assert_eq!(run.volumes, [("/a".into(), "/b".into(), true), ("/c".into(), "/d".into(), false)]);
-    assert_eq!((run.environment, run.user, run.arguments), (vec!["N=V".into()], Some((1, 2)), vec!["--port".into(), "80".into()]));
+    assert_eq!(
+        (run.environment, run.user, run.arguments),
+        (vec!["N=V".into()], Some((1, 2)), vec!["--port".into(), "80".into()])
+    );
 }

@@ -17,9 +17,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The start message's line with the address.
-const SERVING: &str = "export GCE_METADATA_HOST=";
-
 /// Runs `docker run` lines in a folder and a network of their own.
 struct Engine {
     network: NetworkNamespace,
@@ -45,9 +42,7 @@ impl Engine {
     /// Starts a server, and waits until it serves.
     fn serve(&self, line: &str) -> RunningServer {
         let container = self.container(line);
-        let mut runc = Program::of(container.run());
-        runc.wait_for(SERVING);
-        RunningServer { runc, container }
+        RunningServer { runc: container.serve(), container }
     }
 
     /// Runs a command to its end; returns its exit status and its output.

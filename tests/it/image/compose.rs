@@ -2,9 +2,8 @@
 
 use super::container::Container;
 use super::docker::DockerRun;
-use super::{Engine, SERVING};
+use super::Engine;
 use crate::support::netns::{NetworkNamespace, run};
-use crate::support::program::Program;
 use crate::support::repository;
 use serde_json::Value;
 use std::process::Command;
@@ -51,8 +50,7 @@ fn a_client_in_the_network_of_compose_yaml_needs_no_variable() {
     server_side.connect(&format!("{address}/{length}"), &client_side, &format!("{base}.2/{length}"));
 
     let container = Container::of(&DockerRun::parse(&engine.in_folder(&line)), &server_side.path());
-    let mut server = Program::of(container.run());
-    server.wait_for(SERVING);
+    let _server = container.serve();
     let health_check = strings(&service["healthcheck"]["test"]);
     assert_eq!(health_check[0], "CMD");
     container.exec(&health_check[1..]);

@@ -3,6 +3,7 @@
 use super::bundle;
 use super::docker::DockerRun;
 use crate::support::netns::run;
+use crate::support::program::Program;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -52,6 +53,15 @@ impl Container {
         let mut command = self.runc("run");
         command.arg("--bundle").arg(self.folder.path()).arg(self.name()).stdin(Stdio::null());
         command
+    }
+
+    /// Starts the server of the container, and waits until it serves.
+    pub(super) fn serve(&self) -> Program {
+        let mut command = self.run();
+        command.stderr(Stdio::null());
+        let mut program = Program::of(command);
+        program.wait_for("export GCE_METADATA_HOST=");
+        program
     }
 
     /// Runs a command in the running container, which must succeed.

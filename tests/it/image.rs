@@ -155,6 +155,18 @@ fn docker_run_lines_of_the_go_program_work_with_this_image() {
     assert_eq!(engine.curl("project/project-id"), "my-project");
 }
 
+/// A service container of a CI system takes neither arguments nor files.
+#[test]
+#[ignore = "needs root, buildah, umoci and runc, which scripts/test installs"]
+fn a_container_without_arguments_serves_the_config_of_its_variable() {
+    let engine = Engine::new();
+    let environment = vec![r#"GCE_METADATA_CONFIG={"project": {"projectId": "my-project"}}"#.to_owned()];
+    let container = Container::of(&DockerRun { environment, ..DockerRun::default() }, &engine.network.path());
+    let _server = container.serve();
+    container.exec(&bundle::image_config().health_check());
+    assert_eq!(engine.curl("project/project-id"), "my-project");
+}
+
 #[test]
 #[ignore = "needs root, buildah, umoci and runc, which scripts/test installs"]
 fn an_unreadable_key_is_an_error_that_names_the_user_option_and_the_option_works() {

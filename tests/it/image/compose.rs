@@ -1,8 +1,8 @@
 //! `compose.yaml`: its form, and its network, made of namespaces as docker compose makes it.
 
+use super::Engine;
 use super::container::Container;
 use super::docker::DockerRun;
-use super::Engine;
 use crate::support::netns::{NetworkNamespace, run};
 use crate::support::repository;
 use serde_json::Value;

@@ -7,8 +7,8 @@ mod container;
 mod docker;
 
 use crate::support::google::new_key;
-use crate::support::netns::{NetworkNamespace, run};
-use crate::support::program::Program;
+use crate::support::netns::NetworkNamespace;
+use crate::support::program::{Program, run};
 use crate::support::repository;
 use container::Container;
 use docker::DockerRun;

@@ -1,6 +1,6 @@
 //! The image of this build: made by `scripts/release/image`, and unpacked by umoci for an OCI runtime.
 
-use crate::support::netns::run;
+use crate::support::program::run;
 use crate::support::repository;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

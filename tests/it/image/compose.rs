@@ -3,7 +3,8 @@
 use super::Engine;
 use super::container::Container;
 use super::docker::DockerRun;
-use crate::support::netns::{NetworkNamespace, run};
+use crate::support::netns::NetworkNamespace;
+use crate::support::program::run;
 use crate::support::repository;
 use serde_json::Value;
 use std::process::Command;

@@ -2,8 +2,7 @@
 
 use super::bundle;
 use super::docker::DockerRun;
-use crate::support::netns::run;
-use crate::support::program::Program;
+use crate::support::program::{Program, run};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;

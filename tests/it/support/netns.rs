@@ -1,5 +1,6 @@
 //! Network namespaces: networks of their own, in which a test may take any address and port. They need root.
 
+use super::program::run;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
@@ -55,12 +56,4 @@ impl Drop for NetworkNamespace {
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }
-}
-
-/// Runs a command that must succeed, and returns its standard output.
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs it"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }

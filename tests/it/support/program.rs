@@ -82,3 +82,11 @@ pub(crate) fn failed_start(mut command: Command) -> String {
     assert_eq!(status.code(), Some(1), "{command:?}");
     String::from_utf8(stderr).unwrap()
 }
+
+/// Runs a command that must succeed, and returns its standard output.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs it"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}

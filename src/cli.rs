@@ -19,6 +19,7 @@ mod client;
 mod client_env;
 mod completions;
 mod doctor;
+mod entrypoint;
 mod env;
 mod exec;
 mod file;
@@ -198,7 +199,8 @@ fn with_help() -> clap::Command {
 /// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
     let mut command = with_help();
-    let arguments = go::normalized(&command, arguments);
+    let arguments = entrypoint::without_leading_interface(&command, arguments);
+    let arguments = go::normalized(&command, arguments.into_iter());
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     if let Some((name @ "exec", matches)) = matches.subcommand()
         && let Some(command) = command.find_subcommand(name)
@@ -228,10 +230,10 @@ const WITH_USAGE_STATUS: [&str; 14] = [
 ];
 
 /// The exit status for arguments that [`parse`] refuses.
-pub(crate) fn usage_status(mut arguments: impl Iterator<Item = OsString>) -> u8 {
-    let command = arguments.nth(1);
+pub(crate) fn usage_status(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let arguments = entrypoint::without_leading_interface(&Cli::command(), arguments);
     let has_status = |command: &OsString| WITH_USAGE_STATUS.iter().any(|known| command == known);
-    if command.as_ref().is_some_and(has_status) { USAGE } else { FAILURE }
+    if arguments.get(1).is_some_and(has_status) { USAGE } else { FAILURE }
 }
 
 /// The exit status for an error of [`Command::run`].

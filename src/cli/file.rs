@@ -1,5 +1,6 @@
 //! Reads small files that options name: keys, certificates, passwords and tokens.
 
+use gce_metadata_support::file::with_owner;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -12,7 +13,7 @@ pub(crate) const STDIN: &str = "-";
 
 /// Reads a file of at most one MiB. It may be a pipe, as in `--key-pass-file <(pass show key)`.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = File::open(path)?;
+    let file = File::open(path).map_err(|error| with_owner(path, error))?;
     // Allocate the whole buffer at once: growing it would leave copies of the secret in freed memory. A pipe has length 0.
     let length = file.metadata()?.len().min(MIB);
     read_from(file, usize::try_from(length).unwrap_or_default())

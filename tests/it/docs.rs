@@ -14,6 +14,7 @@ mod messages;
 mod network;
 #[cfg(feature = "cli")]
 mod reader;
+mod schemas;
 
 use crate::support::repository;
 use markdown::{Block, Note, Page};

@@ -61,6 +61,7 @@ mod exec;
 mod guests;
 #[cfg(feature = "cli")]
 mod kubernetes;
+mod image;
 #[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]

@@ -32,7 +32,7 @@ const FOREIGN: [&str; 9] = [
 #[test]
 fn quoted_messages_are_those_of_the_program() {
     let mut sources = String::new();
-    for folder in ["src", "layers/src", "routes/src", "signer/src", "tokens/src"] {
+    for folder in ["src", "layers/src", "routes/src", "signer/src", "support/src", "tokens/src"] {
         read_sources(&repository(folder), &mut sources);
     }
     let sources = on_one_line(&sources);

@@ -2,8 +2,9 @@
 //! environment, so it is used in child processes only: the program, tools, or a test in a process of its own.
 
 use super::google::new_key;
+pub(crate) use super::program::run;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 pub(crate) const PIN: &str = "87654321";
@@ -105,13 +106,6 @@ impl Hsm {
         command.env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", self.file("p11-kit.sock").display()));
         command.env("PKCS11SPY", SOFTHSM).env("PKCS11SPY_OUTPUT", self.file("spy.log"));
     }
-}
-
-/// Runs a command, and returns its standard output.
-pub(crate) fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&[stdout, stderr].concat()));
-    String::from_utf8(stdout).unwrap()
 }
 
 /// SoftHSM's module.

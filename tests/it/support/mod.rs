@@ -6,6 +6,8 @@ pub(crate) mod google;
 pub(crate) mod hsm;
 pub(crate) mod kubernetes_volume;
 #[cfg(feature = "cli")]
+pub(crate) mod netns;
+#[cfg(feature = "cli")]
 pub(crate) mod program;
 #[cfg(feature = "tpm")]
 pub(crate) mod swtpm;

@@ -45,8 +45,13 @@ impl Program {
     }
 
     /// Sends SIGTERM, waits for the exit and asserts its status.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.wait();
+    }
+
+    /// Waits for the exit and asserts its status.
+    pub(crate) fn wait(mut self) {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }
@@ -76,4 +81,12 @@ pub(crate) fn failed_start(mut command: Command) -> String {
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(1), "{command:?}");
     String::from_utf8(stderr).unwrap()
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs it"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
 }

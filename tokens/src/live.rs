@@ -71,7 +71,7 @@ impl LiveOptions {
     /// Opens the credentials, and assigns them to accounts.
     fn accounts(self) -> Result<Accounts, CredentialError> {
         let context = OpenContext {
-            upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
+            upstream: Upstream::new(),
             endpoints: self.endpoints,
             kind: self.access_token_kind,
             allow_executables: self.allow_executables,

@@ -3,7 +3,6 @@
 //! A connection stays on its thread. A request is one read and one write, so this saves thread switches. Few connections share one
 //! thread, because their clients usually run on the same machine and compete for its processors. Many connections are spread, so
 //! that a change does not wake all long polls on one thread. Connections with TLS are spread at once, because handshakes take long.
-//! The price: a signature, which takes a quarter of a millisecond, delays the other connections of its thread.
 //! `benches/RESULTS.md` has the measurements; measure again before you change the rule.
 
 use std::num::NonZeroUsize;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gce_metadata_server::layers::{
     AllowedPeers, Answered, Connection, EtagLayer, LimitRateLayer, MetadataPath, PeerIdentity, Query, RateLimit,
-    RateLimits, RecordLatencyLayer, Rejection, RenderLayer, Represent, Representation, RequireFlavorLayer,
-    RequirePeerLayer, SetServerHeadersLayer, WaitForChangeLayer,
+    RateLimits, RecordLatencyLayer, Rejection, RenderLayer, Represent, Representation, RequestHead, RequireFlavorLayer,
+    RequirePeerLayer, Resolved, SetServerHeadersLayer, WaitForChangeLayer,
 };
 use gce_metadata_server::signer::{JwsAlgorithm, PemSigner, SignRequest};
 use gce_metadata_server::{CredentialSource, Metadata, Publisher, metadata_stack};
@@ -79,7 +79,10 @@ fn layers(criterion: &mut Criterion) {
     let wait = WaitForChangeLayer::new(changes);
     bench(criterion, "layer/WaitForChange", "instance/id", ServiceBuilder::new().layer(wait).service(inner));
     bench(criterion, "layer/Etag", "instance/id", ServiceBuilder::new().layer(EtagLayer::new()).service(inner));
-    let value = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Value))));
+    let value = service_fn(|request: Request<Body>| {
+        let resolved = Resolved::new(Value, RequestHead::from_request(request));
+        ready(Ok::<_, Infallible>(Response::new(resolved)))
+    });
     let render = RenderLayer::<Body>::new();
     bench(criterion, "layer/Render", "instance/id", ServiceBuilder::new().layer(render).service(value));
 }

@@ -3,13 +3,16 @@
 //! The server runs in this process and the clients in a child process, so that their memory is measured apart. Prints one line of
 //! JSON: KiB per waiter including its connection, milliseconds from the change to the answers, and the server's CPU time.
 //!
+//! `--threads N` sets the number of the server's threads; by default there is one for each processor.
+//!
 //! With the argument `simulated`, the server keeps a journal; with `scenario`, a scenario's state is the change on such a server. The
 //! two are to be compared: `scripts/bench scenarios`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use gce_metadata_server::{Metadata, Server};
+use gce_metadata_server::{Metadata, Server, ServerBuilder};
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,13 +86,12 @@ impl Change {
     }
 }
 
-async fn measure(change: Change) {
+async fn measure(change: Change, threads: NonZeroUsize) {
     let builder = Server::builder()
         .metadata(Metadata::sample())
         .metrics("127.0.0.1:0", "/metrics")
         .max_waiters(WAITERS)
-        // As in the program.
-        .threads(std::thread::available_parallelism().unwrap());
+        .threads(threads);
     let builder = if change == Change::Edit { builder } else { builder.simulate() };
     let server = builder.start().await.unwrap();
     let (url, before) = (server.address().to_string(), resident_kib());
@@ -136,10 +138,13 @@ async fn main() {
     // Each process needs one file descriptor per connection.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let args: Vec<String> = std::env::args().collect();
-    match args.iter().position(|arg| arg == "clients") {
-        Some(at) => clients(args[at + 1].clone()).await,
-        None if args.iter().any(|arg| arg == "scenario") => measure(Change::Scenario).await,
-        None if args.iter().any(|arg| arg == "simulated") => measure(Change::EditOfSimulated).await,
-        None => measure(Change::Edit).await,
+    let after = |name: &str| args.iter().position(|arg| arg == name).map(|at| args[at + 1].clone());
+    // As in the program.
+    let threads = after("--threads").map_or_else(ServerBuilder::default_threads, |number| number.parse().unwrap());
+    match after("clients") {
+        Some(address) => clients(address).await,
+        None if args.iter().any(|arg| arg == "scenario") => measure(Change::Scenario, threads).await,
+        None if args.iter().any(|arg| arg == "simulated") => measure(Change::EditOfSimulated, threads).await,
+        None => measure(Change::Edit, threads).await,
     }
 }

@@ -264,7 +264,7 @@ impl<ReqBody, ResBody> Stack<ReqBody, ResBody> {
         ReqBody: Body<Data: Send> + Default + Send + 'static,
         ResBody: Body<Data = Bytes, Error: Display> + From<Bytes> + Send + 'static,
     {
-        let changes = self.router.reader().changes();
+        let changes = self.router.changes();
         let wait_for_change = WaitForChangeLayer::new(changes).until(self.stop).waiters(self.waiters);
         ServiceBuilder::new()
             // Every other layer sees the metadata server's own paths.

@@ -4,11 +4,10 @@ use gce_metadata_layers::Connection;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 use tower::{Layer, Service};
 use tracing::Span;
-use tracing::instrument::{Instrument, Instrumented};
 
 /// Adds [`TraceRequests`] to a service.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +51,11 @@ where
         let span = span(&request);
         // The clock is read only if the span is enabled.
         let start = (!span.is_disabled()).then(Instant::now);
-        let inner = span.in_scope(|| self.inner.call(request));
-        ResponseFuture { inner: inner.instrument(span), start }
+        let inner = {
+            let _entered = span.enter();
+            self.inner.call(request)
+        };
+        ResponseFuture { inner, span, start }
     }
 }
 
@@ -62,7 +64,8 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) struct ResponseFuture<F> {
         #[pin]
-        inner: Instrumented<F>,
+        inner: F,
+        span: Span,
         start: Option<Instant>,
     }
 }
@@ -74,13 +77,15 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let response = ready!(this.inner.as_mut().poll(cx))?;
-        if let Some(start) = this.start {
+        let this = self.project();
+        // Not `Instrumented`, which would move the inner future once more.
+        let _entered = this.span.enter();
+        let outcome = this.inner.poll(cx);
+        if let (Poll::Ready(Ok(response)), Some(start)) = (&outcome, this.start) {
             let (status, latency_seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
-            this.inner.span().in_scope(|| tracing::debug!(status, latency_seconds, "answered"));
+            tracing::debug!(status, latency_seconds, "answered");
         }
-        Poll::Ready(Ok(response))
+        outcome
     }
 }
 

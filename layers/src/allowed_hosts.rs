@@ -1,6 +1,6 @@
 //! The values of `Host` that a metadata server accepts, for [`RequireHost`](crate::RequireHost).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// The host names of GCE's metadata server.
 pub(crate) const METADATA: [&str; 3] = ["metadata", "metadata.goog", "metadata.google.internal"];
@@ -103,6 +103,11 @@ impl AllowedHosts {
 }
 
 impl AllowedHosts {
+    /// Whether the bytes of a `Host` header name an allowed host.
+    pub(crate) fn allows_bytes(&self, host: &[u8]) -> bool {
+        is_ipv4(host) || std::str::from_utf8(host).is_ok_and(|host| self.allows(host))
+    }
+
     fn is_always_allowed(&self, name: &str) -> bool {
         if self.addresses_only {
             return name.eq_ignore_ascii_case("localhost");
@@ -121,8 +126,15 @@ fn is_address(host: &str) -> bool {
         let address = address.split_once('%').map_or(address, |(address, _)| address);
         return address.parse::<Ipv6Addr>().is_ok();
     }
-    let without_port = host.split_once(':').map_or(host, |(address, _)| address);
-    host.parse::<Ipv6Addr>().is_ok() || without_port.parse::<Ipv4Addr>().is_ok()
+    is_ipv4(host.as_bytes()) || host.parse::<Ipv6Addr>().is_ok()
+}
+
+/// Whether a host consists of digits and dots, with or without a port. Browsers take each such host for an IPv4 address, also one with
+/// fewer numbers, and never resolve it as a name.
+fn is_ipv4(host: &[u8]) -> bool {
+    let is_numeric = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let length = host.iter().position(|byte| !is_numeric(byte)).unwrap_or(host.len());
+    host.first().is_some_and(u8::is_ascii_digit) && host.get(length).is_none_or(|next| *next == b':')
 }
 
 /// Whether a name consists of one or more labels and this suffix, which begins with a dot.
@@ -169,6 +181,7 @@ mod tests {
             "metadata.default.svc.cluster.local:80",
         ] {
             assert!(AllowedHosts::new().allows(host), "{host}");
+            assert!(AllowedHosts::new().allows_bytes(host.as_bytes()), "{host}");
         }
     }
 
@@ -191,11 +204,16 @@ mod tests {
             ".",
             ":80",
             ".internal",
+            "1.example.com",
+            "127.0.0.1x:80",
+            ".1",
             "[::1",
             "[example.com]",
         ] {
             assert!(!AllowedHosts::new().allows(host), "{host}");
+            assert!(!AllowedHosts::new().allows_bytes(host.as_bytes()), "{host}");
         }
+        assert!(!AllowedHosts::new().allows_bytes(b"\xff"));
     }
 
     #[test]

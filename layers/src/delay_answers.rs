@@ -19,11 +19,10 @@
 //! # }
 //! ```
 
+use crate::direct_or_boxed::DirectOrBoxed;
 use http::{Request, Response};
-use pin_project_lite::pin_project;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -106,12 +105,13 @@ impl<S: Clone, D> Clone for DelayAnswers<S, D> {
 
 impl<S, D, ReqBody, ResBody> Service<Request<ReqBody>> for DelayAnswers<S, D>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: Send, Future: Send + 'static>,
     D: Delays,
+    ResBody: Send + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody>;
+    type Future = DirectOrBoxed<S::Future, ResBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -119,52 +119,17 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let delay = self.shared.delays.next();
-        let stop = (!delay.is_zero()).then(|| self.shared.stop.clone());
-        ResponseFuture { inner: self.inner.call(request), delay, stop, delayed: None }
-    }
-}
-
-/// Boxed, so that only delayed answers allocate.
-type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-pin_project! {
-    /// The future of [`DelayAnswers`].
-    pub struct ResponseFuture<F, B> {
-        #[pin]
-        inner: F,
-        delay: Duration,
-        // `None` without a delay.
-        stop: Option<CancellationToken>,
-        delayed: Option<(Option<Response<B>>, Wait)>,
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F, B>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.delayed.is_none() {
-            let answer = ready!(this.inner.poll(cx))?;
-            let Some(stop) = this.stop.take() else { return Poll::Ready(Ok(answer)) };
-            let delay = *this.delay;
-            *this.delayed = Some((Some(answer), Box::pin(wait(delay, stop))));
+        let answer = self.inner.call(request);
+        if delay.is_zero() {
+            return DirectOrBoxed::direct(answer);
         }
-        if let Some((answer, wait)) = this.delayed {
-            ready!(wait.as_mut().poll(cx));
-            if let Some(answer) = answer.take() {
-                return Poll::Ready(Ok(answer));
-            }
-        }
-        panic!("`ResponseFuture` polled after completion")
+        let stop = self.shared.stop.clone();
+        DirectOrBoxed::boxed(async move {
+            let answer = answer.await?;
+            stop.run_until_cancelled(sleep(delay)).await;
+            Ok(answer)
+        })
     }
-}
-
-async fn wait(delay: Duration, stop: CancellationToken) {
-    stop.run_until_cancelled(sleep(delay)).await;
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub enum EntityTag {
     OfBody,
     /// These bytes: the value of which the body is one of several forms.
     Of(Bytes),
+    /// This entity tag, which was computed before.
+    Known(HeaderValue),
     /// The response gets no entity tag.
     Never,
 }
@@ -140,7 +142,20 @@ pin_project! {
         B: Body,
     {
         Calling { #[pin] inner: F },
-        Reading { parts: Option<http::response::Parts>, #[pin] body: Collect<B> },
+        // In a box, because each layer moves the future, and most bodies are not read.
+        Reading { reading: Pin<Box<Reading<B>>> },
+    }
+}
+
+pin_project! {
+    /// A response whose body is read.
+    struct Reading<B>
+    where
+        B: Body,
+    {
+        parts: Option<http::response::Parts>,
+        #[pin]
+        body: Collect<B>,
     }
 }
 
@@ -157,29 +172,31 @@ where
         loop {
             match state.as_mut().project() {
                 Projected::Calling { inner } => {
-                    let mut response = ready!(inner.poll(cx))?;
+                    let mut outcome = inner.poll(cx);
+                    // Changed in place, because a response is large.
+                    let Poll::Ready(Ok(response)) = &mut outcome else { return outcome };
                     if response.status() != StatusCode::OK || response.headers().contains_key(header::ETAG) {
-                        return Poll::Ready(Ok(response));
+                        return outcome;
                     }
-                    match response.extensions().get().unwrap_or(&EntityTag::OfBody) {
-                        EntityTag::Never => return Poll::Ready(Ok(response)),
-                        EntityTag::Of(value) => {
-                            let tag = entity_tag(value);
-                            response.headers_mut().insert(header::ETAG, tag);
-                            return Poll::Ready(Ok(response));
-                        }
-                        EntityTag::OfBody if response.body().size_hint().exact().is_none() => {
-                            return Poll::Ready(Ok(response));
-                        }
+                    let tag = match response.extensions().get().unwrap_or(&EntityTag::OfBody) {
+                        EntityTag::Never => return outcome,
+                        EntityTag::Known(tag) => tag.clone(),
+                        EntityTag::Of(value) => entity_tag(value),
+                        EntityTag::OfBody if response.body().size_hint().exact().is_none() => return outcome,
                         EntityTag::OfBody => {
-                            let (parts, body) = response.into_parts();
-                            state.set(State::Reading { parts: Some(parts), body: body.collect() });
+                            let (parts, body) = ready!(outcome)?.into_parts();
+                            let reading = Box::pin(Reading { parts: Some(parts), body: body.collect() });
+                            state.set(State::Reading { reading });
+                            continue;
                         }
-                    }
+                    };
+                    response.headers_mut().insert(header::ETAG, tag);
+                    return outcome;
                 }
-                Projected::Reading { parts, body } => {
-                    let read = ready!(body.poll(cx)).map(Collected::to_bytes);
-                    let mut parts = parts.take().expect("`ResponseFuture` polled after completion");
+                Projected::Reading { reading } => {
+                    let reading = reading.as_mut().project();
+                    let read = ready!(reading.body.poll(cx)).map(Collected::to_bytes);
+                    let mut parts = reading.parts.take().expect("`ResponseFuture` polled after completion");
                     return Poll::Ready(Ok(match read {
                         Ok(bytes) => {
                             parts.headers.insert(header::ETAG, entity_tag(&bytes));
@@ -236,6 +253,8 @@ mod tests {
     async fn an_entity_tag_in_the_extensions_takes_precedence_over_the_body() {
         assert_eq!(tag(with(EntityTag::Of("\"NONE\"".into()), "NONE")).await, Some(entity_tag(b"\"NONE\"")));
         assert_eq!(tag(with(EntityTag::OfBody, "NONE")).await, Some(entity_tag(b"NONE")));
+        let known = HeaderValue::from_static("computed before");
+        assert_eq!(tag(with(EntityTag::Known(known.clone()), "NONE")).await, Some(known));
         assert_eq!(tag(with(EntityTag::Never, "NONE")).await, None);
     }
 

@@ -106,11 +106,11 @@ pub use inject_faults::{FaultAction, FaultDelay, FaultPlan, FaultRequest, Inject
 pub use limit_rate::{LimitRate, LimitRateLayer, RateLimit, RateLimits};
 pub use mount::{InvalidMountPath, Mount, MountLayer, MountPath};
 pub use path::MetadataPath;
-pub use query::{Format, Query, parse_bool};
+pub use query::{Format, Parameter, Query, parameters, parse_bool};
 pub use record_latency::{Answered, PathLabel, Record, RecordLatency, RecordLatencyLayer};
 pub use record_requests::{RecordRequests, RecordRequestsLayer};
 pub use rejection::Rejection;
-pub use render::{Render, RenderLayer, Represent, Representation};
+pub use render::{Render, RenderLayer, Represent, Representation, Resolved};
 pub use request_head::RequestHead;
 pub use require_flavor::{RequireFlavor, RequireFlavorLayer};
 pub use require_host::{RequireHost, RequireHostLayer};

@@ -184,7 +184,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.limits.of(&MetadataPath::new(request.uri().path())) {
             Some((limit, directory)) if !limit.admits() => {
-                ResponseFuture::refused_below(directory, Rejection::TooManyRequests, RequestHead::of(&request))
+                ResponseFuture::refused_below(directory, Rejection::TooManyRequests, RequestHead::from_request(request))
             }
             _ => ResponseFuture::admitted(self.inner.call(request)),
         }

@@ -3,6 +3,7 @@
 //! One parser serves all layers, because clients deviate in many ways: they capitalise booleans, append a slash to a value, and
 //! send parameters that the path does not have. Parsing never fails: a value that can't be parsed counts as absent.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The form that `alt=` asks for.
@@ -47,13 +48,14 @@ impl Query {
         let mut parsed = Self::default();
         let Some(query) = query else { return parsed };
         let (mut recursive, mut alt, mut wait, mut timeout) = (None, None, None, None);
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "recursive" => _ = recursive.get_or_insert_with(|| parse_bool(&value).unwrap_or(false)),
-                "alt" => _ = alt.get_or_insert_with(|| format(&value)),
-                "wait_for_change" => _ = wait.get_or_insert_with(|| parse_bool(&value).unwrap_or(false)),
-                "timeout_sec" => _ = timeout.get_or_insert_with(|| value.parse().ok().map(Duration::from_secs)),
-                "last_etag" => _ = parsed.last_etag.get_or_insert_with(|| value.into_owned()),
+        for parameter in parameters(query) {
+            let value = || parameter.value();
+            match &*parameter.name() {
+                "recursive" => _ = recursive.get_or_insert_with(|| parse_bool(&value()).unwrap_or(false)),
+                "alt" => _ = alt.get_or_insert_with(|| format(&value())),
+                "wait_for_change" => _ = wait.get_or_insert_with(|| parse_bool(&value()).unwrap_or(false)),
+                "timeout_sec" => _ = timeout.get_or_insert_with(|| value().parse().ok().map(Duration::from_secs)),
+                "last_etag" => _ = parsed.last_etag.get_or_insert_with(|| value().into_owned()),
                 _ => {}
             }
         }
@@ -63,6 +65,46 @@ impl Query {
         parsed.timeout = timeout.flatten();
         parsed
     }
+}
+
+/// The parameters of a query string. A name or a value is decoded when it is read, because several layers parse a query and each needs few
+/// of its parameters.
+///
+/// ```
+/// use gce_metadata_layers::parameters;
+///
+/// let query = "audience=https%3A%2F%2Fservice.example.com&format=full";
+/// let audience = parameters(query).find(|parameter| parameter.name() == "audience").unwrap();
+/// assert_eq!(audience.value(), "https://service.example.com");
+/// ```
+pub fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(Parameter)
+}
+
+/// A parameter of a query string: `NAME=VALUE` or `NAME`, encoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter<'a>(&'a str);
+
+impl<'a> Parameter<'a> {
+    /// The decoded name.
+    pub fn name(&self) -> Cow<'a, str> {
+        let name = self.0.split_once('=').map_or(self.0, |(name, _)| name);
+        if is_encoded(name) { self.decoded().0 } else { Cow::Borrowed(name) }
+    }
+
+    /// The decoded value; empty for a parameter without `=`.
+    pub fn value(&self) -> Cow<'a, str> {
+        let value = self.0.split_once('=').map_or("", |(_, value)| value);
+        if is_encoded(value) { self.decoded().1 } else { Cow::Borrowed(value) }
+    }
+
+    fn decoded(&self) -> (Cow<'a, str>, Cow<'a, str>) {
+        form_urlencoded::parse(self.0.as_bytes()).next().unwrap_or_default()
+    }
+}
+
+fn is_encoded(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
 /// Parses a boolean parameter as the metadata server does: `true`, `t`, `yes`, `y` and `1`, or `false`, `f`, `no`, `n` and `0`, in
@@ -140,6 +182,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parameters_are_those_of_form_urlencoded(query in "[a&=%+2F;é]*") {
+            let parsed: Vec<_> = parameters(&query).map(|parameter| (parameter.name(), parameter.value())).collect();
+            prop_assert_eq!(parsed, form_urlencoded::parse(query.as_bytes()).collect::<Vec<_>>());
+        }
+
         #[test]
         fn no_query_panics(query in ".*") {
             let _ = Query::parse(Some(&query));

@@ -23,7 +23,7 @@ use crate::path::MetadataPath;
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -148,14 +148,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        this.record.record(&Answered {
-            path: MetadataPath::new(this.path),
-            label: response.extensions().get().copied(),
-            status: response.status(),
-            latency: this.start.elapsed(),
-        });
-        Poll::Ready(Ok(response))
+        let outcome = this.inner.poll(cx);
+        // Read in place, because a response is large.
+        if let Poll::Ready(Ok(response)) = &outcome {
+            this.record.record(&Answered {
+                path: MetadataPath::new(this.path),
+                label: response.extensions().get().copied(),
+                status: response.status(),
+                latency: this.start.elapsed(),
+            });
+        }
+        outcome
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use gce_metadata_layers::{Query, Rejection, RenderLayer, Represent, Representation};
+//! use gce_metadata_layers::{Query, Rejection, RenderLayer, Represent, Representation, RequestHead, Resolved};
 //! use http::{HeaderValue, Request, Response};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
@@ -21,8 +21,9 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let service = ServiceBuilder::new()
 //!     .layer(RenderLayer::<Bytes>::new())
-//!     .service(service_fn(async |_: Request<()>| {
-//!         Ok::<_, std::convert::Infallible>(Response::new(Zone("us-central1-a")))
+//!     .service(service_fn(async |request: Request<()>| {
+//!         let head = RequestHead::from_request(request);
+//!         Ok::<_, std::convert::Infallible>(Response::new(Resolved::new(Zone("us-central1-a"), head)))
 //!     }));
 //! let answer = service.oneshot(Request::new(())).await.unwrap();
 //! assert_eq!(answer.body(), "us-central1-a");
@@ -34,7 +35,7 @@ use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -55,6 +56,27 @@ pub trait Represent {
     fn represent(&self, query: &Query) -> Result<Representation, Rejection>;
 }
 
+impl<R: Represent> Represent for Result<R, Rejection> {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        self.as_ref().map_err(Clone::clone)?.represent(query)
+    }
+}
+
+/// The node that a request names, and the head of that request. [`Render`] needs the head, and would have to copy it if the inner service
+/// did not hand it back.
+#[derive(Debug)]
+pub struct Resolved<N> {
+    node: N,
+    head: RequestHead,
+}
+
+impl<N> Resolved<N> {
+    /// This node for the request with this head.
+    pub fn new(node: N, head: RequestHead) -> Self {
+        Self { node, head }
+    }
+}
+
 /// A rendered value: its bytes, their media type, the source of its entity tag, and how long caches may keep it.
 #[derive(Debug, Clone)]
 pub struct Representation {
@@ -70,10 +92,11 @@ impl Representation {
         Self { body, content_type, entity_tag: EntityTag::OfBody, max_age: None }
     }
 
-    /// Hashes `value` instead of the body for the entity tag, so that all forms of a value have the same one.
+    /// Sets the entity tag: one that was computed before, or that of another form of the value, so that all forms have the same one. See
+    /// [`entity_tag`](crate::entity_tag).
     #[must_use]
-    pub fn tagged_by(self, value: Bytes) -> Self {
-        Self { entity_tag: EntityTag::Of(value), ..self }
+    pub fn tagged(self, tag: HeaderValue) -> Self {
+        Self { entity_tag: EntityTag::Known(tag), ..self }
     }
 
     /// Removes the entity tag, for a value that is computed for each request.
@@ -100,7 +123,7 @@ impl Representation {
     }
 }
 
-/// Adds [`Render`] to a service whose response bodies are [`Represent`]; `B` is the type of the rendered body.
+/// Adds [`Render`] to a service whose response bodies are [`Resolved`]; `B` is the type of the rendered body.
 #[derive(Debug)]
 pub struct RenderLayer<B>(PhantomData<fn() -> B>);
 
@@ -131,7 +154,8 @@ impl<S, B> Layer<S> for RenderLayer<B> {
     }
 }
 
-/// Turns `Response<R: Represent>` into `Response<B>`. A rejection from [`Represent::represent`] becomes its error page.
+/// Turns `Response<Resolved<R: Represent>>` into `Response<B>`. A rejection from [`Represent::represent`] becomes its error page. The
+/// response takes over the extensions of the request.
 #[derive(Debug)]
 pub struct Render<S, B> {
     inner: S,
@@ -157,7 +181,7 @@ impl<S: Clone, B> Clone for Render<S, B> {
 
 impl<S, ReqBody, R, B> Service<Request<ReqBody>> for Render<S, B>
 where
-    S: Service<Request<ReqBody>, Response = Response<R>>,
+    S: Service<Request<ReqBody>, Response = Response<Resolved<R>>>,
     R: Represent,
     B: From<Bytes>,
 {
@@ -170,8 +194,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let head = RequestHead::of(&request);
-        ResponseFuture { inner: self.inner.call(request), head, body: PhantomData }
+        ResponseFuture { inner: self.inner.call(request), body: PhantomData }
     }
 }
 
@@ -181,43 +204,50 @@ pin_project! {
     pub struct ResponseFuture<F, B> {
         #[pin]
         inner: F,
-        head: RequestHead,
         body: PhantomData<fn() -> B>,
     }
 }
 
 impl<F, R, B, E> Future for ResponseFuture<F, B>
 where
-    F: Future<Output = Result<Response<R>, E>>,
+    F: Future<Output = Result<Response<Resolved<R>>, E>>,
     R: Represent,
     B: From<Bytes>,
 {
     type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (mut parts, node) = ready!(this.inner.poll(cx))?.into_parts();
-        Poll::Ready(Ok(match node.represent(&Query::parse(this.head.query())) {
-            Ok(Representation { body, content_type, entity_tag, max_age }) => {
-                // The outer layer would have to read the bytes out of the body again.
-                let entity_tag = match entity_tag {
-                    EntityTag::OfBody => EntityTag::Of(body.clone()),
-                    other => other,
-                };
-                parts.headers.insert(header::CONTENT_TYPE, content_type);
-                if let Some(max_age) = max_age {
-                    parts.headers.extend(cache_headers(max_age));
-                }
-                parts.extensions.insert(entity_tag);
-                Response::from_parts(parts, B::from(body))
-            }
+        let (mut parts, Resolved { node, head }) = ready!(self.project().inner.poll(cx))?.into_parts();
+        let rendered = match node.represent(&Query::parse(head.query())) {
+            Ok(rendered) => rendered,
             Err(rejection) => {
-                let mut response = rejection.into_response(this.head);
-                // Outer layers need the extensions of the inner service for rejections too.
+                let mut response = rejection.into_response(&head);
+                let (_, extensions) = head.into_response_parts();
+                *response.extensions_mut() = extensions;
                 response.extensions_mut().extend(parts.extensions);
-                response
+                return Poll::Ready(Ok(response));
             }
-        }))
+        };
+        let (mut headers, mut extensions) = head.into_response_parts();
+        if !parts.headers.is_empty() {
+            headers.extend(parts.headers);
+        }
+        if !parts.extensions.is_empty() {
+            extensions.extend(parts.extensions);
+        }
+        let Representation { body, content_type, entity_tag, max_age } = rendered;
+        headers.insert(header::CONTENT_TYPE, content_type);
+        if let Some(max_age) = max_age {
+            headers.extend(cache_headers(max_age));
+        }
+        match entity_tag {
+            EntityTag::Known(tag) if parts.status == StatusCode::OK => _ = headers.insert(header::ETAG, tag),
+            // The layer outside of this one would have to read the bytes out of the body again.
+            EntityTag::OfBody => _ = extensions.insert(EntityTag::Of(body.clone())),
+            other => _ = extensions.insert(other),
+        }
+        (parts.headers, parts.extensions) = (headers, extensions);
+        Poll::Ready(Ok(Response::from_parts(parts, B::from(body))))
     }
 }
 
@@ -236,7 +266,6 @@ fn cache_headers(max_age: Duration) -> impl Iterator<Item = (HeaderName, HeaderV
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
     use tower_test::mock;
 
     /// A node that renders the query.
@@ -253,13 +282,14 @@ mod tests {
     }
 
     async fn render(uri: &str) -> Response<Bytes> {
-        let (mut service, mut handle) =
-            mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Echo>>| RenderLayer::<Bytes>::new().layer(mock));
+        let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Resolved<Echo>>>| {
+            RenderLayer::<Bytes>::new().layer(mock)
+        });
         assert!(service.poll_ready().is_ready());
         let answer = service.call(Request::get(uri).body(()).unwrap());
         let served = async {
-            let (_, respond) = handle.next_request().await.unwrap();
-            let mut response = Response::new(Echo);
+            let (request, respond) = handle.next_request().await.unwrap();
+            let mut response = Response::new(Resolved::new(Echo, RequestHead::from_request(request)));
             response.extensions_mut().insert("left by the router");
             respond.send_response(response);
         };
@@ -272,6 +302,26 @@ mod tests {
         assert_eq!(answer.body(), "recursive=true");
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/text");
         assert!(matches!(answer.extensions().get(), Some(EntityTag::Never)));
+    }
+
+    #[tokio::test]
+    async fn a_response_takes_over_the_extensions_of_its_request_but_none_of_its_headers() {
+        let request = Request::get("/x").header("authorization", "Bearer hidden").extension("of the request");
+        let (mut service, mut handle) = mock::spawn_with(|mock: mock::Mock<Request<()>, Response<Resolved<Echo>>>| {
+            RenderLayer::<Bytes>::new().layer(mock)
+        });
+        assert!(service.poll_ready().is_ready());
+        let answer = service.call(request.body(()).unwrap());
+        let served = async {
+            let (request, respond) = handle.next_request().await.unwrap();
+            let mut response = Response::new(Resolved::new(Echo, RequestHead::from_request(request)));
+            response.headers_mut().insert("own", HeaderValue::from_static("header"));
+            respond.send_response(response);
+        };
+        let answer = tokio::join!(answer, served).0.unwrap();
+        assert_eq!(answer.extensions().get(), Some(&"of the request"));
+        let names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["own", "content-type"]);
     }
 
     #[test]

@@ -26,15 +26,11 @@ use crate::rejection::Rejection;
 use crate::request_head::RequestHead;
 use crate::response_future::ResponseFuture;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use std::borrow::Cow;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
-
-const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-const FORMER_FLAVOR: HeaderName = HeaderName::from_static("x-google-metadata-request");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Adds [`RequireFlavor`] to a service.
 #[derive(Debug, Clone, Default)]
@@ -100,22 +96,40 @@ impl<S> RequireFlavor<S> {
     inner_service_accessors!();
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
-        if request.headers().contains_key(FORWARDED_FOR) {
+        let Flavor { is_forwarded, has_flavor } = Flavor::of(request.headers());
+        if is_forwarded {
             return Err(Rejection::Forbidden);
         }
         let is_required =
             || self.scope.is_empty() || MetadataPath::new(request.uri().path()).below(&self.scope).is_some();
-        if !has_flavor(request.headers()) && is_required() {
+        if !has_flavor && is_required() {
             return Err(Rejection::MissingFlavor);
         }
         Ok(())
     }
 }
 
-fn has_flavor(headers: &HeaderMap) -> bool {
-    let is_former = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"True");
-    headers.get_all(FLAVOR).iter().any(|value| value == "Google")
-        || headers.get_all(FORMER_FLAVOR).iter().any(is_former)
+/// What the headers say about the origin of a request.
+#[derive(Default)]
+struct Flavor {
+    is_forwarded: bool,
+    has_flavor: bool,
+}
+
+impl Flavor {
+    /// Reads all headers once. Requests have few, so that costs less than three look-ups.
+    fn of(headers: &HeaderMap) -> Self {
+        let mut flavor = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "metadata-flavor" => flavor.has_flavor |= value == "Google",
+                "x-google-metadata-request" => flavor.has_flavor |= value.as_bytes().eq_ignore_ascii_case(b"True"),
+                "x-forwarded-for" => flavor.is_forwarded = true,
+                _ => {}
+            }
+        }
+        flavor
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireFlavor<S>
@@ -134,7 +148,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.check(&request) {
             Ok(()) => ResponseFuture::admitted(self.inner.call(request)),
-            Err(rejection) => ResponseFuture::refused(rejection, RequestHead::of(&request)),
+            Err(rejection) => ResponseFuture::refused(rejection, RequestHead::from_request(request)),
         }
     }
 }

@@ -94,13 +94,11 @@ impl Shared {
             None => request.headers().get(header::HOST).map(|host| host.as_bytes()),
         };
         let Some(host) = host.filter(|host| !host.is_empty()) else { return true };
-        match std::str::from_utf8(host) {
-            Ok(host) if self.hosts.allows(host) => true,
-            _ => {
-                self.warn_about(&String::from_utf8_lossy(host));
-                false
-            }
+        let allows = self.hosts.allows_bytes(host);
+        if !allows {
+            self.warn_about(&String::from_utf8_lossy(host));
         }
+        allows
     }
 
     fn warn_about(&self, host: &str) {

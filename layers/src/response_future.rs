@@ -27,7 +27,8 @@ pin_project! {
     #[project = Projected]
     enum State<F> {
         Admitted { #[pin] inner: F },
-        Refused { refusal: Option<Refusal> },
+        // In a box, because each layer moves the future, and most requests are admitted.
+        Refused { refusal: Option<Box<Refusal>> },
     }
 }
 
@@ -44,14 +45,14 @@ impl<F> ResponseFuture<F> {
     }
 
     pub(crate) fn refused(rejection: Rejection, head: RequestHead) -> Self {
-        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label: None }) } }
+        Self { state: State::Refused { refusal: Some(Box::new(Refusal { rejection, head, label: None })) } }
     }
 
     /// A refusal that metrics count under this directory.
     #[cfg(feature = "rate-limit")]
     pub(crate) fn refused_below(directory: &'static str, rejection: Rejection, head: RequestHead) -> Self {
         let label = Some(PathLabel::Below(directory));
-        Self { state: State::Refused { refusal: Some(Refusal { rejection, head, label }) } }
+        Self { state: State::Refused { refusal: Some(Box::new(Refusal { rejection, head, label })) } }
     }
 }
 
@@ -68,7 +69,7 @@ where
             Projected::Admitted { inner } => inner.poll(cx),
             Projected::Refused { refusal } => {
                 let refusal = refusal.take().expect("`ResponseFuture` polled after completion");
-                let Refusal { rejection, head, label } = refusal;
+                let Refusal { rejection, head, label } = *refusal;
                 let mut response = rejection.into_response(&head);
                 if let Some(label) = label {
                     response.extensions_mut().insert(label);

@@ -20,7 +20,7 @@ use http::{HeaderName, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -106,14 +106,21 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(self.project().inner.poll(cx))?;
-        let own = response.extensions().get::<OwnHeaders>().cloned();
-        for (name, value) in HEADERS {
-            if own.as_ref().is_none_or(|own| !own.0.contains(&name)) {
-                response.headers_mut().insert(name, value);
-            }
+        let mut outcome = self.project().inner.poll(cx);
+        // Changed in place, because a response is large.
+        if let Poll::Ready(Ok(response)) = &mut outcome {
+            let own = response.extensions().get::<OwnHeaders>().cloned();
+            let headers = response.headers_mut();
+            match own {
+                None => HEADERS.map(|(name, value)| _ = headers.insert(name, value)),
+                Some(OwnHeaders(own)) => HEADERS.map(|(name, value)| {
+                    if !own.contains(&name) {
+                        headers.insert(name, value);
+                    }
+                }),
+            };
         }
-        Poll::Ready(Ok(response))
+        outcome
     }
 }
 

@@ -30,8 +30,10 @@
 //! # }
 //! ```
 
+mod changes;
 mod record_waits;
 
+pub use changes::{Changes, Subscription};
 pub use record_waits::{BegunWait, RecordWaits};
 
 use crate::direct_or_boxed::DirectOrBoxed;
@@ -47,7 +49,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -55,8 +57,8 @@ use tower_service::Service;
 
 /// Adds [`WaitForChange`] to a service. All services of one layer share its limit of waiters.
 #[derive(Debug, Clone)]
-pub struct WaitForChangeLayer<T> {
-    changes: watch::Receiver<T>,
+pub struct WaitForChangeLayer<C> {
+    changes: C,
     stop: CancellationToken,
     waiters: Waiters,
 }
@@ -117,12 +119,13 @@ pub enum WaitEnd {
     Stop,
 }
 
-impl<T> WaitForChangeLayer<T> {
-    /// A layer that wakes waiting requests when `changes` does. The value in the channel is not used.
+impl<C: Changes> WaitForChangeLayer<C> {
+    /// A layer that wakes waiting requests when `changes` does: a [`watch::Receiver`](tokio::sync::watch::Receiver), whose value is not
+    /// used, or for the router of gce-metadata-routes `router.changes()`.
     ///
-    /// The inner service must answer from the state behind this channel: waiters do not wake when another state changes. For the
-    /// router of gce-metadata-routes, that is `router.reader().changes()`. When the sender is dropped, all waiters are answered.
-    pub fn new(changes: watch::Receiver<T>) -> Self {
+    /// The inner service must answer from the state behind `changes`: waiters do not wake when another state changes. When the sender of
+    /// the channel is dropped, all waiters are answered.
+    pub fn new(changes: C) -> Self {
         Self { changes, stop: CancellationToken::new(), waiters: Waiters::default() }
     }
 
@@ -139,8 +142,8 @@ impl<T> WaitForChangeLayer<T> {
     }
 }
 
-impl<S, T> Layer<S> for WaitForChangeLayer<T> {
-    type Service = WaitForChange<S, T>;
+impl<S, C: Clone> Layer<S> for WaitForChangeLayer<C> {
+    type Service = WaitForChange<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { changes, stop, waiters } = self;
@@ -151,42 +154,42 @@ impl<S, T> Layer<S> for WaitForChangeLayer<T> {
 
 /// The state of a waiting request. It is shared, because servers clone the service for each request, and few wait.
 #[derive(Debug)]
-struct Shared<T> {
-    changes: watch::Receiver<T>,
+struct Shared<C> {
+    changes: C,
     stop: CancellationToken,
     waiters: Waiters,
 }
 
 /// Delays the answer to a request with `wait_for_change=true` until its entity tag has changed.
 #[derive(Debug)]
-pub struct WaitForChange<S, T> {
+pub struct WaitForChange<S, C> {
     inner: S,
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared<C>>,
 }
 
-impl<T> WaitForChange<(), T> {
+impl<C: Changes> WaitForChange<(), C> {
     /// The layer that adds this service: [`WaitForChangeLayer::new`].
-    pub fn layer(changes: watch::Receiver<T>) -> WaitForChangeLayer<T> {
+    pub fn layer(changes: C) -> WaitForChangeLayer<C> {
         WaitForChangeLayer::new(changes)
     }
 }
 
-impl<S, T> WaitForChange<S, T> {
+impl<S, C> WaitForChange<S, C> {
     inner_service_accessors!();
 }
 
-impl<S: Clone, T> Clone for WaitForChange<S, T> {
+impl<S: Clone, C> Clone for WaitForChange<S, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, T>
+impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for WaitForChange<S, C>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
-    T: Send + Sync + 'static,
+    C: Changes<Subscription: 'static> + Send + Sync + 'static,
     ReqBody: Default + Send + 'static,
     ResBody: From<Bytes> + Send + 'static,
 {
@@ -205,71 +208,73 @@ where
         }
         // The instance that was polled ready takes the first call, and waits; its clone stays behind.
         let clone = self.inner.clone();
+        let (parts, body) = request.into_parts();
         let waiter = Waiter {
             inner: mem::replace(&mut self.inner, clone),
-            changes: self.shared.changes.clone(),
-            stop: self.shared.stop.clone(),
-            waiters: self.shared.waiters.clone(),
+            // Before the first call: a change during it would be lost otherwise.
+            changes: self.shared.changes.subscribe(&parts.uri),
+            shared: Arc::clone(&self.shared),
+            query,
+            parts,
         };
-        DirectOrBoxed::boxed(waiter.wait(query, request))
+        DirectOrBoxed::boxed(waiter.wait(body))
     }
 }
 
 /// One request that may wait. Dropping it, as a server does when the client disconnects, releases its permit.
-struct Waiter<S, T> {
+struct Waiter<S, C: Changes> {
     inner: S,
-    changes: watch::Receiver<T>,
-    stop: CancellationToken,
-    waiters: Waiters,
+    changes: C::Subscription,
+    shared: Arc<Shared<C>>,
+    query: Query,
+    parts: request::Parts,
 }
 
-impl<S, T> Waiter<S, T> {
-    async fn wait<ReqBody, ResBody>(
-        mut self,
-        query: Query,
-        request: Request<ReqBody>,
-    ) -> Result<Response<ResBody>, S::Error>
+impl<S, C: Changes> Waiter<S, C> {
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function has room for its arguments twice")]
+    fn wait<ReqBody, ResBody>(mut self, body: ReqBody) -> impl Future<Output = Result<Response<ResBody>, S::Error>>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         ReqBody: Default,
         ResBody: From<Bytes>,
     {
-        let (parts, body) = request.into_parts();
-        // Before the first call: a change during it would be lost otherwise.
-        self.changes.mark_unchanged();
-        let first = self.inner.call(Request::from_parts(parts.clone(), body)).await?;
-        let Some(seen) = query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
-        let deadline = query.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if tag_of(&first).as_deref() != Some(&seen) || query.timeout == Some(Duration::ZERO) {
-            return Ok(first);
-        }
-        let Ok(_permit) = Arc::clone(&self.waiters.permits).try_acquire_owned() else {
-            let head = RequestHead::from_request(Request::from_parts(parts, ()));
-            return Ok(Rejection::Unavailable.into_response(&head));
-        };
-        // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
-        drop(first);
-        let parts = detached(parts);
-        let recorded = self.waiters.recorder.as_ref().map(|recorder| {
-            let (uri, extensions) = (&parts.uri, &parts.extensions);
-            let wait = BegunWait { uri, extensions, last_etag: &seen, timeout: query.timeout };
-            RecordedWait::begin(recorder, wait)
-        });
-        let start = Instant::now();
-        loop {
-            let ended_by = tokio::select! {
-                changed = self.changes.changed() => if changed.is_ok() { WaitEnd::Change } else { WaitEnd::Stop },
-                () = self.stop.cancelled() => WaitEnd::Stop,
-                () = at(deadline) => WaitEnd::Timeout,
+        async move {
+            let first = self.inner.call(Request::from_parts(self.parts.clone(), body)).await?;
+            let Some(seen) = self.query.last_etag.or_else(|| tag_of(&first)) else { return Ok(first) };
+            let timeout = self.query.timeout;
+            if tag_of(&first).as_deref() != Some(&seen) || timeout == Some(Duration::ZERO) {
+                return Ok(first);
+            }
+            let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            let Shared { waiters, stop, .. } = &*self.shared;
+            let Ok(_permit) = Arc::clone(&waiters.permits).try_acquire_owned() else {
+                let head = RequestHead::from_request(Request::from_parts(self.parts, ()));
+                return Ok(Rejection::Unavailable.into_response(&head));
             };
-            poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-            let mut response = self.inner.call(Request::from_parts(parts.clone(), ReqBody::default())).await?;
-            if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
-                response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
-                if let Some(recorded) = recorded {
-                    recorded.end(ended_by);
+            // Ten thousand requests may wait, so a waiter keeps as little memory as possible.
+            drop(first);
+            detach(&mut self.parts);
+            let recorded = waiters.recorder.as_ref().map(|recorder| {
+                let (uri, extensions) = (&self.parts.uri, &self.parts.extensions);
+                RecordedWait::begin(recorder, BegunWait { uri, extensions, last_etag: &seen, timeout })
+            });
+            let start = Instant::now();
+            loop {
+                let ended_by = tokio::select! {
+                    changed = self.changes.changed() => if changed { WaitEnd::Change } else { WaitEnd::Stop },
+                    () = stop.cancelled() => WaitEnd::Stop,
+                    () = at(deadline) => WaitEnd::Timeout,
+                };
+                poll_fn(|cx| self.inner.poll_ready(cx)).await?;
+                let request = Request::from_parts(self.parts.clone(), ReqBody::default());
+                let mut response = self.inner.call(request).await?;
+                if ended_by != WaitEnd::Change || tag_of(&response).as_deref() != Some(&seen) {
+                    response.extensions_mut().insert(Waited { time: start.elapsed(), ended_by });
+                    if let Some(recorded) = recorded {
+                        recorded.end(ended_by);
+                    }
+                    return Ok(response);
                 }
-                return Ok(response);
             }
         }
     }
@@ -278,7 +283,7 @@ impl<S, T> Waiter<S, T> {
 /// Copies a head out of the server's read buffer. A server parses heads in place: a waiting one would keep the buffer alive, and the
 /// server would allocate another.
 #[expect(clippy::expect_used, reason = "the parts of a valid head are valid")]
-fn detached(mut parts: request::Parts) -> request::Parts {
+fn detach(parts: &mut request::Parts) {
     let copy = |target: &PathAndQuery| target.as_str().to_owned().try_into().expect("a valid target");
     let target = parts.uri.path_and_query().map(copy);
     let copy = |authority: &Authority| authority.as_str().to_owned().try_into().expect("a valid authority");
@@ -289,7 +294,6 @@ fn detached(mut parts: request::Parts) -> request::Parts {
     for value in parts.headers.values_mut() {
         *value = HeaderValue::from_bytes(value.as_bytes()).expect("a valid header value");
     }
-    parts
 }
 
 fn tag_of<B>(response: &Response<B>) -> Option<String> {

@@ -6,7 +6,7 @@
 use crate::memo::Memo;
 use crate::tree::{Dir, Leaf, Node, Tree};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -56,13 +56,8 @@ impl Tree {
 
     /// All service accounts, each once.
     pub fn service_accounts(&self) -> Vec<Arc<ServiceAccount>> {
-        let mut accounts: Vec<Arc<ServiceAccount>> = Vec::new();
-        for account in self.by_name().values() {
-            if accounts.iter().all(|known| known.email != account.email) {
-                accounts.push(Arc::clone(account));
-            }
-        }
-        accounts
+        let mut known = HashSet::new();
+        self.by_name().values().filter(|account| known.insert(account.email.as_str())).cloned().collect()
     }
 
     fn by_name(&self) -> &BTreeMap<Box<str>, Arc<ServiceAccount>> {

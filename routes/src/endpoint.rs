@@ -30,7 +30,7 @@ use crate::accounts::ServiceAccount;
 use crate::tree::represent::TEXT;
 use crate::tree::{Leaf, Node, Tree};
 use bytes::Bytes;
-use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead};
+use gce_metadata_layers::{MetadataPath, Query, Rejection, Represent, Representation, RequestHead, parameters};
 use http::{HeaderValue, Method};
 use std::borrow::Cow;
 use std::fmt;
@@ -66,7 +66,7 @@ pub struct Call<'a> {
     /// The head of the request: method, query, host and connection.
     pub head: &'a RequestHead,
     /// The path of the request, resolved to v1 if the request uses an older API.
-    pub path: MetadataPath<'a>,
+    pub path: &'a MetadataPath<'a>,
     /// The body, which has not been read yet.
     pub body: RequestBody,
     pub(crate) params: matchit::Params<'a, 'a>,
@@ -75,8 +75,7 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The value of the first query parameter with this name.
     pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
-        let query = self.head.query()?;
-        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+        parameters(self.head.query()?).find(|parameter| parameter.name() == name).map(|parameter| parameter.value())
     }
 
     /// The part of the path that matched the route's placeholder of this name; `None` if the route has no such placeholder.
@@ -196,7 +195,7 @@ impl Represent for Computed {
         if query.wait_for_change {
             return Err(Rejection::BadRequest);
         }
-        Ok(self.leaf.represent(query.alt, self.text_type.clone()).untagged())
+        Ok(self.leaf.represent_untagged(query.alt, self.text_type.clone()))
     }
 }
 

@@ -3,20 +3,26 @@
 //! The body of a response is the node that the path names, not bytes. [`RenderLayer`](gce_metadata_layers::RenderLayer) renders it, so a
 //! stack with that layer in the wrong place does not compile.
 
+mod changes;
+
+pub use changes::RouterChanges;
+
 use crate::endpoint::{Answer, BodyBudget, Call, Endpoint, Reply, RequestBody};
 use crate::options::RouterOptions;
-use crate::paths::{self, Api};
+use crate::paths::{self, Api, V1};
 use crate::snapshot::{Publisher, Reader};
 use crate::token::TokenSources;
 use crate::v1;
-use gce_metadata_layers::{MetadataPath, PathLabel, Query, Rejection, Represent, Representation, RequestHead};
+use gce_metadata_layers::{MetadataPath, PathLabel, Rejection, RequestHead, Resolved};
 use http::{Method, Request, Response};
 use http_body::Body;
+use matchit::Params;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tower::Service;
 
 /// A service that answers each request with the node at its path, or with a rejection: the innermost service of the stack. Clones are
@@ -47,6 +53,11 @@ pub struct Router {
 #[derive(Clone)]
 struct Inner {
     routes: Routes,
+    /// Answers the paths below v1 that have no route of their own. It is not among the routes: matchit allocates memory for each request
+    /// that reaches a catch-all beside other routes.
+    tree: Arc<dyn Endpoint>,
+    /// The paths of the routes and of the tree, to find conflicts.
+    paths: matchit::Router<()>,
     /// Whether the older APIs are served, unless an attribute disables them.
     serves_older_apis: bool,
     reader: Reader,
@@ -64,9 +75,11 @@ impl Router {
 
     /// A router with these options.
     pub fn with_options(publisher: Publisher, tokens: TokenSources, options: RouterOptions) -> Self {
-        let routes = from_table(v1::routes(&publisher, &tokens, &options));
+        let (routes, paths) = from_table(v1::routes(&publisher, &tokens, &options));
         let inner = Inner {
             routes,
+            tree: v1::tree(&publisher),
+            paths,
             serves_older_apis: options.legacy_endpoints,
             reader: publisher.reader(),
             bodies: BodyBudget::new(options.max_body_bytes_in_flight),
@@ -106,14 +119,15 @@ impl Router {
         endpoint: impl Endpoint + 'static,
     ) -> Result<Self, RouteConflict> {
         let path = path.into();
-        match Arc::make_mut(&mut self.inner).routes.insert(path.as_str(), Arc::new(endpoint)) {
+        let inner = Arc::make_mut(&mut self.inner);
+        let inserted = inner.paths.insert(path.as_str(), ());
+        match inserted.and_then(|()| inner.routes.insert(path.as_str(), Arc::new(endpoint))) {
             Ok(()) => Ok(self),
             Err(error) => Err(RouteConflict { path, problem: error.to_string() }),
         }
     }
 
-    /// A reader of the metadata that the routes answer from. A [`WaitForChangeLayer`](gce_metadata_layers::WaitForChangeLayer)
-    /// around the router needs its [`changes`](Reader::changes).
+    /// A reader of the metadata that the routes answer from.
     pub fn reader(&self) -> Reader {
         self.inner.reader.clone()
     }
@@ -122,20 +136,30 @@ impl Router {
     pub(crate) fn route(&self, head: &RequestHead, body: RequestBody) -> Reply {
         let path = head.path();
         // A target without a path, as in CONNECT, counts as the root.
-        let path = if path.as_str().is_empty() { "/" } else { path.as_str() };
-        let (api, path) = paths::resolve(path);
+        let path = if path.as_str().is_empty() { MetadataPath::new("/") } else { path };
+        let (api, resolved) = paths::resolve(path.as_str());
         if api == Api::Older
             && let Err(rejection) = self.inner.check_older_api(head.method())
         {
             return Err(rejection).into();
         }
-        match self.inner.routes.at(&path) {
-            Ok(found) if !found.value.allows(head.method()) => Err(Rejection::MethodNotAllowed).into(),
-            Ok(found) => found.value.call(Call { head, path: MetadataPath::new(&path), body, params: found.params }),
+        // A path of v1 is normalized already.
+        let resolved = match &resolved {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(resolved) => Some(MetadataPath::new(resolved)),
+        };
+        let path = resolved.as_ref().unwrap_or(&path);
+        let (endpoint, params) = match self.inner.routes.at(path.as_str()) {
+            Ok(found) => (found.value, found.params),
+            Err(_) if path.below(V1).is_some() => (&self.inner.tree, Params::default()),
             // A write is 405 on GCE even if the path does not exist: AWS clients probe with `PUT /latest/api/token`.
-            Err(_) if !is_read(head.method()) => Err(Rejection::MethodNotAllowed).into(),
-            Err(_) => Err(Rejection::NotFound).into(),
+            Err(_) if !is_read(head.method()) => return Err(Rejection::MethodNotAllowed).into(),
+            Err(_) => return Err(Rejection::NotFound).into(),
+        };
+        if !endpoint.allows(head.method()) {
+            return Err(Rejection::MethodNotAllowed).into();
         }
+        endpoint.call(Call { head, path, body, params })
     }
 }
 
@@ -156,17 +180,20 @@ fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Builds a matchit router from a table of this crate.
+/// Builds a matchit router from a table of this crate, and another one of all paths.
 #[expect(
     clippy::expect_used,
     reason = "the tables are constants: a conflict is a bug, which every test of the router finds"
 )]
-fn from_table(table: Vec<(&'static str, Arc<dyn Endpoint>)>) -> Routes {
-    let mut routes = Routes::new();
+fn from_table(table: Vec<(&'static str, Arc<dyn Endpoint>)>) -> (Routes, matchit::Router<()>) {
+    let (mut routes, mut paths) = (Routes::new(), matchit::Router::new());
+    for path in v1::TREE.into_iter().chain(table.iter().map(|(path, _)| *path)) {
+        paths.insert(path, ()).expect("the routes of the table do not conflict");
+    }
     for (path, endpoint) in table {
         routes.insert(path, endpoint).expect("the routes of the table do not conflict");
     }
-    routes
+    (routes, paths)
 }
 
 /// Why a route could not be added: it conflicts with another one, or its syntax is wrong.
@@ -187,7 +214,7 @@ impl<B> Service<Request<B>> for Router
 where
     B: Body<Data: Send> + Send + 'static,
 {
-    type Response = Response<Resolved>;
+    type Response = Response<Resolved<Outcome>>;
     type Error = Infallible;
     type Future = ResponseFuture;
 
@@ -198,12 +225,24 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = RequestHead::split(request);
         let body = RequestBody::new(body, &self.inner.bodies);
-        ResponseFuture(self.route(&head, body))
+        ResponseFuture(Some(Box::new(Replying { reply: self.route(&head, body), head })))
     }
 }
 
+/// The answer of the endpoint, or a rejection.
+pub type Outcome = Result<Answer, Rejection>;
+
 /// The response future of [`Router`].
-pub struct ResponseFuture(Reply);
+///
+/// # Panics
+/// If it is polled after completion.
+pub struct ResponseFuture(Option<Box<Replying>>);
+
+/// In a box, because each layer of the stack moves the future.
+struct Replying {
+    reply: Reply,
+    head: RequestHead,
+}
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -212,40 +251,27 @@ impl fmt::Debug for ResponseFuture {
 }
 
 impl Future for ResponseFuture {
-    type Output = Result<Response<Resolved>, Infallible>;
+    type Output = Result<Response<Resolved<Outcome>>, Infallible>;
 
+    #[expect(clippy::expect_used, reason = "a future that is polled after completion would never complete without it")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|outcome| {
-            let label = label(&outcome, self.0.counted_as);
-            let mut response = Response::new(Resolved(outcome));
-            if let Some(label) = label {
-                response.extensions_mut().insert(label);
-            }
-            Ok(response)
-        })
+        let replying = self.0.as_mut().expect("`ResponseFuture` polled after completion");
+        let outcome = ready!(Pin::new(&mut replying.reply).poll(cx));
+        if let Some(label) = label(&outcome, replying.reply.counted_as) {
+            replying.head.extensions_mut().insert(label);
+        }
+        let head = self.0.take().map(|replying| replying.head).expect("it was there before");
+        Poll::Ready(Ok(Response::new(Resolved::new(outcome, head))))
     }
 }
 
 /// The metrics label for the path; `None` if it does not exist, or was not looked up.
-fn label(outcome: &Result<Answer, Rejection>, counted_as: Option<&'static str>) -> Option<PathLabel> {
+fn label(outcome: &Outcome, counted_as: Option<&'static str>) -> Option<PathLabel> {
     match (outcome, counted_as) {
         (Err(Rejection::NotFound | Rejection::MethodNotAllowed | Rejection::LegacyEndpoint), _) => None,
         (_, Some(directory)) => Some(PathLabel::Below(directory)),
         (Err(Rejection::MissingSlash), None) => Some(PathLabel::WithoutSlash),
         _ => Some(PathLabel::AsRequested),
-    }
-}
-
-/// The body of the router's responses: the answer of the endpoint, or a rejection.
-#[derive(Debug)]
-pub struct Resolved(Result<Answer, Rejection>);
-
-impl Represent for Resolved {
-    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
-        match &self.0 {
-            Ok(answer) => answer.represent(query),
-            Err(rejection) => Err(rejection.clone()),
-        }
     }
 }
 

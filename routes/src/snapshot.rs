@@ -3,8 +3,15 @@
 //! Writers are the reload of a config file, tests, and requests that set guest attributes. A published value is listed, rendered, tagged
 //! and waited for without further code.
 
+mod path_signals;
+
+pub use path_signals::PathSubscription;
+#[cfg(test)]
+pub(crate) use path_signals::is_signalled;
+
 use crate::depth;
 use crate::tree::{EditError, Tree};
+use path_signals::PathSignals;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::fmt;
@@ -30,7 +37,7 @@ impl Snapshot {
     }
 }
 
-/// Holds the current tree and changes it. Clones share the tree. Each change wakes the waiting requests.
+/// Holds the current tree and changes it. Clones share the tree. A change wakes the waiting requests whose answer it may change.
 ///
 /// ```
 /// use gce_metadata_routes::{Metadata, Publisher};
@@ -45,6 +52,7 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     sender: Arc<watch::Sender<Arc<Snapshot>>>,
+    signals: Arc<PathSignals>,
     computed: Arc<[&'static str]>,
     /// Serializes writers. Readers never take it.
     write_lock: Arc<Mutex<Announcers>>,
@@ -82,12 +90,13 @@ impl Publisher {
     pub fn with_computed(tree: Tree, computed: impl IntoIterator<Item = &'static str>) -> Self {
         let computed: Arc<[_]> = computed.into_iter().collect();
         let snapshot = Snapshot { tree: with_computed_leaves(tree, &computed), generation: 0 };
-        Self { sender: Arc::new(watch::Sender::new(Arc::new(snapshot))), computed, write_lock: Arc::default() }
+        let sender = Arc::new(watch::Sender::new(Arc::new(snapshot)));
+        Self { sender, signals: Arc::default(), computed, write_lock: Arc::default() }
     }
 
     /// A reader of the current tree.
     pub fn reader(&self) -> Reader {
-        Reader { receiver: self.sender.subscribe() }
+        Reader { receiver: self.sender.subscribe(), signals: Arc::clone(&self.signals) }
     }
 
     /// Calls `prepare` with the states before and after each later change, by this publisher or a clone, before the change is published.
@@ -206,6 +215,7 @@ impl Publisher {
             *state = Arc::clone(&changed);
             announcements.into_iter().for_each(|announce| announce());
         });
+        self.signals.signal(&current.tree, &changed.tree);
         Ok((changed, true))
     }
 }
@@ -219,6 +229,7 @@ fn with_computed_leaves(tree: Tree, computed: &[&str]) -> Tree {
 #[derive(Debug, Clone)]
 pub struct Reader {
     receiver: watch::Receiver<Arc<Snapshot>>,
+    signals: Arc<PathSignals>,
 }
 
 impl Reader {
@@ -230,6 +241,11 @@ impl Reader {
     /// The change signal: a receiver that is notified of each new state.
     pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.receiver.clone()
+    }
+
+    /// Subscribes to the changes of the node at this path below `/computeMetadata/v1/`, or to each change.
+    pub(crate) fn subscribe(&self, path: Option<&str>) -> PathSubscription {
+        self.signals.subscribe(path)
     }
 }
 

@@ -15,6 +15,7 @@ mod restore;
 
 pub(crate) use build::{Segments, is_addressable};
 pub use edit::EditError;
+pub(crate) use edit::segments;
 pub use guest_attributes::GuestAttributes;
 pub use outline::OutlineNode;
 
@@ -25,6 +26,7 @@ use crate::os_login::OsLogin;
 use crate::schema::{self, Rule};
 use bytes::Bytes;
 use gce_metadata_layers::{Format, parse_bool};
+use http::HeaderValue;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 /// edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    root: Arc<Node>,
+    pub(crate) root: Arc<Node>,
     pub(crate) accounts: Accounts,
     /// OS Login, which is not part of the nodes.
     os_login: Option<Arc<OsLogin>>,
@@ -60,7 +62,16 @@ impl Tree {
     /// assert!(tree.get("project/numericProjectId").is_none());
     /// ```
     pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
-        path.split('/').filter(|segment| !segment.is_empty()).try_fold(&self.root, |node, segment| node.child(segment))
+        let (mut node, mut rest) = (&self.root, path);
+        // A loop over bytes: segments are short, and the search of `str::split` is for long texts.
+        while !rest.is_empty() {
+            let (segment, after) = rest.split_at(rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len()));
+            if !segment.is_empty() {
+                node = node.child(segment)?;
+            }
+            rest = after.strip_prefix('/').unwrap_or(after);
+        }
+        Some(node)
     }
 
     /// The section `osLogin` of the config, without the secrets and codes of challenges; `None` without OS Login.
@@ -138,7 +149,8 @@ fn index(segment: &str) -> Option<usize> {
 /// A directory of names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dir {
-    entries: BTreeMap<Box<str>, Entry>,
+    /// The names are shared with the trees that edits of this one make.
+    entries: BTreeMap<Arc<str>, Entry>,
     /// Whether the directory is empty in recursion from above.
     is_closed: bool,
     cache: RenderCache,
@@ -154,7 +166,7 @@ impl Dir {
 /// An entry of a directory. Its name is kebab-case in paths and camelCase in JSON; a user-defined name is the same in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    json_key: Box<str>,
+    json_key: Arc<str>,
     node: Arc<Node>,
     visibility: Visibility,
 }
@@ -236,7 +248,17 @@ impl fmt::Debug for Leaf {
 struct RenderCache {
     json: Memo<Bytes>,
     text: Memo<Bytes>,
-    listing: Memo<Bytes>,
+    /// The entity tag of the JSON, which all forms of a value have.
+    tag: Memo<HeaderValue>,
+    /// Boxed, because most nodes are leaves, which have none.
+    listing: Memo<Box<Listing>>,
+}
+
+/// A listing and its entity tag.
+#[derive(Debug)]
+struct Listing {
+    names: Bytes,
+    tag: HeaderValue,
 }
 
 #[cfg(test)]

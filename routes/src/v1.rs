@@ -1,7 +1,7 @@
 //! The table of routes.
 //!
-//! One route serves all nodes of the tree. The other routes are for endpoints that compute values, take writes, or answer paths for
-//! which the tree has no node, and for the directories above `/computeMetadata/v1/`.
+//! Each route is for an endpoint that computes a value, takes writes, or answers a path for which the tree has no node, or for a directory
+//! above `/computeMetadata/v1/`. The nodes of the tree need no routes: the tree answers every other path below v1.
 
 use crate::endpoint::os_login::{self, ContinueSession, OsLoginQuery, Sessions, StartSession};
 use crate::endpoint::{
@@ -13,6 +13,14 @@ use crate::paths::{self, v1_path};
 use crate::snapshot::Publisher;
 use crate::token::TokenSources;
 use std::sync::Arc;
+
+/// The paths that the tree answers. matchit's catch-all does not match an empty rest.
+pub(crate) const TREE: [&str; 2] = [v1_path!(""), v1_path!("{*path}")];
+
+/// The endpoint of all paths below v1 without a route.
+pub(crate) fn tree(publisher: &Publisher) -> Arc<dyn Endpoint> {
+    Arc::new(TreeEndpoint::new(publisher.reader()))
+}
 
 /// All routes: each path and its endpoint.
 pub(crate) fn routes(
@@ -47,9 +55,6 @@ pub(crate) fn routes(
     };
     let continue_session = Arc::new(ContinueSession(sessions.clone()));
     let mut routes: Vec<(_, Arc<dyn Endpoint>)> = vec![
-        // matchit's catch-all does not match an empty rest.
-        (v1_path!(""), tree.clone()),
-        (v1_path!("{*path}"), tree),
         (v1_path!("instance/gce-workload-certificates/config-status"), status.clone()),
         (v1_path!("instance/gce-workload-certificates/trust-anchors"), anchors.clone()),
         (v1_path!("instance/gce-workload-certificates/workload-identities"), identities.clone()),

@@ -25,7 +25,7 @@ pub(super) async fn of_unmatched(call: Call) -> Outcome {
     let entries = entries(&call);
     let snapshot = call.admin.vm.reader().snapshot();
     let mut paths = BTreeSet::new();
-    let is_new = |entry: &&Arc<Entry>| !entry.is_matched() && paths.insert(entry.url_path());
+    let is_new = |entry: &&Arc<Entry>| !entry.is_matched() && paths.insert(entry.url_path().into_owned());
     let unmatched = entries.iter().rev().filter(is_new).take(MAX_PATHS);
     let near: Vec<_> = unmatched.map(|entry| unmatched_json(entry, snapshot.tree())).collect();
     json(&json!({"nearMisses": near}))

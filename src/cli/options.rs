@@ -193,8 +193,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "MODE", value_parser = file_mode, help_heading = MISC)]
     socket_mode: Option<u32>,
 
-    /// Threads that serve connections; the first one serves up to a thousand connections without TLS alone [default: one for each
-    /// processor, four at most]
+    /// Threads that serve connections; on one or two processors the first one serves up to a thousand connections without TLS alone
+    /// [default: one for each processor, four at most]
     #[arg(long, value_name = "NUMBER", value_parser = positive, help_heading = MISC)]
     threads: Option<usize>,
 

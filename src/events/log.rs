@@ -35,7 +35,7 @@ struct Shared {
     queue: ArrayQueue<Queued>,
     /// The number of events in the queue, which is approximate while writers and readers run.
     queued_events: AtomicUsize,
-    /// The number of records that the queue has dropped since it was drained.
+    /// The number of records that the queue has dropped and that no number stands for yet.
     dropped: AtomicU64,
     /// The number of requests that were dropped to make room, since the requests were cleared.
     lost_requests: AtomicU64,
@@ -221,12 +221,11 @@ impl Log {
     }
 
     fn drain(&self, taken: &mut Taken) {
-        // The dropped records were older than those in the queue.
-        taken.last_number += self.0.dropped.swap(0, Ordering::Relaxed);
         // A bound, so that a reader ends while requests keep coming.
         for _ in 0..self.0.queue.capacity() {
             let Some(record) = self.0.queue.pop() else { break };
-            taken.last_number += 1;
+            // The dropped records were older than this one. Writers drop records during the drain too, so each turn counts them.
+            taken.last_number += self.0.dropped.swap(0, Ordering::Relaxed) + 1;
             match record {
                 Queued::Request(entry) => taken.requests.push_back(Arc::from(entry.numbered(taken.last_number))),
                 Queued::Event(event) => {

@@ -88,3 +88,24 @@ fn ids_are_random_uuids_of_version_4() {
     }
     assert_eq!(faults.list().len(), 20);
 }
+
+/// A request is compared with up to a thousand faults.
+#[test]
+fn comparing_a_request_with_a_path_allocates_nothing() {
+    let request = http::Request::get("/computeMetadata/v1/instance/id?alt=text").body(()).unwrap();
+    for pattern in [
+        json!({"path": "instance/name"}),
+        json!({"path": "*/name"}),
+        json!({"url": "/computeMetadata/v1/instance/id"}),
+        json!({"urlPath": "/computeMetadata/v1/instance/name"}),
+        json!({"urlPathPattern": "/[^/]+"}),
+    ] {
+        let faults = faults();
+        let fault = json!([{"request": pattern, "instructions": ["return-503"]}]);
+        faults.insert(definitions(fault).remove(0)).unwrap();
+        let compare = || assert!(faults.action(&FaultRequest::of(&request)).is_none());
+        // A regular expression allocates at its first use.
+        compare();
+        assert_eq!(allocation_counter::measure(compare).count_total, 0, "{pattern}");
+    }
+}

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gce_metadata_layers::{CapturedBody, PeerIdentity, Waited};
 use http::{Method, StatusCode};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
@@ -240,7 +241,7 @@ impl ReceivedRequest {
 
     /// The path below `/computeMetadata/v1/`, such as `instance/id`; `None` if the request has another path.
     pub fn path(&self) -> Option<String> {
-        self.0.key()
+        self.0.key().map(Cow::into_owned)
     }
 
     /// The first value of a query parameter, decoded.

@@ -101,7 +101,7 @@ fn extension(entry: &Entry, tree: &Tree) -> Value {
     let mut extension = json!({"number": entry.number(), "generation": entry.generation});
     let key = entry.key();
     if let Some(key) = &key {
-        extension["path"] = key.as_str().into();
+        extension["path"] = (**key).into();
     }
     let mut segments = key.as_deref().unwrap_or_default().split('/').filter(|segment| !segment.is_empty());
     if let (Some("instance"), Some("service-accounts"), Some(name)) =

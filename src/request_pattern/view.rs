@@ -2,6 +2,7 @@
 
 use gce_metadata_layers::MetadataPath;
 use std::borrow::Cow;
+use std::ops::Range;
 
 const V1: &str = "/computeMetadata/v1";
 
@@ -16,9 +17,12 @@ pub(crate) trait RequestView {
     fn client_ip(&self) -> Option<String>;
 
     /// The path, as the client sent it.
-    fn url_path(&self) -> String {
+    fn url_path(&self) -> Cow<'_, str> {
         let url = self.url();
-        url.split_once('?').map_or(&*url, |(path, _)| path).to_owned()
+        match url.find('?') {
+            Some(end) => part(url, 0..end),
+            None => url,
+        }
     }
 
     /// The parameters of the query, decoded.
@@ -29,7 +33,22 @@ pub(crate) trait RequestView {
     }
 
     /// The path below `/computeMetadata/v1/`, without runs of slashes; `None` if the request has another path.
-    fn key(&self) -> Option<String> {
-        MetadataPath::new(&self.url_path()).below(V1).map(str::to_owned)
+    fn key(&self) -> Option<Cow<'_, str>> {
+        let path = self.url_path();
+        let clean = MetadataPath::new(&path);
+        let key = clean.below(V1)?;
+        if clean.as_str().len() < path.len() {
+            return Some(key.to_owned().into());
+        }
+        let range = path.len() - key.len()..path.len();
+        Some(part(path, range))
+    }
+}
+
+/// A part of a text, which is copied only if the text is owned. A request is compared with up to a thousand patterns.
+fn part(text: Cow<'_, str>, range: Range<usize>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => text[range].into(),
+        Cow::Owned(text) => text[range].to_owned().into(),
     }
 }

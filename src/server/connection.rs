@@ -10,13 +10,14 @@ use super::threads::ConnectionThreads;
 use super::tls::{Peer, PlainPeer, Tls};
 use bytes::Bytes;
 use gce_metadata_layers::{
-    AbortConnection, CloseConnection, Connection, ConnectionError, FaultableBody, Query, Rejection, RequestHead,
-    apply_body_fault,
+    AbortConnection, BodyFault, CloseConnection, Connection, ConnectionError, FaultableBody, Query, Rejection,
+    RequestHead,
 };
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{Extensions, HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,8 +26,9 @@ use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::iter;
+use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -197,18 +199,16 @@ impl Connections {
         S::Future: Send,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        // A connection has one request at a time, so its requests share one clone of the service.
-        let service = Arc::new(Mutex::new(service));
-        let answering = socket.clone();
+        let exchange = Arc::new(Exchange {
+            socket: socket.clone(),
+            connection,
+            service: Mutex::new(service),
+            extensions: Mutex::default(),
+        });
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(IncomingBody::from);
-            let mut connection = connection.clone();
             let trusted = peer.is_trusted().then(|| peer.clone());
-            if trusted.is_none() {
-                connection.peer = None;
-            }
-            request.extensions_mut().insert(connection);
-            answer(answering.clone(), Arc::clone(&service), request, trusted)
+            let request = exchange.begin(request, trusted.is_some());
+            answer(Arc::clone(&exchange), request, trusted)
         });
         // A child token, because waiting on the shared token takes a lock that all connections contend for.
         let stop = self.lifecycle.stop.child_token();
@@ -252,14 +252,51 @@ enum Unanswered {
     Closed,
 }
 
+/// The requests of a connection, of which there is one at a time.
+struct Exchange<S> {
+    socket: Socket,
+    connection: Connection,
+    service: Mutex<S>,
+    /// The extensions of the last response, which were those of its request too. The next request gets them, so that only the first
+    /// one allocates their map.
+    extensions: Mutex<Extensions>,
+}
+
+impl<S> Exchange<S> {
+    /// Puts the connection into the extensions of a request; without its identity if the client is not trusted.
+    fn begin(&self, request: Request<Incoming>, is_trusted: bool) -> Request<IncomingBody> {
+        let mut extensions = mem::take(&mut *self.extensions());
+        extensions.clear();
+        let mut connection = self.connection.clone();
+        if !is_trusted {
+            connection.peer = None;
+        }
+        extensions.insert(connection);
+        let mut request = request.map(IncomingBody::from);
+        let own = mem::replace(request.extensions_mut(), extensions);
+        if !own.is_empty() {
+            // hyper's, such as that of an upgrade.
+            request.extensions_mut().extend(own);
+        }
+        request
+    }
+
+    fn extensions(&self) -> MutexGuard<'_, Extensions> {
+        self.extensions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn service(&self) -> MutexGuard<'_, S> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Answers a request. If the client disconnects, or is no longer trusted, before the answer is ready, the request is dropped. If
 /// `trusted` is `None`, the request has no client identity: it is answered 403, and the connection is closed after the answer.
 ///
 /// The service is called when hyper polls this future and not earlier: hyper closes the connection if the request's body is
 /// dropped before hyper has polled for it.
 async fn answer<S, B, P>(
-    socket: Socket,
-    service: Arc<Mutex<S>>,
+    exchange: Arc<Exchange<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
 ) -> Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>
@@ -271,6 +308,7 @@ where
     if !has_valid_host(&request) {
         return Ok(bad_request(request).map(Either::Right));
     }
+    let socket = &exchange.socket;
     // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
     // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
     // otherwise the request could keep its waiter slot for ever. Other requests are dropped some time after a FIN, because a fault
@@ -279,43 +317,46 @@ where
     socket.set_answering(true);
     // Pinned in place, because it is large.
     let mut answering = pin!(async {
-        let lock = || service.lock().unwrap_or_else(PoisonError::into_inner);
-        poll_fn(|cx| lock().poll_ready(cx)).await?;
-        let answer = lock().call(request);
+        poll_fn(|cx| exchange.service().poll_ready(cx)).await?;
+        let answer = exchange.service().call(request);
         answer.await
     });
-    let mut outcome = tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        Ok(answer) = &mut answering => Ok(apply_body_fault(until_client_leaves(answer, &socket)).map(Either::Left)),
-        () = client_left(&socket, is_long_poll) => Err(Unanswered::ClientLeft),
+        Ok(answer) = &mut answering => Ok(answer),
+        () = client_left(socket, is_long_poll) => Err(Unanswered::ClientLeft),
         () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
     };
-    if trusted.is_none()
-        && let Ok(answer) = &mut outcome
-    {
+    socket.set_answering(false);
+    let mut answer = outcome?;
+    if trusted.is_none() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Ok(answer) = &outcome {
-        if answer.extensions().get::<AbortConnection>().is_some() {
-            socket.reset_on_close();
-            outcome = Err(Unanswered::Aborted);
-        } else if answer.extensions().get::<CloseConnection>().is_some() {
-            outcome = Err(Unanswered::Closed);
-        }
+    let extensions = answer.extensions_mut();
+    if extensions.get::<AbortConnection>().is_some() {
+        socket.reset_on_close();
+        return Err(Unanswered::Aborted);
     }
-    socket.set_answering(false);
-    outcome
+    if extensions.get::<CloseConnection>().is_some() {
+        return Err(Unanswered::Closed);
+    }
+    let fault = extensions.get::<BodyFault>().copied();
+    let ends_with_client = extensions.get::<EndsWithClient>().is_some();
+    // The only extension that hyper reads.
+    if extensions.get::<ReasonPhrase>().is_none() {
+        *exchange.extensions() = mem::take(extensions);
+    }
+    Ok(answer.map(|body| {
+        let body = match ends_with_client {
+            true => Either::Right(UntilClientLeaves::new(body, socket.clone())),
+            false => Either::Left(body),
+        };
+        Either::Left(FaultableBody::new(body, fault))
+    }))
 }
 
 /// A body that may end when the client leaves.
 type MaybeStream<B> = Either<B, UntilClientLeaves<B>>;
-
-/// Ends the body when the client leaves, if the response asks for that.
-fn until_client_leaves<B: Body>(answer: Response<B>, socket: &Socket) -> Response<MaybeStream<B>> {
-    let ends = answer.extensions().get::<EndsWithClient>().is_some();
-    answer
-        .map(|body| if ends { Either::Right(UntilClientLeaves::new(body, socket.clone())) } else { Either::Left(body) })
-}
 
 /// Completes when the client has disconnected, or is assumed to have.
 async fn client_left(socket: &Socket, is_long_poll: bool) {
@@ -334,11 +375,9 @@ fn is_abort(error: &hyper::Error) -> bool {
 
 /// Whether a request has exactly one `Host`, as RFC 9112 requires of HTTP/1.1. HTTP/1.0 allows requests without it.
 fn has_valid_host<B>(request: &Request<B>) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => true,
-        (None, _) => request.version() < Version::HTTP_11,
-        (Some(_), Some(_)) => false,
+    match request.headers().iter().filter(|(name, _)| *name == header::HOST).count() {
+        0 => request.version() < Version::HTTP_11,
+        count => count == 1,
     }
 }
 

@@ -8,6 +8,7 @@ mod placement;
 use super::Server;
 use super::builder::ServerBuilder;
 use super::start_error::StartError;
+use placement::Placement;
 use std::io;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
@@ -85,14 +86,14 @@ fn panicked() -> StartError {
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionThreads {
     handles: Arc<[Handle]>,
-    is_tls: bool,
+    placement: Placement,
     tasks: TaskTracker,
 }
 
 impl ConnectionThreads {
     /// The best number of threads for this machine.
     pub(super) fn default_number() -> NonZeroUsize {
-        placement::threads_for(available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        placement::threads_for(processors())
     }
 
     /// Serves connections in the current runtime.
@@ -121,20 +122,25 @@ impl ConnectionThreads {
     }
 
     fn new(handles: Vec<Handle>, tasks: &TaskTracker) -> Self {
-        Self { handles: handles.into(), is_tls: false, tasks: tasks.clone() }
+        Self { handles: handles.into(), placement: Placement::for_processors(processors()), tasks: tasks.clone() }
     }
 
     /// The same threads, for connections with TLS.
     pub(super) fn for_tls(&self) -> Self {
-        Self { is_tls: true, ..self.clone() }
+        Self { placement: Placement::Spread, ..self.clone() }
     }
 
-    /// Serves a connection on the thread that [`placement`] chooses.
+    /// Serves a connection on the thread that the [`Placement`] chooses.
     pub(super) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let connections: Vec<_> = self.handles.iter().map(|handle| handle.metrics().num_alive_tasks()).collect();
-        let handle = &self.handles[placement::thread_for_next(&connections, self.is_tls)];
+        let handle = &self.handles[self.placement.thread_for_next(&connections)];
         self.tasks.spawn_on(connection, handle);
     }
+}
+
+/// The processors that this process may use.
+fn processors() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 //!
 //! A block of commands (`sh`, or `console` with `$ ` and the output) is run by `commands.rs`, or a comment before it says why not:
 //! `<!-- not run: needs Docker -->`. A block after `<!-- file: NAME -->` is written to that file before the next commands. A block after
-//! `<!-- copy: PATH -->` equals a file of the repository, which another test runs.
+//! `<!-- copy: PATH -->` equals a file of the repository, which another test runs. The blocks after `<!-- network: NAME -->` are run in
+//! network namespaces of their own (`network.rs`).
 
 #[cfg(feature = "cli")]
 mod commands;
 mod links;
 mod markdown;
 mod messages;
+#[cfg(feature = "cli")]
+mod network;
 #[cfg(feature = "cli")]
 mod reader;
 
@@ -84,8 +87,11 @@ fn each_block_has_a_language_and_is_valid() {
             }
             other => panic!("{at}: `{other}` is no language of the documentation; commands are `sh` or `console`"),
         }
-        if let Some(Note::NotRun(reason)) = &block.note {
-            assert!(block.is_commands() && !reason.is_empty(), "{at}: `not run` belongs to commands, and has a reason");
+        if let Some(Note::NotRun(value) | Note::Network(value)) = &block.note {
+            assert!(
+                block.is_commands() && !value.is_empty(),
+                "{at}: `not run` and `network` belong to commands, and have a value"
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ mod docs;
 mod dump;
 mod events;
 mod faults;
+mod growth;
 mod guest_attributes;
 mod journal;
 mod listing_walk;
@@ -59,6 +60,8 @@ mod exec;
 #[cfg(feature = "cli")]
 mod guests;
 #[cfg(feature = "cli")]
+mod kubernetes;
+#[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]
 mod pkcs11;
@@ -66,3 +69,5 @@ mod pkcs11;
 mod program;
 #[cfg(feature = "cli")]
 mod recipes;
+#[cfg(feature = "cli")]
+mod systemd;

@@ -2,9 +2,9 @@
 //!
 //! No test sleeps: a long poll reports that a change was published.
 
+use crate::support::kubernetes_volume::KubernetesVolume;
 use crate::support::{Answer, Client, eventually};
 use gce_metadata_server::{Overrides, Server};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -70,23 +70,14 @@ async fn a_config_replaced_by_rename_is_reloaded() {
 
 #[tokio::test]
 async fn a_config_in_a_kubernetes_volume_is_reloaded() {
-    let generation = |folder: &Path, name: &str, value: &str| {
-        std::fs::create_dir(folder.join(name)).unwrap();
-        std::fs::write(folder.join(name).join("config.json"), config(value)).unwrap();
-    };
-    let (mut watched, file) = Watched::new(|folder| {
-        generation(folder, "..2030_01", "1");
-        symlink("..2030_01", folder.join("..data")).unwrap();
-        symlink("..data/config.json", folder.join("config.json")).unwrap();
+    let mut volume = None;
+    let (mut watched, _) = Watched::new(|folder| {
+        volume = Some(KubernetesVolume::new(folder, &[("config.json", &config("1"))]));
         folder.join("config.json")
     })
     .await;
-    let folder = file.parent().unwrap();
-    for (old, new, value) in [("..2030_01", "..2030_02", "2"), ("..2030_02", "..2030_03", "3")] {
-        generation(folder, new, value);
-        symlink(new, folder.join("..data_tmp")).unwrap();
-        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
-        std::fs::remove_dir_all(folder.join(old)).unwrap();
+    for value in ["2", "3"] {
+        volume.as_mut().unwrap().update(&[("config.json", &config(value))]);
         assert_eq!(watched.changed().await, value);
     }
 }

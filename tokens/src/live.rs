@@ -47,7 +47,7 @@ use device::DeviceKey;
 use file::CredentialFile;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{AccessTokenRequest, AccessTokenSource, IdTokenRequest, IdTokenSource};
+use gce_metadata_routes::token::{AccessTokenRequest, IdTokenRequest};
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::TpmKey;
 use location::Location;
@@ -170,7 +170,7 @@ fn serve(accounts: Arc<Accounts>, events: SharedTokenEvents, limit: Option<Arc<R
         Some(loaded) => loaded.tokens.id_format.normalized(request),
         None => request,
     });
-    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
+    let tokens = TokenSources::default().with_access(access).with_id(id);
     let default_email = only.and_then(|it| it.email.clone());
     let supervise: Supervise = Arc::new(move |reader| Box::pin(Arc::clone(&supervisor).run(reader)));
     let (routes, supervise) = (Vec::new(), Some(supervise));

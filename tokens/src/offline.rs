@@ -20,9 +20,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use claims::Claims;
 use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
-use gce_metadata_routes::token::{
-    AccessToken, AccessTokenRequest, AccessTokenSource, IdToken, IdTokenRequest, IdTokenSource, TokenError,
-};
+use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, TokenError};
 use gce_metadata_signer::jws;
 use gce_metadata_signer::{KeyError, PemSigner};
 use gce_metadata_support::blocking::blocking;
@@ -102,7 +100,7 @@ pub(super) fn open(
     let overrides = stack.overrides();
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
     let control = TokenControl::new(&info, overrides).with_caches(access.cache().clone(), id.cache().clone()).offline();
-    let tokens = TokenSources::default().with_access(AccessTokenSource::new(access)).with_id(IdTokenSource::new(id));
+    let tokens = TokenSources::default().with_access(access).with_id(id);
     let default_email = None;
     let is_for_default_account = false;
     Ok(Credentials {

@@ -46,7 +46,7 @@ impl WritableAttributes {
     }
 
     fn write(&self, call: Call<'_>) -> Reply {
-        let (namespace, key) = match names(&call.path) {
+        let (namespace, key) = match names(call.path) {
             Ok((namespace, key)) => (namespace.to_owned(), key.to_owned()),
             Err(rejection) => return Err(rejection).into(),
         };

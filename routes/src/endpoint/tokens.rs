@@ -14,12 +14,14 @@ use crate::snapshot::Reader;
 use crate::token::{Secret, TokenError};
 use crate::tree::represent::{JSON, TEXT};
 use crate::tree::{Leaf, Tree};
+use futures_util::FutureExt;
 use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation};
 use http::{Method, StatusCode};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::sync::Arc;
-use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
 /// A kind of token: builds the request to the token source from a call, and the answer from the token.
 pub(crate) trait TokenKind: Send + Sync + 'static {
@@ -65,15 +67,27 @@ impl<K: TokenKind> Endpoint for Tokens<K> {
             Ok(requested) => requested,
             Err(rejection) => return Err(rejection).into(),
         };
-        let Some(source) = self.source.clone() else { return Err(Rejection::NotFound).into() };
+        let Some(mut source) = self.source.clone() else { return Err(Rejection::NotFound).into() };
         // A token can't be waited for. Checked before the source is called, which would fetch a token in vain.
         if Query::parse(call.head.query()).wait_for_change {
             return Err(Rejection::BadRequest).into();
         }
-        Reply::later(async move {
-            let token = source.oneshot(request).await.map_err(|error| refused(&error, &account.email))?;
-            Ok(K::answer(&token))
-        })
+        let answer = move |outcome: Result<K::Token, _>| match outcome {
+            Ok(token) => Ok(K::answer(&token)),
+            Err(error) => Err(refused(&error, &account.email)),
+        };
+        // A cached token is ready at once, so most requests need no future of their own.
+        match source.ready().now_or_never() {
+            Some(Err(error)) => answer(Err(error)).into(),
+            Some(Ok(source)) => {
+                let mut outcome = source.call(request);
+                match (&mut outcome).now_or_never() {
+                    Some(outcome) => answer(outcome).into(),
+                    None => Reply::later(outcome.map(answer)),
+                }
+            }
+            None => Reply::later(async move { answer(source.oneshot(request).await) }),
+        }
     }
 }
 
@@ -90,15 +104,25 @@ impl<T: Serialize> Represent for Object<T> {
     #[expect(clippy::expect_used, reason = "their keys are strings, and a Vec takes every write")]
     fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
         if query.alt == Some(Format::Text) {
-            let leaf =
-                Leaf::json_by_default(serde_json::to_value(&self.0).expect("the answers of this module serialize"));
-            return Ok(leaf.represent(query.alt, TEXT).untagged());
+            return Ok(lines(&self.0));
         }
         // The usual length of an answer with a token of Google.
         let mut body = Vec::with_capacity(1280);
         serde_json::to_writer(&mut body, &self.0).expect("the answers of this module serialize");
         Ok(Representation::new(body.into(), JSON).untagged())
     }
+}
+
+/// The fields of an answer as text, one line each.
+#[expect(clippy::expect_used, reason = "their keys are strings")]
+fn lines(fields: &impl Serialize) -> Representation {
+    let leaf = Leaf::json_by_default(serde_json::to_value(fields).expect("the answers of this module serialize"));
+    leaf.represent_untagged(Some(Format::Text), TEXT)
+}
+
+/// A text as a JSON string.
+fn json_string(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// Serializes a secret into an answer.

@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -72,11 +73,12 @@ fn array(items: &[Value], rules: &RulesBelow) -> Array {
 fn dir(object: &Map<String, Value>, rules: &RulesBelow) -> Dir {
     let computed = |name: &'static str| {
         let node = Arc::new(Node::Computed);
-        (Box::from(name), Entry { json_key: name.into(), node, visibility: Visibility::ListingOnly })
+        let name: Arc<str> = name.into();
+        (Arc::clone(&name), Entry { json_key: name, node, visibility: Visibility::ListingOnly })
     };
     let segments = Segments::with(object, rules.has(Rule::UserKeys));
     let given = object.iter().filter_map(|(key, value)| {
-        let segment = segments.of_key(key);
+        let segment: Arc<str> = segments.of_key(key).into();
         if rules.computed().any(|name| name == &*segment) {
             return None;
         }
@@ -87,7 +89,8 @@ fn dir(object: &Map<String, Value>, rules: &RulesBelow) -> Dir {
             false => Visibility::RecursionOnly,
         };
         let node = Arc::new(node_with(value, &rules));
-        Some((segment, Entry { json_key: key.as_str().into(), node, visibility }))
+        let json_key = if *segment == **key { Arc::clone(&segment) } else { key.as_str().into() };
+        Some((segment, Entry { json_key, node, visibility }))
     });
     // Collected at once, because the keys of a large directory are sorted already: that saves a search for each.
     let entries: BTreeMap<_, _> = rules.computed().map(computed).chain(given).collect();
@@ -117,7 +120,7 @@ impl Segments {
     }
 
     /// The segment of a key: its kebab-case form, or the key itself if two keys have the same kebab-case form.
-    pub(crate) fn of_key(&self, key: &str) -> Box<str> {
+    pub(crate) fn of_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
         if self.verbatim {
             return key.into();
         }

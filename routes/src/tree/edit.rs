@@ -12,7 +12,7 @@ use crate::schema::{self, Rule};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
+pub(super) const ACCOUNTS: [&str; 2] = ["instance", "service-accounts"];
 
 impl Tree {
     /// Returns the tree with this value at this path. Missing directories are added, and an index may be the next one of its list.
@@ -179,7 +179,8 @@ pub(super) fn conform(path: &str, segments: &[&str], value: &Value) -> Result<(V
     Ok((value, unknown))
 }
 
-pub(super) fn segments(path: &str) -> Vec<&str> {
+/// The segments of a path below `/computeMetadata/v1/`.
+pub(crate) fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty()).collect()
 }
 

@@ -1,8 +1,8 @@
 //! Renders nodes: values, listings and recursion (`recursive=true`), as JSON or text.
 
-use super::{Array, Dir, Entry, Leaf, Node};
+use super::{Array, Dir, Entry, Leaf, Listing, Node, RenderCache};
 use bytes::Bytes;
-use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation};
+use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation, entity_tag};
 use http::HeaderValue;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
@@ -14,14 +14,17 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 impl Represent for Node {
     fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
         match self {
-            Self::Leaf(leaf) => Ok(leaf.represent(query.alt, TEXT)),
+            Self::Leaf(leaf) => Ok(leaf.represent(query.alt)),
             Self::Dir(_) | Self::Array(_) if query.recursive => Ok(match query.alt.unwrap_or(Format::Json) {
-                Format::Text => Representation::new(self.text(), TEXT).tagged_by(self.json()),
-                Format::Json => Representation::new(self.json(), JSON),
+                Format::Text => Representation::new(self.text(), TEXT).tagged(self.tag()),
+                Format::Json => Representation::new(self.json(), JSON).tagged(self.tag()),
             }),
             // A listing has one form and can't be waited for: changes below do not change it.
             Self::Dir(_) | Self::Array(_) if query.alt.is_some() || query.wait_for_change => Err(Rejection::BadRequest),
-            Self::Dir(_) | Self::Array(_) => Ok(Representation::new(self.listing(), TEXT)),
+            Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => {
+                let Listing { names, tag } = cache.listing(self);
+                Ok(Representation::new(names.clone(), TEXT).tagged(tag.clone()))
+            }
             // The endpoint that computes the value has a more specific route; without it there is no value.
             Self::Computed => Err(Rejection::NotFound),
         }
@@ -59,17 +62,32 @@ impl Node {
     /// The names in a directory, one per line. Names of directories end in a slash. Empty for a leaf.
     pub fn listing(&self) -> Bytes {
         match self {
-            Self::Dir(dir) => dir.cache.listing.get_or_init(|| {
-                let listed = dir.entries.iter().filter(|(_, entry)| entry.visibility.in_listing());
-                listed.map(|(segment, entry)| entry.node.line(segment)).collect::<String>().into()
-            }),
-            Self::Array(array) => array.cache.listing.get_or_init(|| {
-                let listed = array.items.iter().enumerate();
-                listed.map(|(index, node)| node.line(&index.to_string())).collect::<String>().into()
-            }),
-            Self::Leaf(_) | Self::Computed => return Bytes::new(),
+            Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) => cache.listing(self).names.clone(),
+            Self::Leaf(_) | Self::Computed => Bytes::new(),
         }
-        .clone()
+    }
+
+    fn list(&self) -> String {
+        match self {
+            Self::Dir(dir) => {
+                let listed = dir.entries.iter().filter(|(_, entry)| entry.visibility.in_listing());
+                listed.map(|(segment, entry)| entry.node.line(segment)).collect()
+            }
+            Self::Array(array) => {
+                array.items.iter().enumerate().map(|(index, node)| node.line(&index.to_string())).collect()
+            }
+            Self::Leaf(_) | Self::Computed => String::new(),
+        }
+    }
+
+    /// The entity tag of all forms of the value.
+    fn tag(&self) -> HeaderValue {
+        match self {
+            Self::Dir(Dir { cache, .. }) | Self::Array(Array { cache, .. }) | Self::Leaf(Leaf { cache, .. }) => {
+                cache.tag(|| self.json())
+            }
+            Self::Computed => entity_tag(&self.json()),
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -101,9 +119,18 @@ impl Node {
 
 impl Leaf {
     /// Renders the requested format, or else the leaf's default format.
-    pub(crate) fn represent(&self, alt: Option<Format>, text_type: HeaderValue) -> Representation {
+    fn represent(&self, alt: Option<Format>) -> Representation {
+        self.form(alt, TEXT).tagged(self.cache.tag(|| self.json()))
+    }
+
+    /// Renders the requested format, or else the leaf's default format, without an entity tag.
+    pub(crate) fn represent_untagged(&self, alt: Option<Format>, text_type: HeaderValue) -> Representation {
+        self.form(alt, text_type).untagged()
+    }
+
+    fn form(&self, alt: Option<Format>, text_type: HeaderValue) -> Representation {
         match alt.unwrap_or(self.default) {
-            Format::Text => Representation::new(self.text(), text_type).tagged_by(self.json()),
+            Format::Text => Representation::new(self.text(), text_type),
             Format::Json => Representation::new(self.json(), JSON),
         }
     }
@@ -127,6 +154,19 @@ impl Leaf {
     /// The value as compact JSON.
     pub fn json(&self) -> Bytes {
         self.cache.json.get_or_init(|| to_json(&self.value)).clone()
+    }
+}
+
+impl RenderCache {
+    fn tag(&self, json: impl FnOnce() -> Bytes) -> HeaderValue {
+        self.tag.get_or_init(|| entity_tag(&json())).clone()
+    }
+
+    fn listing(&self, of: &Node) -> &Listing {
+        self.listing.get_or_init(|| {
+            let names = Bytes::from(of.list());
+            Box::new(Listing { tag: entity_tag(&names), names })
+        })
     }
 }
 

@@ -20,20 +20,30 @@ use tower::service_fn;
 
 type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
 
+/// An extension of a request or a response.
+#[derive(Clone)]
+struct Note;
+
 /// Aborts `/abort` at once, and `/partly` in its body. Closes `/close`, cuts the body of `/cut`, never answers `/hang`, answers `/late`
-/// after five seconds, and other paths at once.
+/// after five seconds, `/reason` with a phrase of its own, `/note` with a note in its extensions, and other paths at once. A response has
+/// the extensions of its request, as those of the metadata stack have, and a header with their number.
 async fn faulty(
-    request: Request<IncomingBody>,
+    mut request: Request<IncomingBody>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
     let mut frames: Frames = vec![Ok(Frame::data("first".into()))];
     if request.uri().path() == "/partly" {
         frames.push(Err(ConnectionError::Abort.into()));
     }
     let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)));
+    assert!(request.extensions().get::<Connection>().is_some_and(|connection| connection.remote.is_some()));
+    response.headers_mut().insert("extensions", request.extensions().len().into());
+    *response.extensions_mut() = mem::take(request.extensions_mut());
     match request.uri().path() {
         "/abort" => _ = response.extensions_mut().insert(AbortConnection),
         "/close" => _ = response.extensions_mut().insert(CloseConnection),
         "/cut" => _ = response.extensions_mut().insert(BodyFault::new().cut_after(2)),
+        "/note" => _ = response.extensions_mut().insert(Note),
+        "/reason" => _ = response.extensions_mut().insert(ReasonPhrase::from_static(b"Fine")),
         "/hang" => pending().await,
         "/late" => tokio::time::sleep(HALF_CLOSED / 2).await,
         _ => {}
@@ -102,6 +112,22 @@ async fn a_cut_body_is_sent_up_to_the_cut_and_the_connection_is_closed() {
     let (read, end) = ask(TcpStream::connect(address).await.unwrap(), "/cut").await;
     assert!(read.starts_with("HTTP/1.1 200 OK") && read.contains("fi") && !read.contains("first"), "{read}");
     assert_eq!(end, Ok(()));
+}
+
+#[tokio::test]
+async fn the_extensions_of_a_response_do_not_reach_the_next_request_of_the_connection() {
+    let (listener, address) = tcp().await;
+    let _lifecycle = serve(listener, None);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for path in ["/note", "/reason", "/"] {
+        let close = if path == "/" { "connection: close\r\n" } else { "" };
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{close}\r\n").as_bytes()).await.unwrap();
+    }
+    let mut read = String::new();
+    stream.read_to_string(&mut read).await.unwrap();
+    assert_eq!(read.matches("HTTP/1.1 200 OK").count(), 2, "{read}");
+    assert_eq!(read.matches("HTTP/1.1 200 Fine").count(), 1, "{read}");
+    assert_eq!(read.matches("Extensions: 1\r\n").count(), 3, "{read}");
 }
 
 #[tokio::test(start_paused = true)]

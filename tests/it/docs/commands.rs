@@ -3,6 +3,7 @@
 use super::markdown::{Block, Note, Page};
 use super::reader::Reader;
 use crate::support::repository;
+use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Follows a page from its first block to its last.
@@ -38,6 +39,7 @@ pages! {
     the_commands_of_exec_work: "docs/exec.md",
     the_commands_of_deploy_work: "docs/deploy.md",
     the_commands_of_journal_work: "docs/journal.md",
+    the_commands_of_kubernetes_work: "docs/kubernetes.md",
     the_commands_of_metrics_work: "docs/metrics.md",
     the_commands_of_migrating_from_go_work: "docs/migrating-from-go.md",
     the_commands_of_mtls_work: "docs/mtls.md",
@@ -62,6 +64,33 @@ fn every_page_with_commands_is_followed() {
         let followed = !block.is_commands() || FOLLOWED.contains(&page.as_str());
         assert!(followed, "{page}:{}: add the page to pages! in tests/it/docs/commands.rs", block.line);
     }
+}
+
+/// Runs the commands after `<!-- network: NAME -->`, each name of a page in a network of its own that has the files of the page.
+#[test]
+#[ignore = "needs root, and the packages that scripts/test installs"]
+fn the_commands_that_need_a_network_of_their_own_work() {
+    let mut count = 0;
+    for page in super::pages() {
+        let blocks = Page::read(&page).blocks;
+        let network = |block: &Block| match &block.note {
+            Some(Note::Network(name)) => Some(name.clone()),
+            _ => None,
+        };
+        for name in blocks.iter().filter_map(network).collect::<BTreeSet<_>>() {
+            let reader = Reader::in_network();
+            for block in &blocks {
+                if let Some(Note::Copy(path)) = &block.note {
+                    reader.write(path.rsplit('/').next().unwrap(), &block.text);
+                } else if matches!(block.note, Some(Note::File(_))) || network(block).as_ref() == Some(&name) {
+                    let followed = reader.follow(block);
+                    followed.unwrap_or_else(|why| panic!("{page}:{}: network {name}:\n{why}", block.line));
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "networks: {count}");
 }
 
 /// Runs the pages' programs in this language, which see the VM of the built-in sample.

@@ -34,6 +34,8 @@ pub(super) enum Note {
     File(String),
     /// The block is a copy of this file of the repository, which a test runs.
     Copy(String),
+    /// The commands run as root in the network of this name, which all such blocks of a page share.
+    Network(String),
 }
 
 impl Block {
@@ -84,6 +86,7 @@ fn read_note(line: &str) -> Option<Note> {
         "not run" => Some(Note::NotRun(value.trim().to_owned())),
         "file" => Some(Note::File(value.trim().to_owned())),
         "copy" => Some(Note::Copy(value.trim().to_owned())),
+        "network" => Some(Note::Network(value.trim().to_owned())),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! A reader of a page, who types its commands into a shell in an empty folder, one after the other.
 
 use super::markdown::{Block, Note};
+use super::network::Network;
 use crate::support::repository;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,45 +14,63 @@ set -a
 trap 'status=$?; export -p >"$STATE/environment"; exit $status' EXIT
 "#;
 
+/// Programs that run until they are stopped, for which `background.sh` stands.
+const BACKGROUND: [&str; 3] = ["envoy", "python3", "socat"];
+
 pub(super) struct Reader {
     /// The current folder of all commands.
     folder: tempfile::TempDir,
     /// The state of the shell and of the stand-in.
     state: tempfile::TempDir,
+    /// Where the commands run, if not on this machine.
+    network: Option<Network>,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let bin = state.path().join("bin");
-        std::fs::create_dir(&bin).unwrap();
+        let reader = Self { folder: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap(), network: None };
+        std::fs::create_dir(reader.state.path().join("bin")).unwrap();
+        reader.install("server.sh", "gce-metadata-server");
+        reader
+    }
+
+    /// A reader whose commands run as root in a network of their own, with the documented ports.
+    pub(super) fn in_network() -> Self {
+        let mut reader = Self::new();
+        reader.network = Some(Network::new());
+        reader.install("sudo.sh", "sudo");
+        for program in BACKGROUND {
+            reader.install("background.sh", program);
+        }
+        reader
+    }
+
+    /// Installs a stand-in for a program.
+    fn install(&self, stand_in: &str, program: &str) {
         // Copied by another process: a child that a test beside this one starts would inherit the open file, which can't be run
         // meanwhile.
-        let stand_in = repository("tests/it/docs/server.sh");
         let mut install = Command::new("install");
-        install.args(["-m", "755"]).arg(stand_in).arg(bin.join("gce-metadata-server"));
-        assert!(install.status().unwrap().success());
-        Self { folder, state }
+        install.args(["-m", "755"]).arg(repository("tests/it/docs").join(stand_in));
+        assert!(install.arg(self.state.path().join("bin").join(program)).status().unwrap().success());
     }
 
     /// Follows this block of a page.
     pub(super) fn follow(&self, block: &Block) -> Result<(), String> {
         match &block.note {
+            Some(Note::Network(_)) if self.network.is_none() => Ok(()),
             Some(Note::NotRun(_) | Note::Copy(_)) => Ok(()),
             Some(Note::File(name)) => {
                 std::fs::write(self.folder.path().join(name), &block.text).map_err(|error| format!("{name}: {error}"))
             }
-            None if block.language == "sh" => self.run(&block.text).map(drop),
-            None if block.language == "console" => {
-                commands(&block.text).into_iter().try_for_each(|(command, output)| {
-                    let printed = self.run(&command)?;
-                    if output.is_empty() || matches(&output, &printed) {
-                        return Ok(());
-                    }
-                    Err(format!("{command}printed\n{printed}\ninstead of\n{output}"))
-                })
-            }
-            None => Ok(()),
+            _ if block.language == "sh" => self.run(&block.text).map(drop),
+            _ if block.language == "console" => commands(&block.text).into_iter().try_for_each(|(command, output)| {
+                let printed = self.run(&command)?;
+                if output.is_empty() || matches(&output, &printed) {
+                    return Ok(());
+                }
+                Err(format!("{command}printed\n{printed}\ninstead of\n{output}"))
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -62,17 +81,26 @@ impl Reader {
             .iter()
             .fold(script.to_owned(), |script, (documented, real)| replace_port(&script, documented, real));
         let path = format!("{}:{}", self.state.path().join("bin").display(), env!("PATH"));
-        let output = Command::new("timeout")
-            .args(["60", "bash", "-c", &format!("{SHELL}{script}")])
+        let mut command = match &self.network {
+            Some(network) => network.enter(self.folder.path()),
+            None => Command::new("env"),
+        };
+        command
+            .args(["timeout", "60", "bash", "-c", &format!("{SHELL}{script}")])
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOME", self.folder.path())
-            .env("PATH", path)
+            .env("PATH", &path)
             .env("TMPDIR", self.state.path())
             .env("PROGRAM", env!("CARGO_BIN_EXE_gce-metadata-server"))
-            .env("STATE", self.state.path())
-            .output()
-            .unwrap();
+            .env("STATE", self.state.path());
+        if self.network.is_some() {
+            // Envoy is a package of Python.
+            let packages = repository("target/clients/venv/bin");
+            let path = path.replacen(":", &format!(":{}:", packages.display()), 1);
+            command.env("DOCUMENTED_PORTS", "1").env("PATH", path);
+        }
+        let output = command.output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             return Err(format!("{script}{}\n{printed}{}", output.status, String::from_utf8_lossy(&output.stderr)));
@@ -99,6 +127,10 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        // A network ends all its processes, whose ids are not those of this machine.
+        if self.network.is_some() {
+            return;
+        }
         for server in read(&self.state.path().join("servers")).lines() {
             let _ = Command::new("kill").args(["-KILL", server]).status();
         }

@@ -24,6 +24,8 @@ free=(--port 0)
 [ -z "$tls" ] || free+=(--tls-port 0)
 [ -z "$metrics" ] || free+=(--metrics-port 0)
 [ -z "$admin" ] || free+=(--admin 0)
+# In a network of its own, every port is free.
+[ -z "${DOCUMENTED_PORTS-}" ] || free=()
 
 mkfifo "$state/announcement.$$"
 "$PROGRAM" "$@" "${free[@]}" </dev/null >"$state/announcement.$$" 2>"$state/log.$$" &

@@ -1,7 +1,7 @@
 //! The log of the program: levels, readable durations, signals.
 
 use super::{Running, folder, program};
-use std::os::unix::fs::symlink;
+use crate::support::kubernetes_volume::KubernetesVolume;
 
 #[test]
 fn a_quiet_server_logs_no_info_lines() {
@@ -45,27 +45,17 @@ fn sigusr1_does_not_kill_the_server() {
 #[test]
 fn the_swap_of_a_kubernetes_volume_logs_no_warning() {
     let folder = folder();
-    let at = |name: &str| folder.path().join(name);
-    let generation = |name: &str, value: &str| {
-        std::fs::create_dir(at(name)).unwrap();
-        let config = format!(r#"{{"instance":{{"name":"vm-1","description":"{value}"}}}}"#);
-        std::fs::write(at(name).join("config.json"), config).unwrap();
-    };
-    generation("..1", "1");
-    symlink("..1", at("..data")).unwrap();
-    symlink("..data/config.json", at("config.json")).unwrap();
+    let config = |value: &str| format!(r#"{{"instance":{{"name":"vm-1","description":"{value}"}}}}"#);
+    let mut volume = KubernetesVolume::new(folder.path(), &[("config.json", &config("1"))]);
     let mut command = program(folder.path(), "--port 0 --config-file config.json");
     command.env("GOOGLE_ACCESS_TOKEN", "a").env("GOOGLE_ID_TOKEN", "b");
     let running = Running::start(command);
-    for (old, new) in [("1", "2"), ("2", "3")] {
+    for new in ["2", "3"] {
         let headers = running
             .curl(&format!("-i http://metadata.google.internal/computeMetadata/v1/instance/description?last={new}"));
         let tag = headers.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("etag: ").map(str::to_owned));
         let tag = tag.unwrap();
-        generation(&format!("..{new}"), new);
-        symlink(format!("..{new}"), at("..data_tmp")).unwrap();
-        std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
-        std::fs::remove_dir_all(at(&format!("..{old}"))).unwrap();
+        volume.update(&[("config.json", &config(new))]);
         let changed = running.get(&format!("instance/description?wait_for_change=true&last_etag={}", tag.trim()));
         assert_eq!(changed, new);
     }

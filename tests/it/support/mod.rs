@@ -4,6 +4,7 @@
 pub(crate) mod google;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]
 pub(crate) mod hsm;
+pub(crate) mod kubernetes_volume;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 #[cfg(feature = "tpm")]

@@ -330,7 +330,7 @@ async fn enforced_scopes_must_be_a_subset_of_the_accounts() {
 async fn a_refused_wait_for_change_does_not_call_the_source() {
     let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let source = Arc::clone(&asked);
-    let access = AccessTokenSource::new(service_fn(move |_| {
+    let access = gce_metadata_routes::token::AccessTokenSource::new(service_fn(move |_| {
         source.store(true, std::sync::atomic::Ordering::Relaxed);
         std::future::ready(access_token(Duration::from_secs(60)))
     }));

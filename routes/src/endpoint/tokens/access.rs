@@ -1,14 +1,15 @@
 //! `service-accounts/…/token`: access tokens.
 
-use super::{Answer, Call, Object, TokenKind, exposed};
+use super::{Answer, Call, TokenKind, exposed, json_string, lines};
 use crate::accounts::ServiceAccount;
 use crate::token::{AccessToken, AccessTokenRequest, Secret};
 use crate::tree::Tree;
 use crate::tree::represent::JSON;
-use gce_metadata_layers::{Rejection, parse_bool};
+use gce_metadata_layers::{Format, Query, Rejection, Represent, Representation, parse_bool};
 use http::StatusCode;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl TokenKind for Access {
 
     fn answer(token: &AccessToken) -> Answer {
         let (access_token, expires_in) = (token.token.clone(), token.expires_in.as_secs());
-        Object::answer(Granted { access_token, expires_in, token_type: "Bearer" })
+        Answer::Custom(Box::new(Granted { access_token, expires_in, token_type: "Bearer" }))
     }
 }
 
@@ -39,6 +40,24 @@ struct Granted {
     access_token: Secret,
     expires_in: u64,
     token_type: &'static str,
+}
+
+impl Represent for Granted {
+    fn represent(&self, query: &Query) -> Result<Representation, Rejection> {
+        if query.alt == Some(Format::Text) {
+            return Ok(lines(self));
+        }
+        // Only the lifetime differs between the answers with a token, so the token is encoded once.
+        let token = self.access_token.expose_encoded(json_string);
+        let mut json = String::with_capacity(token.len() + 80);
+        json.push_str(r#"{"access_token":"#);
+        json.push_str(token);
+        let _ = write!(json, r#","expires_in":{}"#, self.expires_in);
+        json.push_str(r#","token_type":""#);
+        json.push_str(self.token_type);
+        json.push_str(r#""}"#);
+        Ok(Representation::new(json.into(), JSON).untagged())
+    }
 }
 
 /// GCE's answer for an account without scopes. gcloud looks for this text.

@@ -52,7 +52,7 @@ mod tpm;
 mod usage_error;
 mod values;
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gce_metadata_server::Environment;
 use serve::Serve;
 use std::ffi::OsString;
@@ -198,8 +198,12 @@ fn with_help() -> clap::Command {
 /// # Errors
 /// Clap's error, which [`one_line`] formats. Help and version are errors too.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let arguments: Vec<_> = arguments.collect();
+    if let Ok(serve) = parse_options(&arguments) {
+        return Ok(Command::Serve(Box::new(serve)));
+    }
     let mut command = with_help();
-    let arguments = entrypoint::without_leading_interface(&command, arguments);
+    let arguments = entrypoint::without_leading_interface(&command, arguments.into_iter());
     let arguments = go::normalized(&command, arguments.into_iter());
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     if let Some((name @ "exec", matches)) = matches.subcommand()
@@ -209,6 +213,15 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     }
     let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
     Ok(cli.command.unwrap_or(Command::Serve(cli.serve)))
+}
+
+/// Parses a command line that has options of the server only. Most starts have no other, and need not wait until all commands with their
+/// options are built, which takes as long as loading a config. An error is that of [`parse`], which knows the commands.
+fn parse_options(arguments: &[OsString]) -> Result<Serve, clap::Error> {
+    let options = clap::Command::new("gce-metadata-server").disable_help_flag(true).disable_version_flag(true);
+    let mut options = Serve::augment_args(options.args_override_self(true));
+    let arguments = go::normalized(&options, arguments.iter().cloned());
+    Serve::from_arg_matches(&options.try_get_matches_from_mut(arguments)?)
 }
 
 /// Formats an error of [`parse`] on one line.
@@ -343,6 +356,29 @@ mod tests {
         for text in [super::ABOUT, super::options::LONG_HELP] {
             let long = text.lines().find(|line| line.chars().count() > 100);
             assert_eq!(long, None);
+        }
+    }
+
+    #[test]
+    fn options_alone_are_parsed_as_those_of_serve() {
+        for options in [
+            "",
+            "--port 80",
+            "-port 80 --port 81 -v --tls-port=",
+            "--config-file serve --log-target=",
+            "--tpm --quiet=false",
+        ] {
+            let words = |command: &str| {
+                let words = format!("gce-metadata-server {command} {options}");
+                words.split_whitespace().map(OsString::from).collect::<Vec<_>>()
+            };
+            let short = super::parse_options(&words("")).map(|serve| format!("{serve:?}"));
+            let Ok(super::Command::Serve(full)) = super::parse(words("serve").into_iter()) else { panic!("{options}") };
+            assert_eq!(short.unwrap(), format!("{full:?}"), "{options}");
+        }
+        for other in ["exec", "--help", "-h", "-V", "--no-such-option"] {
+            let words = ["gce-metadata-server", other].map(OsString::from);
+            assert!(super::parse_options(&words).is_err(), "{other}");
         }
     }
 

@@ -56,6 +56,8 @@ struct Loader {
     of_config: Tree,
     /// The last content or read error. A file event that did not change it is ignored.
     last: Result<Vec<u8>, String>,
+    /// The findings about the last content are logged, or it has none because it is not served.
+    has_logged_findings: bool,
     /// The next valid content discards run-time edits, because a reload was requested.
     discard_edits: bool,
 }
@@ -70,12 +72,16 @@ impl Reload {
         counts: Arc<ReloadCounts>,
     ) -> Self {
         let path = file.path().to_owned();
-        let loader = Loader { file, publisher, counts, of_config, last: Ok(loaded), discard_edits: false };
+        let last = Ok(loaded);
+        let (has_logged_findings, discard_edits) = (false, false);
+        let loader = Loader { file, publisher, counts, of_config, last, has_logged_findings, discard_edits };
         Self { path, loader: Arc::new(Mutex::new(loader)) }
     }
 
-    /// Loads the file each time it changes. Runs until it is dropped.
+    /// Logs the findings about the content at start, then loads the file each time it changes. Runs until it is dropped.
     pub(crate) async fn follow(self) {
+        // Not in the start, which would take twice as long with a large config.
+        self.with_loader(Loader::log_findings).await;
         let mut follow = Follow::new(vec![self.path.clone()]);
         loop {
             follow.changed().await;
@@ -128,12 +134,10 @@ impl Loader {
     }
 
     fn load(&mut self, read: Result<Vec<u8>, ConfigError>) -> Result<bool, ConfigError> {
+        self.log_findings();
         self.last = read.as_ref().map(Vec::clone).map_err(ToString::to_string);
-        let tree = read.and_then(|bytes| {
-            let metadata = self.file.parse(&bytes)?;
-            self.file.log_findings(&bytes);
-            Ok(metadata.tree())
-        });
+        let tree = read.and_then(|bytes| Ok(self.file.parse(&bytes)?.tree()));
+        self.has_logged_findings = tree.is_err();
         // Counted before it is published: a client that sees the change finds it counted.
         self.counts.count(tree.is_ok());
         let changed = tree.map(|tree| self.publish(tree));
@@ -145,7 +149,17 @@ impl Loader {
             }
             Err(error) => tracing::error!("config not reloaded, the metadata stays as it was: {error}"),
         }
+        self.log_findings();
         changed.map(|paths| !paths.is_empty())
+    }
+
+    /// Logs the findings of `check-config` about the last content. That takes as long as loading it, so it is served first.
+    fn log_findings(&mut self) {
+        if !std::mem::replace(&mut self.has_logged_findings, true)
+            && let Ok(content) = &self.last
+        {
+            self.file.log_findings(content);
+        }
     }
 
     /// Publishes the difference between the previous content of the file and this one. Run-time edits are kept, unless a reload

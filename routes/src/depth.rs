@@ -15,9 +15,10 @@ pub(crate) fn beyond(value: &Value, levels: usize) -> Option<Vec<String>> {
         None => Some(Vec::new()),
     };
     let (key, mut path) = match value {
-        Value::Object(object) => object.iter().find_map(|(key, value)| Some((key.clone(), below(value)?)))?,
+        Value::Object(object) => object.iter().find_map(|(key, value)| below(value).map(|path| (key.clone(), path)))?,
         Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| Some((format!("[{index}]"), below(item)?)))?
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, item)| below(item).map(|path| (format!("[{index}]"), path)))?
         }
         _ => return None,
     };

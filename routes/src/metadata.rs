@@ -238,6 +238,15 @@ impl Metadata {
         self
     }
 
+    /// Whether the instance has a service account.
+    pub fn has_service_account(&self) -> bool {
+        let accounts = |(key, value): (&String, &Value)| {
+            schema::kebab_case(key) == "service-accounts"
+                && value.as_object().is_some_and(|accounts| !accounts.is_empty())
+        };
+        self.v1["instance"].as_object().is_some_and(|instance| instance.iter().any(accounts))
+    }
+
     /// Sets the users and groups of OS Login. It is active if the attribute `enable-oslogin` is `TRUE`.
     #[must_use]
     pub fn with_os_login(mut self, os_login: OsLogin) -> Self {

@@ -1,8 +1,8 @@
 //! The environment variables. No other file reads them.
 
 use super::variables::Variables;
+use gce_metadata_routes::Metadata;
 use gce_metadata_routes::token::Secret;
-use gce_metadata_routes::{Metadata, Node};
 #[cfg(feature = "live")]
 use gce_metadata_tokens::AwsEnvironment;
 use gce_metadata_tokens::CredentialSource;
@@ -48,7 +48,7 @@ impl Overrides {
             metadata = metadata.with_service_account(email);
         }
         match &self.fallback_account {
-            _ if !has_no_account(&metadata) => metadata,
+            _ if metadata.has_service_account() => metadata,
             Some(email) => metadata.with_service_account(email),
             None if self.adds_default_account => {
                 let metadata = metadata.with_default_service_account();
@@ -75,13 +75,6 @@ impl Overrides {
     pub(crate) fn warning(&self) -> Option<String> {
         let id = self.numeric_project_id.as_ref().filter(|id| id.parse::<u64>().is_err())?;
         Some(format!("{NUMBER} is `{id}`: project numbers have digits only, and clients may not accept this one"))
-    }
-}
-
-fn has_no_account(metadata: &Metadata) -> bool {
-    match metadata.tree().get("instance/service-accounts").map(|node| &**node) {
-        Some(Node::Dir(accounts)) => accounts.entries().next().is_none(),
-        _ => true,
     }
 }
 

@@ -29,6 +29,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
             "the file is not UTF-8".to_owned(),
         )
     })?;
+    if let Ok(json) = serde_json::from_str(text) {
+        return Ok(json);
+    }
+    // Again for the path of the error, because recording the path doubles the time.
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| (place(error.path()), error.into_inner()))

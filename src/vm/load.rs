@@ -157,7 +157,6 @@ fn read(served: Served, overrides: Overrides) -> Result<(Metadata, Option<Follow
             let file = ConfigFile::new(path, overrides);
             let bytes = file.read()?;
             let metadata = file.parse(&bytes)?;
-            file.log_findings(&bytes);
             Ok((metadata, Some((file, bytes))))
         }
     }

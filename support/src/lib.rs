@@ -17,5 +17,7 @@ pub mod duration;
 pub mod file;
 #[doc(hidden)]
 pub mod thread;
+#[doc(hidden)]
+pub mod workers;
 
 pub use secret::Secret;

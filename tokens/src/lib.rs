@@ -28,6 +28,7 @@ mod offline;
 mod override_tokens;
 mod record_fetches;
 mod record_token_requests;
+mod sign_on_workers;
 mod source_info;
 mod stack;
 mod token_request;

@@ -37,6 +37,7 @@ pub use options::{AccessTokenKind, AwsEnvironment, Endpoints, LiveOptions, LiveS
 use super::cache::CacheTokensLayer;
 use super::control::TokenControl;
 use super::events::SharedTokenEvents;
+use super::sign_on_workers::workers;
 use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo, Supervise};
 use accounts::Accounts;
@@ -71,7 +72,8 @@ impl LiveOptions {
     /// Opens the credentials, and assigns them to accounts.
     fn accounts(self) -> Result<Accounts, CredentialError> {
         let context = OpenContext {
-            upstream: Upstream::new().map_err(|error| CredentialError::Tls(error.to_string()))?,
+            upstream: Upstream::new(),
+            workers: workers(),
             endpoints: self.endpoints,
             kind: self.access_token_kind,
             allow_executables: self.allow_executables,

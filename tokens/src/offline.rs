@@ -11,6 +11,7 @@ mod same_second;
 use super::cache::CacheTokensLayer;
 use super::control::{Overrides, TokenControl};
 use super::events::SharedTokenEvents;
+use super::sign_on_workers::{sign_on_workers, workers};
 use super::stack::{Answers, TokenStack};
 use super::{Credentials, SourceInfo};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -21,8 +22,9 @@ use gce_metadata_layers::RateLimit;
 use gce_metadata_routes::TokenSources;
 use gce_metadata_routes::token::{AccessToken, AccessTokenRequest, IdToken, IdTokenRequest, TokenError};
 use gce_metadata_signer::jws;
-use gce_metadata_signer::{BoxSigner, KeyError, PemSigner};
+use gce_metadata_signer::{KeyError, PemSigner};
 use gce_metadata_support::blocking::blocking;
+use gce_metadata_support::workers::Workers;
 use same_second::SameSecond;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -90,10 +92,10 @@ pub(super) fn open(
     });
     let access = stack.clone().limit(limit).service(CacheTokensLayer::new().count_hits(info.hits.clone()), access);
     let issuer: Arc<str> = options.issuer.into();
-    let same_second = SameSecond::default();
+    let (same_second, workers) = (SameSecond::default(), workers());
     let id = service_fn(move |request: IdTokenRequest| {
         let lifetime = lifetimes.of(&request.account.email);
-        id_token(key.clone(), Arc::clone(&issuer), lifetime, same_second.clone(), request)
+        id_token(key.clone(), workers.clone(), Arc::clone(&issuer), lifetime, same_second.clone(), request)
     });
     let overrides = stack.overrides();
     let id = stack.service(CacheTokensLayer::new().count_hits(info.hits.clone()), id);
@@ -158,6 +160,7 @@ fn access_token(lifetime: Duration) -> Result<AccessToken, TokenError> {
 
 async fn id_token(
     key: Key,
+    workers: Workers,
     issuer: Arc<str>,
     lifetime: Duration,
     same_second: SameSecond,
@@ -168,7 +171,7 @@ async fn id_token(
     let earlier = Duration::from_secs(same_second.count(&request, now));
     let claims = Claims::new(&request, &issuer, now - earlier, lifetime + earlier);
     let key = signer.info();
-    let signed = jws::sign(BoxSigner::new(signer.clone()), key.alg, Some(&key.key_id), &claims).await;
+    let signed = jws::sign(sign_on_workers(signer.clone(), workers), key.alg, Some(&key.key_id), &claims).await;
     let token = signed.map_err(|error| TokenError::Unavailable { reason: error.to_string() })?;
     Ok(IdToken::new(token))
 }

@@ -4,7 +4,7 @@ use super::check;
 use super::suggest::nearest_key;
 use super::walk::Walk;
 use crate::depth;
-use crate::schema::{self, Rule};
+use crate::schema::{self, Rule, RulesBelow};
 use crate::tree::Tree;
 use serde_json::{Map, Value};
 use std::mem;
@@ -13,7 +13,11 @@ impl Walk {
     /// Normalizes the case of GCE's keys, and records an error for each value of the wrong type. `segments` is the path of the value in
     /// the tree.
     pub(crate) fn canonicalize(&mut self, value: &mut Value, segments: &[&str]) {
-        let is = |rule| schema::is(segments, rule);
+        self.canonicalize_with(value, segments, &RulesBelow::at(segments));
+    }
+
+    fn canonicalize_with(&mut self, value: &mut Value, segments: &[&str], rules: &RulesBelow) {
+        let is = |rule| rules.has(rule);
         // The Go emulator writes null for an object or a list that it does not have.
         if value.is_null() && is(Rule::Object) {
             *value = Value::Object(Map::new());
@@ -41,22 +45,34 @@ impl Walk {
         match value {
             // The keys of a document are not GCE's.
             _ if is(Rule::Document) || is(Rule::JsonByDefault) => {}
-            Value::Object(object) => self.canonicalize_object(object, segments),
+            Value::Object(object) => self.canonicalize_object(object, segments, rules),
             Value::Array(items) => {
                 // Rules apply to all items of a list, so one index represents all of them.
-                let segments = [segments, &["0"]].concat();
+                let (segments, rules) = ([segments, &["0"]].concat(), rules.child("0"));
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.below(format!("[{index}]"), |walk| walk.canonicalize(item, &segments));
+                    self.below(format!("[{index}]"), |walk| walk.canonicalize_with(item, &segments, &rules));
                 }
             }
             _ => {}
         }
     }
 
-    fn canonicalize_object(&mut self, object: &mut Map<String, Value>, segments: &[&str]) {
-        let is_users = schema::is(segments, Rule::UserKeys);
-        let is_leaf = schema::is(segments, Rule::ObjectLeaf);
+    fn canonicalize_object(&mut self, object: &mut Map<String, Value>, segments: &[&str], rules: &RulesBelow) {
+        let is_users = rules.has(Rule::UserKeys);
+        let is_leaf = rules.has(Rule::ObjectLeaf);
         let is_gces = !is_users && schema::is_known(segments);
+        let segment_of = |key: &str| match () {
+            () if is_users => key.to_owned(),
+            () if is_leaf => schema::snake_case(key),
+            () => schema::kebab_case(key),
+        };
+        if !is_gces {
+            // The keys stay as they are.
+            for (key, value) in object {
+                self.canonicalize_child((key, &segment_of(key)), value, (segments, rules), |_| {});
+            }
+            return;
+        }
         let as_written = mem::take(object);
         let written_keys: Vec<String> = as_written.keys().cloned().collect();
         for (written, mut value) in as_written {
@@ -64,28 +80,35 @@ impl Walk {
             let is_taken = |key: &str| written_keys.iter().any(|other| other == key) || object.contains_key(key);
             let known = schema::canonical_key(&written);
             let key = match known {
-                Some(known) if is_gces && !is_taken(known) => known.to_owned(),
+                Some(known) if !is_taken(known) => known.to_owned(),
                 _ => written.clone(),
             };
-            let segment = if is_users {
-                key.clone()
-            } else if is_leaf {
-                schema::snake_case(&key)
-            } else {
-                schema::kebab_case(&key)
-            };
-            let directory = segments;
-            let segments = [segments, &[&segment]].concat();
-            self.below(written.as_str(), |walk| {
-                if walk.is_thorough() && schema::is(&segments, Rule::Computed) {
-                    walk.note("computed for each request, as on GCE: this value is ignored");
-                } else if walk.is_thorough() && is_gces {
-                    walk.spelling(&written, &key, known.is_some() || is_leaf, directory);
-                }
-                walk.canonicalize(&mut value, &segments);
+            let segment = segment_of(&key);
+            self.canonicalize_child((&written, &segment), &mut value, (segments, rules), |walk| {
+                walk.spelling(&written, &key, known.is_some() || is_leaf, segments);
             });
             object.insert(key, value);
         }
+    }
+
+    /// Normalizes a member of the object with these segments and rules, given its key as written and its path segment. A thorough walk
+    /// also calls `check_spelling`.
+    fn canonicalize_child(
+        &mut self,
+        (written, segment): (&str, &str),
+        value: &mut Value,
+        (segments, rules): (&[&str], &RulesBelow),
+        check_spelling: impl FnOnce(&mut Self),
+    ) {
+        let (segments, rules) = ([segments, &[segment]].concat(), rules.child(segment));
+        self.below(written, |walk| {
+            if walk.is_thorough() && rules.has(Rule::Computed) {
+                walk.note("computed for each request, as on GCE: this value is ignored");
+            } else if walk.is_thorough() {
+                check_spelling(walk);
+            }
+            walk.canonicalize_with(value, &segments, &rules);
+        });
     }
 
     /// Records a notice about a key that GCE is not known to have in this directory, or spells differently.

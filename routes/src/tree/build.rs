@@ -1,7 +1,7 @@
 //! Builds a tree from JSON.
 
 use super::{Array, Dir, Entry, Leaf, Node, RenderCache, Tree, Visibility};
-use crate::schema::{self, Rule};
+use crate::schema::{self, Rule, RulesBelow};
 use http::uri::PathAndQuery;
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl Tree {
     /// Builds a tree from the JSON of `/computeMetadata/v1/`, and adds the defaults.
     pub(crate) fn from_json(v1: &Value) -> Self {
-        Self::new(Arc::new(node(v1, &mut Vec::new()))).with_defaults("")
+        Self::new(Arc::new(node(v1, &[]))).with_defaults("")
     }
 
     /// Adds the missing defaults at and below this path, and at the paths above it.
@@ -37,18 +37,22 @@ impl Tree {
 }
 
 /// Builds the node of a value at this path, by the rules of the schema for the path.
-pub(super) fn node(value: &Value, path: &mut Vec<&str>) -> Node {
+pub(super) fn node(value: &Value, path: &[&str]) -> Node {
+    node_with(value, &RulesBelow::at(path))
+}
+
+fn node_with(value: &Value, rules: &RulesBelow) -> Node {
     match value {
-        _ if schema::is(path, Rule::JsonByDefault) => Node::Leaf(Leaf::json_by_default(value.clone())),
-        Value::Object(_) if schema::is(path, Rule::ObjectLeaf) => {
+        _ if rules.has(Rule::JsonByDefault) => Node::Leaf(Leaf::json_by_default(value.clone())),
+        Value::Object(_) if rules.has(Rule::ObjectLeaf) => {
             Node::Leaf(Leaf::text_by_default(snake_cased(value.clone())))
         }
-        Value::Object(_) | Value::Array(_) if schema::is(path, Rule::Document) => {
+        Value::Object(_) | Value::Array(_) if rules.has(Rule::Document) => {
             Node::Leaf(Leaf::text_by_default(document(value)))
         }
-        Value::Object(object) => Node::Dir(dir(object, path)),
-        Value::Array(items) if is_directory(items) || schema::is(path, Rule::ListDirectory) => {
-            Node::Array(array(items, path))
+        Value::Object(object) => Node::Dir(dir(object, rules)),
+        Value::Array(items) if is_directory(items) || rules.has(Rule::ListDirectory) => {
+            Node::Array(array(items, rules))
         }
         _ => Node::Leaf(Leaf::text_by_default(value.clone())),
     }
@@ -59,34 +63,38 @@ fn is_directory(items: &[Value]) -> bool {
     items.iter().any(|item| item.is_object() || item.is_array())
 }
 
-fn array(items: &[Value], path: &mut Vec<&str>) -> Array {
+fn array(items: &[Value], rules: &RulesBelow) -> Array {
     // Rules apply to all items of a list, so one index represents all of them.
-    path.push("0");
-    let items = items.iter().map(|item| Arc::new(node(item, path))).collect();
-    path.pop();
+    let rules = rules.child("0");
+    let items = items.iter().map(|item| Arc::new(node_with(item, &rules))).collect();
     Array { items, cache: RenderCache::default() }
 }
 
-fn dir(object: &Map<String, Value>, path: &mut Vec<&str>) -> Dir {
-    let mut entries = BTreeMap::new();
-    for name in schema::computed_in(path) {
-        let entry =
-            Entry { json_key: name.into(), node: Arc::new(Node::Computed), visibility: Visibility::ListingOnly };
-        entries.insert(Arc::clone(&entry.json_key), entry);
-    }
-    let segments = Segments::of(object, path);
-    for (key, value) in object {
+fn dir(object: &Map<String, Value>, rules: &RulesBelow) -> Dir {
+    let computed = |name: &'static str| {
+        let node = Arc::new(Node::Computed);
+        let name: Arc<str> = name.into();
+        (Arc::clone(&name), Entry { json_key: name, node, visibility: Visibility::ListingOnly })
+    };
+    let segments = Segments::with(object, rules.has(Rule::UserKeys));
+    let given = object.iter().filter_map(|(key, value)| {
         let segment: Arc<str> = segments.of_key(key).into();
-        if entries.contains_key(&*segment) {
-            continue;
+        if rules.computed().any(|name| name == &*segment) {
+            return None;
         }
-        let path = [path.as_slice(), &[&*segment]].concat();
-        let visibility = if is_addressable(&segment) { Visibility::of(&path) } else { Visibility::RecursionOnly };
-        let node = Arc::new(node(value, &mut path.clone()));
+        let rules = rules.child(&segment);
+        let visibility = match is_addressable(&segment) {
+            true if rules.has(Rule::Secret) => Visibility::ListingOnly,
+            true => Visibility::Everywhere,
+            false => Visibility::RecursionOnly,
+        };
+        let node = Arc::new(node_with(value, &rules));
         let json_key = if *segment == **key { Arc::clone(&segment) } else { key.as_str().into() };
-        entries.insert(segment, Entry { json_key, node, visibility });
-    }
-    Dir { entries, is_closed: schema::is(path, Rule::Closed), cache: RenderCache::default() }
+        Some((segment, Entry { json_key, node, visibility }))
+    });
+    // Collected at once, because the keys of a large directory are sorted already: that saves a search for each.
+    let entries: BTreeMap<_, _> = rules.computed().map(computed).chain(given).collect();
+    Dir { entries, is_closed: rules.has(Rule::Closed), cache: RenderCache::default() }
 }
 
 /// Assigns path segments to the keys of an object. No two keys get the same segment, or one of them would be lost.
@@ -97,7 +105,11 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) fn of(object: &Map<String, Value>, path: &[&str]) -> Self {
-        let verbatim = schema::is(path, Rule::UserKeys);
+        Self::with(object, schema::is(path, Rule::UserKeys))
+    }
+
+    /// `verbatim`: the keys are users' own.
+    fn with(object: &Map<String, Value>, verbatim: bool) -> Self {
         let mut shared = HashMap::new();
         if !verbatim {
             for key in object.keys() {
@@ -119,6 +131,12 @@ impl Segments {
 
 /// Whether a URL can contain the segment.
 pub(crate) fn is_addressable(segment: &str) -> bool {
+    const SHORT: usize = 256;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    // Nearly all keys need no parsing, which would be a large part of building a tree of many attributes.
+    if (1..=SHORT).contains(&segment.len()) && segment.bytes().all(is_plain) {
+        return true;
+    }
     let path = format!("/{segment}");
     !segment.is_empty()
         && !segment.contains('/')

@@ -117,7 +117,7 @@ impl Tree {
         if let Some(segment) = edit.segments.iter().find(|segment| !build::is_addressable(segment)) {
             return Err(EditError::NotAddressable { path: path.into(), segment: (*segment).into() });
         }
-        self.with_node(path, Arc::new(build::node(value, &mut edit.segments.clone())), visibility)
+        self.with_node(path, Arc::new(build::node(value, &edit.segments)), visibility)
     }
 
     pub(super) fn with_node(&self, path: &str, node: Arc<Node>, visibility: Visibility) -> Result<Self, EditError> {

@@ -4,7 +4,6 @@
 //! processors, connections are spread from the first one on, because handshakes take long and because one thread can't use the other
 //! processors. On one or two processors, few connections without TLS share one thread, because their clients usually run on the same
 //! machine and compete for its processors. Many connections are spread, so that a change does not wake all long polls on one thread.
-//! The price: a signature, which takes a quarter of a millisecond, delays the other connections of its thread.
 //! `benches/RESULTS.md` has the measurements; measure again before you change the rule.
 
 use std::num::NonZeroUsize;

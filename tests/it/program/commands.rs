@@ -120,14 +120,19 @@ fn a_start_and_a_reload_log_that_check_config_has_findings() {
     let file = folder.path().join("vm.json");
     std::fs::write(&file, r#"{"instance": {"name": "a", "preempted": true}}"#).unwrap();
     let running = super::Running::start(program(folder.path(), "--port 0 --config-file vm.json"));
-    let path = "instance/odd?wait_for_change=true&last_etag=0";
-    assert!(running.get("instance/odd").contains("404"));
-    std::fs::write(&file, r#"{"instance": {"name": "a", "odd": 1, "even": 2}}"#).unwrap();
-    running.signal("-HUP");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while running.get(path).contains("404") {
-        assert!(Instant::now() < deadline, "not reloaded");
-    }
+    let reload = |config: &str, name: &str| {
+        assert!(running.get(&format!("instance/{name}")).contains("404"));
+        std::fs::write(&file, config).unwrap();
+        running.signal("-HUP");
+        let path = format!("instance/{name}?wait_for_change=true&last_etag=0");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while running.get(&path).contains("404") {
+            assert!(Instant::now() < deadline, "not reloaded");
+        }
+    };
+    reload(r#"{"instance": {"name": "a", "odd": 1, "even": 2}}"#, "odd");
+    // The findings are logged after the change, and before the next reload.
+    reload(r#"{"instance": {"name": "a", "zone": "projects/1/zones/z"}}"#, "zone");
     let (_, log) = running.stop("-TERM");
     for text in
         [" WARN ", "vm.json: 1 warning: run check-config vm.json", "vm.json: 2 notices: run check-config vm.json"]

@@ -14,10 +14,9 @@ pub struct DocumentError(String);
 /// retries for at most 30 seconds.
 ///
 /// # Errors
-/// If TLS can't be set up, or the host does not answer with success.
+/// If the host does not answer with success.
 pub async fn get_document(url: &str) -> Result<Bytes, DocumentError> {
-    let upstream = Upstream::new().map_err(|error| DocumentError(error.to_string()))?;
-    upstream.fetch(Method::GET, url, []).await.map_err(|failure| {
+    Upstream::new().fetch(Method::GET, url, []).await.map_err(|failure| {
         DocumentError(match failure.error {
             TokenError::Refused { reason } | TokenError::Unavailable { reason } => reason,
             other => other.to_string(),

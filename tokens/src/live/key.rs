@@ -6,8 +6,9 @@ use super::loaded::{GOOGLE, LoadedCredentials, Sources};
 use super::open_context::OpenContext;
 use super::options::AccessTokenKind;
 use super::sts::{name, required};
+use crate::sign_on_workers::sign_on_workers;
 use gce_metadata_routes::token::Secret;
-use gce_metadata_signer::{BoxSigner, PemSigner};
+use gce_metadata_signer::PemSigner;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -50,7 +51,7 @@ fn with_key(
     let kind = if is_google { context.kind.unwrap_or(AccessTokenKind::Oauth) } else { AccessTokenKind::Jwt };
     let fingerprint = Some(signer.info().spki_sha256);
     let bearer = JwtBearer {
-        signer: BoxSigner::new(signer),
+        signer: sign_on_workers(signer, context.workers.clone()),
         key_id,
         email: Some(email.clone()),
         token_uri: context.endpoints.token(token_uri),

@@ -8,12 +8,15 @@ use super::upstream::Upstream;
 use gce_metadata_signer::pkcs11::Pkcs11Options;
 #[cfg(feature = "tpm")]
 use gce_metadata_signer::tpm::TpmOptions;
+use gce_metadata_support::workers::Workers;
 use std::path::PathBuf;
 
 /// The settings with which credentials are opened.
 #[derive(Clone)]
 pub(super) struct OpenContext {
     pub(super) upstream: Upstream,
+    /// The threads that sign with keys in memory.
+    pub(super) workers: Workers,
     pub(super) endpoints: Endpoints,
     pub(super) kind: Option<AccessTokenKind>,
     pub(super) allow_executables: bool,

@@ -11,7 +11,7 @@ use super::retry::{Retry, retry_after};
 use crate::fetch_error::FetchError;
 #[cfg(feature = "device")]
 use attempt::on_separate_thread;
-use attempt::{Attempts, attempts, trusting};
+use attempt::{Attempts, attempts, attempts_with_system_roots, trusting};
 pub(super) use attempt::{NoAnswer, UpstreamRequest};
 use bytes::Bytes;
 use gce_metadata_routes::token::{Secret, TokenError};
@@ -37,11 +37,8 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// A client that trusts the system's root certificates, or Mozilla's if the system has none.
-    ///
-    /// # Errors
-    /// If TLS can't be set up.
-    pub(crate) fn new() -> Result<Self, rustls::Error> {
-        Ok(Self::over(attempts(trusting(ALL_VERSIONS)?.with_no_client_auth())))
+    pub(crate) fn new() -> Self {
+        Self::over(attempts_with_system_roots())
     }
 
     /// A client that presents a certificate.

@@ -2,8 +2,10 @@
 
 use super::resolve::connector;
 use bytes::Bytes;
+use gce_metadata_support::blocking::blocking;
 #[cfg(feature = "device")]
 use gce_metadata_support::thread::Thread;
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
@@ -11,14 +13,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::TokioExecutor;
 use rustls::client::WantsClientCert;
-use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion};
+use rustls::{ALL_VERSIONS, ClientConfig, ConfigBuilder, SupportedProtocolVersion};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 #[cfg(feature = "device")]
 use tokio::sync::{mpsc, oneshot};
-#[cfg(feature = "device")]
-use tower::ServiceExt;
-use tower::{Service, service_fn};
+use tower::{Service, ServiceExt, service_fn};
 
 /// The time-out of an attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -62,10 +63,34 @@ pub(super) fn trusting(
     }
 }
 
-/// Makes single attempts, each within the time-out.
+/// Makes single attempts that trust the system's root certificates, which are read for the first request over HTTPS: that takes
+/// milliseconds, and a start has no use for them.
+pub(super) fn attempts_with_system_roots() -> impl Attempts {
+    let (plain, encrypted) = (attempts_over(connector()), Arc::new(OnceCell::new()));
+    service_fn(move |request: UpstreamRequest| {
+        let (plain, encrypted) = (plain.clone(), Arc::clone(&encrypted));
+        async move {
+            if request.uri().scheme() == Some(&Scheme::HTTP) {
+                return plain.oneshot(request).await;
+            }
+            let encrypted = encrypted.get_or_try_init(|| async {
+                let failed = |error: &dyn std::error::Error| NoAnswer::Unreachable(format!("TLS: {error}"));
+                let trusting = blocking(|| trusting(ALL_VERSIONS)).await.map_err(|error| failed(&error))?;
+                Ok(attempts(trusting.map_err(|error| failed(&error))?.with_no_client_auth()))
+            });
+            encrypted.await?.clone().oneshot(request).await
+        }
+    })
+}
+
+/// Makes single attempts with this configuration of TLS.
 pub(super) fn attempts(config: ClientConfig) -> impl Attempts {
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector());
+    let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+    attempts_over(https.wrap_connector(connector()))
+}
+
+/// Makes single attempts over these connections, each within the time-out.
+fn attempts_over<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> impl Attempts {
     let client = Client::builder(TokioExecutor::new()).build(connector);
     service_fn(move |request: UpstreamRequest| {
         let client = client.clone();

@@ -295,64 +295,67 @@ impl<S> Exchange<S> {
 ///
 /// The service is called when hyper polls this future and not earlier: hyper closes the connection if the request's body is
 /// dropped before hyper has polled for it.
-async fn answer<S, B, P>(
+fn answer<S, B, P>(
     exchange: Arc<Exchange<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>
+) -> impl Future<Output = Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
     B: Body,
 {
-    if !has_valid_host(&request) {
-        return Ok(bad_request(request).map(Either::Right));
-    }
-    let socket = &exchange.socket;
-    // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
-    // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
-    // otherwise the request could keep its waiter slot for ever. Other requests are dropped some time after a FIN, because a fault
-    // may delay their answers for ever.
-    let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
-    socket.set_answering(true);
-    // Pinned in place, because it is large.
-    let mut answering = pin!(async {
-        poll_fn(|cx| exchange.service().poll_ready(cx)).await?;
-        let answer = exchange.service().call(request);
-        answer.await
-    });
-    let outcome = tokio::select! {
-        biased;
-        Ok(answer) = &mut answering => Ok(answer),
-        () = client_left(socket, is_long_poll) => Err(Unanswered::ClientLeft),
-        () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
-    };
-    socket.set_answering(false);
-    let mut answer = outcome?;
-    if trusted.is_none() {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let extensions = answer.extensions_mut();
-    if extensions.get::<AbortConnection>().is_some() {
-        socket.reset_on_close();
-        return Err(Unanswered::Aborted);
-    }
-    if extensions.get::<CloseConnection>().is_some() {
-        return Err(Unanswered::Closed);
-    }
-    let fault = extensions.get::<BodyFault>().copied();
-    let ends_with_client = extensions.get::<EndsWithClient>().is_some();
-    // The only extension that hyper reads.
-    if extensions.get::<ReasonPhrase>().is_none() {
-        *exchange.extensions() = mem::take(extensions);
-    }
-    Ok(answer.map(|body| {
-        let body = match ends_with_client {
-            true => Either::Right(UntilClientLeaves::new(body, socket.clone())),
-            false => Either::Left(body),
+    // Not an async function, whose future has room for its arguments twice.
+    async move {
+        if !has_valid_host(&request) {
+            return Ok(bad_request(request).map(Either::Right));
+        }
+        let socket = &exchange.socket;
+        // A FIN means that the client has closed its sending side or the whole connection; TCP does not tell which. Most answers are
+        // ready soon, so the server assumes that the client waits for them. For a long poll it assumes that the client has left:
+        // otherwise the request could keep its waiter slot for ever. Other requests are dropped some time after a FIN, because a fault
+        // may delay their answers for ever.
+        let is_long_poll = request.uri().query().is_some_and(|query| Query::parse(Some(query)).wait_for_change);
+        socket.set_answering(true);
+        // Pinned in place, because it is large.
+        let mut answering = pin!(async {
+            poll_fn(|cx| exchange.service().poll_ready(cx)).await?;
+            let answer = exchange.service().call(request);
+            answer.await
+        });
+        let outcome = tokio::select! {
+            biased;
+            Ok(answer) = &mut answering => Ok(answer),
+            () = client_left(socket, is_long_poll) => Err(Unanswered::ClientLeft),
+            () = distrusted(trusted.as_ref()) => Err(Unanswered::Distrusted),
         };
-        Either::Left(FaultableBody::new(body, fault))
-    }))
+        socket.set_answering(false);
+        let mut answer = outcome?;
+        if trusted.is_none() {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let extensions = answer.extensions_mut();
+        if extensions.get::<AbortConnection>().is_some() {
+            socket.reset_on_close();
+            return Err(Unanswered::Aborted);
+        }
+        if extensions.get::<CloseConnection>().is_some() {
+            return Err(Unanswered::Closed);
+        }
+        let fault = extensions.get::<BodyFault>().copied();
+        let ends_with_client = extensions.get::<EndsWithClient>().is_some();
+        // The only extension that hyper reads.
+        if extensions.get::<ReasonPhrase>().is_none() {
+            *exchange.extensions() = mem::take(extensions);
+        }
+        Ok(answer.map(|body| {
+            let body = match ends_with_client {
+                true => Either::Right(UntilClientLeaves::new(body, socket.clone())),
+                false => Either::Left(body),
+            };
+            Either::Left(FaultableBody::new(body, fault))
+        }))
+    }
 }
 
 /// A body that may end when the client leaves.

@@ -59,9 +59,9 @@ mod endpoint_options;
 mod exec;
 #[cfg(feature = "cli")]
 mod guests;
+mod image;
 #[cfg(feature = "cli")]
 mod kubernetes;
-mod image;
 #[cfg(feature = "cli")]
 mod mtls_clients;
 #[cfg(all(feature = "cli", feature = "pkcs11"))]

@@ -295,17 +295,17 @@ impl<S> Exchange<S> {
 ///
 /// The service is called when hyper polls this future and not earlier: hyper closes the connection if the request's body is
 /// dropped before hyper has polled for it.
+#[expect(clippy::manual_async_fn, reason = "the future of an async function has room for its arguments twice")]
 fn answer<S, B, P>(
     exchange: Arc<Exchange<S>>,
     request: Request<IncomingBody>,
     trusted: Option<P>,
-) -> impl Future<Output = Result<Response<Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>>, Unanswered>>
+) -> impl Future<Output = Result<Response<SentBody<B>>, Unanswered>>
 where
     P: Peer,
     S: Service<Request<IncomingBody>, Response = Response<B>, Error = Infallible>,
     B: Body,
 {
-    // Not an async function, whose future has room for its arguments twice.
     async move {
         if !has_valid_host(&request) {
             return Ok(bad_request(request).map(Either::Right));
@@ -357,6 +357,9 @@ where
         }))
     }
 }
+
+/// A body of the service, or that of a response of the connection code.
+type SentBody<B> = Either<FaultableBody<MaybeStream<B>>, Full<Bytes>>;
 
 /// A body that may end when the client leaves.
 type MaybeStream<B> = Either<B, UntilClientLeaves<B>>;

@@ -59,6 +59,7 @@ mod endpoint_options;
 mod exec;
 #[cfg(feature = "cli")]
 mod guests;
+#[cfg(feature = "cli")]
 mod image;
 #[cfg(feature = "cli")]
 mod kubernetes;

@@ -13,7 +13,7 @@ use super::control::{Overrides, TokenControl};
 use super::events::SharedTokenEvents;
 use super::sign_on_workers::{sign_on_workers, workers};
 use super::stack::{Answers, TokenStack};
-use super::{Credentials, SourceInfo};
+use super::{Credentials, SourceInfo, Supervise};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -48,8 +48,8 @@ pub struct OfflineOptions {
     pub token_lifetime: Duration,
     /// The signing key. Without one, a new key is generated, by default when a request first needs it.
     pub key: Option<PemSigner>,
-    /// Generates the key in the background at start, so that the first identity token does not wait for it. Generating
-    /// an RSA key takes up to a second of CPU time, which a test that needs no identity token saves.
+    /// Generates the key when the [supervising task](Credentials::supervise) begins, so that the first identity token does not wait for
+    /// it. Generating an RSA key takes up to a second of CPU time, which a test that needs no identity token saves.
     pub generate_key_at_start: bool,
 }
 
@@ -75,10 +75,15 @@ pub(super) fn open(
     limit: Option<Arc<RateLimit>>,
 ) -> Result<Credentials, KeyError> {
     let key = Key(Arc::new(OnceCell::new_with(options.key)));
-    if options.generate_key_at_start {
-        let key = key.clone();
-        tokio::spawn(async move { key.get().await.map(|_| ()) });
-    }
+    // By the supervising task, which begins when the start has succeeded: a process that exits while another thread generates a key is
+    // aborted by aws-lc, whose random numbers have ended.
+    let generated = options.generate_key_at_start.then(|| key.clone());
+    let supervise = generated.map(|key| -> Supervise {
+        Arc::new(move |_| {
+            let key = key.clone();
+            Box::pin(async move { _ = key.get().await })
+        })
+    });
 
     let signer = key.clone();
     let fingerprint = Arc::new(move || signer.spki_sha256());
@@ -110,7 +115,7 @@ pub(super) fn open(
         info,
         default_email,
         is_for_default_account,
-        supervise: None,
+        supervise,
         advice: Some(ADVICE),
     })
 }

@@ -362,6 +362,10 @@ async fn no_key_is_generated_until_a_request_needs_it() {
         super::open(options, Arc::new(()), None).unwrap()
     };
     let (lazy, early) = (open(false), open(true));
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "a start that fails generates no key");
+    let reader = || Publisher::new(Metadata::sample().tree()).reader();
+    lazy.supervise(reader()).await;
+    tokio::spawn(early.supervise(reader()));
     // By the time that this key is generated, a key of the other one would be too.
     while early.info.spki_sha256().is_none() {
         tokio::task::yield_now().await;

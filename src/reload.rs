@@ -78,12 +78,11 @@ impl Reload {
         Self { path, loader: Arc::new(Mutex::new(loader)) }
     }
 
-    /// Logs the findings about the content at start, then loads the file each time it changes. Runs until it is dropped.
+    /// Loads the file each time it changes, and logs the findings about its contents, that at the start included. Runs until it is dropped.
     pub(crate) async fn follow(self) {
-        // Not in the start, which would take twice as long with a large config.
-        self.with_loader(Loader::log_findings).await;
         let mut follow = Follow::new(vec![self.path.clone()]);
         loop {
+            // The first time, as soon as the file is watched.
             follow.changed().await;
             self.with_loader(Loader::load_if_changed).await;
         }
@@ -127,7 +126,10 @@ impl Loader {
             (Err(error), Err(last)) => error.to_string() == *last,
             _ => false,
         };
-        if !is_same {
+        if is_same {
+            // Those of the content at start: not part of the start, which would take twice as long with a large config.
+            self.log_findings();
+        } else {
             // An error is logged and counted, and the next change of the file is another attempt.
             let _ = self.load(read);
         }

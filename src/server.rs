@@ -5,6 +5,7 @@ mod assemble;
 mod bind;
 mod body;
 mod builder;
+mod busy_poll;
 mod connection;
 mod ends_with_client;
 mod entrance;

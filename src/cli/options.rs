@@ -208,6 +208,11 @@ pub(crate) struct ServeOptions {
         help_heading = MISC)]
     max_waiters: usize,
 
+    /// Look for the next request for this many microseconds after an answer before the thread sleeps, on a connection that has its thread
+    /// to itself: with 50, an idle machine answers one connection more than twice as often, a busy one half as often
+    #[arg(long, default_value_t = 0, value_name = "MICROSECONDS", value_parser = number::<u64>, help_heading = MISC)]
+    busy_poll: u64,
+
     /// How long a stopping server waits for open requests, in seconds or with a unit: 10s, 1m
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = duration, help_heading = MISC)]
     drain_timeout: Duration,
@@ -225,6 +230,7 @@ impl ServeOptions {
             .on_current_runtime()
             .threads(self.threads())
             .max_waiters(self.max_waiters)
+            .busy_poll(Duration::from_micros(self.busy_poll))
             .drain(self.drain_timeout);
         let config = self.config(environment);
         config.log_conflict(environment);

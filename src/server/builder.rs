@@ -70,6 +70,7 @@ pub(super) struct Limits {
     pub(super) max_waiters: usize,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
+    pub(super) busy_poll: Duration,
 }
 
 impl Default for ServerBuilder {
@@ -95,6 +96,7 @@ impl Default for ServerBuilder {
                 max_waiters: Self::MAX_WAITERS,
                 header_timeout: Self::HEADER_TIMEOUT,
                 write_timeout: Self::WRITE_TIMEOUT,
+                busy_poll: Duration::ZERO,
             },
             drain: Self::DRAIN,
             runs_on_current: false,
@@ -354,6 +356,14 @@ impl ServerBuilder {
     /// Sets how long a write may make no progress because the client does not read. The connection is closed after that.
     pub fn write_timeout(mut self, write_timeout: Duration) -> Self {
         self.limits.write_timeout = write_timeout;
+        self
+    }
+
+    /// Sets how long a thread looks for the next request of a connection after an answer, before it sleeps: busy polling. Only a connection
+    /// that has its thread to itself polls. 50 microseconds more than double the requests per second of a single connection on an idle
+    /// machine, and halve them on a busy one. By default a thread sleeps at once.
+    pub fn busy_poll(mut self, busy_poll: Duration) -> Self {
+        self.limits.busy_poll = busy_poll;
         self
     }
 

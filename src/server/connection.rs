@@ -48,6 +48,7 @@ pub(super) struct ConnectionLimits {
     pub(super) header_bytes: usize,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
+    pub(super) busy_poll: Duration,
 }
 
 /// Accepts and serves connections until the server stops.
@@ -87,7 +88,7 @@ async fn accept<S, B>(
         // A client may close its sending side after the request, as `nc -N` does, and wait for the answer.
         .half_close(true)
         .title_case_headers(true);
-    let ConnectionLimits { connections, header_timeout, write_timeout, .. } = limits;
+    let ConnectionLimits { connections, header_timeout, write_timeout, busy_poll, .. } = limits;
     let server = Arc::new(Connections { http, tls, header_timeout, write_timeout, lifecycle: lifecycle.clone() });
     loop {
         let accepted = tokio::select! {
@@ -116,7 +117,7 @@ async fn accept<S, B>(
         };
         let (server, service, resets) = (Arc::clone(&server), service.clone(), entrance.resets());
         threads.spawn(async move {
-            match accepted.open() {
+            match accepted.open(busy_poll) {
                 Ok(socket) => tokio::select! {
                     biased;
                     () = server.serve(socket.clone(), connection, service) => {}

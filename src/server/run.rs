@@ -220,6 +220,7 @@ impl Limits {
             header_bytes: ServerBuilder::HEADER_BYTES,
             header_timeout: self.header_timeout,
             write_timeout: self.write_timeout,
+            busy_poll: self.busy_poll,
         }
     }
 

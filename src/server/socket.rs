@@ -4,6 +4,7 @@
 //! does not read while a second request is in its buffer. A long poll would then keep its waiter slot for ever. The kernel reports
 //! the end of a connection separately from unread data.
 
+use super::busy_poll::BusyPoll;
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::mem::MaybeUninit;
@@ -35,11 +36,12 @@ pub(super) enum Accepted {
 
 impl Accepted {
     /// Registers the socket with the current runtime.
-    pub(super) fn open(self) -> io::Result<Socket> {
-        Ok(Socket::new(match self {
+    pub(super) fn open(self, busy_poll: Duration) -> io::Result<Socket> {
+        let stream = match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
-        }))
+        };
+        Ok(Socket::new(stream, BusyPoll::new(busy_poll)))
     }
 
     /// Resets the connection (RST). A Unix socket has no reset and is just closed.
@@ -79,10 +81,11 @@ struct Inner {
     answering: AtomicBool,
     /// A write waits because the client does not read.
     blocked: AtomicBool,
+    busy_poll: BusyPoll,
 }
 
 impl Socket {
-    fn new(stream: Stream) -> Self {
+    fn new(stream: Stream, busy_poll: BusyPoll) -> Self {
         if let Stream::Tcp(stream) = &stream {
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
             // Errors are ignored: they mean that the client has left already, which the first read reports. No delay (Nagle),
@@ -90,7 +93,8 @@ impl Socket {
             let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
             let _ = stream.set_nodelay(true);
         }
-        Self(Arc::new(Inner { stream, answering: AtomicBool::new(false), blocked: AtomicBool::new(false) }))
+        let (answering, blocked) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Inner { stream, answering, blocked, busy_poll }))
     }
 
     /// Completes when the client has closed its sending side (FIN) or reset the connection, even while received bytes are unread.
@@ -162,7 +166,10 @@ impl Socket {
             ready!(ready)?;
             match write(&self.0.stream) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
+                outcome => {
+                    self.0.busy_poll.written();
+                    return Poll::Ready(outcome);
+                }
             }
         }
     }
@@ -172,7 +179,11 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = buffer.remaining().min(READ);
         loop {
-            ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
+            let ready = either!(self, stream => stream.poll_read_ready(cx));
+            if ready.is_pending() {
+                self.0.busy_poll.found_nothing(cx);
+            }
+            ready!(ready)?;
             let into = buffer.initialize_unfilled_to(room);
             let mut read = 0;
             let outcome = either!(self, stream => stream.try_io(Interest::READABLE, || {
@@ -238,7 +249,7 @@ mod tests {
 
     async fn pair() -> (Socket, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Socket::new(Stream::Unix(ours)), theirs)
+        (Socket::new(Stream::Unix(ours), BusyPoll::new(Duration::ZERO)), theirs)
     }
 
     #[tokio::test]
@@ -289,7 +300,7 @@ mod tests {
     async fn a_closed_sending_side_is_not_a_reset() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let ours = Socket::new(Stream::Tcp(listener.accept().await.unwrap().0));
+        let ours = Socket::new(Stream::Tcp(listener.accept().await.unwrap().0), BusyPoll::new(Duration::ZERO));
         client.shutdown().await.unwrap();
         ours.read_closed().await;
         assert!(futures_util::poll!(std::pin::pin!(ours.reset())).is_pending());

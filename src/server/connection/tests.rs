@@ -58,6 +58,7 @@ fn serve(listener: Listener, tls: Option<Tls>) -> Lifecycle {
         header_bytes: 8192,
         header_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(60),
+        busy_poll: Duration::ZERO,
     };
     let (entrance, threads) = (Entrance::always(listener), ConnectionThreads::current(&lifecycle.tasks));
     spawn(entrance, tls, service_fn(faulty), limits, threads, &lifecycle);
